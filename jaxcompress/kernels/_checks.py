@@ -1,0 +1,51 @@
+"""Checks of what users pass in: each failure says what was given, what was expected and what to do."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+
+def is_concrete(array) -> bool:
+    """Whether the entries can be looked at (no trace is under way for this array)."""
+    return not isinstance(array, jax.core.Tracer)
+
+
+def check_finite(where: str, **arrays: Array | None) -> None:
+    """Raise `ValueError` when a concrete array holds NaN or infinity; traced arrays pass."""
+    for name, array in arrays.items():
+        if array is not None and is_concrete(array) and not np.all(np.isfinite(np.asarray(array))):
+            raise ValueError(
+                f"{where}: given {name} with NaN or infinite entries; expected finite numbers; "
+                "look for a diverged training run or a division by zero upstream"
+            )
+
+
+def check_floating(where: str, **arrays: Array | None) -> None:
+    """Raise `ValueError` unless all arrays are real floating and of one dtype."""
+    dtypes = {name: jnp.asarray(array).dtype for name, array in arrays.items() if array is not None}
+    bad = {name: dtype for name, dtype in dtypes.items() if not jnp.issubdtype(dtype, jnp.floating)}
+    if bad:
+        raise ValueError(
+            f"{where}: given {_listed(bad)}; expected real floating-point arrays; cast them, for example to float64"
+        )
+    if len(set(dtypes.values())) > 1:
+        raise ValueError(f"{where}: given {_listed(dtypes)}; expected one dtype for all; cast them to the same")
+
+
+def _listed(dtypes: dict) -> str:
+    return ", ".join(f"{name} of dtype {dtype}" for name, dtype in dtypes.items())
+
+
+def check_layer(where: str, name: str, weights: Array, bias: Array | None) -> None:
+    """Raise `ValueError` unless `weights` is `(n, d)` and `bias` is `None` or `(n,)`."""
+    if weights.ndim != 2:
+        raise ValueError(
+            f"{where}: given {name} of shape {weights.shape}; expected (neurons, input dimension); "
+            "use jax.vmap for leading axes"
+        )
+    if bias is not None and bias.shape != weights.shape[:1]:
+        raise ValueError(
+            f"{where}: given a bias of shape {bias.shape} for {name} of shape {weights.shape}; "
+            f"expected {weights.shape[:1]}, one number a neuron"
+        )

@@ -1,0 +1,119 @@
+"""Input laws: what they do to a neuron is give its pre-activation a mean and a standard deviation."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._checks import check_finite, is_concrete
+
+
+class AbstractInputs(eqx.Module):
+    """A Gaussian law of the inputs `x = mean + factor·z` with standard normal `z`."""
+
+    @abc.abstractmethod
+    def standardize(
+        self, weights: Float[Array, "n d"], bias: Float[Array, " n"] | None
+    ) -> tuple[Float[Array, "n r"], Float[Array, " n"] | None]:
+        """Weights `factorᵀw` on the standard normal `z` and means `w·mean + bias` of the pre-activations.
+
+        A mean of `None` is exactly zero, known at trace time. Linear in `(weights, bias)`.
+        """
+
+    @property
+    @abc.abstractmethod
+    def dim(self) -> int | None:
+        """The input dimension `d`, or `None` for a law that fits every dimension."""
+
+    @abc.abstractmethod
+    def sample(self, key: Array, shape: tuple[int, ...], dim: int, dtype) -> Float[Array, "*shape d"]:
+        """Draw inputs; for checks against the closed forms only."""
+
+
+class StandardNormal(AbstractInputs):
+    """`x ~ N(0, I)` in whatever dimension the weights have."""
+
+    def standardize(self, weights, bias):
+        return weights, bias
+
+    @property
+    def dim(self) -> None:
+        return None
+
+    def sample(self, key, shape, dim, dtype):
+        return jax.random.normal(key, (*shape, dim), dtype)
+
+
+class Gaussian(AbstractInputs):
+    """`x ~ N(mean, covariance)`; the covariance may be singular (constant pixels).
+
+    Arguments: `mean (d,)`, `covariance (d, d)` symmetric positive semidefinite, of one floating dtype.
+    Eigenvalues below `d·ε·(the largest)` count as zero: the law then lives in `r < d` dimensions.
+    Raises `ValueError` for shapes that do not fit, NaN, an asymmetric or an indefinite covariance (checked on
+    concrete arrays; under a trace the covariance is taken at its word and nothing is cut).
+    """
+
+    mean: Float[Array, " d"]
+    covariance: Float[Array, "d d"]
+    factor: Float[Array, "d r"]
+    centred: bool = eqx.field(static=True)
+
+    def __init__(self, mean: Float[Array, " d"], covariance: Float[Array, "d d"]):
+        mean, covariance = jnp.asarray(mean), jnp.asarray(covariance)
+        if covariance.ndim != 2 or mean.ndim != 1 or covariance.shape != (mean.shape[0], mean.shape[0]):
+            raise ValueError(
+                f"Gaussian: given mean of shape {mean.shape} and covariance of shape {covariance.shape}; "
+                "expected (d,) and (d, d); pass one mean and one square covariance matrix"
+            )
+        if mean.dtype != covariance.dtype or not jnp.issubdtype(mean.dtype, jnp.floating):
+            raise ValueError(
+                f"Gaussian: given mean of dtype {mean.dtype} and covariance of dtype {covariance.dtype}; "
+                "expected one floating dtype for both; cast one of them"
+            )
+        self.mean, self.covariance = mean, covariance
+        self.factor = _factor(covariance)
+        self.centred = is_concrete(mean) and not np.any(np.asarray(mean))
+        check_finite("Gaussian", mean=mean)
+
+    def standardize(self, weights, bias):
+        if self.centred:
+            return weights @ self.factor, bias
+        mean = weights @ self.mean
+        return weights @ self.factor, mean if bias is None else mean + bias
+
+    @property
+    def dim(self) -> int:
+        return self.mean.shape[0]
+
+    def sample(self, key, shape, dim, dtype):
+        z = jax.random.normal(key, (*shape, self.factor.shape[1]), dtype)
+        return self.mean + z @ self.factor.T
+
+
+def _factor(covariance: Array) -> Array:
+    """`L (d, r)` with `L Lᵀ = covariance`, from the eigenvalues that are not zero."""
+    if not is_concrete(covariance):
+        values, vectors = jnp.linalg.eigh(covariance)
+        return vectors * jnp.sqrt(jnp.maximum(values, 0))
+    matrix = np.asarray(covariance, dtype=np.float64)
+    if not np.all(np.isfinite(matrix)):
+        raise ValueError("Gaussian: given a covariance with NaN or infinite entries; expected finite numbers")
+    size, epsilon = np.abs(matrix).max(initial=0.0), float(jnp.finfo(covariance.dtype).eps)
+    skew = np.abs(matrix - matrix.T).max(initial=0.0)
+    if skew > 1e3 * epsilon * size:
+        raise ValueError(
+            f"Gaussian: given a covariance that is not symmetric (largest |C − Cᵀ| is {skew:.3g}); "
+            "expected a symmetric matrix; pass (C + C.T)/2 if the difference is noise"
+        )
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    floor = len(matrix) * epsilon * values.max(initial=0.0)
+    if values.min(initial=0.0) < -10 * floor - np.finfo(np.float64).tiny:
+        raise ValueError(
+            f"Gaussian: given an indefinite covariance (smallest eigenvalue {values.min():.3g}); "
+            "expected a positive semidefinite matrix; estimate it with numpy.cov or clip its eigenvalues at zero"
+        )
+    kept = values > floor
+    return jnp.asarray(vectors[:, kept] * np.sqrt(values[kept]), dtype=covariance.dtype)

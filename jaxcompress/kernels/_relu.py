@@ -1,0 +1,55 @@
+"""ReLU with ReLU.
+
+Letters as in `_plane`: in units of the standard deviations `X = h + z₁`, `Y = k + cos z₁ + sin z₂`; `P`, `A`,
+`B`, `C`, `J` are the wedge's `both`, `edge_x`, `edge_y`, `corner`, `ramp`. Zero means reproduce Cho & Saul 2009
+(order 1 and 0); the Hessian is that of Safran & Shamir 2018 and Arjevani & Field 2019.
+"""
+
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._moments import AbstractMoments, First, Second
+from jaxcompress.kernels._plane import Plane
+from jaxcompress.special import divide
+
+
+class ReluRelu(AbstractMoments):
+    """`E[max(X, 0) max(Y, 0)]` and its derivatives; relative to themselves also next to opposite neurons."""
+
+    def value(self, plane: Plane) -> Float[Array, "..."]:
+        w = plane.wedge
+        return (
+            plane.std_x * plane.std_y * w.ramp
+            + plane.level_x * plane.level_y * w.both
+            + plane.level_x * plane.std_y * w.edge_y
+            + plane.level_y * plane.std_x * w.edge_x
+        )
+
+    def gradient(self, plane: Plane) -> First:
+        w = plane.wedge
+        return First(
+            mean=plane.level_y * w.both + plane.std_y * (w.edge_y + plane.cos * w.edge_x),
+            along=plane.rest_y * w.edge_x + plane.std_y * w.ramp,
+            across=plane.std_y * plane.sin * w.both,
+        )
+
+    def bend(self, plane: Plane) -> Second:
+        """On the line `X = 0` (density `φ(h)/σ_x`) what remains is `σ_y sin (β + z₂)₊`."""
+        w = plane.wedge
+        ratio = divide(plane.std_y, plane.std_x) * plane.sin
+        mean = divide(plane.rest_y, plane.std_x) * w.edge_x + ratio * w.corner
+        across = ratio * w.edge_x
+        return Second(mean, -w.h * mean, across, w.h * w.h * mean, -w.h * across, mean + ratio * w.corner)
+
+    def cross(self, plane: Plane) -> Second:
+        """Moments of the wedge itself, by parts onto its two edges."""
+        w = plane.wedge
+        c, s = plane.cos, plane.sin
+        slide = s * w.corner - w.k * c * w.edge_y
+        return Second(
+            mean=w.both,
+            along=w.edge_x + c * w.edge_y,
+            across=s * w.edge_y,
+            along_along=w.both - w.h * w.edge_x + c * slide,
+            along_across=s * slide,
+            across_across=w.both - s * (w.k * s * w.edge_y + c * w.corner),
+        )

@@ -1,0 +1,106 @@
+"""The table of kernels between two families of neurons, with its derivatives stated once.
+
+The rule is Price's theorem in weight space (see `_moments`): the table's derivative is a table of vectors
+`E[f′g x]`, whose own derivative is made of the blocks `E[f″g xxᵀ]` and `E[f′g′ xxᵀ]`. Both are written with in-plane
+moments that stay finite where neurons coincide, so first and second derivatives are exact there too.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._activation import AbstractActivation
+from jaxcompress.kernels._formulas import formulas
+from jaxcompress.kernels._frames import apply_second, as_vectors, frames
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def table(
+    f: AbstractActivation,
+    g: AbstractActivation,
+    weights_x: Float[Array, "n d"],
+    mean_x: Float[Array, " n"] | None,
+    weights_y: Float[Array, "k d"],
+    mean_y: Float[Array, " k"] | None,
+) -> Float[Array, "n k"]:
+    """`E[f(w_i·z + μ_i) g(v_j·z + ν_j)]` for standard normal `z`; a mean that is `None` is exactly zero."""
+    return formulas(f, g).value(frames(f, weights_x, mean_x, g, weights_y, mean_y).plane) * _ones(weights_x, weights_y)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def table_gradient(f, g, weights_x, mean_x, weights_y, mean_y):
+    """The derivatives of each entry by its two neurons.
+
+    Returns `(n, k, d)` by the weights and `(n, k)` by the mean of the first neuron, then of the second.
+    """
+    dim = weights_x.shape[-1]
+    pairs = frames(f, weights_x, mean_x, g, weights_y, mean_y)
+    of_x, of_y = formulas(f, g).gradient(pairs.plane), formulas(g, f).gradient(pairs.plane.swapped)
+    ones = _ones(weights_x, weights_y)
+    return (
+        as_vectors(of_x, pairs.along_x, pairs.across_x, dim),
+        of_x.mean * ones,
+        as_vectors(of_y, pairs.along_y, pairs.across_y, dim),
+        of_y.mean * ones,
+    )
+
+
+def _ones(weights_x: Array, weights_y: Array) -> Array:
+    """Some formulas are constant along an axis; their tables are not."""
+    return jnp.ones((weights_x.shape[0], weights_y.shape[0]), weights_x.dtype)
+
+
+def _is_zero(tangent) -> bool:
+    return tangent is None or isinstance(tangent, SymbolicZero)
+
+
+def _table_jvp(f, g, primals, tangents):
+    d_weights_x, d_mean_x, d_weights_y, d_mean_y = tangents
+    by_weights_x, by_mean_x, by_weights_y, by_mean_y = table_gradient(f, g, *primals)
+    out = jnp.zeros_like(by_mean_x)
+    if not _is_zero(d_weights_x):
+        out += jnp.einsum("ijd,id->ij", by_weights_x, d_weights_x)
+    if not _is_zero(d_mean_x):
+        out += by_mean_x * d_mean_x[:, None]
+    if not _is_zero(d_weights_y):
+        out += jnp.einsum("ijd,jd->ij", by_weights_y, d_weights_y)
+    if not _is_zero(d_mean_y):
+        out += by_mean_y * d_mean_y[None, :]
+    return table(f, g, *primals), out
+
+
+def _table_gradient_jvp(f, g, primals, tangents):
+    dim = primals[0].shape[-1]
+    pairs = frames(f, primals[0], primals[1], g, primals[2], primals[3])
+    d_weights_x, d_mean_x, d_weights_y, d_mean_y = (None if _is_zero(tangent) else tangent for tangent in tangents)
+    u, eta = _column(d_weights_x), _column(d_mean_x)
+    v, nu = _row(d_weights_y), _row(d_mean_y)
+    bend_x, bend_y = formulas(f, g).bend(pairs.plane), formulas(g, f).bend(pairs.plane.swapped)
+    cross = formulas(f, g).cross(pairs.plane)
+    x_by_x = apply_second(bend_x, pairs.along_x, pairs.across_x, u, eta, dim)
+    x_by_y = apply_second(cross, pairs.along_x, pairs.across_x, v, nu, dim)
+    y_by_x = apply_second(cross, pairs.along_x, pairs.across_x, u, eta, dim)
+    y_by_y = apply_second(bend_y, pairs.along_y, pairs.across_y, v, nu, dim)
+    ones = _ones(primals[0], primals[2])
+    tangent_out = (
+        (x_by_x[0] + x_by_y[0]) * ones[..., None],
+        (x_by_x[1] + x_by_y[1]) * ones,
+        (y_by_x[0] + y_by_y[0]) * ones[..., None],
+        (y_by_x[1] + y_by_y[1]) * ones,
+    )
+    return table_gradient(f, g, *primals), tangent_out
+
+
+def _column(tangent: Array | None) -> Array | None:
+    return None if tangent is None else tangent[:, None]
+
+
+def _row(tangent: Array | None) -> Array | None:
+    return None if tangent is None else tangent[None]
+
+
+table.defjvp(_table_jvp, symbolic_zeros=True)
+table_gradient.defjvp(_table_gradient_jvp, symbolic_zeros=True)

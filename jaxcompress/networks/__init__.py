@@ -1,0 +1,11 @@
+"""Networks as parameters: what they are, where they start, how they are stored.
+
+What enters: arrays, keys, files. What leaves: a `TwoLayer`, a PyTree whose leaves are its parameters. Nothing here
+computes an expectation.
+"""
+
+from jaxcompress.networks import initialize, targets
+from jaxcompress.networks._files import check_writable, load, save
+from jaxcompress.networks._two_layer import TwoLayer
+
+__all__ = ["TwoLayer", "check_writable", "initialize", "load", "save", "targets"]

@@ -1,0 +1,98 @@
+"""Starts: random students whose laws are those of the literature."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.networks._two_layer import TwoLayer
+
+
+def _glorot(
+    where: str,
+    draw: Callable[[Array, tuple[int, ...], int], Array],
+    key: Array,
+    width: int,
+    dim: int,
+    activation: AbstractActivation,
+    outputs: int | None,
+    bias: bool,
+    output_bias: bool,
+    runs: int | None,
+    dtype,
+) -> TwoLayer:
+    if min(width, dim, 1 if outputs is None else outputs, 1 if runs is None else runs) < 1:
+        raise ValueError(
+            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected all at least 1"
+        )
+
+    def one(key: Array) -> TwoLayer:
+        shape = (width,) if outputs is None else (width, outputs)
+        w = draw(jax.random.fold_in(key, 0), (width, dim), width + dim)
+        a = draw(jax.random.fold_in(key, 1), shape, width + (outputs or 1))
+        zeros = jnp.zeros(width, dtype) if bias else None
+        offset = jnp.zeros(() if outputs is None else (outputs,), dtype) if output_bias else None
+        return TwoLayer(w, a, zeros, offset, activation)
+
+    if runs is None:
+        return one(key)
+    return jax.vmap(lambda i: one(jax.random.fold_in(key, i)))(jnp.arange(runs))
+
+
+def glorot_uniform(
+    key: Array,
+    width: int,
+    dim: int,
+    *,
+    activation: AbstractActivation,
+    outputs: int | None = None,
+    bias: bool = False,
+    output_bias: bool = False,
+    runs: int | None = None,
+    dtype=None,
+) -> TwoLayer:
+    """Glorot's uniform start: entries of a layer uniform on `±√(6/(fan_in + fan_out))`, biases zero.
+
+    Arguments: `width`, `dim`, `outputs` (`None`: one scalar output) are static sizes; `bias`, `output_bias` say
+    whether the student has them; with `runs`, run `i` draws from `fold_in(key, i)` and every array gets a
+    leading axis `runs`. `dtype` is the default float type when left out.
+    Returns a `TwoLayer`. Raises `ValueError` for sizes below 1.
+    Reference: Glorot & Bengio 2010, eq. 16.
+    """
+    dtype = dtype or jnp.result_type(float)
+
+    def draw(key: Array, shape: tuple[int, ...], fans: int) -> Array:
+        limit = (6 / fans) ** 0.5
+        return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+    return _glorot(
+        "initialize.glorot_uniform", draw, key, width, dim, activation, outputs, bias, output_bias, runs, dtype
+    )
+
+
+def glorot_normal(
+    key: Array,
+    width: int,
+    dim: int,
+    *,
+    activation: AbstractActivation,
+    outputs: int | None = None,
+    bias: bool = False,
+    output_bias: bool = False,
+    runs: int | None = None,
+    dtype=None,
+) -> TwoLayer:
+    """Glorot's normal start: entries of a layer `N(0, 2/(fan_in + fan_out))`, biases zero.
+
+    Arguments, returns, raises and reference as for `glorot_uniform`.
+    """
+    dtype = dtype or jnp.result_type(float)
+
+    def draw(key: Array, shape: tuple[int, ...], fans: int) -> Array:
+        return jax.random.normal(key, shape, dtype) * (2 / fans) ** 0.5
+
+    return _glorot(
+        "initialize.glorot_normal", draw, key, width, dim, activation, outputs, bias, output_bias, runs, dtype
+    )

@@ -1,0 +1,30 @@
+"""Numbers in, numbers out: the scalar functions that the kernels are made of.
+
+What enters is arrays of heights, angles and norms; what leaves is arrays of the same shape and dtype. Nothing
+here knows what a network is. Every function is finite wherever its arguments are, and so are its derivatives:
+at a point where a derivative does not exist it is stated to be zero.
+"""
+
+from jaxcompress.special._normal import (
+    bivariate_normal_cdf,
+    normal_cdf,
+    normal_pdf,
+    sign_mean,
+    wedge_probabilities,
+)
+from jaxcompress.special._safe import divide, sqrt
+from jaxcompress.special._sine import sine_minus_arc_cosine
+from jaxcompress.special._unit import Unit, unit
+
+__all__ = [
+    "Unit",
+    "bivariate_normal_cdf",
+    "divide",
+    "normal_cdf",
+    "normal_pdf",
+    "sign_mean",
+    "sine_minus_arc_cosine",
+    "sqrt",
+    "unit",
+    "wedge_probabilities",
+]
