@@ -24,6 +24,7 @@ from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
 from jaxcompress.kernels._moments import AbstractMoments, First, Second
 from jaxcompress.kernels._pair import GaussianPair, expectation
 from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels._table import table_gradient
 
 __all__ = [
     "AbstractActivation",
@@ -47,5 +48,6 @@ __all__ = [
     "frames",
     "gram",
     "is_concrete",
+    "table_gradient",
     "table_in_blocks",
 ]

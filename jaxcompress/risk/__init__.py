@@ -1,0 +1,11 @@
+"""The population risk `E‖f_student(x) − f_target(x)‖²` as a number, with its rounding floor and its Hessian.
+
+What enters: two networks and an input law. What leaves: a scalar that JAX may differentiate twice, a bound on what
+rounding can have done to it, and the exact Hessian assembled from blocks in weight space. Many evaluations against one
+target share a `RiskProblem`, which measures the target once.
+"""
+
+from jaxcompress.risk._curvature import hessian, parameter_mask, risk_hessian
+from jaxcompress.risk._population import RiskProblem, check_compatible, population_risk
+
+__all__ = ["RiskProblem", "check_compatible", "hessian", "parameter_mask", "population_risk", "risk_hessian"]

@@ -1,0 +1,168 @@
+"""The Hessian of the population risk, assembled in weight space from blocks that are finite everywhere.
+
+Letters as in `_population`. `θ_i = (w_i, bias_i)` are a neuron's inner parameters, `p` of them; on standard normal
+inputs they act on `x̄ = (x, 1)`. With `C = a aᵀ` and `C′ = a bᵀ` (summed over outputs) the blocks are
+
+- own `(i, i)`: `2 Σ_j C_ij E[f″f x̄x̄ᵀ] − 2 Σ_j C′_ij E[f″g x̄x̄ᵀ]`, cross `(i, j)`: `2 C_ij E[f′f′ x̄x̄ᵀ]`;
+- `(θ_i, a_l)`: `2 a_i E[f′f x̄]_il`, and for `l = i` the residual `2 (Σ_j a_j E[f′f x̄]_ij − Σ_j b_j E[f′g x̄]_ij)`;
+- `(a_i, a_j)`: `2 G_ij` for each output.
+
+An output bias is a neuron that is always one, and enters the same formulas.
+"""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import (
+    AbstractActivation,
+    AbstractInputs,
+    Frames,
+    Second,
+    StandardNormal,
+    formulas,
+    frames,
+    table_gradient,
+    table_in_blocks,
+)
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk._population import ONE, Layer, RiskProblem, check_compatible
+
+
+def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
+    """Which entries of the flattened network move: a static boolean array of length P.
+
+    Raises `ValueError` when `freeze` names something that is not a parameter of the network.
+    """
+    names = network.parameters()
+    unknown = [name for name in freeze if name not in names]
+    if isinstance(freeze, str) or unknown:
+        raise ValueError(
+            f'given freeze={freeze!r}; expected a tuple of names among {tuple(names)}, for example freeze=("readout",)'
+        )
+    return np.concatenate([np.full(array.size, name not in freeze) for name, array in names.items()])
+
+
+def risk_hessian(
+    student: TwoLayer, target: TwoLayer, *, inputs: AbstractInputs | None = None, freeze: Sequence[str] = ()
+) -> Float[Array, "P P"]:
+    """The exact Hessian of `population_risk` in the student's parameters.
+
+    Arguments as for `population_risk`; `freeze` names parameters to leave out (static): any of "weights",
+    "readout", "bias", "output_bias". Rows and columns follow `jax.flatten_util.ravel_pytree(student)`.
+    Returns a symmetric `(P, P)` array; entries are accurate also where neurons coincide, where differentiating
+    the closed forms twice gives NaN. A homogeneous neuron of zero norm contributes zero second derivatives.
+    Raises `ValueError` as `population_risk`, and for unknown names in `freeze`.
+    Reference: Safran & Shamir 2018 and Arjevani & Field 2019 (ReLU, zero mean); here for any pair and mean.
+    """
+    inputs = StandardNormal() if inputs is None else inputs
+    check_compatible(student, target, inputs)
+    return hessian(RiskProblem.of(target, inputs), student, freeze)
+
+
+def hessian(problem: RiskProblem, student: TwoLayer, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:
+    """`risk_hessian` against a target that has been measured."""
+    x, f = problem.student_layer(student), student.activation
+    inner, outer, mixed, lean = _blocks(problem, f, x)
+    lift = _lift(problem.inputs, student)
+    inner = jnp.einsum("pa,iajb,qb->ipjq", lift, inner, lift)
+    mixed = jnp.einsum("pa,ialo->iplo", lift, mixed)
+    names = list(student.parameters())
+    n, d, o = student.width, student.dim, x.readout.shape[1]
+    sizes = {"weights": n * d, "readout": n * o, "bias": n, "output_bias": o}
+    cuts = {name: cut for name, cut in {"weights": slice(0, d), "bias": slice(d, d + 1)}.items() if name in names}
+    eye = jnp.eye(o, dtype=inner.dtype)
+    rows = {("readout", "readout"): outer[:, None, :, None] * eye[:, None, :]}
+    for name, cut in cuts.items():
+        rows[name, "readout"] = mixed[:, cut]
+        rows.update({(name, other): inner[:, cut, :, other_cut] for other, other_cut in cuts.items()})
+    if "output_bias" in names:
+        slope = jnp.einsum("pa,ia,io->ipo", lift, lean[0], 2 * x.readout)
+        rows["output_bias", "output_bias"] = 2 * eye
+        rows["readout", "output_bias"] = 2 * lean[1][:, None, None] * eye
+        rows.update({(name, "output_bias"): slope[:, cut] for name, cut in cuts.items()})
+    rows = {(p, q): block.reshape(sizes[p], sizes[q]) for (p, q), block in rows.items()}
+    full = jnp.block([[rows[p, q] if (p, q) in rows else rows[q, p].T for q in names] for p in names])
+    moving = np.flatnonzero(parameter_mask(student, freeze))
+    full = 0.5 * (full + full.T)
+    return full if len(moving) == full.shape[0] else full[np.ix_(moving, moving)]
+
+
+def _lift(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
+    """The linear map from a neuron's `(w, bias)` to its standardised weights and mean, read off the law itself."""
+    d, has_bias = student.dim, student.bias is not None
+    dtype = student.weights.dtype
+    probe = jnp.eye(d + has_bias, d, dtype=dtype)
+    shift = jnp.zeros(d + has_bias, dtype).at[d:].set(1)
+    weights, mean = inputs.standardize(probe, shift)
+    return jnp.concatenate([weights, mean[:, None]], axis=1)
+
+
+def _blocks(problem: RiskProblem, f: AbstractActivation, x: Layer):
+    """Blocks on standard normal inputs: inner `(n, r+1, n, r+1)`, outer `(n, n)`, mixed `(n, r+1, n, o)`, means."""
+    n, dim = x.weights.shape
+    y, g = problem.layer, problem.activation
+    own_pairs = frames(f, x.weights, x.mean, f, x.weights, x.mean)
+    target_pairs = frames(f, x.weights, x.mean, g, y.weights, y.mean)
+    inner_own = 2 * _contract(
+        formulas(f, f).bend(own_pairs.plane), own_pairs, x.readout @ x.readout.T, dim
+    ) - 2 * _contract(formulas(f, g).bend(target_pairs.plane), target_pairs, x.readout @ y.readout.T, dim)
+    slopes = _slopes(f, x, f, x)
+    residual = jnp.einsum("ija,jo->iao", slopes, x.readout)
+    residual -= jnp.einsum("ija,jo->iao", _slopes(f, x, g, y), y.readout)
+    lean = None
+    if x.offset is not None or y.offset is not None:
+        still = Layer(jnp.zeros((1, dim), x.weights.dtype), None, jnp.zeros((1, 1), x.weights.dtype), None)
+        gap = (0 if x.offset is None else x.offset) - (0 if y.offset is None else y.offset)
+        pairs = frames(f, x.weights, x.mean, ONE, still.weights, None)
+        inner_own += 2 * _contract(formulas(f, ONE).bend(pairs.plane), pairs, x.readout @ gap[:, None], dim)
+        slope = _slopes(f, x, ONE, still)[:, 0]
+        residual += slope[:, :, None] * gap
+        lean = slope, table_in_blocks(f, ONE, x.weights, x.mean, still.weights, None)[:, 0]
+    cross = _outer_blocks(formulas(f, f).cross(own_pairs.plane), own_pairs, dim)
+    inner = 2 * (x.readout @ x.readout.T)[:, None, :, None] * cross
+    diagonal = np.arange(n)
+    inner = inner.at[diagonal, :, diagonal, :].add(inner_own)
+    mixed = 2 * jnp.einsum("io,ila->ialo", x.readout, slopes)
+    mixed = mixed.at[diagonal, :, diagonal, :].add(2 * residual)
+    return inner, 2 * table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean), mixed, lean
+
+
+def _slopes(f: AbstractActivation, x: Layer, g: AbstractActivation, y: Layer) -> Float[Array, "n k r1"]:
+    """`E[f′(X_i) g(Y_j) x̄]`."""
+    by_weights, by_mean, _, _ = table_gradient(f, g, x.weights, x.mean, y.weights, y.mean)
+    return jnp.concatenate([by_weights, by_mean[..., None]], axis=-1)
+
+
+def _contract(second: Second, pairs: Frames, coefficients: Array, dim: int) -> Float[Array, "n r1 r1"]:
+    """`Σ_j coefficients_ij E[q x̄x̄ᵀ]_ij`: sums in the frame of neuron `i` before any matrix is formed."""
+    along, across = pairs.along_x[:, 0, :dim], pairs.across_x[..., :dim]
+    m, a, c, aa, ac, cc = (coefficients * moment for moment in second)
+    total, lean = jnp.sum(m, 1), jnp.einsum("ij,ijd->id", ac, across)
+    out = total[:, None, None] * jnp.eye(dim, dtype=along.dtype)
+    out += jnp.sum(aa - m, 1)[:, None, None] * along[:, :, None] * along[:, None, :]
+    out += along[:, :, None] * lean[:, None, :] + lean[:, :, None] * along[:, None, :]
+    out += jnp.einsum("ijd,ije->ide", (cc - m)[..., None] * across, across)
+    edge = jnp.sum(a, 1)[:, None] * along + jnp.einsum("ij,ijd->id", c, across)
+    return _bordered(out, edge, total)
+
+
+def _outer_blocks(second: Second, pairs: Frames, dim: int) -> Float[Array, "n r1 k r1"]:
+    """`E[q x̄x̄ᵀ]` for every pair."""
+    shape = jnp.broadcast_shapes(*(moment.shape for moment in second), pairs.across_x.shape[:2])
+    m, a, c, aa, ac, cc = (jnp.broadcast_to(moment, shape)[..., None] for moment in second)
+    along = jnp.broadcast_to(pairs.along_x[..., :dim], (*shape, dim))
+    across = pairs.across_x[..., :dim]
+    left_along, left_across = (aa - m) * along + ac * across, ac * along + (cc - m) * across
+    out = m[..., None] * jnp.eye(dim, dtype=along.dtype)
+    out += left_along[..., :, None] * along[..., None, :] + left_across[..., :, None] * across[..., None, :]
+    return _bordered(out, a * along + c * across, m[..., 0]).swapaxes(-3, -2)
+
+
+def _bordered(block: Array, edge: Array, corner: Array) -> Array:
+    """Append the row and column of the mean."""
+    top = jnp.concatenate([block, edge[..., None]], axis=-1)
+    bottom = jnp.concatenate([edge, corner[..., None]], axis=-1)
+    return jnp.concatenate([top, bottom[..., None, :]], axis=-2)

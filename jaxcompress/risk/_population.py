@@ -1,0 +1,173 @@
+"""The population risk as quadratic forms of Gram tables.
+
+Letters: student weights `W`, readout `a`; target weights `V`, readout `b`; `c` the difference of the output biases.
+`R = aᵀG_WW a − 2aᵀG_WV b + bᵀG_VV b + 2c·(aᵀm_W − bᵀm_V) + c·c`, summed over outputs, with `m` the means
+of the neurons: their table with a neuron that is always one.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import (
+    AbstractActivation,
+    AbstractInputs,
+    Affine,
+    StandardNormal,
+    check_floating,
+    table_in_blocks,
+)
+from jaxcompress.networks import TwoLayer
+
+ONE = Affine(constant=1.0, slope=0.0)
+
+
+class Layer(NamedTuple):
+    """A network on standard normal inputs: weights, means of the pre-activations, readout with its axis of outputs."""
+
+    weights: Float[Array, "n r"]
+    mean: Float[Array, " n"] | None
+    readout: Float[Array, "n o"]
+    offset: Float[Array, " o"] | None
+
+
+def as_layer(network: TwoLayer, inputs: AbstractInputs) -> Layer:
+    """Absorb the input law into the weights and means, and give a scalar output its axis."""
+    weights, mean = inputs.standardize(network.weights, network.bias)
+    readout = network.readout[:, None] if network.outputs is None else network.readout
+    offset = None if network.output_bias is None else jnp.atleast_1d(network.output_bias)
+    return Layer(weights, mean, readout, offset)
+
+
+class RiskProblem(eqx.Module):
+    """A target under an input law, measured once: what is constant in the risk is computed here.
+
+    Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a leading axis on
+    every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative risk divides.
+    """
+
+    layer: Layer
+    inputs: AbstractInputs
+    energy: Float[Array, ""]
+    magnitude: Float[Array, ""]
+    activation: AbstractActivation = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, target: TwoLayer, inputs: AbstractInputs | None = None) -> "RiskProblem":
+        """Measure a target. Raises `ValueError` when the law has another dimension than the target."""
+        inputs = StandardNormal() if inputs is None else inputs
+        check_compatible(target, target, inputs)
+        layer = as_layer(target, inputs)
+        own = _form(target.activation, layer, target.activation, layer)
+        energy, magnitude = own.value, own.magnitude
+        if layer.offset is not None:
+            lean = _mean(target.activation, layer)
+            energy += jnp.sum(layer.offset * (2 * lean.value + layer.offset))
+            magnitude += jnp.sum(jnp.abs(layer.offset) * (2 * lean.magnitude + jnp.abs(layer.offset)))
+        return cls(layer, inputs, energy, magnitude, target.activation)
+
+    def risk(self, student: TwoLayer) -> Float[Array, ""]:
+        """The risk of a student, never negative; differentiable like `population_risk`."""
+        value = self._terms(student).value
+        # The value is clipped, the derivative is not: a flow near the floor still sees its gradient.
+        return value + jax.lax.stop_gradient(jnp.maximum(value, 0) - value)
+
+    def floor(self, student: TwoLayer) -> Float[Array, ""]:
+        """What rounding alone may have done to the risk: `ε` times the sum of the sizes of all its terms."""
+        terms = self._terms(student)
+        return jnp.finfo(terms.value.dtype).eps * jax.lax.stop_gradient(terms.magnitude)
+
+    def student_layer(self, student: TwoLayer) -> Layer:
+        """The student on standard normal inputs."""
+        return as_layer(student, self.inputs)
+
+    def _terms(self, student: TwoLayer) -> "_Terms":
+        x, y = self.student_layer(student), self.layer
+        own = _form(student.activation, x, student.activation, x)
+        cross = _form(student.activation, x, self.activation, y)
+        value = own.value - 2 * cross.value + self.energy
+        magnitude = own.magnitude + 2 * cross.magnitude + self.magnitude
+        if x.offset is None and y.offset is None:
+            return _Terms(value, magnitude)
+        if y.offset is not None:  # the target's own offset is in its energy: what is left is where it meets the student
+            lean = _mean(student.activation, x)
+            value -= 2 * jnp.sum(y.offset * lean.value)
+            magnitude += 2 * jnp.sum(jnp.abs(y.offset) * lean.magnitude)
+        if x.offset is not None:
+            lean_x, lean_y = _mean(student.activation, x), _mean(self.activation, y)
+            rest = lean_x.value - lean_y.value - (0 if y.offset is None else y.offset)
+            value += jnp.sum(x.offset * (2 * rest + x.offset))
+            magnitude += jnp.sum(2 * jnp.abs(x.offset) * (lean_x.magnitude + lean_y.magnitude) + x.offset**2)
+        return _Terms(value, magnitude)
+
+
+class _Terms(NamedTuple):
+    """A sum and the sum of the sizes of what was added up in it."""
+
+    value: Array
+    magnitude: Array
+
+
+def _form(f: AbstractActivation, x: Layer, g: AbstractActivation, y: Layer) -> _Terms:
+    """`Σ_o aᵀ G b`."""
+    table = table_in_blocks(f, g, x.weights, x.mean, y.weights, y.mean)
+    value = jnp.sum(x.readout * (table @ y.readout))
+    sizes = jnp.sum(jnp.abs(x.readout) * (jnp.abs(table) @ jnp.abs(y.readout)))
+    return _Terms(value, sizes)
+
+
+def _mean(f: AbstractActivation, x: Layer) -> _Terms:
+    """`E f(x)` without its offset, one number an output."""
+    still = jnp.zeros((1, x.weights.shape[1]), x.weights.dtype)
+    means = table_in_blocks(f, ONE, x.weights, x.mean, still, None)[:, 0]
+    return _Terms(x.readout.T @ means, jnp.abs(x.readout).T @ jnp.abs(means))
+
+
+def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInputs | None = None) -> Float[Array, ""]:
+    """`E‖f_student(x) − f_target(x)‖²` over Gaussian inputs, summed over outputs, without a factor ½.
+
+    Arguments: two networks of the same input dimension, outputs and dtype (activations may differ), and the law
+    of the inputs (`StandardNormal()` when left out). Use `jax.vmap` for batches.
+    Returns a scalar ≥ 0 in that dtype. `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and exact, also
+    where neurons coincide; a homogeneous neuron of zero norm has derivative zero.
+    Raises `ValueError` when the networks or the law do not fit together.
+    Where it fails: below `RiskProblem.of(target).floor(student)` (about ε times the squared norms) a value is
+    rounding noise.
+    References: Saad & Solla 1995 (erf); Cho & Saul 2009, Safran & Shamir 2018 (ReLU).
+    """
+    inputs = StandardNormal() if inputs is None else inputs
+    check_compatible(student, target, inputs)
+    return RiskProblem.of(target, inputs).risk(student)
+
+
+def check_compatible(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> None:
+    """Raise `ValueError` unless student, target and law speak of the same inputs, outputs and dtype."""
+    for name, network in (("student", student), ("target", target)):
+        if network.weights.ndim != 2:
+            raise ValueError(
+                f"population_risk: given a {name} with weights of shape {network.weights.shape}; "
+                "expected (n, d); use jax.vmap or solve_many for leading axes"
+            )
+    if student.dim != target.dim or inputs.dim not in (None, student.dim):
+        law = "" if inputs.dim is None else f", inputs of dimension {inputs.dim}"
+        raise ValueError(
+            f"population_risk: given a student of input dimension {student.dim} and a target of input dimension "
+            f"{target.dim}{law}; expected the same; pad the weights with zeros or reduce the law"
+        )
+    if student.outputs != target.outputs:
+        raise ValueError(
+            f"population_risk: given a student with {_outputs(student)} and a target with {_outputs(target)}; "
+            "expected the same; a readout (n,) is one scalar output, (n, o) is o outputs"
+        )
+    check_floating(
+        "population_risk",
+        **{"student's weights": student.weights, "target's weights": target.weights},
+        **{"inputs' mean": mean for mean in [getattr(inputs, "mean", None)] if mean is not None},
+    )
+
+
+def _outputs(network: TwoLayer) -> str:
+    return "a scalar output" if network.outputs is None else f"{network.outputs} outputs"

@@ -1,0 +1,13 @@
+"""From a start to a certified critical point of the population risk.
+
+What enters: students, targets, an input law and options. What leaves: a `Solution`, with the network, its risk and
+rounding floor, the gradient that is left, a result code that says in words how the run ended, and the spectrum of
+the Hessian. The flow decides the basin; the polish takes the point in it to the rounding floor.
+"""
+
+from jaxcompress.solve._flow import gradient_flow
+from jaxcompress.solve._polish import polish
+from jaxcompress.solve._solution import RESULTS, Solution, SolveError
+from jaxcompress.solve._solve import solve, solve_many
+
+__all__ = ["RESULTS", "Solution", "SolveError", "gradient_flow", "polish", "solve", "solve_many"]

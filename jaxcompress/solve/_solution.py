@@ -1,0 +1,73 @@
+"""How a run ended: the record that every solver returns."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxcompress.networks import TwoLayer
+
+
+class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
+    """Result codes. Comparing with one gives an array; `RESULTS[code]` is its message."""
+
+    converged = "The gradient is within the tolerance."
+    time_reached = (
+        "The end time was reached before the gradient was within the tolerance. Raise t1, or leave it at infinity."
+    )
+    max_steps_reached = (
+        "The step budget was spent before the gradient was within the tolerance. Raise max_steps, or loosen "
+        "gradient_tolerance. A ReLU neuron that slides to norm zero also ends like this."
+    )
+    gradient_floor = (
+        "The gradient cannot be brought within the tolerance: rounding, or a flat valley without a critical point "
+        "nearby, stops it. Work in float64, loosen gradient_tolerance, or flow for longer."
+    )
+    nonfinite = "A parameter or the gradient became infinite or NaN. Start from smaller weights or check the rates."
+
+
+class SolveError(RuntimeError):
+    """A single run that did not converge, raised when `throw=True`; carries the code's message."""
+
+
+class Solution(eqx.Module):
+    """The end of one run, or of many when every array has a leading axis `runs`.
+
+    `network`: the end point. `risk` and `risk_floor`: its risk and what rounding may have done to it.
+    `gradient_norm`: `max|∂R/∂θ|` over the parameters that move. `converged`: whether that is within the tolerance.
+    `time`: flow time at the end (units of `1/R`'s curvature; `dθ/dt = −rate·∇R`). `result`: a code of
+    `RESULTS`; `message` spells it out. `stats`: counts of steps and what else the method reports.
+    `trajectory`: networks with a leading axis of the times of `save_at`; times after the end hold the end
+    point. `eigenvalues (P,)` ascending and `index`, the number of negative ones beyond the flat modes: of the
+    Hessian in the parameters that move (`solve`, `solve_many`).
+    """
+
+    network: TwoLayer
+    risk: Float[Array, "*runs"]
+    risk_floor: Float[Array, "*runs"]
+    gradient_norm: Float[Array, "*runs"]
+    converged: Bool[Array, "*runs"]
+    time: Float[Array, "*runs"]
+    result: RESULTS
+    stats: dict[str, Any]
+    trajectory: TwoLayer | None = None
+    eigenvalues: Float[Array, "*runs P"] | None = None
+    index: Int[Array, "*runs"] | None = None
+
+    @property
+    def message(self) -> str | list[str]:
+        """The result code in words: what happened and what to try; a list for many runs."""
+        if self.risk.ndim == 0:
+            return RESULTS[self.result]
+        return [self[run].message for run in range(self.risk.shape[0])]
+
+    def __getitem__(self, run) -> "Solution":
+        """Run number `run` of many (or any index of the leading axis)."""
+        return jax.tree.map(lambda leaf: leaf[run], self)
+
+    @property
+    def best(self) -> "Solution":
+        """The run of lowest risk among many."""
+        return self[int(jnp.argmin(self.risk))]

@@ -1,0 +1,129 @@
+"""Flow, then polish: for one run, and for many side by side."""
+
+from collections.abc import Mapping, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk import RiskProblem
+from jaxcompress.solve._flow import Motion, check_start, flow, flow_options, raise_unless
+from jaxcompress.solve._polish import polish
+from jaxcompress.solve._solution import RESULTS, Solution
+
+
+def solve(
+    student: TwoLayer,
+    target: TwoLayer,
+    *,
+    inputs: AbstractInputs | None = None,
+    freeze: Sequence[str] = (),
+    rates: Mapping[str, float] | None = None,
+    gradient_tolerance: float = 1e-10,
+    flow_tolerance: float = 1e-8,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    max_steps: int = 4096,
+    throw: bool = True,
+) -> Solution:
+    """Follow the gradient flow to the bottom of its basin, then polish to a critical point.
+
+    Arguments as for `gradient_flow`; the flow stops at `max|∂R/∂θ| ≤ flow_tolerance`, and the polish goes on to the
+    rounding floor. The run has converged when what is left is at most `gradient_tolerance`.
+    Returns a `Solution` with `eigenvalues` (ascending) and `index`, the number of directions in which the risk
+    falls: 0 at a minimum. Flat modes of the symmetries appear as eigenvalues near zero and count as neither.
+    Raises `ValueError` for input that does not fit, `SolveError` when `throw` is true and the run did not converge.
+    """
+    inputs = StandardNormal() if inputs is None else inputs
+    check_start(student, target, inputs, freeze, rates)
+    options = _options(student, rates, gradient_tolerance, flow_tolerance, rtol, atol)
+    return raise_unless(_solve_once(student, target, inputs, tuple(freeze), options, max_steps), throw)
+
+
+def solve_many(
+    students: TwoLayer,
+    targets: TwoLayer,
+    *,
+    inputs: AbstractInputs | None = None,
+    freeze: Sequence[str] = (),
+    rates: Mapping[str, float] | None = None,
+    gradient_tolerance: float = 1e-10,
+    flow_tolerance: float = 1e-8,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    max_steps: int = 1024,
+) -> Solution:
+    """`solve` for a batch: every array of `students` has a leading axis `runs`, those of `targets` may have one.
+
+    Arguments as for `solve`, the input law shared by all runs. Nothing is raised for a run that does not converge:
+    its `result` says so, and the others are not disturbed.
+    Returns a `Solution` whose arrays have a leading axis `runs`; `sols.best` is the run of lowest risk, `sols[i]` run
+    number i. Raises `ValueError` for input that does not fit.
+    """
+    inputs = StandardNormal() if inputs is None else inputs
+    one_student, one_target = _without_runs(students, targets)
+    check_start(one_student, one_target, inputs, freeze, rates)
+    options = _options(one_student, rates, gradient_tolerance, flow_tolerance, rtol, atol)
+    return _solve_batch(students, targets, inputs, tuple(freeze), options, max_steps)
+
+
+def _options(student: TwoLayer, rates, gradient_tolerance: float, flow_tolerance: float, rtol: float, atol: float):
+    out = flow_options(student, rates, jnp.inf, flow_tolerance, rtol, atol)
+    out["final_tolerance"] = jnp.asarray(gradient_tolerance, student.weights.dtype)
+    return out
+
+
+def _without_runs(students: TwoLayer, targets: TwoLayer) -> tuple[TwoLayer, TwoLayer]:
+    """The first student and target. Raises `ValueError` unless the leading axes fit."""
+    shapes = f"students' weights {students.weights.shape} and targets' weights {targets.weights.shape}"
+    if students.weights.ndim != 3 or targets.weights.ndim not in (2, 3):
+        raise ValueError(
+            f"solve_many: given {shapes}; expected (runs, n, d) and (k, d) or (runs, k, d); "
+            "draw starts with initialize.glorot_normal(..., runs=64), or call solve for one run"
+        )
+    if targets.weights.ndim == 3 and targets.weights.shape[0] != students.weights.shape[0]:
+        raise ValueError(f"solve_many: given {shapes}; expected as many targets as students, or one for all")
+    if students.weights.shape[0] == 0:
+        raise ValueError(f"solve_many: given {shapes}; expected at least one run")
+    first = jax.tree.map(lambda leaf: leaf[0], students)
+    return first, jax.tree.map(lambda leaf: leaf[0], targets) if targets.weights.ndim == 3 else targets
+
+
+@eqx.filter_jit
+def _solve_once(student, target, inputs, freeze, options, max_steps) -> Solution:
+    return _flow_and_polish(RiskProblem.of(target, inputs), student, freeze, options, max_steps)
+
+
+@eqx.filter_jit
+def _solve_batch(students, targets, inputs, freeze, options, max_steps) -> Solution:
+    if targets.weights.ndim == 2:
+        problem = RiskProblem.of(targets, inputs)
+        return jax.vmap(lambda s: _flow_and_polish(problem, s, freeze, options, max_steps))(students)
+
+    def one(student, target):
+        return _flow_and_polish(RiskProblem.of(target, inputs), student, freeze, options, max_steps)
+
+    return jax.vmap(one)(students, targets)
+
+
+def _flow_and_polish(problem: RiskProblem, student: TwoLayer, freeze, options: dict, max_steps: int) -> Solution:
+    motion = Motion.of(problem, student, freeze)
+    flowed = flow(motion, options, None, max_steps)
+    polished = polish(motion, Motion.of(problem, flowed.network, freeze).vector())
+    network = motion.network(polished.vector)
+    converged = polished.gradient_norm <= options["final_tolerance"]
+    stuck = RESULTS.where(flowed.converged, RESULTS.gradient_floor, flowed.result)
+    return Solution(
+        network=network,
+        risk=problem.risk(network),
+        risk_floor=problem.floor(network),
+        gradient_norm=polished.gradient_norm,
+        converged=converged,
+        time=flowed.time,
+        result=RESULTS.where(converged, RESULTS.converged, stuck),
+        stats={**flowed.stats, "polish_steps": polished.steps, "flow_gradient_norm": flowed.gradient_norm},
+        eigenvalues=polished.eigenvalues,
+        index=polished.index,
+    )
