@@ -90,7 +90,8 @@ class Gaussian(AbstractInputs):
 
     def sample(self, key, shape, dim, dtype):
         z = jax.random.normal(key, (*shape, self.factor.shape[1]), dtype)
-        return self.mean + z @ self.factor.T
+        x = z @ self.factor.T
+        return x + jnp.broadcast_to(self.mean, x.shape)
 
 
 def _factor(covariance: Array) -> Array:

@@ -30,17 +30,23 @@ def table(
     return formulas(f, g).value(frames(f, weights_x, mean_x, g, weights_y, mean_y).plane) * _ones(weights_x, weights_y)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def table_gradient(f, g, weights_x, mean_x, weights_y, mean_y):
     """The derivatives of each entry by its two neurons.
 
     Returns `(n, k, d)` by the weights and `(n, k)` by the mean of the first neuron, then of the second.
     """
+    return _value_and_gradient(f, g, weights_x, mean_x, weights_y, mean_y)[1]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _value_and_gradient(f, g, weights_x, mean_x, weights_y, mean_y):
+    """`table` and `table_gradient` from one measurement of the pairs."""
     dim = weights_x.shape[-1]
     pairs = frames(f, weights_x, mean_x, g, weights_y, mean_y)
-    of_x, of_y = formulas(f, g).gradient(pairs.plane), formulas(g, f).gradient(pairs.plane.swapped)
+    forward, backward = formulas(f, g), formulas(g, f)
+    of_x, of_y = forward.gradient(pairs.plane), backward.gradient(pairs.plane.swapped)
     ones = _ones(weights_x, weights_y)
-    return (
+    return forward.value(pairs.plane) * ones, (
         as_vectors(of_x, pairs.along_x, pairs.across_x, dim),
         of_x.mean * ones,
         as_vectors(of_y, pairs.along_y, pairs.across_y, dim),
@@ -58,8 +64,14 @@ def _is_zero(tangent) -> bool:
 
 
 def _table_jvp(f, g, primals, tangents):
+    value, gradient = _value_and_gradient(f, g, *primals)
+    return value, _along(gradient, tangents)
+
+
+def _along(gradient, tangents) -> Float[Array, "n k"]:
+    """The directional derivative of every entry."""
     d_weights_x, d_mean_x, d_weights_y, d_mean_y = tangents
-    by_weights_x, by_mean_x, by_weights_y, by_mean_y = table_gradient(f, g, *primals)
+    by_weights_x, by_mean_x, by_weights_y, by_mean_y = gradient
     out = jnp.zeros_like(by_mean_x)
     if not _is_zero(d_weights_x):
         out += jnp.einsum("ijd,id->ij", by_weights_x, d_weights_x)
@@ -69,10 +81,11 @@ def _table_jvp(f, g, primals, tangents):
         out += jnp.einsum("ijd,jd->ij", by_weights_y, d_weights_y)
     if not _is_zero(d_mean_y):
         out += by_mean_y * d_mean_y[None, :]
-    return table(f, g, *primals), out
+    return out
 
 
-def _table_gradient_jvp(f, g, primals, tangents):
+def _value_and_gradient_jvp(f, g, primals, tangents):
+    primals_out = _value_and_gradient(f, g, *primals)
     dim = primals[0].shape[-1]
     pairs = frames(f, primals[0], primals[1], g, primals[2], primals[3])
     d_weights_x, d_mean_x, d_weights_y, d_mean_y = (None if _is_zero(tangent) else tangent for tangent in tangents)
@@ -91,7 +104,7 @@ def _table_gradient_jvp(f, g, primals, tangents):
         (y_by_x[0] + y_by_y[0]) * ones[..., None],
         (y_by_x[1] + y_by_y[1]) * ones,
     )
-    return table_gradient(f, g, *primals), tangent_out
+    return primals_out, (_along(primals_out[1], tangents), tangent_out)
 
 
 def _column(tangent: Array | None) -> Array | None:
@@ -103,4 +116,4 @@ def _row(tangent: Array | None) -> Array | None:
 
 
 table.defjvp(_table_jvp, symbolic_zeros=True)
-table_gradient.defjvp(_table_gradient_jvp, symbolic_zeros=True)
+_value_and_gradient.defjvp(_value_and_gradient_jvp, symbolic_zeros=True)

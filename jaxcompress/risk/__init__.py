@@ -6,6 +6,14 @@ target share a `RiskProblem`, which measures the target once.
 """
 
 from jaxcompress.risk._curvature import hessian, parameter_mask, risk_hessian
-from jaxcompress.risk._population import RiskProblem, check_compatible, population_risk
+from jaxcompress.risk._population import RiskProblem, check_compatible, normal_equations, population_risk
 
-__all__ = ["RiskProblem", "check_compatible", "hessian", "parameter_mask", "population_risk", "risk_hessian"]
+__all__ = [
+    "RiskProblem",
+    "check_compatible",
+    "hessian",
+    "normal_equations",
+    "parameter_mask",
+    "population_risk",
+    "risk_hessian",
+]

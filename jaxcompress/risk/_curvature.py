@@ -74,14 +74,14 @@ def hessian(problem: RiskProblem, student: TwoLayer, freeze: Sequence[str] = ())
     sizes = {"weights": n * d, "readout": n * o, "bias": n, "output_bias": o}
     cuts = {name: cut for name, cut in {"weights": slice(0, d), "bias": slice(d, d + 1)}.items() if name in names}
     eye = jnp.eye(o, dtype=inner.dtype)
-    rows = {("readout", "readout"): outer[:, None, :, None] * eye[:, None, :]}
+    rows = {("readout", "readout"): outer[:, None, :, None] * eye[None, :, None, :]}
     for name, cut in cuts.items():
         rows[name, "readout"] = mixed[:, cut]
         rows.update({(name, other): inner[:, cut, :, other_cut] for other, other_cut in cuts.items()})
     if "output_bias" in names:
         slope = jnp.einsum("pa,ia,io->ipo", lift, lean[0], 2 * x.readout)
         rows["output_bias", "output_bias"] = 2 * eye
-        rows["readout", "output_bias"] = 2 * lean[1][:, None, None] * eye
+        rows["readout", "output_bias"] = 2 * lean[1][:, None, None] * eye[None]
         rows.update({(name, "output_bias"): slope[:, cut] for name, cut in cuts.items()})
     rows = {(p, q): block.reshape(sizes[p], sizes[q]) for (p, q), block in rows.items()}
     full = jnp.block([[rows[p, q] if (p, q) in rows else rows[q, p].T for q in names] for p in names])
@@ -119,7 +119,7 @@ def _blocks(problem: RiskProblem, f: AbstractActivation, x: Layer):
         pairs = frames(f, x.weights, x.mean, ONE, still.weights, None)
         inner_own += 2 * _contract(formulas(f, ONE).bend(pairs.plane), pairs, x.readout @ gap[:, None], dim)
         slope = _slopes(f, x, ONE, still)[:, 0]
-        residual += slope[:, :, None] * gap
+        residual += slope[:, :, None] * gap[None, None, :]
         lean = slope, table_in_blocks(f, ONE, x.weights, x.mean, still.weights, None)[:, 0]
     cross = _outer_blocks(formulas(f, f).cross(own_pairs.plane), own_pairs, dim)
     inner = 2 * (x.readout @ x.readout.T)[:, None, :, None] * cross
@@ -141,7 +141,7 @@ def _contract(second: Second, pairs: Frames, coefficients: Array, dim: int) -> F
     along, across = pairs.along_x[:, 0, :dim], pairs.across_x[..., :dim]
     m, a, c, aa, ac, cc = (coefficients * moment for moment in second)
     total, lean = jnp.sum(m, 1), jnp.einsum("ij,ijd->id", ac, across)
-    out = total[:, None, None] * jnp.eye(dim, dtype=along.dtype)
+    out = total[:, None, None] * jnp.eye(dim, dtype=along.dtype)[None]
     out += jnp.sum(aa - m, 1)[:, None, None] * along[:, :, None] * along[:, None, :]
     out += along[:, :, None] * lean[:, None, :] + lean[:, :, None] * along[:, None, :]
     out += jnp.einsum("ijd,ije->ide", (cc - m)[..., None] * across, across)
@@ -156,7 +156,7 @@ def _outer_blocks(second: Second, pairs: Frames, dim: int) -> Float[Array, "n r1
     along = jnp.broadcast_to(pairs.along_x[..., :dim], (*shape, dim))
     across = pairs.across_x[..., :dim]
     left_along, left_across = (aa - m) * along + ac * across, ac * along + (cc - m) * across
-    out = m[..., None] * jnp.eye(dim, dtype=along.dtype)
+    out = m[..., None] * jnp.eye(dim, dtype=along.dtype).reshape((1,) * len(shape) + (dim, dim))
     out += left_along[..., :, None] * along[..., None, :] + left_across[..., :, None] * across[..., None, :]
     return _bordered(out, a * along + c * across, m[..., 0]).swapaxes(-3, -2)
 

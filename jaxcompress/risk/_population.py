@@ -119,10 +119,15 @@ def _form(f: AbstractActivation, x: Layer, g: AbstractActivation, y: Layer) -> _
     return _Terms(value, sizes)
 
 
+def _means(f: AbstractActivation, x: Layer) -> Float[Array, " n"]:
+    """`E φ(X_i)` for every neuron."""
+    still = jnp.zeros((1, x.weights.shape[1]), x.weights.dtype)
+    return table_in_blocks(f, ONE, x.weights, x.mean, still, None)[:, 0]
+
+
 def _mean(f: AbstractActivation, x: Layer) -> _Terms:
     """`E f(x)` without its offset, one number an output."""
-    still = jnp.zeros((1, x.weights.shape[1]), x.weights.dtype)
-    means = table_in_blocks(f, ONE, x.weights, x.mean, still, None)[:, 0]
+    means = _means(f, x)
     return _Terms(x.readout.T @ means, jnp.abs(x.readout).T @ jnp.abs(means))
 
 
@@ -171,3 +176,24 @@ def check_compatible(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs
 
 def _outputs(network: TwoLayer) -> str:
     return "a scalar output" if network.outputs is None else f"{network.outputs} outputs"
+
+
+def normal_equations(problem: RiskProblem, student: TwoLayer) -> tuple[Float[Array, "m m"], Float[Array, "m o"]]:
+    """Matrix and right side whose solution is the readout of least risk for the student's hidden parameters.
+
+    The risk is `tr(aᵀ matrix a − 2 aᵀ right) + const` in the stacked readout; `m = n`, or `n + 1` with the output bias last
+    when the student has one.
+    """
+    f, g, x, y = student.activation, problem.activation, problem.student_layer(student), problem.layer
+    matrix = table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean)
+    right = table_in_blocks(f, g, x.weights, x.mean, y.weights, y.mean) @ y.readout
+    if x.offset is None and y.offset is None:
+        return matrix, right
+    offset = jnp.zeros_like(y.readout[0]) if y.offset is None else y.offset
+    means = _means(f, x)
+    right += means[:, None] * offset[None, :]
+    if x.offset is None:
+        return matrix, right
+    bottom = _means(g, y) @ y.readout + offset
+    matrix = jnp.block([[matrix, means[:, None]], [means[None], jnp.ones((1, 1), matrix.dtype)]])
+    return matrix, jnp.concatenate([right, bottom[None]])

@@ -5,9 +5,13 @@ rounding floor, the gradient that is left, a result code that says in words how 
 the Hessian. The flow decides the basin; the polish takes the point in it to the rounding floor.
 """
 
+from jaxcompress._rooms import make_callable
+from jaxcompress.solve._certify import certify
 from jaxcompress.solve._flow import gradient_flow
 from jaxcompress.solve._polish import polish
 from jaxcompress.solve._solution import RESULTS, Solution, SolveError
 from jaxcompress.solve._solve import solve, solve_many
 
-__all__ = ["RESULTS", "Solution", "SolveError", "gradient_flow", "polish", "solve", "solve_many"]
+__all__ = ["RESULTS", "Solution", "SolveError", "certify", "gradient_flow", "polish", "solve", "solve_many"]
+
+make_callable(__name__, solve)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import TwoLayer
@@ -109,21 +110,29 @@ def _solve_batch(students, targets, inputs, freeze, options, max_steps) -> Solut
 
 
 def _flow_and_polish(problem: RiskProblem, student: TwoLayer, freeze, options: dict, max_steps: int) -> Solution:
+    flowed = flow(Motion.of(problem, student, freeze), options, None, max_steps)
+    polished = polished_solution(problem, flowed.network, freeze, options["final_tolerance"])
+    # Where the flow itself was cut short, that is the reason to report.
+    result = RESULTS.where(polished.converged | flowed.converged, polished.result, flowed.result)
+    stats = {**flowed.stats, **polished.stats, "flow_gradient_norm": flowed.gradient_norm}
+    return eqx.tree_at(lambda s: (s.time, s.result, s.stats), polished, (flowed.time, result, stats))
+
+
+def polished_solution(problem: RiskProblem, student: TwoLayer, freeze, tolerance: Array) -> Solution:
+    """The critical point beside a student, with its spectrum; traceable."""
     motion = Motion.of(problem, student, freeze)
-    flowed = flow(motion, options, None, max_steps)
-    polished = polish(motion, Motion.of(problem, flowed.network, freeze).vector())
+    polished = polish(motion, motion.vector())
     network = motion.network(polished.vector)
-    converged = polished.gradient_norm <= options["final_tolerance"]
-    stuck = RESULTS.where(flowed.converged, RESULTS.gradient_floor, flowed.result)
+    converged = polished.gradient_norm <= tolerance
     return Solution(
         network=network,
         risk=problem.risk(network),
         risk_floor=problem.floor(network),
         gradient_norm=polished.gradient_norm,
         converged=converged,
-        time=flowed.time,
-        result=RESULTS.where(converged, RESULTS.converged, stuck),
-        stats={**flowed.stats, "polish_steps": polished.steps, "flow_gradient_norm": flowed.gradient_norm},
+        time=jnp.zeros((), tolerance.dtype),
+        result=RESULTS.where(converged, RESULTS.converged, RESULTS.gradient_floor),
+        stats={"polish_steps": polished.steps},
         eigenvalues=polished.eigenvalues,
         index=polished.index,
     )

@@ -6,13 +6,12 @@ Letters: `h`, `k` are the standardised means of a Gaussian pair `(X, Y)` (mean o
 its corner at the distance `√(h² + β²) = √(k² + α²)` from the centre of the Gaussian.
 """
 
-import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr
 from jaxtyping import Array, Float
 
 from jaxcompress.special._safe import divide, sqrt
@@ -33,15 +32,20 @@ def normal_pdf(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def normal_cdf(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The standard normal distribution function, relative accuracy also in the lower tail."""
-    return ndtr(x)
+    """The standard normal distribution function, relative accuracy also in the lower tail.
+
+    One `erfc`: `jax.scipy.special.ndtr` evaluates three such functions and selects, to the same accuracy.
+    """
+    return 0.5 * jax.lax.erfc(x / -math.sqrt(2))
 
 
-def _weighted_sum(integrand, nodes: np.ndarray, weights: np.ndarray):
-    """`Σ weight · integrand(node)`, unrolled so that it fuses into one elementwise pass."""
-    return functools.reduce(
-        lambda total, pair: total + float(pair[1]) * integrand(float(pair[0])), zip(nodes, weights, strict=True), 0.0
-    )
+def _weighted_sum(integrand: Callable[[Array], Array], nodes: np.ndarray, weights: np.ndarray, like: Array) -> Array:
+    """`Σ weight · integrand(node)`; the integrand sees the nodes on a new last axis.
+
+    One fused reduction: unrolled, the same sum runs as fast and takes ten times as long to compile.
+    """
+    nodes, weights = (jnp.asarray(part, like.dtype).reshape((1,) * like.ndim + (-1,)) for part in (nodes, weights))
+    return jnp.sum(integrand(nodes) * weights, axis=-1)
 
 
 def _triangle(height: Array, slope: Array) -> Array:
@@ -52,11 +56,11 @@ def _triangle(height: Array, slope: Array) -> Array:
     """
     reach = jnp.minimum(slope, divide(jnp.asarray(_REACH, height.dtype), height, at_zero=1.0))
 
-    def integrand(node: float) -> Array:
-        square = 1 + (reach * node) ** 2
-        return jnp.exp(-0.5 * height * height * square) / square
+    def integrand(node: Array) -> Array:
+        square = 1 + (reach[..., None] * node) ** 2
+        return jnp.exp(-0.5 * (height * height)[..., None] * square) / square
 
-    return reach * _weighted_sum(integrand, _NODES, _WEIGHTS) / (2 * math.pi)
+    return reach * _weighted_sum(integrand, _NODES, _WEIGHTS, reach) / (2 * math.pi)
 
 
 def _flank(height: Array, side: Array) -> Array:
@@ -87,12 +91,13 @@ def _from_triangles(h: Array, k: Array, alpha: Array, beta: Array, angle: Array)
 def _arc_integral(h: Array, k: Array, cos: Array) -> Array:
     """`(1/2π)∫₀^{arcsin cos} exp(−(h² − 2hk sin u + k²)/(2cos² u)) du`: the covariance of `X > 0` and `Y > 0`."""
     arc = jnp.arcsin(jnp.clip(cos, -_ARC_LIMIT, _ARC_LIMIT))
+    squares, product = (h * h + k * k)[..., None], (2 * h * k)[..., None]
 
-    def integrand(node: float) -> Array:
-        sine = jnp.sin(arc * (0.5 + 0.5 * node))
-        return jnp.exp(-0.5 * (h * h - 2 * h * k * sine + k * k) / (1 - sine * sine))
+    def integrand(node: Array) -> Array:
+        sine = jnp.sin(arc[..., None] * (0.5 + 0.5 * node))
+        return jnp.exp(-0.5 * (squares - product * sine) / (1 - sine * sine))
 
-    return 0.5 * arc * _weighted_sum(integrand, _ARC_NODES, _ARC_WEIGHTS) / (2 * math.pi)
+    return 0.5 * arc * _weighted_sum(integrand, _ARC_NODES, _ARC_WEIGHTS, squares[..., 0] + arc) / (2 * math.pi)
 
 
 @jax.custom_jvp

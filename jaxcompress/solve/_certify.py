@@ -1,0 +1,38 @@
+"""A certificate for a point that came from elsewhere: its risk, its gradient and, after a polish, its spectrum."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk import RiskProblem
+from jaxcompress.solve._flow import Motion
+from jaxcompress.solve._solution import RESULTS, Solution
+from jaxcompress.solve._solve import polished_solution
+
+
+@eqx.filter_jit
+def certify(
+    problem: RiskProblem, student: TwoLayer, *, polish: bool = True, gradient_tolerance: float = 1e-10
+) -> Solution:
+    """Take a student to the critical point beside it and certify that, or just measure it where it stands.
+
+    Arguments: a measured target, one student, whether to polish (static; without it `eigenvalues` and `index` are
+    `None`), and the gradient that counts as none, relative to `max(1, E‖f_target‖²)`.
+    Returns a `Solution` whose `time` is zero, for no flow was run.
+    """
+    tolerance = gradient_tolerance * jnp.maximum(problem.energy, 1)
+    if polish:
+        return polished_solution(problem, student, (), tolerance)
+    motion = Motion.of(problem, student, ())
+    gradient_norm = jnp.max(jnp.abs(motion.gradient(motion.vector())))
+    converged = gradient_norm <= tolerance
+    return Solution(
+        network=student,
+        risk=problem.risk(student),
+        risk_floor=problem.floor(student),
+        gradient_norm=gradient_norm,
+        converged=converged,
+        time=jnp.zeros((), tolerance.dtype),
+        result=RESULTS.where(converged, RESULTS.converged, RESULTS.max_steps_reached),
+        stats={"polish_steps": jnp.zeros((), jnp.int32)},
+    )
