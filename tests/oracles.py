@@ -370,7 +370,7 @@ def root_mean_square(f: str, std: float, mean: float) -> float:
 
 def quadrant(h: float, k: float, cosine: mpf, sine: mpf) -> mpf:
     """`P(X > 0, Y > 0)` for standardised means `h`, `k`."""
-    with mp.workdps(50):
+    with mp.workdps(35):
         plane = (mpf(1), mpf(1), cosine, sine)
         return _moments("relu", "relu", mpf(h), mpf(k), plane, keys=[(1, 1, 0, 0)])[1, 1, 0, 0]
 

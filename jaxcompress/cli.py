@@ -1,0 +1,209 @@
+"""The command line: parse, call, print. Nothing is computed here."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_GUIDE = """\
+Take a trained two-layer network and find a smaller one that computes almost the same function. The error is the
+exact average over Gaussian inputs: no data is needed, only the inputs' mean and covariance if you have them.
+
+the target is an .npz file with plain arrays (d inputs, k hidden neurons, o outputs):
+  weights      (k, d)            one row a hidden neuron
+  readout      (k,) or (k, o)    what each hidden neuron contributes
+  bias         (k,)              optional, hidden biases
+  output_bias  () or (o,)        optional
+  activation   a string          relu, erf or identity
+
+write one with NumPy, here from scikit-learn's MLPClassifier `model`:
+  numpy.savez("target.npz", weights=model.coefs_[0].T, readout=model.coefs_[1],
+              bias=model.intercepts_[0], output_bias=model.intercepts_[1], activation="relu")
+  numpy.savez("inputs.npz", mean=X.mean(0), covariance=numpy.cov(X.T))
+
+then:
+  jaxcompress compress target.npz --width 16 --mean-covariance inputs.npz --out small.npz
+"""
+
+_EPILOG = """\
+exit status: 0 done, 2 bad input (one line says what was given, what was expected and what to do), 130 interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command is None:
+        _parser().print_help()
+        return 0
+    try:
+        _need_rich()
+        return options.run(options)
+    except ValueError as error:
+        print(f"jaxcompress: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("jaxcompress: interrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("jaxcompress", description=_GUIDE, epilog=_EPILOG, formatter_class=form)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    one = commands.add_parser(
+        "compress",
+        help="a network in, a smaller one out (jaxcompress compress --help)",
+        description="Find the network of M hidden neurons that is closest to the target on average, save it and report.",
+        epilog=_EPILOG,
+        formatter_class=form,
+    )
+    one.add_argument("target", type=Path, metavar="TARGET.npz", help="the network to compress")
+    one.add_argument("--width", type=int, required=True, metavar="M", help="hidden neurons of the smaller network")
+    one.add_argument("--starts", type=int, default=64, metavar="S", help="starts of the search (default 64)")
+    one.add_argument("--seed", type=int, default=0, help="seed of the random starts (default 0)")
+    one.add_argument(
+        "--out",
+        type=Path,
+        metavar="SMALL.npz",
+        help="where to put the result (default: TARGET-M.npz beside the target)",
+    )
+    one.add_argument(
+        "--mean-covariance",
+        type=Path,
+        metavar="FILE.npz",
+        help="mean (d,) and covariance (d, d) of the inputs (default: zero and identity)",
+    )
+    one.add_argument("--json", action="store_true", help="print the report as JSON instead of a table")
+    one.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="draw what the starts reached and what pruning costs"
+    )
+    one.set_defaults(run=_compress)
+    return parser
+
+
+def _need_rich() -> None:
+    try:
+        import rich  # noqa: F401
+    except ImportError:
+        raise ValueError(
+            "the command line needs the package rich; install it with pip install 'jaxcompress[cli]'"
+        ) from None
+
+
+def _compress(options: argparse.Namespace) -> int:
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    import jax.numpy as jnp
+
+    import jaxcompress as jc
+    from jaxcompress.networks import check_writable
+
+    out = options.out or options.target.with_name(f"{options.target.stem}-{options.width}.npz")
+    check_writable(out)
+    draw = None
+    if options.plot is not None:
+        check_writable(options.plot)
+        draw = _plotter()
+    stored = jc.load(options.target)
+    target = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), stored)
+    inputs = _inputs(options.mean_covariance)
+    with _progress_bar() as progress:
+        small = jc.compress(
+            target,
+            options.width,
+            key=jax.random.key(options.seed),
+            num_starts=options.starts,
+            inputs=inputs,
+            progress=progress,
+        )
+    jc.save(out, jax.tree.map(lambda leaf: leaf.astype(stored.weights.dtype), small.network))
+    report = {"target": str(options.target), "out": str(out), **small.report.to_dict()}
+    if draw is not None:
+        draw(report, options.plot)
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print_table(report)
+    return 0
+
+
+def _inputs(path: Path | None):
+    import jax.numpy as jnp
+
+    import jaxcompress as jc
+    from jaxcompress.networks import read_arrays
+
+    if path is None:
+        return jc.StandardNormal()
+    arrays = read_arrays(path, ("mean", "covariance"))
+    try:
+        return jc.Gaussian(*(jnp.asarray(arrays[name], jnp.float64) for name in ("mean", "covariance")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _plotter():
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ValueError("--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'") from None
+    from jaxcompress.plotting import save_compression_figure
+
+    return save_compression_figure
+
+
+@contextmanager
+def _progress_bar() -> Iterator:
+    """A bar on the error stream, one task a stage, gone when it is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    names = {"screen": "short descents", "refine": "long descents", "polish": "polish"}
+    columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {"prepare": bar.add_task("prepare", total=1)}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar.update(tasks["prepare"], completed=1)
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(names.get(stage, stage), total=total)
+            bar.update(tasks[stage], completed=done)
+
+        yield progress
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{report['target_width']} → {report['width']} neurons", title_justify="left")
+    table.add_column("at the same width")
+    table.add_column("risk E‖f−f*‖²", justify="right")
+    table.add_column("relative", justify="right")
+    rows = (
+        ("magnitude pruning", report["pruned_risk"], report["pruned_relative_risk"]),
+        ("pruning, readout refitted", report["refitted_risk"], report["refitted_relative_risk"]),
+        ("this network", report["risk"], report["relative_risk"]),
+    )
+    for name, risk, relative in rows:
+        table.add_row(name, f"{risk:.6g}", f"{relative:.4%}", style="bold" if name == "this network" else None)
+    console = Console()
+    console.print(table)
+    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report["seconds"].items())
+    console.print(f"best start   {report['best_start']} (of {len(report['start_risks'])})", highlight=False)
+    console.print(f"certificate  max|∂R/∂θ| = {report['gradient_norm']:.1e}; {_spectrum(report)}", highlight=False)
+    console.print(f"             {report['result']}", highlight=False)
+    console.print(f"time         {times}", highlight=False)
+    console.print(f"written to   {report['out']}", highlight=False, soft_wrap=True)
+
+
+def _spectrum(report: dict[str, Any]) -> str:
+    if report["index"] is None:
+        return "not polished (too many unknowns)"
+    kind = "a minimum" if report["index"] == 0 else f"a saddle of index {report['index']}"
+    return f"{kind}, smallest Hessian eigenvalue {report['smallest_eigenvalue']:.1e}"

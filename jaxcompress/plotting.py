@@ -1,0 +1,77 @@
+"""Figures from stored results: a dictionary or a file in, axes out. Nothing is solved here."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+from matplotlib.axes import Axes
+
+# One hue for what this package found, greys for what it is held against.
+_OURS, _SIMPLE, _PLAIN = "#1f6f8b", "#8a8a8a", "#c2c2c2"
+
+
+def compression(report: Mapping[str, Any], axes: Axes) -> Axes:
+    """What every start reached, sorted, against pruning at the same width; relative risk on a logarithmic axis.
+
+    `report` is what `Report.to_dict` gives (or the command line's `--json`). Draws into `axes` and returns them.
+    """
+    risks = np.sort([risk for risk in report["start_risks"] if risk is not None])
+    axes.semilogy(np.arange(1, len(risks) + 1), risks, "o", color=_OURS, ms=4, label="starts, sorted")
+    levels = (
+        ("magnitude pruning", report["pruned_relative_risk"], _PLAIN, "-"),
+        ("pruning, readout refitted", report["refitted_relative_risk"], _SIMPLE, "-"),
+        ("result", report["relative_risk"], _OURS, "--"),
+    )
+    for name, level, colour, style in levels:
+        axes.axhline(level, color=colour, ls=style, lw=1.5, label=f"{name}: {level:.2%}")
+    axes.set(
+        xlabel="start", ylabel="risk / E‖f*‖²", title=f"{report['target_width']} → {report['width']} hidden neurons"
+    )
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def widths(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
+    """Relative error against width: pruning, pruning with refitted readout, this package; held-out error if there is one.
+
+    `rows` hold `width`, `pruned_relative_risk`, `refitted_relative_risk`, `relative_risk` and, where real inputs were
+    measured, `held_out_relative_error`. Draws into `axes` and returns them.
+    """
+    rows = sorted(rows, key=lambda row: row["width"])
+    width = [row["width"] for row in rows]
+    lines = (
+        ("pruned_relative_risk", "magnitude pruning", _PLAIN, "o-"),
+        ("refitted_relative_risk", "pruning, readout refitted", _SIMPLE, "o-"),
+        ("relative_risk", "jaxcompress", _OURS, "o-"),
+        ("held_out_relative_error", "jaxcompress, on held-out images", _OURS, "s:"),
+    )
+    for name, label, colour, style in lines:
+        if all(name in row for row in rows):
+            axes.loglog(width, [row[name] for row in rows], style, color=colour, label=label, ms=5)
+    axes.set(xlabel="hidden neurons kept", ylabel="relative squared error")
+    axes.set_xticks(width, [str(w) for w in width])
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def save_compression_figure(report: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Draw `compression` into a file, whole or not at all; the ending of the name selects the format."""
+    figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
+    compression(report, figure.add_subplot())
+    save_figure(figure, path)
+
+
+def save_figure(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> None:
+    """Write a figure, whole or not at all."""
+    path = Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".figure-") as folder:
+        scratch = Path(folder) / path.name
+        figure.savefig(scratch, dpi=150)
+        os.replace(scratch, path)
