@@ -53,7 +53,7 @@ _ROOM_OF = {
 }
 _ROOMS = ("compress", "kernels", "networks", "plotting", "risk", "solve", "special")
 
-__all__ = [*_ROOM_OF, "compress", "kernels", "solve"]  # noqa: PLE0604
+__all__ = [*_ROOM_OF, "compress", "kernels", "solve"]
 
 
 def __getattr__(name: str) -> Any:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _need_rich()
         return options.run(options)
-    except ValueError as error:
+    except (ValueError, OSError) as error:  # OSError: the disk filled up, or a folder went away, during the work
         print(f"jaxcompress: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser(
         "compress",
         help="a network in, a smaller one out (jaxcompress compress --help)",
-        description="Find the network of M hidden neurons that is closest to the target on average, save it and report.",
+        description="Find the network of M hidden neurons closest to the target on average, save it and report.",
         epilog=_EPILOG,
         formatter_class=form,
     )
@@ -103,20 +103,18 @@ def _compress(options: argparse.Namespace) -> int:
     import jaxcompress as jc
     from jaxcompress.networks import check_writable
 
-    out = options.out or options.target.with_name(f"{options.target.stem}-{options.width}.npz")
-    check_writable(out)
-    draw = None
-    if options.plot is not None:
-        check_writable(options.plot)
-        draw = _plotter()
     stored = jc.load(options.target)
     target = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), stored)
     inputs = _inputs(options.mean_covariance)
+    key = _key(options.seed)
+    out = options.out or options.target.with_name(f"{options.target.stem}-{options.width}.npz")
+    check_writable(out)
+    draw = None if options.plot is None else _plotter(options.plot)
     with _progress_bar() as progress:
         small = jc.compress(
             target,
             options.width,
-            key=jax.random.key(options.seed),
+            key=key,
             num_starts=options.starts,
             inputs=inputs,
             progress=progress,
@@ -132,40 +130,62 @@ def _compress(options: argparse.Namespace) -> int:
     return 0
 
 
+def _key(seed: int):
+    import jax
+
+    try:
+        return jax.random.key(seed)
+    except OverflowError:
+        raise ValueError(f"given --seed {seed}; expected a number of at most 64 bits; choose a smaller one") from None
+
+
 def _inputs(path: Path | None):
+    import jax
     import jax.numpy as jnp
 
     import jaxcompress as jc
-    from jaxcompress.networks import read_arrays
+    from jaxcompress.networks import read_arrays, real_array
 
     if path is None:
         return jc.StandardNormal()
     arrays = read_arrays(path, ("mean", "covariance"))
+    mean, covariance = (real_array(path, name, arrays[name]) for name in ("mean", "covariance"))
     try:
-        return jc.Gaussian(*(jnp.asarray(arrays[name], jnp.float64) for name in ("mean", "covariance")))
-    except (ValueError, TypeError) as error:
+        # Checked at the precision it was stored in: a singular covariance in float32 is indefinite to float64.
+        law = jc.Gaussian(mean.astype(covariance.dtype), covariance)
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64), law)
 
 
-def _plotter():
+def _plotter(path: Path):
+    """The function that draws, after making sure that it can put its figure there."""
+    from jaxcompress.networks import check_writable
+
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise ValueError("--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'") from None
-    from jaxcompress.plotting import save_compression_figure
+    from jaxcompress.plotting import check_format, save_compression_figure
 
+    check_format(path)
+    check_writable(path)
     return save_compression_figure
 
 
 @contextmanager
 def _progress_bar() -> Iterator:
-    """A bar on the error stream, one task a stage, gone when it is done."""
+    """A bar on the error stream, one task a stage, gone when it is done; nothing where that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     names = {"screen": "short descents", "refine": "long descents", "polish": "polish"}
     columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
         tasks: dict[str, Any] = {"prepare": bar.add_task("prepare", total=1)}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -196,10 +216,11 @@ def _print_table(report: dict[str, Any]) -> None:
     console.print(table)
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report["seconds"].items())
     console.print(f"best start   {report['best_start']} (of {len(report['start_risks'])})", highlight=False)
-    console.print(f"certificate  max|∂R/∂θ| = {report['gradient_norm']:.1e}; {_spectrum(report)}", highlight=False)
-    console.print(f"             {report['result']}", highlight=False)
-    console.print(f"time         {times}", highlight=False)
-    console.print(f"written to   {report['out']}", highlight=False, soft_wrap=True)
+    certificate = f"max|∂R/∂θ| = {report['gradient_norm']:.1e}; {_spectrum(report)}"
+    console.print(f"certificate  {certificate}", highlight=False, soft_wrap=True)
+    console.print(f"             {report['result']}", highlight=False, soft_wrap=True)
+    console.print(f"time         {times}", highlight=False, soft_wrap=True)
+    console.print(f"written to   {report['out']}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _spectrum(report: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 
 # One hue for what this package found, greys for what it is held against.
 _OURS, _SIMPLE, _PLAIN = "#1f6f8b", "#8a8a8a", "#c2c2c2"
@@ -37,7 +38,7 @@ def compression(report: Mapping[str, Any], axes: Axes) -> Axes:
 
 
 def widths(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
-    """Relative error against width: pruning, pruning with refitted readout, this package; held-out error if there is one.
+    """Relative error against width: pruning, pruning with refitted readout, this package, on real inputs if measured.
 
     `rows` hold `width`, `pruned_relative_risk`, `refitted_relative_risk`, `relative_risk` and, where real inputs were
     measured, `held_out_relative_error`. Draws into `axes` and returns them.
@@ -68,8 +69,20 @@ def save_compression_figure(report: Mapping[str, Any], path: str | os.PathLike) 
     save_figure(figure, path)
 
 
+def check_format(path: str | os.PathLike) -> None:
+    """Raise `ValueError` unless the ending of the name is a format that figures can be saved in."""
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    ending = Path(path).suffix.removeprefix(".").lower()
+    if ending not in known:
+        raise ValueError(
+            f"{path}: given a figure of format {ending!r}; expected one of {', '.join(known)}; "
+            "end the name in .png or .pdf"
+        )
+
+
 def save_figure(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> None:
-    """Write a figure, whole or not at all."""
+    """Write a figure, whole or not at all. Raises `ValueError` when the name's ending is no picture format."""
+    check_format(path)
     path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".figure-") as folder:
         scratch = Path(folder) / path.name

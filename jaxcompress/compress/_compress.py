@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import numbers
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -34,8 +35,8 @@ class Compressed(eqx.Module):
     """The outcome of `compress`.
 
     `network`: the smaller network, in the coordinates and dtype of the target. `risk` and `relative_risk`
-    (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists, best first, with a leading axis `runs`,
-    in the same coordinates; the first is the certified one. `report`: everything else.
+    (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists, best first, with a leading axis
+    `runs`, in the same coordinates; the first is the certified one. `report`: everything else.
     """
 
     network: TwoLayer
@@ -80,7 +81,7 @@ def compress(
         inner = coordinates.inward(target)
         problem = _measure(inner, coordinates.inputs)
         starts = hidden_starts(problem, inner, width, key, num_starts)
-        baselines = _pruned(_measure(target, inputs), target, width)
+        baselines = _pruned(problem, inner, _largest(target, width))
     dtype = target.weights.dtype
     tolerance = jnp.asarray(1e-9 if dtype == jnp.float64 else 1e-5, dtype)
     with _timed(seconds, "screen"):
@@ -103,7 +104,7 @@ def compress(
     final = _measure(target, inputs)
     risk, floor = _risk_and_floor(final, network)
     relative = risk / final.energy
-    polished = certificate.eigenvalues is not None
+    spectrum, index = certificate.eigenvalues, certificate.index
     return Compressed(
         network,
         risk,
@@ -119,9 +120,9 @@ def compress(
             pruned_risk=float(baselines[0]),
             refitted_risk=float(baselines[1]),
             gradient_norm=float(certificate.gradient_norm),
-            result=certificate.message,
-            smallest_eigenvalue=float(certificate.eigenvalues[0]) if polished else None,
-            index=int(certificate.index) if polished else None,
+            result=str(certificate.message),
+            smallest_eigenvalue=None if spectrum is None else float(spectrum[0]),
+            index=None if index is None else int(index),
             best_start=start_name(int(order[ranking[0]])),
             start_risks=tuple(start_risks.tolist()),
             seconds=seconds,
@@ -130,15 +131,28 @@ def compress(
 
 
 def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs) -> None:
+    if target.weights.ndim != 2:
+        raise ValueError(
+            f"compress: given a target with weights of shape {target.weights.shape}; expected (k, d), one network; "
+            "pick one with jax.tree.map(lambda leaf: leaf[i], targets)"
+        )
+    if inputs.dim not in (None, target.dim):
+        raise ValueError(
+            f"compress: given a target of input dimension {target.dim} and inputs of dimension {inputs.dim}; expected "
+            "the same; pass the mean and covariance of the inputs that this target reads"
+        )
     check_compatible(target, target, inputs)
     check_finite("compress", **target.parameters())
+    for name, number in (("width", width), ("num_starts", num_starts)):
+        if not isinstance(number, numbers.Integral):
+            raise ValueError(f"compress: given {name} {number!r}; expected a whole number; round it")
     if not 1 <= width < target.width:
         raise ValueError(
             f"compress: given width {width} for a target of {target.width} neurons; expected 1 ≤ width < "
             f"{target.width}; choose a width below the target's"
         )
     if num_starts < 1:
-        raise ValueError(f"compress: given num_starts {num_starts}; expected at least 1")
+        raise ValueError(f"compress: given num_starts {num_starts}; expected at least 1; leave it out for 64")
 
 
 @contextlib.contextmanager
@@ -161,11 +175,15 @@ def _refit(problem: RiskProblem, network: TwoLayer) -> Array:
     return problem.risk(best_readout(problem, network))
 
 
-def _pruned(problem: RiskProblem, target: TwoLayer, width: int) -> tuple[Array, Array]:
-    """Risks of magnitude pruning at this width, with the old readout and with a refitted one."""
+def _largest(target: TwoLayer, width: int) -> np.ndarray:
+    """The neurons that magnitude pruning keeps: those of largest `‖w‖·‖a‖`."""
     readout = np.asarray(target.readout).reshape(target.width, -1)
     size = np.linalg.norm(np.asarray(target.weights), axis=1) * np.linalg.norm(readout, axis=1)
-    kept = np.sort(np.argsort(-size, kind="stable")[:width])
+    return np.sort(np.argsort(-size, kind="stable")[:width])
+
+
+def _pruned(problem: RiskProblem, target: TwoLayer, kept: np.ndarray) -> tuple[Array, Array]:
+    """Risks of the target with these neurons alone, with the old readout and with a refitted one."""
     bias = None if target.bias is None else target.bias[kept]
     pruned = TwoLayer(target.weights[kept], target.readout[kept], bias, target.output_bias, target.activation)
     return _risk_and_floor(problem, pruned)[0], _refit(problem, pruned)

@@ -26,13 +26,17 @@ class Coordinates(eqx.Module):
 
     def inward(self, network: TwoLayer) -> TwoLayer:
         """The same function of the inputs, as a network of `z`."""
-        bias = network.bias if self.shift is None else network.bias + network.weights @ self.shift
+        bias = network.bias
+        if self.shift is not None and bias is not None:
+            bias = bias + network.weights @ self.shift
         return TwoLayer(network.weights @ self.matrix, network.readout, bias, network.output_bias, network.activation)
 
     def outward(self, network: TwoLayer) -> TwoLayer:
         """A network of `z` as a network of the inputs, equal to it on every input that can occur."""
         weights = network.weights @ self.inverse
-        bias = network.bias if self.shift is None else network.bias - weights @ self.shift
+        bias = network.bias
+        if self.shift is not None and bias is not None:
+            bias = bias - weights @ self.shift
         return TwoLayer(weights, network.readout, bias, network.output_bias, network.activation)
 
 
@@ -50,7 +54,7 @@ def round_coordinates(target: TwoLayer, inputs: AbstractInputs) -> Coordinates:
     outside = mean - factor @ inside
     rank = factor.shape[1]
     law_mean, spread = inside, np.ones(rank)
-    if np.linalg.norm(outside) > 1e-12 * max(np.linalg.norm(mean), 1e-300):
+    if np.linalg.norm(outside) > 1e-12 * np.linalg.norm(mean):
         factor = np.concatenate([factor, outside[:, None]], axis=1)
         inverse = np.linalg.pinv(factor)
         law_mean, spread = np.append(inside, 1.0), np.append(spread, 0.0)

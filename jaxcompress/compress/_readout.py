@@ -1,8 +1,9 @@
 """Variable projection: for fixed hidden weights the best readout solves a linear least-squares problem exactly.
 
-Letters: `G = E[φφᵀ]` of the student's neurons, `K = E[φψᵀ]` with the target's, `e`, `e′` the neurons' means. The normal
-equations are `[G e; eᵀ 1] [a; c] = [K b + e c*; e′ᵀ b + c*]`, with the last row and column only where there is an output
-bias. Reference: Golub & Pereyra 1973 (the gradient of the projected risk is the partial one, at the best readout).
+Letters: `G = E[φφᵀ]` of the student's neurons, `K = E[φψᵀ]` with the target's, `e`, `e′` their means. The normal
+equations are `[G e; eᵀ 1] [a; c] = [K b + e c*; e′ᵀ b + c*]`, with the last row and column only where there is an
+output bias. Reference: Golub & Pereyra 1973 (the gradient of the projected risk is the partial one, at the best
+readout).
 """
 
 import jax

@@ -12,8 +12,9 @@ class Report:
 
     `energy = E‖f_target‖²` is what relative risks are relative to. `pruned_risk`: the neurons of largest
     `‖w‖·‖a‖` kept as they are (magnitude pruning); `refitted_risk`: the same with the readout refitted exactly.
-    `risk_floor`: what rounding may have done to the risk. `gradient_norm`, `result`, `smallest_eigenvalue`, `index`: the
-    certificate of the point, in the coordinates of the descent (eigenvalue and index `None` when not polished).
+    `risk_floor`: what rounding may have done to the risk. `gradient_norm`, `result`, `smallest_eigenvalue`,
+    `index`: the certificate of the point, in the coordinates of the descent (eigenvalue and index are `None` when it
+    was not polished).
     `start_risks`: the relative risk that each start reached, in the order of the starts; `seconds`: wall clock by
     stage, compilation included.
     """

@@ -1,11 +1,13 @@
 """Where the descent starts: neurons of the target, averages of similar ones, and random ones.
 
-All starts are hidden layers only, `weights (n, r)` and `mean (n,)`: the readout follows from them. Start 0 is the greedy
-choice, start 1 the largest neurons; from then on random subsets, random groups and random neurons take turns. Start
-`i` draws from `fold_in(key, i)`.
+All starts are hidden layers only, `weights (n, r)` and `bias (n,)`: the readout follows from them. Start 0 is the
+greedy choice, start 1 the largest neurons; from then on random subsets, random groups and random neurons take turns.
+Start `i` draws from `fold_in(key, i)`.
 """
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -19,7 +21,7 @@ def hidden_starts(problem: RiskProblem, target: TwoLayer, width: int, key: Array
     """`count` students with the target's structure and zero readout; every array has the leading axis `count`."""
     weights = np.asarray(target.weights, np.float64)
     bias = np.zeros(target.width) if target.bias is None else np.asarray(target.bias, np.float64)
-    matrix, right = (np.asarray(part, np.float64) for part in normal_equations(problem, target))
+    matrix, right = (np.asarray(part, np.float64) for part in eqx.filter_jit(normal_equations)(problem, target))
     strength = _strength(target, matrix)
     rows = []
     for i in range(count):
@@ -33,14 +35,12 @@ def hidden_starts(problem: RiskProblem, target: TwoLayer, width: int, key: Array
         else:
             draw = _DRAWS[i % 3]
             rows.append(draw(rng, weights, bias, strength, width))
-    stacked_weights, stacked_bias = (np.stack(part).astype(target.weights.dtype) for part in zip(*rows, strict=True))
-    readout = np.zeros((count, width, *target.readout.shape[1:]), stacked_weights.dtype)
-    offset = target.output_bias
+    dtype, offset = target.weights.dtype, target.output_bias
     return TwoLayer(
-        stacked_weights,
-        readout,
-        None if target.bias is None else stacked_bias,
-        None if offset is None else np.zeros((count, *offset.shape), stacked_weights.dtype),
+        jnp.asarray(np.stack([row[0] for row in rows]), dtype),
+        jnp.zeros((count, width, *target.readout.shape[1:]), dtype),
+        None if target.bias is None else jnp.asarray(np.stack([row[1] for row in rows]), dtype),
+        None if offset is None else jnp.zeros((count, *offset.shape), dtype),
         target.activation,
     )
 

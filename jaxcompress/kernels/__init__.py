@@ -16,7 +16,7 @@ and name it in `_formulas`; nothing else changes.
 
 from jaxcompress.kernels import activations
 from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
-from jaxcompress.kernels._checks import check_finite, check_floating, is_concrete
+from jaxcompress.kernels._checks import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._frames import Frames, frames
 from jaxcompress.kernels._gram import gram, table_in_blocks
@@ -41,6 +41,7 @@ __all__ = [
     "Second",
     "StandardNormal",
     "activations",
+    "as_array",
     "check_finite",
     "check_floating",
     "expectation",

@@ -1,6 +1,6 @@
 """Checks of what users pass in: each failure says what was given, what was expected and what to do."""
 
-import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -9,6 +9,18 @@ from jaxtyping import Array
 def is_concrete(array) -> bool:
     """Whether the entries can be looked at (no trace is under way for this array)."""
     return not isinstance(array, jax.core.Tracer)
+
+
+def as_array(where: str, name: str, given) -> Array:
+    """`jnp.asarray`, with a `ValueError` for what is no array of numbers: ragged lists, strings, objects."""
+    try:
+        return jnp.asarray(given)
+    except (TypeError, ValueError):
+        kind = getattr(given, "dtype", type(given).__name__)
+        raise ValueError(
+            f"{where}: given {name} of type {kind}, which is no rectangular array of numbers; "
+            "expected an array of floats; convert it with numpy.asarray(..., dtype=float)"
+        ) from None
 
 
 def check_finite(where: str, **arrays: Array | None) -> None:
@@ -47,5 +59,5 @@ def check_layer(where: str, name: str, weights: Array, bias: Array | None) -> No
     if bias is not None and bias.shape != weights.shape[:1]:
         raise ValueError(
             f"{where}: given a bias of shape {bias.shape} for {name} of shape {weights.shape}; "
-            f"expected {weights.shape[:1]}, one number a neuron"
+            f"expected {weights.shape[:1]}; pass one number a neuron"
         )

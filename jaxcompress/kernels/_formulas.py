@@ -11,7 +11,8 @@ from jaxcompress.kernels._sign import ReluSign, SignRelu, SignSign
 
 def _unknown(activation: object) -> ValueError:
     return ValueError(
-        f"no kernel is known for the activation {activation!r}; use one of jaxcompress.activations: identity, relu, erf"
+        f"kernels: given the activation {activation!r}; expected one whose kernel is known; "
+        "use identity, relu or erf of jaxcompress.activations"
     )
 
 

@@ -51,16 +51,23 @@ def frames(
     alive = (x.norm[:, None] > 0) & (y.norm[None, :] > 0)
     acute = chord <= co_chord
     versine = 0.5 * jnp.where(acute, chord, co_chord) ** 2  # 1 ∓ cos
+    # Next to a right angle chord and co-chord are of order one, and their difference keeps an absolute 1e-16 only: there
+    # the inner product does better, and smoothed neurons of small norm live there.
+    product, upright = jnp.sum(along_x * along_y, -1), versine > 0.5
+    cos = jnp.where(upright, product, jnp.where(acute, 1 - versine, versine - 1))
     angle = Angle(
-        cos=jnp.where(alive, jnp.where(acute, 1 - versine, versine - 1), 0),
+        cos=jnp.where(alive, cos, 0),
         sin=jnp.where(alive, 0.5 * chord * co_chord, 1),
         angle=jnp.where(alive, 2 * jnp.arctan2(chord, co_chord), math.pi / 2),
         supplement=jnp.where(alive, 2 * jnp.arctan2(co_chord, chord), math.pi / 2),
     )
     versine = jnp.where(alive, versine, 1)[..., None]
     acute, inverse = acute[..., None], special.divide(jnp.ones_like(angle.sin), angle.sin)[..., None]
-    across_x = jnp.where(acute, versine * along_x - gap, total - versine * along_x) * inverse
-    across_y = jnp.where(acute, versine * along_y + gap, total - versine * along_y) * inverse
+    upright, cos = upright[..., None], angle.cos[..., None]
+    across_x = jnp.where(acute, versine * along_x - gap, total - versine * along_x)
+    across_y = jnp.where(acute, versine * along_y + gap, total - versine * along_y)
+    across_x = jnp.where(upright, along_y - cos * along_x, across_x) * inverse
+    across_y = jnp.where(upright, along_x - cos * along_y, across_y) * inverse
     column = None if mean_x is None else mean_x[:, None]
     row = None if mean_y is None else mean_y[None, :]
     return Frames(plane(column, row, x.norm[:, None], y.norm[None, :], angle), along_x, across_x, along_y, across_y)

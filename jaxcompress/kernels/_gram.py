@@ -1,5 +1,6 @@
 """The public table of kernels: checks, the input law, and blocks of rows where the table is large."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -35,13 +36,15 @@ def gram(
     """
     inputs = StandardNormal() if inputs is None else inputs
     W, V = jnp.asarray(W), jnp.asarray(V)
+    bias_f, bias_g = (None if bias is None else jnp.asarray(bias) for bias in (bias_f, bias_g))
     check_layer("gram", "W", W, bias_f)
     check_layer("gram", "V", V, bias_g)
     check_floating("gram", W=W, V=V, bias_f=bias_f, bias_g=bias_g, mean=getattr(inputs, "mean", None))
     if W.shape[1] != V.shape[1] or inputs.dim not in (None, W.shape[1]):
         law = "" if inputs.dim is None else f" and inputs of dimension {inputs.dim}"
         raise ValueError(
-            f"gram: given W of shape {W.shape}, V of shape {V.shape}{law}; expected one input dimension for all"
+            f"gram: given W of shape {W.shape}, V of shape {V.shape}{law}; expected one input dimension for all; "
+            "pass weights as (neurons, input dimension), transposed if need be"
         )
     formulas(f, g)
     weights_x, mean_x = inputs.standardize(W, bias_f)
@@ -49,6 +52,7 @@ def gram(
     return table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y)
 
 
+@eqx.filter_jit
 def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, "n k"]:
     """`table`, in blocks of rows whose memory is given back before the next, also in reverse mode."""
     n, k, d = weights_x.shape[0], weights_y.shape[0], weights_x.shape[1]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import check_finite, is_concrete
+from jaxcompress.kernels._checks import as_array, check_finite, is_concrete
 
 
 class AbstractInputs(eqx.Module):
@@ -62,7 +62,7 @@ class Gaussian(AbstractInputs):
     centred: bool = eqx.field(static=True)
 
     def __init__(self, mean: Float[Array, " d"], covariance: Float[Array, "d d"]):
-        mean, covariance = jnp.asarray(mean), jnp.asarray(covariance)
+        mean, covariance = as_array("Gaussian", "mean", mean), as_array("Gaussian", "covariance", covariance)
         if covariance.ndim != 2 or mean.ndim != 1 or covariance.shape != (mean.shape[0], mean.shape[0]):
             raise ValueError(
                 f"Gaussian: given mean of shape {mean.shape} and covariance of shape {covariance.shape}; "
@@ -98,10 +98,9 @@ def _factor(covariance: Array) -> Array:
     """`L (d, r)` with `L Lᵀ = covariance`, from the eigenvalues that are not zero."""
     if not is_concrete(covariance):
         values, vectors = jnp.linalg.eigh(covariance)
-        return vectors * jnp.sqrt(jnp.maximum(values, 0))
+        return vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :]
+    check_finite("Gaussian", covariance=covariance)
     matrix = np.asarray(covariance, dtype=np.float64)
-    if not np.all(np.isfinite(matrix)):
-        raise ValueError("Gaussian: given a covariance with NaN or infinite entries; expected finite numbers")
     size, epsilon = np.abs(matrix).max(initial=0.0), float(jnp.finfo(covariance.dtype).eps)
     skew = np.abs(matrix - matrix.T).max(initial=0.0)
     if skew > 1e3 * epsilon * size:

@@ -33,7 +33,7 @@ class Wedge(NamedTuple):
     """The quadrant `X > 0, Y > 0` in units where both standard deviations are one.
 
     `h`, `k`, `alpha`, `beta` are the heights of `special._normal`; `both = P(X>0, Y>0)`;
-    `signs = E[sign X sign Y]`; `edge_x = φ(h)Φ(β)` is the density of `X = 0` with `Y > 0`, `edge_y` likewise;
+    `signs = E[sign X sign Y]`; `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; `edge_x = φ(h)Φ(β)` is the density of `X = 0` with `Y > 0`, `edge_y` likewise;
     `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
     """
 
@@ -43,6 +43,8 @@ class Wedge(NamedTuple):
     beta: Float[Array, "..."]
     both: Float[Array, "..."]
     signs: Float[Array, "..."]
+    lean_x: Float[Array, "..."]
+    lean_y: Float[Array, "..."]
     edge_x: Float[Array, "..."]
     edge_y: Float[Array, "..."]
     corner: Float[Array, "..."]
@@ -58,6 +60,8 @@ class Wedge(NamedTuple):
             self.alpha,
             self.both,
             self.signs,
+            self.lean_y,
+            self.lean_x,
             self.edge_y,
             self.edge_x,
             self.corner,
@@ -150,7 +154,9 @@ def line(mean: Array | None, std: Array) -> Line:
 def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
     alpha = _height_on_line(x.height, y.height, angle)
     beta = _height_on_line(y.height, x.height, angle)
-    both, signs = special.wedge_probabilities(x.height, y.height, angle.cos, angle.sin, angle.angle, alpha, beta)
+    both, signs, lean_x, lean_y = special.wedge_probabilities(
+        x.height, y.height, angle.cos, angle.sin, angle.angle, alpha, beta
+    )
     corner = x.density * special.normal_pdf(beta)
     return Wedge(
         h=x.height,
@@ -159,6 +165,8 @@ def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
         beta=beta,
         both=both,
         signs=signs,
+        lean_x=lean_x,
+        lean_y=lean_y,
         edge_x=x.density * special.normal_cdf(beta),
         edge_y=y.density * special.normal_cdf(alpha),
         corner=corner,
@@ -172,7 +180,9 @@ def _height_on_line(h: Array, k: Array, angle: Angle) -> Array:
     gap = jnp.where(acute, h - k, h + k)
     half = jnp.tan(0.5 * jnp.where(acute, angle.angle, -angle.supplement))
     slope = jnp.where(angle.sin > 0, special.divide(gap, angle.sin), jnp.sign(gap) * _FARTHEST)
-    return jnp.clip(slope + k * half, -_FARTHEST, _FARTHEST)
+    upright = jnp.abs(angle.cos) < 0.5
+    plain = special.divide(h - k * angle.cos, angle.sin)
+    return jnp.clip(jnp.where(upright, plain, slope + k * half), -_FARTHEST, _FARTHEST)
 
 
 def _central_wedge(x: Line, y: Line, angle: Angle) -> Wedge:
@@ -189,6 +199,8 @@ def _central_wedge(x: Line, y: Line, angle: Angle) -> Wedge:
         beta=zero,
         both=alive * angle.supplement / circle,
         signs=alive * jnp.arctan2(angle.cos, angle.sin) * (2 / math.pi),
+        lean_x=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
+        lean_y=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
         edge_x=alive * (0.5 / math.sqrt(circle)),
         edge_y=alive * (0.5 / math.sqrt(circle)),
         corner=alive / circle,

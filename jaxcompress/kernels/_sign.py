@@ -61,9 +61,7 @@ class ReluSign(AbstractMoments):
 
     def gradient(self, plane: Plane) -> First:
         w = plane.wedge
-        alive = 2 * plane.x.positive if plane.mean_x is None else 1
-        mean = 0.5 * (w.signs + sign_mean(w.k)) * alive
-        return First(mean, plane.x.density * sign_mean(w.beta) + 2 * plane.cos * w.edge_y, 2 * plane.sin * w.edge_y)
+        return First(w.lean_x, plane.x.density * sign_mean(w.beta) + 2 * plane.cos * w.edge_y, 2 * plane.sin * w.edge_y)
 
     def bend(self, plane: Plane) -> Second:
         w = plane.wedge

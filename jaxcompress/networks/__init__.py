@@ -5,7 +5,7 @@ computes an expectation.
 """
 
 from jaxcompress.networks import initialize, targets
-from jaxcompress.networks._files import check_writable, load, read_arrays, save
+from jaxcompress.networks._files import check_writable, load, read_arrays, real_array, save
 from jaxcompress.networks._two_layer import TwoLayer
 
-__all__ = ["TwoLayer", "check_writable", "initialize", "load", "read_arrays", "save", "targets"]
+__all__ = ["TwoLayer", "check_writable", "initialize", "load", "read_arrays", "real_array", "save", "targets"]

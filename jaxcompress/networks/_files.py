@@ -3,6 +3,7 @@
 import os
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,26 +22,48 @@ def read_arrays(path: str | os.PathLike, required: tuple[str, ...], optional: tu
     object.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; expected an .npz archive; check the path")
+    remedy = "write it with jaxcompress.save or numpy.savez"
+    if not _is_file(path):
+        raise ValueError(f"{path}: given a path at which there is no file; expected an .npz archive; check the path")
     try:
+        if not zipfile.is_zipfile(path):  # `numpy.load` takes what it does not know for a pickle, or an array
+            raise zipfile.BadZipFile
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
             names = set(archive.files)
             missing = [name for name in required if name not in names]
             if missing:
                 found = ", ".join(sorted(names)) or "nothing"
                 raise KeyError(f"given an archive with {found}; expected {', '.join(required)} (missing: {missing[0]})")
-            return {name: archive[name] for name in (*required, *optional) if name in names}
+            arrays = {name: archive[name] for name in (*required, *optional) if name in names}
     except KeyError as error:
-        raise ValueError(f"{path}: {error.args[0]}; write it with jaxcompress.save or numpy.savez") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{path}: {error.args[0]}; {remedy}") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         reason = "holds a pickled object, which is never loaded" if "allow_pickle" in str(error) else "cannot be read"
         raise ValueError(
             f"{path}: given a file that {reason} ({type(error).__name__}); expected an intact .npz of plain arrays; "
-            "write it with jaxcompress.save or numpy.savez"
+            f"{remedy}"
         ) from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{path}: given {name} that is no array; expected an .npz of plain arrays; {remedy}")
+    return arrays
+
+
+def real_array(path: str | os.PathLike, name: str, array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order. Raises `ValueError` unless it is of a floating dtype that JAX has."""
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise ValueError(
+            f"{path}: given {name} of dtype {array.dtype}; expected real floating-point numbers; "
+            "store it as float64 or float32"
+        )
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system takes
+        return False
 
 
 def load(path: str | os.PathLike) -> TwoLayer:
@@ -54,20 +77,23 @@ def load(path: str | os.PathLike) -> TwoLayer:
     """
     arrays = read_arrays(path, _REQUIRED, _OPTIONAL)
     activation = _activation_named(path, arrays.pop("activation"))
-    for name, array in arrays.items():
-        if not np.issubdtype(array.dtype, np.floating):
-            raise ValueError(
-                f"{path}: given {name} of dtype {array.dtype}; expected real floating-point numbers; "
-                "store it as float64 or float32"
-            )
+    arrays = {name: real_array(path, name, array) for name, array in arrays.items()}
     try:
         network = TwoLayer(**arrays, activation=activation)
-        if network.weights.ndim != 2:
-            raise ValueError(f"given weights of shape {network.weights.shape}; expected (n, d)")
-        check_finite("network", **network.parameters())
+        _check_one("load", network)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return network
+
+
+def _check_one(where: str, network: TwoLayer) -> None:
+    """Raise `ValueError` unless this is one network, with finite parameters."""
+    if network.weights.ndim != 2:
+        raise ValueError(
+            f"{where}: given weights of shape {network.weights.shape}; expected (n, d), one network a file; "
+            "pick one with jax.tree.map(lambda leaf: leaf[i], networks)"
+        )
+    check_finite(where, **network.parameters())
 
 
 def _activation_named(path: str | os.PathLike, stored: np.ndarray) -> AbstractActivation:
@@ -87,22 +113,26 @@ def activation_name(activation: AbstractActivation) -> str:
     for name in activations.__all__:
         if getattr(activations, name) == activation:
             return name
-    raise ValueError(f"save: given activation {activation!r}, which has no name; expected one of {activations.__all__}")
+    raise ValueError(
+        f"save: given activation {activation!r}, which has no name; expected one of {', '.join(activations.__all__)}; "
+        "store the arrays with numpy.savez and name the activation when they are read"
+    )
 
 
 def save(path: str | os.PathLike, network: TwoLayer) -> None:
     """Write a network as `.npz`: arrays by name and the activation's name, readable with plain NumPy.
 
-    The file appears whole or not at all. Raises `ValueError` when the path cannot be written or the activation
-    has no name.
+    The file appears whole or not at all. Raises `ValueError` when the path cannot be written, when the activation
+    has no name, and for what `load` would refuse: many networks at once, NaN.
     """
+    _check_one("save", network)
     arrays = {name: np.asarray(array) for name, array in network.parameters().items()}
     name = activation_name(network.activation)
     path = check_writable(path)
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".npz")
+    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".saving-", suffix=".npz")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, activation=np.array(name), **arrays)
+            np.savez(file, allow_pickle=False, activation=np.array(name), **arrays)
         os.chmod(scratch, 0o666 & ~_umask())
         os.replace(scratch, path)
     except BaseException:
@@ -119,19 +149,26 @@ def _umask() -> int:
 def check_writable(path: str | os.PathLike) -> Path:
     """The path, after making sure that a file can be put there. Raises `ValueError`; leaves nothing behind."""
     path = Path(path)
-    reason = None
-    if path.is_dir():
-        reason = "is a folder"
-    elif not path.parent.is_dir():
-        reason = f"lies in {path.parent}, which is not a folder"
-    elif path.exists() and not os.access(path, os.W_OK):
-        reason = "exists and is write-protected"
-    else:
-        try:
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
-        except OSError as error:
-            reason = f"lies in a folder that cannot be written ({error.strerror})"
+    reason = _why_not_writable(path)
     if reason:
         raise ValueError(f"{path}: given an output path that {reason}; expected a path for a new file; choose another")
     return path
+
+
+def _why_not_writable(path: Path) -> str | None:
+    try:
+        if path.is_dir():
+            return "is a folder"
+        if not path.parent.is_dir():
+            return f"lies in {path.parent}, which is not a folder"
+        if path.exists() and not path.is_file():
+            return "exists and is not a regular file"
+        if path.exists() and not os.access(path, os.W_OK):
+            return "exists and is write-protected"
+    except OSError as error:
+        return f"cannot be used ({error.strerror})"
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return None
+    except OSError as error:
+        return f"lies in a folder that cannot be written ({error.strerror})"

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, activations, check_floating
+from jaxcompress.kernels import AbstractActivation, activations, as_array, check_floating
 
 
 class TwoLayer(eqx.Module):
@@ -32,10 +32,10 @@ class TwoLayer(eqx.Module):
         output_bias: Float[Array, "*runs"] | Float[Array, "*runs o"] | None = None,
         activation: AbstractActivation = activations.relu,
     ):
-        self.weights = jnp.asarray(weights)
-        self.readout = jnp.asarray(readout)
-        self.bias = None if bias is None else jnp.asarray(bias)
-        self.output_bias = None if output_bias is None else jnp.asarray(output_bias)
+        self.weights = as_array("TwoLayer", "weights", weights)
+        self.readout = as_array("TwoLayer", "readout", readout)
+        self.bias = None if bias is None else as_array("TwoLayer", "bias", bias)
+        self.output_bias = None if output_bias is None else as_array("TwoLayer", "output_bias", output_bias)
         self.activation = activation
         self._check()
 
@@ -47,21 +47,20 @@ class TwoLayer(eqx.Module):
                 "for example jaxcompress.activations.relu"
             )
         shapes = {name: array.shape for name, array in self.parameters().items()}
-        *leading, neurons = shapes["weights"][:-1] or [None]
-        runs = tuple(leading)
-        one, several = (*runs, neurons), self.readout.ndim == len(runs) + 2
+        one = shapes["weights"][:-1]
+        runs, several = one[:-1], self.readout.ndim == len(one) + 1
         fits = (
             self.weights.ndim >= 2
-            and neurons > 0
+            and one[-1] > 0
             and shapes["readout"][: len(one)] == one
-            and (self.readout.ndim == len(one) or several)
+            and (self.readout.ndim == len(one) or (several and self.readout.shape[-1] > 0))
             and shapes.get("bias", one) == one
             and shapes.get("output_bias", out := runs + shapes["readout"][len(one) :]) == out
         )
         if not fits:
             raise ValueError(
                 f"TwoLayer: given {', '.join(f'{name} {shape}' for name, shape in shapes.items())}; expected "
-                "weights (n, d) with n ≥ 1, readout (n,) or (n, o), bias (n,), output_bias () or (o,), "
+                "weights (n, d) with n ≥ 1, readout (n,) or (n, o) with o ≥ 1, bias (n,), output_bias () or (o,), "
                 "with the same leading axes on all; transpose or reshape what differs"
             )
 
@@ -87,7 +86,13 @@ class TwoLayer(eqx.Module):
 
     def __call__(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch"] | Float[Array, "*batch o"]:
         """Evaluate the network: `x (..., d)` to `(...,)`, or `(..., o)` for several outputs."""
-        hidden = jnp.asarray(x) @ self.weights.T
+        x = as_array("TwoLayer", "x", x)
+        if self.weights.ndim != 2 or x.shape[-1:] != (self.dim,):
+            raise ValueError(
+                f"TwoLayer: given x of shape {x.shape} for weights of shape {self.weights.shape}; expected x (..., d) "
+                "for weights (n, d); transpose x, or use jax.vmap for many networks"
+            )
+        hidden = x @ self.weights.T
         if self.bias is not None:
             hidden = hidden + jnp.broadcast_to(self.bias, hidden.shape)
         out = self.activation(hidden) @ self.readout

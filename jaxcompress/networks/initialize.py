@@ -25,7 +25,8 @@ def _glorot(
 ) -> TwoLayer:
     if min(width, dim, 1 if outputs is None else outputs, 1 if runs is None else runs) < 1:
         raise ValueError(
-            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected all at least 1"
+            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected all at least 1; raise "
+            "what is below, or leave outputs and runs out"
         )
 
     def one(key: Array) -> TwoLayer:

@@ -10,7 +10,7 @@ from jaxcompress.networks._two_layer import TwoLayer
 
 def _check_sizes(where: str, width: int, dim: int) -> None:
     if width < 1 or dim < 1:
-        raise ValueError(f"{where}: given width {width} and dim {dim}; expected both to be at least 1")
+        raise ValueError(f"{where}: given width {width} and dim {dim}; expected both to be at least 1; raise them")
 
 
 def orthonormal(width: int, dim: int, *, activation: AbstractActivation, readout: float = 1.0, dtype=None) -> TwoLayer:
@@ -59,7 +59,7 @@ def random(
         case "sphere":
             w = w / jnp.linalg.norm(w, axis=1, keepdims=True)
         case _:
-            raise ValueError(f'targets.random: given weights={weights!r}; expected "gaussian" or "sphere"')
+            raise ValueError(f'targets.random: given weights={weights!r}; expected "gaussian" or "sphere"; choose one')
     key = jax.random.fold_in(key, 1)
     match readout:
         case "gaussian":
@@ -70,6 +70,7 @@ def random(
             a = jnp.full(shape, 1 / width, dtype)
         case _:
             raise ValueError(
-                f'targets.random: given readout={readout!r}; expected "gaussian", "rademacher" or "constant"'
+                f'targets.random: given readout={readout!r}; expected "gaussian", "rademacher" or "constant"; '
+                "choose one"
             )
     return TwoLayer(w, a, activation=activation)

@@ -12,6 +12,7 @@ An output bias is a neuron that is always one, and enters the same formulas.
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -59,6 +60,12 @@ def risk_hessian(
     """
     inputs = StandardNormal() if inputs is None else inputs
     check_compatible(student, target, inputs)
+    parameter_mask(student, freeze)
+    return _hessian_once(student, target, inputs, tuple(freeze))
+
+
+@eqx.filter_jit
+def _hessian_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs, freeze: tuple[str, ...]) -> Array:
     return hessian(RiskProblem.of(target, inputs), student, freeze)
 
 
@@ -97,6 +104,7 @@ def _lift(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
     probe = jnp.eye(d + has_bias, d, dtype=dtype)
     shift = jnp.zeros(d + has_bias, dtype).at[d:].set(1)
     weights, mean = inputs.standardize(probe, shift)
+    mean = shift if mean is None else mean
     return jnp.concatenate([weights, mean[:, None]], axis=1)
 
 
@@ -112,15 +120,14 @@ def _blocks(problem: RiskProblem, f: AbstractActivation, x: Layer):
     slopes = _slopes(f, x, f, x)
     residual = jnp.einsum("ija,jo->iao", slopes, x.readout)
     residual -= jnp.einsum("ija,jo->iao", _slopes(f, x, g, y), y.readout)
-    lean = None
+    still = Layer(jnp.zeros((1, dim), x.weights.dtype), None, jnp.zeros((1, 1), x.weights.dtype), None)
+    lean = _slopes(f, x, ONE, still)[:, 0], table_in_blocks(f, ONE, x.weights, x.mean, still.weights, None)[:, 0]
     if x.offset is not None or y.offset is not None:
-        still = Layer(jnp.zeros((1, dim), x.weights.dtype), None, jnp.zeros((1, 1), x.weights.dtype), None)
-        gap = (0 if x.offset is None else x.offset) - (0 if y.offset is None else y.offset)
+        none = jnp.zeros_like(x.readout[0])
+        gap = (none if x.offset is None else x.offset) - (none if y.offset is None else y.offset)
         pairs = frames(f, x.weights, x.mean, ONE, still.weights, None)
         inner_own += 2 * _contract(formulas(f, ONE).bend(pairs.plane), pairs, x.readout @ gap[:, None], dim)
-        slope = _slopes(f, x, ONE, still)[:, 0]
-        residual += slope[:, :, None] * gap[None, None, :]
-        lean = slope, table_in_blocks(f, ONE, x.weights, x.mean, still.weights, None)[:, 0]
+        residual += lean[0][:, :, None] * gap[None, None, :]
     cross = _outer_blocks(formulas(f, f).cross(own_pairs.plane), own_pairs, dim)
     inner = 2 * (x.readout @ x.readout.T)[:, None, :, None] * cross
     diagonal = np.arange(n)

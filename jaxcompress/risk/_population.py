@@ -145,6 +145,11 @@ def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInpu
     """
     inputs = StandardNormal() if inputs is None else inputs
     check_compatible(student, target, inputs)
+    return _risk_once(student, target, inputs)
+
+
+@eqx.filter_jit
+def _risk_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> Float[Array, ""]:
     return RiskProblem.of(target, inputs).risk(student)
 
 
@@ -169,8 +174,11 @@ def check_compatible(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs
         )
     check_floating(
         "population_risk",
-        **{"student's weights": student.weights, "target's weights": target.weights},
-        **{"inputs' mean": mean for mean in [getattr(inputs, "mean", None)] if mean is not None},
+        **{
+            "student's weights": student.weights,
+            "target's weights": target.weights,
+            "inputs' mean": getattr(inputs, "mean", None),
+        },
     )
 
 
@@ -181,8 +189,8 @@ def _outputs(network: TwoLayer) -> str:
 def normal_equations(problem: RiskProblem, student: TwoLayer) -> tuple[Float[Array, "m m"], Float[Array, "m o"]]:
     """Matrix and right side whose solution is the readout of least risk for the student's hidden parameters.
 
-    The risk is `tr(aᵀ matrix a − 2 aᵀ right) + const` in the stacked readout; `m = n`, or `n + 1` with the output bias last
-    when the student has one.
+    The risk is `tr(aᵀ matrix a − 2 aᵀ right) + const` in the stacked readout; `m = n`, or `n + 1` with the output
+    bias last when the student has one.
     """
     f, g, x, y = student.activation, problem.activation, problem.student_layer(student), problem.layer
     matrix = table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solve._flow import Motion
-from jaxcompress.solve._solution import RESULTS, Solution
+from jaxcompress.solve._solution import RESULTS, Solution, either
 from jaxcompress.solve._solve import polished_solution
 
 
@@ -33,6 +33,6 @@ def certify(
         gradient_norm=gradient_norm,
         converged=converged,
         time=jnp.zeros((), tolerance.dtype),
-        result=RESULTS.where(converged, RESULTS.converged, RESULTS.max_steps_reached),
+        result=either(converged, RESULTS.converged, RESULTS.max_steps_reached),
         stats={"polish_steps": jnp.zeros((), jnp.int32)},
     )

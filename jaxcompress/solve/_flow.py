@@ -5,6 +5,7 @@ tolerance, rate or seed compiles nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem, check_compatible, hessian, parameter_mask
-from jaxcompress.solve._solution import RESULTS, Solution, SolveError
+from jaxcompress.solve._solution import RESULTS, Solution, SolveError, either
 
 
 class Motion(eqx.Module):
@@ -147,7 +148,7 @@ def flow_options(student: TwoLayer, rates: Mapping[str, float] | None, *numbers:
     return out
 
 
-def raise_unless(solution: Solution, throw: bool, allowed: RESULTS | None = None) -> Solution:
+def raise_unless(solution: Solution, throw: bool, allowed: Any = None) -> Solution:
     """The solution, or a `SolveError` with the message of its code."""
     fine = bool(solution.converged) or (allowed is not None and bool(solution.result == allowed))
     if throw and not fine:
@@ -189,6 +190,8 @@ def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> 
         max_steps=max_steps,
         throw=False,
     )
+    assert out.ys is not None  # what to save was stated above
+    assert out.ts is not None
     end, end_time = out.ys[0][-1], out.ts[0][-1]
     fine = jnp.all(jnp.isfinite(end))
     end = jnp.where(fine, end, start)
@@ -198,8 +201,8 @@ def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> 
         trajectory = jax.vmap(motion.network)(kept)
     gradient_norm = jnp.max(jnp.abs(motion.gradient(end)))
     converged = gradient_norm <= tolerance
-    result = RESULTS.where(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
-    result = RESULTS.where(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
+    result = either(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
+    result = either(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
     network = motion.network(end)
     return Solution(
         network=network,
@@ -208,7 +211,7 @@ def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> 
         gradient_norm=gradient_norm,
         converged=converged,
         time=end_time,
-        result=RESULTS.where(converged, RESULTS.converged, result),
+        result=either(converged, RESULTS.converged, result),
         stats={name: out.stats[f"num_{name}"] for name in ("steps", "accepted_steps", "rejected_steps")},
         trajectory=trajectory,
     )

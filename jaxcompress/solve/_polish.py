@@ -8,6 +8,7 @@ Accepted is what lowers `‖g‖`: near its floor the risk can no longer tell.
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -19,7 +20,7 @@ from jaxcompress.solve._flow import Motion
 FLAT = {jnp.dtype("float64"): 1e-10, jnp.dtype("float32"): 1e-5}
 
 
-class Polished(NamedTuple):
+class Polished(eqx.Module):
     """The point, its gradient's maximum norm, the spectrum (ascending), the index and the number of steps taken."""
 
     vector: Float[Array, " P"]

@@ -28,6 +28,17 @@ class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     nonfinite = "A parameter or the gradient became infinite or NaN. Start from smaller weights or check the rates."
 
 
+def _words(code: Any) -> str:
+    """The message of one code."""
+    registry: Any = RESULTS
+    return registry[code]
+
+
+def either(condition: Bool[Array, "..."], one: Any, other: Any) -> Any:
+    """One code where the condition holds and the other elsewhere (type checkers take codes for strings)."""
+    return RESULTS.where(condition, one, other)
+
+
 class SolveError(RuntimeError):
     """A single run that did not converge, raised when `throw=True`; carries the code's message."""
 
@@ -60,8 +71,8 @@ class Solution(eqx.Module):
     def message(self) -> str | list[str]:
         """The result code in words: what happened and what to try; a list for many runs."""
         if self.risk.ndim == 0:
-            return RESULTS[self.result]
-        return [self[run].message for run in range(self.risk.shape[0])]
+            return _words(self.result)
+        return [_words(self[run].result) for run in range(self.risk.shape[0])]
 
     def __getitem__(self, run) -> "Solution":
         """Run number `run` of many (or any index of the leading axis)."""

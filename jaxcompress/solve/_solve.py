@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solve._flow import Motion, check_start, flow, flow_options, raise_unless
 from jaxcompress.solve._polish import polish
-from jaxcompress.solve._solution import RESULTS, Solution
+from jaxcompress.solve._solution import RESULTS, Solution, either
 
 
 def solve(
@@ -66,6 +66,8 @@ def solve_many(
     inputs = StandardNormal() if inputs is None else inputs
     one_student, one_target = _without_runs(students, targets)
     check_start(one_student, one_target, inputs, freeze, rates)
+    check_finite("students", **students.parameters())
+    check_finite("targets", **targets.parameters())
     options = _options(one_student, rates, gradient_tolerance, flow_tolerance, rtol, atol)
     return _solve_batch(students, targets, inputs, tuple(freeze), options, max_steps)
 
@@ -113,7 +115,7 @@ def _flow_and_polish(problem: RiskProblem, student: TwoLayer, freeze, options: d
     flowed = flow(Motion.of(problem, student, freeze), options, None, max_steps)
     polished = polished_solution(problem, flowed.network, freeze, options["final_tolerance"])
     # Where the flow itself was cut short, that is the reason to report.
-    result = RESULTS.where(polished.converged | flowed.converged, polished.result, flowed.result)
+    result = either(polished.converged | flowed.converged, polished.result, flowed.result)
     stats = {**flowed.stats, **polished.stats, "flow_gradient_norm": flowed.gradient_norm}
     return eqx.tree_at(lambda s: (s.time, s.result, s.stats), polished, (flowed.time, result, stats))
 
@@ -131,7 +133,7 @@ def polished_solution(problem: RiskProblem, student: TwoLayer, freeze, tolerance
         gradient_norm=polished.gradient_norm,
         converged=converged,
         time=jnp.zeros((), tolerance.dtype),
-        result=RESULTS.where(converged, RESULTS.converged, RESULTS.gradient_floor),
+        result=either(converged, RESULTS.converged, RESULTS.gradient_floor),
         stats={"polish_steps": polished.steps},
         eigenvalues=polished.eigenvalues,
         index=polished.index,

@@ -44,8 +44,9 @@ def _weighted_sum(integrand: Callable[[Array], Array], nodes: np.ndarray, weight
 
     One fused reduction: unrolled, the same sum runs as fast and takes ten times as long to compile.
     """
-    nodes, weights = (jnp.asarray(part, like.dtype).reshape((1,) * like.ndim + (-1,)) for part in (nodes, weights))
-    return jnp.sum(integrand(nodes) * weights, axis=-1)
+    last = (1,) * like.ndim + (-1,)
+    nodes_, weights_ = (jnp.asarray(part, like.dtype).reshape(last) for part in (nodes, weights))
+    return jnp.sum(integrand(nodes_) * weights_, axis=-1)
 
 
 def _triangle(height: Array, slope: Array) -> Array:
@@ -101,14 +102,16 @@ def _arc_integral(h: Array, k: Array, cos: Array) -> Array:
 
 
 @jax.custom_jvp
-def _wedge(h: Array, k: Array, cos: Array, sin: Array, angle: Array, alpha: Array, beta: Array) -> tuple[Array, Array]:
-    """`(P(X > 0, Y > 0), E[sign X sign Y])`: both at once, for they share their integrals."""
+def _wedge(h: Array, k: Array, cos: Array, sin: Array, angle: Array, alpha: Array, beta: Array) -> tuple[Array, ...]:
+    """`(P(X > 0, Y > 0), E[sign X sign Y], E[1(X > 0) sign Y], E[sign X 1(Y > 0)])`, for they share their integrals."""
     arc = _arc_integral(h, k, cos)
     phi_h, phi_k = normal_cdf(h), normal_cdf(k)
     near = jnp.abs(cos) <= _ARC_LIMIT
     both = jnp.where(near, phi_h * phi_k + arc, _from_triangles(h, k, alpha, beta, angle))
     signs = jnp.where(near, sign_mean(h) * sign_mean(k) + 4 * arc, 4 * both - 2 * phi_h - 2 * phi_k + 1)
-    return both, signs
+    of_x = jnp.where(near, phi_h * sign_mean(k) + 2 * arc, 2 * both - phi_h)
+    of_y = jnp.where(near, phi_k * sign_mean(h) + 2 * arc, 2 * both - phi_k)
+    return both, signs, of_x, of_y
 
 
 @_wedge.defjvp
@@ -120,7 +123,9 @@ def _wedge_jvp(primals, tangents):
     turn = edge_x * normal_pdf(beta) * dangle
     both = edge_x * normal_cdf(beta) * dh + edge_y * normal_cdf(alpha) * dk - turn
     signs = 2 * (edge_x * sign_mean(beta) * dh + edge_y * sign_mean(alpha) * dk - 2 * turn)
-    return _wedge(*primals), (both, signs)
+    of_x = edge_x * sign_mean(beta) * dh + 2 * edge_y * normal_cdf(alpha) * dk - 2 * turn
+    of_y = 2 * edge_x * normal_cdf(beta) * dh + edge_y * sign_mean(alpha) * dk - 2 * turn
+    return _wedge(*primals), (both, signs, of_x, of_y)
 
 
 def sign_mean(h: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -128,12 +133,14 @@ def sign_mean(h: Float[Array, "..."]) -> Float[Array, "..."]:
     return jax.lax.erf(h / math.sqrt(2))
 
 
-def wedge_probabilities(h, k, cos, sin, angle, alpha, beta) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    """`(P(X > 0, Y > 0), E[sign X sign Y])` for standardised means `h`, `k` and correlation `cos`.
+def wedge_probabilities(h, k, cos, sin, angle, alpha, beta) -> tuple[Float[Array, "..."], ...]:
+    """Probabilities of the quadrant of a Gaussian pair with standardised means `h`, `k` and correlation `cos`.
+
+    Returns `P(X > 0, Y > 0)`, `E[sign X sign Y]`, `E[1(X > 0) sign Y]` and `E[sign X 1(Y > 0)]`.
 
     The angle is given three ways (cosine, sine, itself) because near 0 and π no one of them determines the
-    others to full precision. The first is Φ₂(h, k; cos), relative to `√(Φ(h)Φ(k))`; the second is relative
-    to its own size also for small `h`, `k` and `cos`. They share their integrals.
+    others to full precision. The first is Φ₂(h, k; cos), relative to `√(Φ(h)Φ(k))`; the others are
+    relative to their own size also for small `h`, `k` and `cos`. They share their integrals.
 
     Reference: Owen 1956, *Tables for computing bivariate normal probabilities*, eq. 2.1, with the reflections
     of Patefield & Tandy 2000; for |cos| ≤ ½ Drezner & Wesolowsky 1990 (integral over the correlation).
