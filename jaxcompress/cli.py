@@ -152,7 +152,7 @@ def _inputs(path: Path | None):
     mean, covariance = (real_array(path, name, arrays[name]) for name in ("mean", "covariance"))
     try:
         # Checked at the precision it was stored in: a singular covariance in float32 is indefinite to float64.
-        law = jc.Gaussian(mean.astype(covariance.dtype), covariance)
+        law = jc.Gaussian(jnp.asarray(mean, covariance.dtype), jnp.asarray(covariance))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float64), law)

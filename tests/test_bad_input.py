@@ -226,7 +226,7 @@ FINITE = ("expected finite numbers", "look for a diverged training run")
         "expected one floating dtype",
         "cast",
     ),
-    strings=(lambda: jc.Gaussian(["a", "b"], eye(2)), "given mean of type list", "expected an array", "convert it"),
+    strings=(lambda: jc.Gaussian(["one", "two"], eye(2)), "given mean of type list", "expected an array", "convert it"),
     not_symmetric=(
         lambda: jc.Gaussian(zeros(2), np.array([[1, 0.5], [0, 1]])),
         "not symmetric (largest |C − Cᵀ| is 0.5)",
@@ -298,8 +298,9 @@ def test_a_covariance_that_is_singular_or_symmetric_up_to_rounding_is_taken():
     ),
     activation_without_a_kernel=(
         lambda: gram(Cube(), ones((2, 3)), relu, ones((4, 3))),
-        "no kernel is known for the activation Cube()",
-        "use one of jaxcompress.activations",
+        "given the activation Cube()",
+        "expected one whose kernel is known",
+        "use identity, relu or erf of jaxcompress.activations",
     ),
 )
 def test_a_table_of_kernels_that_cannot_be_made_is_refused(call, parts):
@@ -420,6 +421,11 @@ def test_nan_in_any_array_of_student_or_target_is_refused(function, name):
         "given freeze=('wieghts',)",
         "expected a tuple of names",
         "for example",
+    ),
+    nan_in_the_last_run=(
+        lambda: jc.solve_many(spoilt(batch(), "weights"), target()),
+        "students: given weights with NaN",
+        *FINITE,
     ),
     nan_in_the_target=(
         lambda: jc.solve_many(batch(), spoilt(target(), "readout")),

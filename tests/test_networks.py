@@ -260,13 +260,18 @@ def test_a_save_that_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_pat
 def test_a_second_save_replaces_the_first_and_leaves_one_readable_file(tmp_path):
     path = tmp_path / "net.npz"
     new = network(18, 5, 2, activations.erf)
+    old = network(17, 4, 3, activations.relu)
     mask = os.umask(0o027)
     try:
-        jc.save(path, network(17, 4, 3, activations.relu))
-        jc.save(path, new)
+        jc.save(path, old)
+        with open(path, "rb") as reader:
+            jc.save(path, new)
+            (tmp_path / "seen.npz").write_bytes(reader.read())
     finally:
         os.umask(mask)
     same(jc.load(path), new)
+    same(jc.load(tmp_path / "seen.npz"), old)  # who had the old file open reads it to its end
+    (tmp_path / "seen.npz").unlink()
     assert os.listdir(tmp_path) == ["net.npz"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 

@@ -51,8 +51,8 @@ def frames(
     alive = (x.norm[:, None] > 0) & (y.norm[None, :] > 0)
     acute = chord <= co_chord
     versine = 0.5 * jnp.where(acute, chord, co_chord) ** 2  # 1 ∓ cos
-    # Next to a right angle chord and co-chord are of order one, and their difference keeps an absolute 1e-16 only: there
-    # the inner product does better, and smoothed neurons of small norm live there.
+    # Next to a right angle chord and co-chord are of order one, and their difference keeps an absolute 1e-16 only:
+    # there the inner product does better, and smoothed neurons of small norm live there.
     product, upright = jnp.sum(along_x * along_y, -1), versine > 0.5
     cos = jnp.where(upright, product, jnp.where(acute, 1 - versine, versine - 1))
     angle = Angle(

@@ -33,8 +33,8 @@ class Wedge(NamedTuple):
     """The quadrant `X > 0, Y > 0` in units where both standard deviations are one.
 
     `h`, `k`, `alpha`, `beta` are the heights of `special._normal`; `both = P(X>0, Y>0)`;
-    `signs = E[sign X sign Y]`; `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; `edge_x = φ(h)Φ(β)` is the density of `X = 0` with `Y > 0`, `edge_y` likewise;
-    `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
+    `signs = E[sign X sign Y]`; `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; `edge_x = φ(h)Φ(β)` is the density of
+    `X = 0` with `Y > 0`, `edge_y` likewise; `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
     """
 
     h: Float[Array, "..."]
