@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"jaxcompress: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("jaxcompress: interrupted; nothing was written", file=sys.stderr)
+        print("jaxcompress: interrupted", file=sys.stderr)
         return 130
 
 

@@ -32,7 +32,8 @@ def compression(report: Mapping[str, Any], axes: Axes) -> Axes:
     axes.set(
         xlabel="start", ylabel="risk / E‖f*‖²", title=f"{report['target_width']} → {report['width']} hidden neurons"
     )
-    axes.legend(frameon=False, fontsize="small")
+    # Between the levels of pruning and of the starts there is room, and a white ground hides the lines behind.
+    axes.legend(loc="center right", framealpha=1, edgecolor="none", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 

@@ -366,7 +366,7 @@ def test_freezing_everything_is_refused(function):
 @pytest.mark.parametrize("function", [jc.gradient_flow, jc.solve])
 def test_a_rate_for_an_unknown_name_is_refused(function):
     message = complaint(lambda: function(student(), target(), rates={"wieghts": 1.0}))
-    says(message, "wieghts", "expected", "'weights', 'readout'")
+    says(message, "given rates", "wieghts", "expected", "'weights', 'readout'", "use freeze")
 
 
 @pytest.mark.parametrize("function", [jc.gradient_flow, jc.solve])

@@ -80,6 +80,7 @@ def compress(
         coordinates = round_coordinates(target, inputs)
         inner = coordinates.inward(target)
         problem = _measure(inner, coordinates.inputs)
+        _check_energy(float(problem.energy))
         starts = hidden_starts(problem, inner, width, key, num_starts)
         baselines = _pruned(problem, inner, _largest(target, width))
     dtype = target.weights.dtype
@@ -153,6 +154,14 @@ def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs
         )
     if num_starts < 1:
         raise ValueError(f"compress: given num_starts {num_starts}; expected at least 1; leave it out for 64")
+
+
+def _check_energy(energy: float) -> None:
+    if not 0 < energy < np.inf:
+        raise ValueError(
+            f"compress: given a target whose mean square output is {energy:.3g}; expected a positive finite number; "
+            "rescale weights that are huge, and check that readout and inputs are not all zero"
+        )
 
 
 @contextlib.contextmanager

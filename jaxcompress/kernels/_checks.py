@@ -34,12 +34,13 @@ def check_finite(where: str, **arrays: Array | None) -> None:
 
 
 def check_floating(where: str, **arrays: Array | None) -> None:
-    """Raise `ValueError` unless all arrays are real floating and of one dtype."""
+    """Raise `ValueError` unless all arrays are float32 or all float64."""
     dtypes = {name: jnp.asarray(array).dtype for name, array in arrays.items() if array is not None}
-    bad = {name: dtype for name, dtype in dtypes.items() if not jnp.issubdtype(dtype, jnp.floating)}
+    bad = {name: dtype for name, dtype in dtypes.items() if dtype not in (jnp.float32, jnp.float64)}
     if bad:
         raise ValueError(
-            f"{where}: given {_listed(bad)}; expected real floating-point arrays; cast them, for example to float64"
+            f"{where}: given {_listed(bad)}; expected real floating-point arrays (float32 or float64); "
+            "cast them, for example to float64"
         )
     if len(set(dtypes.values())) > 1:
         raise ValueError(f"{where}: given {_listed(dtypes)}; expected one dtype for all; cast them to the same")

@@ -2,11 +2,10 @@
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation
-from jaxcompress.kernels._checks import check_floating, check_layer
+from jaxcompress.kernels._checks import as_array, check_finite, check_floating, check_layer
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._inputs import AbstractInputs, StandardNormal
 from jaxcompress.kernels._table import table
@@ -35,11 +34,13 @@ def gram(
     References: Cho & Saul 2009 (ReLU), Saad & Solla 1995 (erf), Price 1958 (derivatives).
     """
     inputs = StandardNormal() if inputs is None else inputs
-    W, V = jnp.asarray(W), jnp.asarray(V)
-    bias_f, bias_g = (None if bias is None else jnp.asarray(bias) for bias in (bias_f, bias_g))
+    W, V = as_array("gram", "W", W), as_array("gram", "V", V)
+    bias_f = None if bias_f is None else as_array("gram", "bias_f", bias_f)
+    bias_g = None if bias_g is None else as_array("gram", "bias_g", bias_g)
     check_layer("gram", "W", W, bias_f)
     check_layer("gram", "V", V, bias_g)
     check_floating("gram", W=W, V=V, bias_f=bias_f, bias_g=bias_g, mean=getattr(inputs, "mean", None))
+    check_finite("gram", W=W, V=V, bias_f=bias_f, bias_g=bias_g)
     if W.shape[1] != V.shape[1] or inputs.dim not in (None, W.shape[1]):
         law = "" if inputs.dim is None else f" and inputs of dimension {inputs.dim}"
         raise ValueError(

@@ -17,6 +17,7 @@ from jaxcompress.kernels import (
     AbstractInputs,
     Affine,
     StandardNormal,
+    check_finite,
     check_floating,
     table_in_blocks,
 )
@@ -154,7 +155,16 @@ def _risk_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> F
 
 
 def check_compatible(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> None:
-    """Raise `ValueError` unless student, target and law speak of the same inputs, outputs and dtype."""
+    """Raise `ValueError` unless student, target and law are such, finite, and of the same inputs, outputs and dtype."""
+    kinds = {"student": (student, TwoLayer), "target": (target, TwoLayer), "inputs": (inputs, AbstractInputs)}
+    for name, (given, kind) in kinds.items():
+        if not isinstance(given, kind):
+            raise ValueError(
+                f"population_risk: given {name} of type {type(given).__name__}; expected a {kind.__name__}; "
+                "build a network with TwoLayer(weights, readout) and a law with Gaussian(mean, covariance)"
+            )
+    check_finite("population_risk: student", **student.parameters())
+    check_finite("population_risk: target", **target.parameters())
     for name, network in (("student", student), ("target", target)):
         if network.weights.ndim != 2:
             raise ValueError(

@@ -15,7 +15,7 @@ import optimistix
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
+from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem, check_compatible, hessian, parameter_mask
 from jaxcompress.solve._solution import RESULTS, Solution, SolveError, either
@@ -129,14 +129,18 @@ def check_start(
 ) -> None:
     """Raise `ValueError` for whatever cannot be solved. Leading axes have been taken off."""
     check_compatible(student, target, inputs)
-    check_finite("student", **student.parameters())
-    check_finite("target", **target.parameters())
     if not parameter_mask(student, freeze).any():
-        raise ValueError(f"given freeze={tuple(freeze)!r}, which leaves nothing to move; free at least one parameter")
-    parameter_mask(student, tuple(rates or ()))
+        raise ValueError(
+            f"solve: given freeze={tuple(freeze)!r}; expected at least one parameter that moves; leave one name out"
+        )
+    names = tuple(student.parameters())
+    unknown = [name for name in rates or () if name not in names]
     bad = {name: rate for name, rate in (rates or {}).items() if not rate > 0}
-    if bad:
-        raise ValueError(f"given rates {bad}; expected positive numbers; use freeze to stop a parameter")
+    if unknown or bad:
+        raise ValueError(
+            f"solve: given rates={dict(rates or {})}; expected positive numbers for names among {names}; "
+            "use freeze to stop a parameter"
+        )
 
 
 def flow_options(student: TwoLayer, rates: Mapping[str, float] | None, *numbers: float) -> dict:
