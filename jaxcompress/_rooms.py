@@ -1,9 +1,10 @@
 """Folders that share their name with the function that they are for: `jc.compress(...)`, `jc.compress.Report`."""
 
-import functools
+import inspect
 import sys
 import types
 from collections.abc import Callable
+from typing import Any
 
 
 def make_callable(room: str, function: Callable) -> None:
@@ -13,9 +14,15 @@ def make_callable(room: str, function: Callable) -> None:
     the name then means the same.
     """
 
-    class CallableModule(types.ModuleType):
-        @functools.wraps(function)
-        def __call__(self, *args, **kwargs):
-            return function(*args, **kwargs)
+    module: Any = sys.modules[room]
+    module.__class__ = _Room
+    module._function = function
+    module.__signature__ = inspect.signature(function)
+    module.__doc__ = f"{function.__doc__}\n\nThe folder of the same name. {module.__doc__}"
 
-    sys.modules[room].__class__ = CallableModule
+
+class _Room(types.ModuleType):
+    """A module that may be called."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)

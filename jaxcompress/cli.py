@@ -108,6 +108,7 @@ def _compress(options: argparse.Namespace) -> int:
     inputs = _inputs(options.mean_covariance)
     key = _key(options.seed)
     out = options.out or options.target.with_name(f"{options.target.stem}-{options.width}.npz")
+    _check_no_input_is_lost(options, out)
     check_writable(out)
     draw = None if options.plot is None else _plotter(options.plot)
     with _progress_bar() as progress:
@@ -137,6 +138,15 @@ def _key(seed: int):
         return jax.random.key(seed)
     except OverflowError:
         raise ValueError(f"given --seed {seed}; expected a number of at most 64 bits; choose a smaller one") from None
+
+
+def _check_no_input_is_lost(options: argparse.Namespace, out: Path) -> None:
+    read = {path.resolve() for path in (options.target, options.mean_covariance) if path is not None}
+    for path in (out, options.plot):
+        if path is not None and path.resolve() in read:
+            raise ValueError(
+                f"{path}: given as input and as output; expected an output of its own; choose another name"
+            )
 
 
 def _inputs(path: Path | None):
@@ -227,4 +237,6 @@ def _spectrum(report: dict[str, Any]) -> str:
     if report["index"] is None:
         return "not polished (too many unknowns)"
     kind = "a minimum" if report["index"] == 0 else f"a saddle of index {report['index']}"
+    if not report["converged"]:
+        kind = f"no critical point yet, {report['index']} negative Hessian eigenvalues"
     return f"{kind}, smallest Hessian eigenvalue {report['smallest_eigenvalue']:.1e}"

@@ -1,6 +1,7 @@
 """Every test runs in float64, on several fake CPU devices, with shapes checked and implicit rank promotion an error."""
 
 import os
+import pathlib
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -9,5 +10,24 @@ import jax
 import jaxtyping
 
 jax.config.update("jax_enable_x64", True)
+# Compilation is most of the suite's time: workers share what they compile, and so does the next run in this checkout.
+jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jaxtyping.install_import_hook("jaxcompress", "beartype.beartype")
+
+# Shapes are checked by beartype where arrays have passed the border; at the border, bad ones must get a ValueError.
+_INNER = (
+    "special",
+    "kernels._affine",
+    "kernels._frames",
+    "kernels._moments",
+    "kernels._plane",
+    "kernels._relu",
+    "kernels._sign",
+    "kernels._table",
+    "solve._polish",
+    "compress._descent",
+    "compress._readout",
+    "compress._starts",
+)
+jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in _INNER], "beartype.beartype")

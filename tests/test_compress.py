@@ -1,5 +1,6 @@
 """Compression of small targets whose answer is known, or can be checked from outside."""
 
+import inspect
 import json
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
+from jaxcompress.cli import main
 from jaxcompress.compress._starts import greedy_choice
 from jaxcompress.risk import RiskProblem, normal_equations
 from tests.problems import network, singular_law
@@ -88,16 +90,51 @@ def test_the_same_key_gives_the_same_network(small, target, law):
     np.testing.assert_array_equal(again.network.weights, small[0].network.weights)
 
 
-def test_a_target_of_doubled_neurons_compresses_to_nothing_lost():
+@pytest.fixture(scope="module")
+def doubled():
+    """Six neurons that are three: nothing is lost at width 3."""
     half = network(3, 3, 4, ERF)
-    doubled = jc.TwoLayer(
-        jnp.concatenate([half.weights, half.weights]),
-        jnp.concatenate([0.3 * half.readout, 0.7 * half.readout]),
-        activation=ERF,
-    )
+    readout = jnp.concatenate([0.3 * half.readout, 0.7 * half.readout])
+    return jc.TwoLayer(jnp.concatenate([half.weights, half.weights]), readout, activation=ERF)
+
+
+def test_a_target_of_doubled_neurons_compresses_to_nothing_lost(doubled):
     small = jc.compress(doubled, 3, key=KEY, num_starts=4)
     assert float(small.relative_risk) < 1e-14
-    assert small.report.best_start in {"greedy choice", "random subset", "averaged groups", "largest neurons"}
+    assert small.solutions.risk.shape == (1,)
+    assert float(jax.jit(lambda s: s.risk)(small)) == float(small.risk)
+
+
+def test_the_command_line_writes_the_network_the_figure_and_a_table(doubled, tmp_path, monkeypatch, capsys):
+    jc.save(tmp_path / "big.npz", doubled)
+    monkeypatch.chdir(tmp_path)
+    assert main(["compress", "big.npz", "--width", "3", "--starts", "4", "--plot", "figure.png"]) == 0
+    small = jc.load("big-3.npz")
+    assert float(jc.population_risk(small, doubled)) < 1e-12
+    assert (tmp_path / "figure.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    shown = capsys.readouterr().out
+    for part in ("6 → 3 neurons", "magnitude pruning", "readout refitted", "this network", "best start", "big-3.npz"):
+        assert part in shown
+
+
+def test_the_command_line_prints_json_and_nothing_else(doubled, tmp_path, capsys):
+    jc.save(tmp_path / "big.npz", doubled)
+    out = tmp_path / "small.npz"
+    arguments = ["compress", str(tmp_path / "big.npz"), "--width", "3", "--starts", "4", "--out", str(out), "--json"]
+    assert main(arguments) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["out"] == str(out)
+    assert report["relative_risk"] < 1e-14
+    assert report["index"] == 0
+
+
+def test_an_input_is_never_overwritten_by_the_output(doubled, tmp_path, capsys):
+    path = tmp_path / "big.npz"
+    jc.save(path, doubled)
+    before = path.read_bytes()
+    assert main(["compress", str(path), "--width", "3", "--out", str(path)]) == 2
+    assert "given as input and as output" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 def test_without_hidden_biases_the_mean_of_the_inputs_is_still_respected():
@@ -126,8 +163,7 @@ def test_greedy_choice_takes_the_neuron_that_leaves_the_least_risk_each_time():
         assert chosen[step] == max(gains, key=gains.get)
 
 
-def test_one_neuron_is_a_width_too():
-    target = network(7, 3, 2, ERF)
-    small = jc.compress(target, 1, key=KEY, num_starts=1)
-    assert small.network.weights.shape == (1, 2)
-    assert small.solutions.risk.shape == (1,)
+def test_a_call_shows_the_signature_and_the_docstring_of_the_function():
+    for room, function in ((jc.compress, jc.compress.compress), (jc.solve, jc.solve.solve)):
+        assert inspect.signature(room) == inspect.signature(function)
+        assert room.__doc__.startswith(function.__doc__)

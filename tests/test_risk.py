@@ -42,7 +42,7 @@ def _flat(name):
     return vector, jax.jit(lambda z: jc.population_risk(unravel(z), target, inputs=law))
 
 
-@case
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("plain relu", "linear student")])
 def test_risk_is_the_mean_squared_difference_over_ten_million_inputs(name):
     student, target, law = CASES[name]
 

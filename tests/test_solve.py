@@ -33,15 +33,19 @@ def _starts(activation, width, dim, runs=64, seed=0):
 @pytest.mark.parametrize(("activation", "width", "k", "risks"), REFERENCE)
 def test_reference_minima_are_found_from_sixty_four_starts(activation, width, k, risks):
     target = jc.targets.orthonormal(k, k, activation=activation)
-    # 250 steps are enough for all but the ReLU runs in which a neuron slides to norm zero
-    sols = jc.solve_many(_starts(activation, width, k), target, max_steps=250)
+    # 250 steps are enough for all but the ReLU runs in which a neuron slides to norm zero; looser steps than the
+    # default keep the larger problems short and end in the same minima
+    sols = jc.solve_many(
+        _starts(activation, width, k), target, max_steps=250, flow_tolerance=1e-6, rtol=1e-4, atol=1e-6
+    )
     certified = np.asarray(sols.converged & (sols.index == 0))
     for risk in risks:
         distance = np.where(certified, np.abs(np.asarray(sols.risk) - risk), np.inf)
         assert distance.min() <= 1e-9  # worst case 6e-13, the digits of the table
         assert sols.gradient_norm[distance.argmin()] <= 1e-10  # worst case 3e-15
     assert np.asarray(sols.risk)[certified].min() >= min(risks) - 1e-9
-    assert certified.mean() >= 0.7  # the erf runs all, of the ReLU runs 50, 55 and 61 of 64
+    # of the ReLU runs 50, 55 and 61 of 64 end at a minimum, the others slide
+    assert certified.sum() >= (64 if activation == ERF else 48)
 
 
 @pytest.fixture(scope="module")
@@ -146,20 +150,20 @@ def test_the_best_single_neuron_split_in_two_is_a_saddle_and_its_index_says_so()
 
 
 def test_every_run_of_a_batch_ends_where_it_ends_alone():
-    target = network(5, 3, 3, ERF)
-    starts = jc.initialize.glorot_uniform(jax.random.key(3), 2, 3, activation=ERF, runs=3)
+    target = network(5, 4, 4, ERF)
+    starts = jc.initialize.glorot_uniform(jax.random.key(3), 2, 4, activation=ERF, runs=2)
     sols = jc.solve_many(starts, target)
-    for i in range(3):
+    for i in range(2):
         alone = jc.solve(run(starts, i), target, throw=False)
         np.testing.assert_allclose(sols[i].risk, alone.risk, atol=1e-12)
         assert sols[i].message == alone.message
     assert sols.best.risk == sols.risk.min()
-    assert len(sols.message) == 3
+    assert len(sols.message) == 2
 
 
 def test_one_target_a_run_is_each_run_with_its_target():
-    targets = jax.vmap(lambda key: jc.targets.random(key, 3, 3, activation=ERF))(jax.random.split(jax.random.key(1), 2))
-    starts = _starts(ERF, 2, 3, runs=2)
+    targets = jax.vmap(lambda key: jc.targets.random(key, 4, 4, activation=ERF))(jax.random.split(jax.random.key(1), 2))
+    starts = _starts(ERF, 2, 4, runs=2)
     sols = jc.solve_many(starts, targets)
     for i in range(2):
         np.testing.assert_allclose(sols[i].risk, jc.population_risk(sols[i].network, run(targets, i)), atol=1e-15)
@@ -173,3 +177,38 @@ def test_a_certificate_without_polish_measures_the_point_where_it_stands(erf_pro
     assert float(measured.gradient_norm) == pytest.approx(float(jnp.abs(gradient).max()), rel=1e-12)
     assert measured.eigenvalues is None
     assert not bool(measured.converged)
+
+
+def test_a_run_that_breaks_down_is_not_the_best_and_is_no_minimum():
+    target = network(5, 4, 4, ERF)
+    starts = _starts(ERF, 2, 4, runs=2)
+    starts = jc.TwoLayer(starts.weights, starts.readout.at[1].mul(1e200), activation=ERF)
+    sols = jc.solve_many(starts, target)
+    assert sols.best.risk == sols.risk[0]
+    assert not bool(
+        jnp.isnan(sols.risk).any() | jnp.isnan(sols.eigenvalues).any() | jnp.isnan(sols.gradient_norm).any()
+    )
+    assert not bool(sols.converged[1])
+    assert int(sols.index[0]) == 0
+
+
+def test_flows_may_be_mapped_over_starts_without_solve_many():
+    target = network(5, 4, 4, ERF)
+    starts = _starts(ERF, 2, 4, runs=2)
+    flow = jax.vmap(lambda s: jc.gradient_flow(s, target, t1=1.0, throw=False).risk)
+    np.testing.assert_allclose(flow(starts)[1], jc.gradient_flow(run(starts, 1), target, t1=1.0).risk, rtol=1e-12)
+
+
+@pytest.mark.parametrize("times", [[2.0, 1.0], [2.0, 5.0], [-1.0, 2.0], [1.0, np.nan], 1.0])
+def test_times_that_cannot_be_saved_at_are_refused(erf_problem, times):
+    student, target = erf_problem
+    with pytest.raises(ValueError, match=r"given save_at .*; expected .*; "):
+        jc.gradient_flow(student, target, t1=3.0, save_at=times)
+
+
+def test_float32_converges_to_the_tolerance_of_its_own_dtype(erf_problem):
+    student, target = (jax.tree.map(lambda leaf: leaf.astype(jnp.float32), net) for net in erf_problem)
+    sol = jc.solve(student, target)
+    assert sol.risk.dtype == sol.network.weights.dtype == jnp.float32
+    assert float(sol.gradient_norm) < 1e-5
+    np.testing.assert_allclose(sol.risk, jc.solve(*erf_problem).risk, atol=1e-5)

@@ -22,6 +22,7 @@ from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem, check_compatible
 from jaxcompress.solve import Solution, certify
+from jaxcompress.special import precision
 
 Progress = Callable[[str, int, int], None]
 
@@ -84,7 +85,7 @@ def compress(
         starts = hidden_starts(problem, inner, width, key, num_starts)
         baselines = _pruned(problem, inner, _largest(target, width))
     dtype = target.weights.dtype
-    tolerance = jnp.asarray(1e-9 if dtype == jnp.float64 else 1e-5, dtype)
+    tolerance = jnp.asarray(precision(dtype).descent, dtype)
     with _timed(seconds, "screen"):
         screened, risks = _descend_all(problem, starts, screening_steps, tolerance, "screen", report)
         start_risks = np.array(risks / problem.energy, np.float64)
@@ -121,6 +122,7 @@ def compress(
             pruned_risk=float(baselines[0]),
             refitted_risk=float(baselines[1]),
             gradient_norm=float(certificate.gradient_norm),
+            converged=bool(certificate.converged),
             result=str(certificate.message),
             smallest_eigenvalue=None if spectrum is None else float(spectrum[0]),
             index=None if index is None else int(index),
@@ -142,8 +144,8 @@ def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs
             f"compress: given a target of input dimension {target.dim} and inputs of dimension {inputs.dim}; expected "
             "the same; pass the mean and covariance of the inputs that this target reads"
         )
-    check_compatible(target, target, inputs)
     check_finite("compress", **target.parameters())
+    check_compatible(target, target, inputs)
     for name, number in (("width", width), ("num_starts", num_starts)):
         if not isinstance(number, numbers.Integral):
             raise ValueError(f"compress: given {name} {number!r}; expected a whole number; round it")

@@ -46,10 +46,11 @@ def round_coordinates(target: TwoLayer, inputs: AbstractInputs) -> Coordinates:
     if not isinstance(inputs, Gaussian):
         eye = jnp.eye(target.dim, dtype=dtype)
         return Coordinates(eye, eye, None, inputs)
-    factor, mean = np.asarray(inputs.factor, np.float64), np.asarray(inputs.mean, np.float64)
+    factor = np.asarray(inputs.factor, np.float64)
     inverse = np.linalg.pinv(factor)
-    if target.bias is not None:
+    if target.bias is not None or inputs.mean is None:
         return Coordinates(jnp.asarray(factor, dtype), jnp.asarray(inverse, dtype), inputs.mean, StandardNormal())
+    mean = np.asarray(inputs.mean, np.float64)
     inside = inverse @ mean
     outside = mean - factor @ inside
     rank = factor.shape[1]

@@ -6,17 +6,16 @@ from typing import Any
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Report:
     """Numbers of one compression; risks are `E‖f_small − f_target‖²`, summed over outputs.
 
     `energy = E‖f_target‖²` is what relative risks are relative to. `pruned_risk`: the neurons of largest
     `‖w‖·‖a‖` kept as they are (magnitude pruning); `refitted_risk`: the same with the readout refitted exactly.
-    `risk_floor`: what rounding may have done to the risk. `gradient_norm`, `result`, `smallest_eigenvalue`,
-    `index`: the certificate of the point, in the coordinates of the descent (eigenvalue and index are `None` when it
-    was not polished).
-    `start_risks`: the relative risk that each start reached, in the order of the starts; `seconds`: wall clock by
-    stage, compilation included.
+    `risk_floor`: what rounding may have done to the risk. `gradient_norm`, `converged`, `result`,
+    `smallest_eigenvalue`, `index`: the certificate of the point, in the coordinates of the descent (the last two are
+    `None` when it was not polished). `best_start`: what the winner started from. `start_risks`: the relative risk that
+    each start reached, in the order of the starts. `seconds`: wall clock by stage, compilation included.
     """
 
     target_width: int
@@ -28,6 +27,7 @@ class Report:
     pruned_risk: float
     refitted_risk: float
     gradient_norm: float
+    converged: bool
     result: str
     smallest_eigenvalue: float | None
     index: int | None

@@ -50,54 +50,58 @@ class StandardNormal(AbstractInputs):
 class Gaussian(AbstractInputs):
     """`x ~ N(mean, covariance)`; the covariance may be singular (constant pixels).
 
-    Arguments: `mean (d,)`, `covariance (d, d)` symmetric positive semidefinite, of one floating dtype.
-    Eigenvalues below `d·ε·(the largest)` count as zero: the law then lives in `r < d` dimensions.
+    Arguments: `mean (d,)`, or `None` for exactly zero, which selects the shorter centred formulas; `covariance (d, d)`
+    symmetric positive semidefinite, of the same floating dtype.
+    Eigenvalues below `d·ε·(the largest)` count as zero: the law then lives in `r < d` dimensions, and `factor (d, r)`
+    with `factor factorᵀ = covariance` is what everything is computed from. Derivatives reach `mean` and `factor`;
+    by `covariance` they are zero, for a factor of a singular matrix has none.
     Raises `ValueError` for shapes that do not fit, NaN, an asymmetric or an indefinite covariance (checked on
     concrete arrays; under a trace the covariance is taken at its word and nothing is cut).
     """
 
-    mean: Float[Array, " d"]
+    mean: Float[Array, " d"] | None
     covariance: Float[Array, "d d"]
     factor: Float[Array, "d r"]
-    centred: bool = eqx.field(static=True)
 
-    def __init__(self, mean: Float[Array, " d"], covariance: Float[Array, "d d"]):
-        mean, covariance = as_array("Gaussian", "mean", mean), as_array("Gaussian", "covariance", covariance)
-        if covariance.ndim != 2 or mean.ndim != 1 or covariance.shape != (mean.shape[0], mean.shape[0]):
+    def __init__(self, mean: Float[Array, " d"] | None, covariance: Float[Array, "d d"]):
+        covariance = as_array("Gaussian", "covariance", covariance)
+        mean = None if mean is None else as_array("Gaussian", "mean", mean)
+        shape = covariance.shape[:1] if mean is None else mean.shape
+        if covariance.ndim != 2 or len(shape) != 1 or covariance.shape != shape * 2:
             raise ValueError(
-                f"Gaussian: given mean of shape {mean.shape} and covariance of shape {covariance.shape}; "
+                f"Gaussian: given mean of shape {shape} and covariance of shape {covariance.shape}; "
                 "expected (d,) and (d, d); pass one mean and one square covariance matrix"
             )
-        if mean.dtype != covariance.dtype or not jnp.issubdtype(mean.dtype, jnp.floating):
+        dtype = covariance.dtype if mean is None else mean.dtype
+        if dtype != covariance.dtype or not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(
-                f"Gaussian: given mean of dtype {mean.dtype} and covariance of dtype {covariance.dtype}; "
+                f"Gaussian: given mean of dtype {dtype} and covariance of dtype {covariance.dtype}; "
                 "expected one floating dtype for both; cast one of them"
             )
+        check_finite("Gaussian", mean=mean)
         self.mean, self.covariance = mean, covariance
         self.factor = _factor(covariance)
-        self.centred = is_concrete(mean) and not np.any(np.asarray(mean))
-        check_finite("Gaussian", mean=mean)
 
     def standardize(self, weights, bias):
-        if self.centred:
+        if self.mean is None:
             return weights @ self.factor, bias
         mean = weights @ self.mean
         return weights @ self.factor, mean if bias is None else mean + bias
 
     @property
     def dim(self) -> int:
-        return self.mean.shape[0]
+        return self.covariance.shape[0]
 
     def sample(self, key, shape, dim, dtype):
         z = jax.random.normal(key, (*shape, self.factor.shape[1]), dtype)
         x = z @ self.factor.T
-        return x + jnp.broadcast_to(self.mean, x.shape)
+        return x if self.mean is None else x + jnp.broadcast_to(self.mean, x.shape)
 
 
 def _factor(covariance: Array) -> Array:
     """`L (d, r)` with `L Lᵀ = covariance`, from the eigenvalues that are not zero."""
     if not is_concrete(covariance):
-        values, vectors = jnp.linalg.eigh(covariance)
+        values, vectors = jnp.linalg.eigh(jax.lax.stop_gradient(covariance))
         return vectors * jnp.sqrt(jnp.maximum(values, 0))[None, :]
     check_finite("Gaussian", covariance=covariance)
     matrix = np.asarray(covariance, dtype=np.float64)

@@ -15,8 +15,6 @@ from jaxtyping import Array, Float
 
 from jaxcompress import special
 
-# Standardised means beyond this many deviations change nothing: exp(−h²/2) is 1e-348 and 3e-43 there.
-_FAR = {jnp.dtype("float64"): 40.0, jnp.dtype("float32"): 14.0}
 # Heights over a vanishing sine are cut here: the normal density is zero and products stay finite.
 _FARTHEST = 1e4
 
@@ -145,7 +143,7 @@ def line(mean: Array | None, std: Array) -> Line:
     if mean is None:
         alive = jnp.where(std > 0, 1, 0).astype(std.dtype)
         return Line(jnp.zeros_like(std), alive / math.sqrt(2 * math.pi), 0.5 * alive)
-    far = _FAR[std.dtype]
+    far = special.precision(std.dtype).far
     still = jnp.where(mean > 0, far, -far)
     height = jnp.where(std > 0, jnp.clip(special.divide(mean, std), -far, far), still).astype(std.dtype)
     return Line(height, special.normal_pdf(height), special.normal_cdf(height))

@@ -11,14 +11,16 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optimistix
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem, check_compatible, hessian, parameter_mask
 from jaxcompress.solve._solution import RESULTS, Solution, SolveError, either
+from jaxcompress.special import precision
 
 
 class Motion(eqx.Module):
@@ -93,7 +95,7 @@ def gradient_flow(
     freeze: Sequence[str] = (),
     rates: Mapping[str, float] | None = None,
     t1: float = jnp.inf,
-    gradient_tolerance: float = 1e-8,
+    gradient_tolerance: float | None = None,
     save_at: Sequence[float] | Float[Array, " times"] | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-7,
@@ -102,7 +104,8 @@ def gradient_flow(
 ) -> Solution:
     """Follow `dθ/dt = −rate·∇R(θ)` from a student until `max|∂R/∂θ| ≤ gradient_tolerance` or `t1`.
 
-    Arguments: `student`, `target`, `inputs` as for `population_risk`; `freeze`, names of parameters that stay
+    Arguments: `student`, `target`, `inputs` as for `population_risk`; `gradient_tolerance`, 1e-8 in float64 and 1e-4 in
+    float32 when left out; `freeze`, names of parameters that stay
     (any of "weights", "readout", "bias", "output_bias"); `rates`, a positive factor on the velocity by name (default
     1 each); `t1`, the end time; `save_at (times,)`, ascending times at which to keep the network; `rtol`, `atol`, the
     error allowed a step; `max_steps`, the step budget.
@@ -113,11 +116,29 @@ def gradient_flow(
     """
     inputs = StandardNormal() if inputs is None else inputs
     check_start(student, target, inputs, freeze, rates)
+    if gradient_tolerance is None:
+        gradient_tolerance = precision(student.weights.dtype).flow
     options = flow_options(student, rates, t1, gradient_tolerance, rtol, atol)
-    times = None if save_at is None else jnp.asarray(save_at, student.weights.dtype)
+    times = None if save_at is None else _times(save_at, t1, student.weights.dtype)
     solution = _flow_once(student, target, inputs, tuple(freeze), options, times, max_steps)
-    finite = bool(jnp.isfinite(jnp.asarray(t1)))
-    return raise_unless(solution, throw, allowed=RESULTS.time_reached if finite else None)
+    return raise_unless(solution, allowed=RESULTS.time_reached) if throw else solution
+
+
+def _times(save_at, t1: float, dtype) -> Array:
+    """The times at which to keep the network. Raises `ValueError` unless they ascend between 0 and `t1`."""
+    times = as_array("gradient_flow", "save_at", save_at).astype(dtype)
+    if times.ndim != 1:
+        raise ValueError(f"gradient_flow: given save_at of shape {times.shape}; expected (times,); pass a flat list")
+    if is_concrete(times) and is_concrete(t1):
+        listed = np.asarray(times)
+        if not (
+            np.all(np.isfinite(listed)) and np.all(np.diff(listed) >= 0) and np.all((listed >= 0) & (listed <= t1))
+        ):
+            raise ValueError(
+                f"gradient_flow: given save_at {listed.tolist()} with t1 = {t1}; expected finite ascending times "
+                "between 0 and t1; sort them or raise t1"
+            )
+    return times
 
 
 def check_start(
@@ -131,14 +152,15 @@ def check_start(
     check_compatible(student, target, inputs)
     if not parameter_mask(student, freeze).any():
         raise ValueError(
-            f"solve: given freeze={tuple(freeze)!r}; expected at least one parameter that moves; leave one name out"
+            f"solve: given freeze={tuple(freeze)!r}, which leaves nothing to move; expected a parameter that moves; "
+            "free at least one parameter"
         )
     names = tuple(student.parameters())
     unknown = [name for name in rates or () if name not in names]
-    bad = {name: rate for name, rate in (rates or {}).items() if not rate > 0}
+    bad = {name: rate for name, rate in (rates or {}).items() if is_concrete(rate) and not rate > 0}
     if unknown or bad:
         raise ValueError(
-            f"solve: given rates={dict(rates or {})}; expected positive numbers for names among {names}; "
+            f"solve: given rates {dict(rates or {})}; expected positive numbers for names among {names}; "
             "use freeze to stop a parameter"
         )
 
@@ -152,10 +174,9 @@ def flow_options(student: TwoLayer, rates: Mapping[str, float] | None, *numbers:
     return out
 
 
-def raise_unless(solution: Solution, throw: bool, allowed: Any = None) -> Solution:
+def raise_unless(solution: Solution, allowed: Any = None) -> Solution:
     """The solution, or a `SolveError` with the message of its code."""
-    fine = bool(solution.converged) or (allowed is not None and bool(solution.result == allowed))
-    if throw and not fine:
+    if not bool(solution.converged) and (allowed is None or not bool(solution.result == allowed)):
         raise SolveError(f"{solution.message} (max|∂R/∂θ| = {float(solution.gradient_norm):.3g})")
     return solution
 

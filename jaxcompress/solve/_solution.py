@@ -18,7 +18,7 @@ class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
         "The end time was reached before the gradient was within the tolerance. Raise t1, or leave it at infinity."
     )
     max_steps_reached = (
-        "The step budget was spent before the gradient was within the tolerance. Raise max_steps, or loosen "
+        "The step budget was spent before the gradient was within the tolerance. Raise the budget, or loosen "
         "gradient_tolerance. A ReLU neuron that slides to norm zero also ends like this."
     )
     gradient_floor = (
@@ -81,4 +81,4 @@ class Solution(eqx.Module):
     @property
     def best(self) -> "Solution":
         """The run of lowest risk among many."""
-        return self[int(jnp.argmin(self.risk))]
+        return self[int(jnp.argmin(jnp.where(jnp.isfinite(self.risk), self.risk, jnp.inf)))]

@@ -11,8 +11,9 @@ from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solve._flow import Motion, check_start, flow, flow_options, raise_unless
-from jaxcompress.solve._polish import polish
+from jaxcompress.solve._polish import MAX_STEPS, polish
 from jaxcompress.solve._solution import RESULTS, Solution, either
+from jaxcompress.special import precision
 
 
 def solve(
@@ -22,8 +23,8 @@ def solve(
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
     rates: Mapping[str, float] | None = None,
-    gradient_tolerance: float = 1e-10,
-    flow_tolerance: float = 1e-8,
+    gradient_tolerance: float | None = None,
+    flow_tolerance: float | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-7,
     max_steps: int = 4096,
@@ -32,7 +33,8 @@ def solve(
     """Follow the gradient flow to the bottom of its basin, then polish to a critical point.
 
     Arguments as for `gradient_flow`; the flow stops at `max|∂R/∂θ| ≤ flow_tolerance`, and the polish goes on to the
-    rounding floor. The run has converged when what is left is at most `gradient_tolerance`.
+    rounding floor. The run has converged when what is left is at most `gradient_tolerance` (left out: 1e-8 and 1e-10
+    in float64, 1e-4 and 1e-5 in float32).
     Returns a `Solution` with `eigenvalues` (ascending) and `index`, the number of directions in which the risk
     falls: 0 at a minimum. Flat modes of the symmetries appear as eigenvalues near zero and count as neither.
     Raises `ValueError` for input that does not fit, `SolveError` when `throw` is true and the run did not converge.
@@ -40,7 +42,8 @@ def solve(
     inputs = StandardNormal() if inputs is None else inputs
     check_start(student, target, inputs, freeze, rates)
     options = _options(student, rates, gradient_tolerance, flow_tolerance, rtol, atol)
-    return raise_unless(_solve_once(student, target, inputs, tuple(freeze), options, max_steps), throw)
+    solution = _solve_once(student, target, inputs, tuple(freeze), options, max_steps)
+    return raise_unless(solution) if throw else solution
 
 
 def solve_many(
@@ -50,8 +53,8 @@ def solve_many(
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
     rates: Mapping[str, float] | None = None,
-    gradient_tolerance: float = 1e-10,
-    flow_tolerance: float = 1e-8,
+    gradient_tolerance: float | None = None,
+    flow_tolerance: float | None = None,
     rtol: float = 1e-5,
     atol: float = 1e-7,
     max_steps: int = 1024,
@@ -72,10 +75,15 @@ def solve_many(
     return _solve_batch(students, targets, inputs, tuple(freeze), options, max_steps)
 
 
-def _options(student: TwoLayer, rates, gradient_tolerance: float, flow_tolerance: float, rtol: float, atol: float):
-    out = flow_options(student, rates, jnp.inf, flow_tolerance, rtol, atol)
-    out["final_tolerance"] = jnp.asarray(gradient_tolerance, student.weights.dtype)
-    return out
+def _options(
+    student: TwoLayer, rates, gradient_tolerance: float | None, flow_tolerance: float | None, rtol: float, atol: float
+) -> dict:
+    """The traced options; tolerances that were left out are those of the dtype."""
+    dtype = student.weights.dtype
+    known = precision(dtype)
+    out = flow_options(student, rates, jnp.inf, known.flow if flow_tolerance is None else flow_tolerance, rtol, atol)
+    final = known.critical if gradient_tolerance is None else gradient_tolerance
+    return {**out, "final_tolerance": jnp.asarray(final, dtype)}
 
 
 def _without_runs(students: TwoLayer, targets: TwoLayer) -> tuple[TwoLayer, TwoLayer]:
@@ -126,15 +134,22 @@ def polished_solution(problem: RiskProblem, student: TwoLayer, freeze, tolerance
     polished = polish(motion, motion.vector())
     network = motion.network(polished.vector)
     converged = polished.gradient_norm <= tolerance
+    stuck = either(polished.steps < MAX_STEPS, RESULTS.gradient_floor, RESULTS.max_steps_reached)
+    stuck = either(polished.index < 0, RESULTS.nonfinite, stuck)
     return Solution(
         network=network,
-        risk=problem.risk(network),
-        risk_floor=problem.floor(network),
-        gradient_norm=polished.gradient_norm,
+        risk=_or_infinite(problem.risk(network)),
+        risk_floor=_or_infinite(problem.floor(network)),
+        gradient_norm=_or_infinite(polished.gradient_norm),
         converged=converged,
         time=jnp.zeros((), tolerance.dtype),
-        result=either(converged, RESULTS.converged, RESULTS.gradient_floor),
+        result=either(converged, RESULTS.converged, stuck),
         stats={"polish_steps": polished.steps},
         eigenvalues=polished.eigenvalues,
         index=polished.index,
     )
+
+
+def _or_infinite(number: Array) -> Array:
+    """The number, or infinity for NaN: a run that broke down ranks last and poisons no comparison."""
+    return jnp.where(jnp.isnan(number), jnp.inf, number)

@@ -12,16 +12,19 @@ from jaxcompress.special._normal import (
     sign_mean,
     wedge_probabilities,
 )
+from jaxcompress.special._precision import Precision, precision
 from jaxcompress.special._safe import divide, sqrt
 from jaxcompress.special._sine import sine_minus_arc_cosine
 from jaxcompress.special._unit import Unit, unit
 
 __all__ = [
+    "Precision",
     "Unit",
     "bivariate_normal_cdf",
     "divide",
     "normal_cdf",
     "normal_pdf",
+    "precision",
     "sign_mean",
     "sine_minus_arc_cosine",
     "sqrt",
