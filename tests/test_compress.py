@@ -17,6 +17,8 @@ from tests.problems import network, singular_law
 RELU, ERF = jc.activations.relu, jc.activations.erf
 KEY = jax.random.key(0)
 
+pytestmark = pytest.mark.xdist_group("compress")  # what one compiles, the next uses
+
 
 @pytest.fixture(scope="module")
 def target():

@@ -28,8 +28,8 @@ Progress = Callable[[str, int, int], None]
 
 # Starts in one compiled call: few enough for a lively progress bar, enough to hide the cost of a call.
 _CHUNK = 4
-# Beyond this many unknowns one eigendecomposition takes tens of seconds on two cores, and the polish is left out.
-_MAX_POLISHED = 3000
+# Beyond this many unknowns one eigendecomposition takes seconds on two cores and a polish many minutes: it is left out.
+_MAX_POLISHED = 1500
 
 
 class Compressed(eqx.Module):
@@ -178,7 +178,7 @@ _measure = eqx.filter_jit(RiskProblem.of)
 
 @eqx.filter_jit
 def _risk_and_floor(problem: RiskProblem, network: TwoLayer) -> tuple[Array, Array]:
-    return problem.risk(network), problem.floor(network)
+    return problem.risk_and_floor(network)
 
 
 @eqx.filter_jit

@@ -72,14 +72,18 @@ class RiskProblem(eqx.Module):
 
     def risk(self, student: TwoLayer) -> Float[Array, ""]:
         """The risk of a student, never negative; differentiable like `population_risk`."""
-        value = self._terms(student).value
-        # The value is clipped, the derivative is not: a flow near the floor still sees its gradient.
-        return value + jax.lax.stop_gradient(jnp.maximum(value, 0) - value)
+        return self.risk_and_floor(student)[0]
 
     def floor(self, student: TwoLayer) -> Float[Array, ""]:
         """What rounding alone may have done to the risk: `ε` times the sum of the sizes of all its terms."""
-        terms = self._terms(student)
-        return jnp.finfo(terms.value.dtype).eps * jax.lax.stop_gradient(terms.magnitude)
+        return self.risk_and_floor(student)[1]
+
+    def risk_and_floor(self, student: TwoLayer) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Both, for the price of one."""
+        value, magnitude = self._terms(student)
+        # The value is clipped, the derivative is not: a flow near the floor still sees its gradient.
+        risk = value + jax.lax.stop_gradient(jnp.maximum(value, 0) - value)
+        return risk, jnp.finfo(value.dtype).eps * jax.lax.stop_gradient(magnitude)
 
     def student_layer(self, student: TwoLayer) -> Layer:
         """The student on standard normal inputs."""

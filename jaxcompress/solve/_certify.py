@@ -28,12 +28,13 @@ def certify(
     if polish:
         return polished_solution(problem, student, (), tolerance)
     motion = Motion.of(problem, student, ())
-    gradient_norm = jnp.max(jnp.abs(motion.gradient(motion.vector())))
+    (risk, floor), gradient = motion.value_and_gradient(motion.vector())
+    gradient_norm = jnp.max(jnp.abs(gradient))
     converged = gradient_norm <= tolerance
     return Solution(
         network=student,
-        risk=problem.risk(student),
-        risk_floor=problem.floor(student),
+        risk=risk,
+        risk_floor=floor,
         gradient_norm=gradient_norm,
         converged=converged,
         time=jnp.zeros((), tolerance.dtype),

@@ -63,6 +63,16 @@ class Motion(eqx.Module):
         """Its gradient; its own derivative is the Hessian that is assembled in weight space, once for all tangents."""
         return _gradient(self, vector)
 
+    def value_and_gradient(self, vector: Float[Array, " P"]) -> tuple[tuple[Array, Array], Float[Array, " P"]]:
+        """`(risk, rounding floor)` and the gradient from one evaluation."""
+
+        def risk(v: Array) -> tuple[Array, tuple[Array, Array]]:
+            both = self.problem.risk_and_floor(self.network(v))
+            return both[0], both
+
+        (_, both), gradient = jax.value_and_grad(risk, has_aux=True)(vector)
+        return both, gradient
+
     def hessian(self, vector: Float[Array, " P"]) -> Float[Array, "P P"]:
         """Its Hessian."""
         return hessian(self.problem, self.network(vector), self.freeze)
@@ -224,15 +234,16 @@ def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> 
     if times is not None:
         kept = jnp.where(jnp.isfinite(out.ts[1])[:, None], out.ys[1], end)
         trajectory = jax.vmap(motion.network)(kept)
-    gradient_norm = jnp.max(jnp.abs(motion.gradient(end)))
+    (risk, floor), gradient = motion.value_and_gradient(end)
+    gradient_norm = jnp.max(jnp.abs(gradient))
     converged = gradient_norm <= tolerance
     result = either(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
     result = either(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
     network = motion.network(end)
     return Solution(
         network=network,
-        risk=motion.problem.risk(network),
-        risk_floor=motion.problem.floor(network),
+        risk=risk,
+        risk_floor=floor,
         gradient_norm=gradient_norm,
         converged=converged,
         time=end_time,

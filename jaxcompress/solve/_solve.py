@@ -134,12 +134,12 @@ def polished_solution(problem: RiskProblem, student: TwoLayer, freeze, tolerance
     polished = polish(motion, motion.vector())
     network = motion.network(polished.vector)
     converged = polished.gradient_norm <= tolerance
-    stuck = either(polished.steps < MAX_STEPS, RESULTS.gradient_floor, RESULTS.max_steps_reached)
+    stuck = either(polished.steps < MAX_STEPS - 1, RESULTS.gradient_floor, RESULTS.max_steps_reached)
     stuck = either(polished.index < 0, RESULTS.nonfinite, stuck)
     return Solution(
         network=network,
-        risk=_or_infinite(problem.risk(network)),
-        risk_floor=_or_infinite(problem.floor(network)),
+        risk=_or_infinite(polished.risk),
+        risk_floor=_or_infinite(polished.floor),
         gradient_norm=_or_infinite(polished.gradient_norm),
         converged=converged,
         time=jnp.zeros((), tolerance.dtype),
