@@ -180,7 +180,8 @@ def flow_options(student: TwoLayer, rates: Mapping[str, float] | None, *numbers:
     dtype = student.weights.dtype
     names = ("t1", "gradient_tolerance", "rtol", "atol")
     out: dict = {name: jnp.asarray(number, dtype) for name, number in zip(names, numbers, strict=True)}
-    out["rates"] = {name: jnp.asarray(rate, dtype) for name, rate in (rates or {}).items()}
+    # all names, whichever were given: another set of rates compiles nothing
+    out["rates"] = {name: jnp.asarray((rates or {}).get(name, 1.0), dtype) for name in student.parameters()}
     return out
 
 
