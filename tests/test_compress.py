@@ -20,17 +20,17 @@ KEY = jax.random.key(0)
 pytestmark = pytest.mark.xdist_group("compress")  # what one compiles, the next uses
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def target():
     return network(1, 12, 4, RELU, outputs=2, bias=True, output_bias=True)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def law():
     return singular_law(dim=4, rank=3)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small(target, law):
     seen = []
     result = jc.compress(target, 3, key=KEY, num_starts=6, inputs=law, progress=lambda *args: seen.append(args))
@@ -92,7 +92,7 @@ def test_the_same_key_gives_the_same_network(small, target, law):
     np.testing.assert_array_equal(again.network.weights, small[0].network.weights)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def doubled():
     """Six neurons that are three: nothing is lost at width 3."""
     half = network(3, 3, 4, ERF)
