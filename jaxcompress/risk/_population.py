@@ -97,12 +97,12 @@ class RiskProblem(eqx.Module):
         magnitude = own.magnitude + 2 * cross.magnitude + self.magnitude
         if x.offset is None and y.offset is None:
             return _Terms(value, magnitude)
+        lean_x = _mean(student.activation, x)
         if y.offset is not None:  # the target's own offset is in its energy: what is left is where it meets the student
-            lean = _mean(student.activation, x)
-            value -= 2 * jnp.sum(y.offset * lean.value)
-            magnitude += 2 * jnp.sum(jnp.abs(y.offset) * lean.magnitude)
+            value -= 2 * jnp.sum(y.offset * lean_x.value)
+            magnitude += 2 * jnp.sum(jnp.abs(y.offset) * lean_x.magnitude)
         if x.offset is not None:
-            lean_x, lean_y = _mean(student.activation, x), _mean(self.activation, y)
+            lean_y = _mean(self.activation, y)
             rest = lean_x.value - lean_y.value - (0 if y.offset is None else y.offset)
             value += jnp.sum(x.offset * (2 * rest + x.offset))
             magnitude += jnp.sum(2 * jnp.abs(x.offset) * (lean_x.magnitude + lean_y.magnitude) + x.offset**2)
