@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jaxcompress.solve import RESULTS as RESULTS
     from jaxcompress.solve import Solution as Solution
     from jaxcompress.solve import SolveError as SolveError
+    from jaxcompress.solve import flow_many as flow_many
     from jaxcompress.solve import gradient_flow as gradient_flow
     from jaxcompress.solve import solve_many as solve_many
 
@@ -42,6 +43,7 @@ _ROOM_OF = {
     "StandardNormal": "kernels",
     "TwoLayer": "networks",
     "activations": "kernels",
+    "flow_many": "solve",
     "gradient_flow": "solve",
     "initialize": "networks",
     "load": "networks",

@@ -16,6 +16,7 @@ and name it in `_formulas`; nothing else changes.
 
 from jaxcompress.kernels import activations
 from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
+from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred
 from jaxcompress.kernels._checks import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._frames import Frames, frames
@@ -28,9 +29,11 @@ from jaxcompress.kernels._table import table_gradient
 
 __all__ = [
     "AbstractActivation",
+    "AbstractCentred",
     "AbstractInputs",
     "AbstractMoments",
     "Affine",
+    "CentredSecond",
     "Erf",
     "First",
     "Frames",
@@ -42,6 +45,7 @@ __all__ = [
     "StandardNormal",
     "activations",
     "as_array",
+    "centred",
     "check_finite",
     "check_floating",
     "expectation",

@@ -7,5 +7,6 @@ computes an expectation.
 from jaxcompress.networks import initialize, targets
 from jaxcompress.networks._files import check_writable, load, read_arrays, real_array, save
 from jaxcompress.networks._two_layer import TwoLayer
+from jaxcompress.networks.initialize import Starts
 
-__all__ = ["TwoLayer", "check_writable", "initialize", "load", "read_arrays", "real_array", "save", "targets"]
+__all__ = ["Starts", "TwoLayer", "check_writable", "initialize", "load", "read_arrays", "real_array", "save", "targets"]

@@ -1,7 +1,9 @@
 """Starts: random students whose laws are those of the literature."""
 
 from collections.abc import Callable
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -97,3 +99,28 @@ def glorot_normal(
     return _glorot(
         "initialize.glorot_normal", draw, key, width, dim, activation, outputs, bias, output_bias, runs, dtype
     )
+
+
+class Starts(eqx.Module):
+    """Starts that are drawn where they are needed, one run at a time: what a batch of students is before it exists.
+
+    `Starts(key, runs, law, **arguments)`: run `i` is `law(fold_in(key, i), **arguments)`, the same network that
+    `law(key, **arguments, runs=runs)` has at `i`. `law` is `glorot_normal`, `glorot_uniform` or any function of a key
+    that returns one `TwoLayer`; its arguments and `runs` are static, the key is traced.
+    Raises `ValueError` for fewer than one run.
+    """
+
+    key: Array
+    runs: int = eqx.field(static=True)
+    law: Callable[..., TwoLayer] = eqx.field(static=True)
+    arguments: tuple[tuple[str, Any], ...] = eqx.field(static=True)
+
+    def __init__(self, key: Array, runs: int, law: Callable[..., TwoLayer], **arguments: Any):
+        if runs < 1:
+            raise ValueError(f"initialize.Starts: given runs={runs}; expected at least 1; ask for one run or more")
+        self.key, self.runs, self.law = key, runs, law
+        self.arguments = tuple(sorted(arguments.items()))
+
+    def draw(self, run: Array | int) -> TwoLayer:
+        """The start of run number `run`."""
+        return self.law(jax.random.fold_in(self.key, run), **dict(self.arguments))

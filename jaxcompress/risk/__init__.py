@@ -5,11 +5,15 @@ rounding can have done to it, and the exact Hessian assembled from blocks in wei
 target share a `RiskProblem`, which measures the target once.
 """
 
+from jaxcompress.risk._centred import CentredTarget, centred_hessian, centred_risk
 from jaxcompress.risk._curvature import hessian, parameter_mask, risk_hessian
 from jaxcompress.risk._population import RiskProblem, check_compatible, normal_equations, population_risk
 
 __all__ = [
+    "CentredTarget",
     "RiskProblem",
+    "centred_hessian",
+    "centred_risk",
     "check_compatible",
     "hessian",
     "normal_equations",

@@ -8,10 +8,20 @@ the Hessian. The flow decides the basin; the polish takes the point in it to the
 from jaxcompress._rooms import make_callable
 from jaxcompress.solve._certify import certify
 from jaxcompress.solve._flow import gradient_flow
-from jaxcompress.solve._polish import polish
+from jaxcompress.solve._rosenbrock import Rodas5P
 from jaxcompress.solve._solution import RESULTS, Solution, SolveError
-from jaxcompress.solve._solve import solve, solve_many
+from jaxcompress.solve._solve import flow_many, solve, solve_many
 
-__all__ = ["RESULTS", "Solution", "SolveError", "certify", "gradient_flow", "polish", "solve", "solve_many"]
+__all__ = [
+    "RESULTS",
+    "Rodas5P",
+    "Solution",
+    "SolveError",
+    "certify",
+    "flow_many",
+    "gradient_flow",
+    "solve",
+    "solve_many",
+]
 
 make_callable(__name__, solve)

@@ -1,13 +1,16 @@
 """A certificate for a point that came from elsewhere: its risk, its gradient and, after a polish, its spectrum."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
-from jaxcompress.solve._flow import Motion
+from jaxcompress.solve._batch import as_solution
+from jaxcompress.solve._engine import polish_all
+from jaxcompress.solve._motion import Motion
+from jaxcompress.solve._motions import motions_of
 from jaxcompress.solve._solution import RESULTS, Solution, either
-from jaxcompress.solve._solve import polished_solution
 from jaxcompress.special import precision
 
 
@@ -26,7 +29,11 @@ def certify(
         gradient_tolerance = precision(problem.energy.dtype).critical
     tolerance = gradient_tolerance * jnp.maximum(problem.energy, 1)
     if polish:
-        return polished_solution(problem, student, (), tolerance)
+        ones = {name: jnp.ones((), array.dtype) for name, array in student.parameters().items()}
+        motions = motions_of(problem, True, student, (), ones)
+        vector, own = motions.load(student, None)
+        vectors, owns = jax.tree.map(lambda leaf: leaf[None], (vector, own))
+        return as_solution(motions, polish_all(motions, vectors, owns, tolerance, 1), owns, tolerance)[0]
     motion = Motion.of(problem, student, ())
     (risk, floor), gradient = motion.value_and_gradient(motion.vector())
     gradient_norm = jnp.max(jnp.abs(gradient))

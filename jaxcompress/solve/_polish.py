@@ -1,99 +1,99 @@
 """Second-order polish: from the end of a flow to the rounding floor of the critical point beside it.
 
-Letters: `g` gradient, `H = Q diag(λ) Qᵀ` Hessian, `μ` damping. A step is `−Q (g_Q / (|λ| + μ))` on curved modes; modes
-with `|λ|` below a stated share of the largest are the symmetries of the risk (or indistinguishable from them): the
-gradient has no part along them but rounding, and dividing it by their eigenvalue is what breaks plain Newton.
-Accepted is what lowers the risk, or `‖g‖` where the risk is so near its rounding floor that it can no longer tell.
+Letters: `g` gradient, `H = Q diag(λ) Qᵀ` Hessian, `Δ` radius. A step is `−Q (g_Q / (|λ| + μ))` on curved modes, with
+the smallest `μ ≥ 0` that keeps it within `Δ`. Modes with `|λ|` below a stated share of the largest are the symmetries
+of the risk (or indistinguishable from them): the gradient has no part along them but rounding, and dividing it by their
+eigenvalue is what breaks plain Newton. Accepted is what lowers the risk, or `|g|` where the risk is so near its
+rounding floor that it can no longer tell.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array
 
-from jaxcompress.solve._flow import Motion
+from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.special import precision
 
-# A flow's end needs 5 to 15 steps; the end of an L-BFGS descent with a thousand unknowns up to 60.
+# A flow's end needs 2 to 10 steps; the end of an L-BFGS descent with a thousand unknowns up to 60.
 MAX_STEPS = 80
+# Near the floor |g| wanders by rounding: this many trials in a row without real progress are the end.
+_PATIENCE = 6
 
 
-class Polished(eqx.Module):
-    """The point with its risk, rounding floor, gradient's maximum norm, spectrum (ascending), index; steps taken."""
+class PolishState(NamedTuple):
+    """A lane: the point with risk, floor, gradient and spectrum, the radius, the fruitless trials, the steps."""
 
-    vector: Float[Array, " P"]
-    risk: Float[Array, ""]
-    floor: Float[Array, ""]
-    gradient_norm: Float[Array, ""]
-    eigenvalues: Float[Array, " P"]
-    index: Int[Array, ""]
-    steps: Int[Array, ""]
-
-
-class _State(NamedTuple):
-    vector: Array
-    gradient: Array
+    y: Array
     risk: Array
     floor: Array
+    gradient: Array
     eigenvalues: Array
-    damping: Array
+    radius: Array
     stalls: Array
     steps: Array
+    own: Any
 
 
-def polish(motion: Motion, start: Float[Array, " P"], max_steps: int = MAX_STEPS) -> Polished:
-    """Newton with damping in the eigenbasis of the exact Hessian, until the gradient falls no further.
+def polish_start(motions: AbstractMotions, y: Array, own: Any) -> PolishState:
+    """Every lane at its point, with an infinite radius."""
+    risk, floor, gradient = motions.measure(y, own)
+    count = jnp.zeros(risk.shape, jnp.int32)
+    return PolishState(y, risk, floor, gradient, jnp.zeros_like(y), jnp.full_like(risk, jnp.inf), count, count, own)
 
-    One symmetric eigendecomposition a step. `index` counts eigenvalues below minus the flat share of `max|λ|`; where
-    the Hessian is not finite it is −1 and the eigenvalues are infinite. The spectrum is that of the last point but one
-    step, which at the rounding floor is the same. Fit for `vmap`; a trial that is not finite is a rejected one, so it
-    cannot stop its batch.
-    """
-    flat = precision(start.dtype).flat
 
-    def trial(state: _State) -> _State:
-        values, basis = jnp.linalg.eigh(motion.hessian(state.vector))
-        largest = jnp.max(jnp.abs(values))
-        curved = jnp.abs(values) > flat * largest
-        damped = jnp.abs(values) + state.damping * largest
-        step = basis @ jnp.where(curved, (basis.T @ state.gradient) / jnp.where(curved, damped, 1), 0)
-        first = state.steps == 0
-        point = jnp.where(first, state.vector, state.vector - step)
-        (risk, floor), gradient = motion.value_and_gradient(point)
-        old, new = jnp.linalg.norm(state.gradient), jnp.linalg.norm(gradient)
-        # Comparisons are false for NaN, so a broken trial is a rejected one.
-        lower = risk < state.risk - 4 * floor
-        better = first | lower | ((risk <= state.risk + 4 * floor) & (new < old))
-        # Near the floor ‖g‖ wanders by rounding: six trials in a row without real progress are the end.
-        progress = first | lower | (better & (new < 0.5 * old))
-        return _State(
-            vector=jnp.where(better, point, state.vector),
-            gradient=jnp.where(better, gradient, state.gradient),
-            risk=jnp.where(better, risk, state.risk),
-            floor=jnp.where(better, floor, state.floor),
-            eigenvalues=values,
-            damping=jnp.where(better, 0.1 * state.damping, jnp.maximum(10 * state.damping, 1e-6)),
-            stalls=jnp.where(progress, 0, state.stalls + 1),
-            steps=state.steps + 1,
-        )
-
-    def going(state: _State) -> Bool[Array, ""]:
-        # the first pass measures the start, the second has its spectrum
-        return (state.steps < 2) | ((state.steps < max_steps) & (state.stalls < 6) & jnp.any(state.gradient != 0))
-
-    zero, count = jnp.zeros((), start.dtype), jnp.zeros((), jnp.int32)
-    blank = jnp.zeros_like(start)
-    end = jax.lax.while_loop(going, trial, _State(start, blank, zero, zero, blank, zero, count, count))
-    known = jnp.all(jnp.isfinite(end.eigenvalues))
-    index = jnp.sum(end.eigenvalues < -flat * jnp.max(jnp.abs(end.eigenvalues)))
-    return Polished(
-        vector=end.vector,
-        risk=end.risk,
-        floor=end.floor,
-        gradient_norm=jnp.max(jnp.abs(end.gradient)),
-        eigenvalues=jnp.where(known, end.eigenvalues, jnp.inf),
-        index=jnp.where(known, index, -1),
-        steps=end.steps - 1,
+def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
+    """One symmetric eigendecomposition and one trial. A trial that is not finite is a rejected one."""
+    flat = precision(state.y.dtype).flat
+    values, basis = jnp.linalg.eigh(motions.hessian(state.y, state.own), symmetrize_input=False)
+    sizes = jnp.abs(values).T
+    curved = sizes > flat * jnp.max(sizes, axis=0)[None]
+    sizes = jnp.where(curved, sizes, 1)
+    slope = jnp.where(curved, jnp.einsum("bij,ib->jb", basis, state.gradient), 0)
+    step = slope / (sizes + _damping(slope, sizes, state.radius)[None])
+    point = state.y - jnp.einsum("bij,jb->ib", basis, step)
+    risk, floor, gradient = motions.measure(point, state.own)
+    old, new = _length(state.gradient), _length(gradient)
+    lower = risk < state.risk - 4 * floor  # comparisons are false for NaN
+    better = lower | ((risk <= state.risk + 4 * floor) & (new < old))
+    progress = lower | (better & (new < 0.5 * old))
+    size = _length(step)
+    return PolishState(
+        y=jnp.where(better[None], point, state.y),
+        risk=jnp.where(better, risk, state.risk),
+        floor=jnp.where(better, floor, state.floor),
+        gradient=jnp.where(better[None], gradient, state.gradient),
+        eigenvalues=values.T,
+        radius=jnp.where(better, jnp.maximum(state.radius, 2 * size), 0.25 * jnp.minimum(size, state.radius)),
+        stalls=jnp.where(progress, 0, state.stalls + 1),
+        steps=state.steps + 1,
+        own=state.own,
     )
+
+
+def polish_ended(motions: AbstractMotions, tolerance: Array, state: PolishState) -> Array:
+    """Which lanes can do no better: one fruitless trial within the tolerance, several outside it. The spectrum is then
+    that of the point."""
+    within = motions.largest(state.gradient) <= tolerance
+    fruitless = state.stalls >= jnp.where(within, 1, _PATIENCE)
+    still = jnp.all(state.gradient == 0, axis=0)
+    return fruitless | still | (state.steps >= MAX_STEPS)
+
+
+def _damping(slope: Array, sizes: Array, radius: Array) -> Array:
+    """The `μ ≥ 0` with `|slope/(sizes + μ)| = radius`, zero where the full step is within: Hebden's iteration, which
+    converges from below."""
+
+    def refine(_, mu):
+        step = slope / (sizes + mu[None])
+        length = _length(step)
+        bend = jnp.sum(step * step / (sizes + mu[None]), axis=0)
+        better = mu + (length / radius - 1) * length * length / jnp.where(bend > 0, bend, 1)
+        return jnp.where((length > radius) & jnp.isfinite(better), better, mu)
+
+    return jax.lax.fori_loop(0, 12, refine, jnp.zeros_like(radius))
+
+
+def _length(x: Array) -> Array:
+    return jnp.sqrt(jnp.sum(x * x, axis=0))

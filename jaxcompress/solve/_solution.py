@@ -19,7 +19,12 @@ class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     )
     max_steps_reached = (
         "The step budget was spent before the gradient was within the tolerance. Raise the budget, or loosen "
-        "gradient_tolerance. A ReLU neuron that slides to norm zero also ends like this."
+        "gradient_tolerance."
+    )
+    neuron_at_zero = (
+        "The gradient is within the tolerance, with a homogeneous neuron at norm zero: it slid there, the risk rises "
+        "in every direction that it could leave by, and the others went on to their end. Start again for a critical "
+        "point that uses all neurons."
     )
     gradient_floor = (
         "The gradient cannot be brought within the tolerance: rounding, or a flat valley without a critical point "
@@ -35,8 +40,11 @@ def _words(code: Any) -> str:
 
 
 def either(condition: Bool[Array, "..."], one: Any, other: Any) -> Any:
-    """One code where the condition holds and the other elsewhere (type checkers take codes for strings)."""
-    return RESULTS.where(condition, one, other)
+    """One code where the condition holds and the other elsewhere, for one run or for many."""
+    if condition.ndim == 0:
+        return RESULTS.where(condition, one, other)
+    axes = tuple(0 if jax.tree.leaves(code)[0].ndim else None for code in (one, other))
+    return jax.vmap(RESULTS.where, in_axes=(0, *axes))(condition, one, other)
 
 
 class SolveError(RuntimeError):

@@ -1,0 +1,116 @@
+"""Pairs without means in the coordinates of the weights themselves: the short formulas of hot loops.
+
+`_moments` measures a pair in its own orthonormal frame, exact to the last digits of every corner. A solver evaluates
+millions of pairs whose absolute error is all that counts, and here a pair is three numbers: `s = |w|²`, `t = |u|²` and
+`q = w·u`. Letters: `s̃ = s + ν²` with `ν` the noise of the activation; `Δ = s̃t̃ − q²`; `p = u − (q/s̃) w`.
+
+- `E[f′(X) g(Y) x] = own·w + other·u`;
+- `E[f″(X) g(Y) xxᵀ]` and `E[f′(X) g′(Y) xxᵀ]` are `identity·I + pp·ppᵀ + pw·(pwᵀ + wpᵀ) + ww·wwᵀ`.
+
+Next to coincident neurons `√Δ` is good to an absolute 1e-8 only, but value and slopes do not feel it (their derivative
+by the angle is the angle itself); the second derivatives of ReLU do, and take `Δ = s|p|²`.
+"""
+
+import abc
+import functools
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._activation import AbstractActivation, Erf, Relu
+from jaxcompress.special import arctangent, divide, sqrt
+
+_TWO_OVER_PI = 2 / math.pi
+_CIRCLE = 2 * math.pi
+
+
+class CentredFirst(NamedTuple):
+    """`E[f g]` and the coefficients of `E[f′ g x]`."""
+
+    value: Float[Array, "..."]
+    own: Float[Array, "..."]
+    other: Float[Array, "..."]
+
+
+class CentredSecond(NamedTuple):
+    """The coefficients of `E[q xxᵀ]`."""
+
+    identity: Float[Array, "..."]
+    pp: Float[Array, "..."]
+    pw: Float[Array, "..."]
+    ww: Float[Array, "..."]
+
+
+class AbstractCentred(abc.ABC):
+    """The formulas of one pair of activations; all arrays broadcast against each other.
+
+    `smoothing` is `ν²` of the first activation, which the frame `p` needs.
+    """
+
+    smoothing: float
+
+    @abc.abstractmethod
+    def first(self, s: Array, t: Array, q: Array) -> CentredFirst:
+        """Value and slopes."""
+
+    @abc.abstractmethod
+    def second(self, s: Array, t: Array, q: Array, rest: Array) -> tuple[CentredSecond, CentredSecond]:
+        """Coefficients of `E[f″ g xxᵀ]` and of `E[f′ g′ xxᵀ]`; `rest = |p|²`."""
+
+
+class CentredErf(AbstractCentred):
+    """Saad & Solla 1995: `E[f g] = (2/π) arcsin(q/√(s̃t̃))`."""
+
+    smoothing = 1.0
+
+    def first(self, s, t, q):
+        s, t = s + 1, t + 1
+        gap = s * t - q * q
+        root = jnp.sqrt(gap)
+        slope = _TWO_OVER_PI / root
+        return CentredFirst(_TWO_OVER_PI * arctangent(q, root), -slope * q / s, slope)
+
+    def second(self, s, t, q, rest):
+        s, t = s + 1, t + 1
+        gap = s * t - q * q
+        inverse = _TWO_OVER_PI / jnp.sqrt(gap)
+        third, share = inverse / gap, inverse / s
+        bend = CentredSecond(-q * share, q * third, -share, q * share / s)
+        return bend, CentredSecond(inverse, -s * third, jnp.zeros_like(inverse), -share)
+
+
+class CentredRelu(AbstractCentred):
+    """Cho & Saul 2009 and, for the second derivatives, Safran & Shamir 2018; a neuron at zero has none."""
+
+    smoothing = 0.0
+
+    def first(self, s, t, q):
+        root = sqrt(s * t - q * q)
+        open_angle = _open_angle(s, t, q, root)
+        return CentredFirst((root + open_angle * q) / _CIRCLE, divide(root, s) / _CIRCLE, open_angle / _CIRCLE)
+
+    def second(self, s, t, q, rest):
+        root = sqrt(s * rest)
+        inverse, share, cos = divide(jnp.ones_like(root), root) / _CIRCLE, divide(root, s) / _CIRCLE, divide(q, s)
+        bend = CentredSecond(share, inverse, jnp.zeros_like(share), -divide(share, s))
+        tilt = divide(share, t)
+        return bend, CentredSecond(_open_angle(s, t, q, root) / _CIRCLE, -inverse * divide(q, t), tilt, cos * tilt)
+
+
+def _open_angle(s: Array, t: Array, q: Array, root: Array) -> Array:
+    """`π − θ`, zero for dead neurons."""
+    return jnp.where((s > 0) & (t > 0), math.pi / 2 + arctangent(q, root), 0)
+
+
+@functools.cache
+def centred(f: AbstractActivation, g: AbstractActivation) -> AbstractCentred | None:
+    """The short formulas of a pair of activations, or `None` for a pair that has none."""
+    match f, g:
+        case Erf(), Erf():
+            return CentredErf()
+        case Relu(), Relu():
+            return CentredRelu()
+        case _:
+            return None

@@ -1,0 +1,218 @@
+"""From students and targets to solutions: one traceable call for a batch of runs on one device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.risk import RiskProblem
+from jaxcompress.solve._engine import Flows, Polished, at_rest, at_start, descend, flow_on, polish_all, queue_of
+from jaxcompress.solve._lanes import Occupancy, Progress
+from jaxcompress.solve._motions import AbstractMotions, motions_of
+from jaxcompress.solve._polish import MAX_STEPS
+from jaxcompress.solve._reduction import lift_weights, reduce_weights
+from jaxcompress.solve._solution import RESULTS, Solution, either
+from jaxcompress.solve._stepping import FlowOptions
+from jaxcompress.special import precision
+
+# Runs whose starts are drawn, and whose targets are measured, at a time.
+_BLOCK = 256
+
+
+class Options(eqx.Module):
+    """What a solve is asked for: all traced, so that no change of a number compiles anything."""
+
+    flow: FlowOptions
+    final_tolerance: Array
+    rates: dict[str, Array]
+
+
+class Runs(eqx.Module):
+    """Students with a leading axis, or starts to be drawn; targets with that axis, or one for all."""
+
+    students: TwoLayer | Starts
+    targets: TwoLayer
+    inputs: AbstractInputs
+    first: Array  # the number of the first run, where these are part of a larger batch
+    freeze: tuple[str, ...] = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+
+    @property
+    def shared(self) -> bool:
+        """Whether all runs have one target."""
+        return self.targets.weights.ndim == 2
+
+    def all_students(self) -> TwoLayer:
+        """Every start at once."""
+        if isinstance(self.students, TwoLayer):
+            return self.students
+        return jax.lax.map(self.student, jnp.arange(self.count, dtype=jnp.int32), batch_size=min(self.count, _BLOCK))
+
+    def student(self, run: Array) -> TwoLayer:
+        """The start of one run."""
+        if isinstance(self.students, Starts):
+            return self.students.draw(self.first + run)
+        return jax.tree.map(lambda leaf: leaf[run], self.students)
+
+    def problem(self, run: Array) -> RiskProblem:
+        """The target of one run, measured."""
+        targets = self.targets if self.shared else jax.tree.map(lambda leaf: leaf[run], self.targets)
+        return RiskProblem.of(targets, self.inputs)
+
+    def motions(self, rates: dict[str, Array]) -> AbstractMotions:
+        """The motions of all runs."""
+        zero = jnp.zeros((), jnp.int32)
+        return motions_of(self.problem(zero), self.shared, self.student(zero), self.freeze, rates)
+
+    def load(self, motions: AbstractMotions) -> tuple[Array, Any]:
+        """The unknowns of every run and what is its own, with a leading axis of runs."""
+
+        def one(run: Array) -> tuple[Array, Any]:
+            return motions.load(self.student(run), None if self.shared else self.problem(run))
+
+        return jax.lax.map(one, jnp.arange(self.count, dtype=jnp.int32), batch_size=min(self.count, _BLOCK))
+
+
+BatchSolver = Callable[[Runs, Options, int, Progress | None], Solution]
+
+
+def _share(occupancy: Occupancy) -> Array:
+    return jnp.where(occupancy.all > 0, occupancy.busy / jnp.maximum(occupancy.all, 1), 1)
+
+
+def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
+    """The flow of every run to its own end."""
+    motions = runs.motions(options.rates)
+    y, own = runs.load(motions)
+    everyone = queue_of(jnp.ones(y.shape[0], bool))
+    flows, occupancy = flow_on(motions, options.flow, at_start(motions, y, own), own, everyone, lanes, progress)
+    plain = _without_rates(motions)
+    vector = motions.root[None] * at_rest(motions, flows)
+    risk, floor = _measured(plain, vector, own)
+    converged = flows.gradient_norm <= options.flow.gradient_tolerance
+    return Solution(
+        network=jax.vmap(plain.network)(vector, own),
+        risk=risk,
+        risk_floor=floor,
+        gradient_norm=flows.gradient_norm,
+        converged=converged,
+        time=flows.course.time,
+        result=_flow_result(flows, options.flow, converged),
+        stats=_flow_stats(flows, _share(occupancy)),
+    )
+
+
+def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
+    """Flow, hand-over and polish of every run."""
+    motions = runs.motions(options.rates)
+    y, own = runs.load(motions)
+    flows, occupancy = descend(motions, options.flow, y, own, lanes, progress)
+    plain = _without_rates(motions)
+    polished = polish_all(plain, motions.root[None] * at_rest(motions, flows), own, options.final_tolerance, lanes)
+    arrived = flows.taken | (flows.gradient_norm <= options.flow.gradient_tolerance)
+    out = as_solution(plain, polished, own, options.final_tolerance)
+    # Where the flow itself was cut short, that is the reason to report.
+    result = either(out.converged | arrived, out.result, _flow_result(flows, options.flow, arrived))
+    result = either(out.converged & (_at_zero(flows) > 0), RESULTS.neuron_at_zero, result)
+    stats = {**_flow_stats(flows, _share(occupancy)), "newton_steps": flows.newton_steps, **out.stats}
+    return eqx.tree_at(lambda s: (s.time, s.result, s.stats), out, (flows.course.time, result, stats))
+
+
+def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
+    """Any of these in as few dimensions as the weights span (`_reduction`), where the inputs have more."""
+    if not reduces(runs):
+        return solver(runs, options, lanes, progress)
+    students = runs.all_students()
+    reduced = reduce_weights(runs.targets.weights, students.weights)
+    small = Runs(
+        eqx.tree_at(lambda s: s.weights, students, reduced.students),
+        eqx.tree_at(lambda t: t.weights, runs.targets, reduced.target),
+        runs.inputs,
+        runs.first,
+        runs.freeze,
+        runs.count,
+    )
+    solution = solver(small, options, lanes, progress)
+    lifted = lift_weights(reduced, runs.targets.weights, students.weights, solution.network.weights)
+    return eqx.tree_at(lambda s: s.network.weights, solution, lifted)
+
+
+def reduces(runs: Runs) -> bool:
+    """Whether the inputs have more dimensions than the span of all weights and one beside it."""
+    student = jax.eval_shape(lambda: runs.student(jnp.zeros((), jnp.int32)))
+    span = student.width + runs.targets.width
+    return isinstance(runs.inputs, StandardNormal) and student.dim > span + 1
+
+
+def as_solution(motions: AbstractMotions, polished: Polished, own: Any, tolerance: Array) -> Solution:
+    """Polished runs with their certificates. A run that broke down ranks last and poisons no comparison."""
+    flat = precision(polished.risk.dtype).flat
+    known = jnp.all(jnp.isfinite(polished.eigenvalues), axis=1)
+    largest = jnp.max(jnp.abs(polished.eigenvalues), axis=1, keepdims=True)
+    index = jnp.where(known, jnp.sum(polished.eigenvalues < -flat * largest, axis=1), -1)
+    converged = polished.gradient_norm <= tolerance
+    stuck = either(polished.steps < MAX_STEPS, RESULTS.gradient_floor, RESULTS.max_steps_reached)
+    stuck = either(known, stuck, RESULTS.nonfinite)
+    flats = jnp.sum(jnp.abs(polished.eigenvalues) <= flat * largest, axis=1)
+    return Solution(
+        network=jax.vmap(motions.network)(polished.vector, own),
+        risk=_or_infinite(polished.risk),
+        risk_floor=_or_infinite(polished.floor),
+        gradient_norm=_or_infinite(polished.gradient_norm),
+        converged=converged,
+        time=jnp.zeros_like(polished.risk),
+        result=either(converged, RESULTS.converged, stuck),
+        stats={"polish_steps": polished.steps, "flat_modes": jnp.where(known, flats, -1)},
+        eigenvalues=jnp.where(known[:, None], polished.eigenvalues, jnp.inf),
+        index=index,
+    )
+
+
+def _at_zero(flows: Flows) -> Array:
+    """How many neurons slid to norm zero and stay there."""
+    slide = flows.course.slide
+    if slide is None:
+        return jnp.zeros_like(flows.course.steps)
+    return jnp.sum(slide.frozen, axis=1, dtype=jnp.int32)
+
+
+def _flow_stats(flows: Flows, occupancy: Array) -> dict[str, Array]:
+    course = flows.course
+    return {
+        "steps": course.steps,
+        "accepted_steps": course.accepted,
+        "rejected_steps": course.steps - course.accepted,
+        "flow_gradient_norm": flows.gradient_norm,
+        "neurons_at_zero": _at_zero(flows),
+        "occupancy": jnp.broadcast_to(occupancy, course.steps.shape),
+    }
+
+
+def _flow_result(flows: Flows, options: FlowOptions, converged: Array) -> Any:
+    result = either(flows.course.time >= options.t1, RESULTS.time_reached, RESULTS.max_steps_reached)
+    fine = jnp.all(jnp.isfinite(flows.course.y), axis=1) & jnp.isfinite(flows.gradient_norm)
+    arrived = either(_at_zero(flows) > 0, RESULTS.neuron_at_zero, RESULTS.converged)
+    return either(converged, arrived, either(fine, result, RESULTS.nonfinite))
+
+
+def _without_rates(motions: AbstractMotions) -> AbstractMotions:
+    return eqx.tree_at(lambda m: m.root, motions, jnp.ones_like(motions.root))
+
+
+def _measured(motions: AbstractMotions, vector: Array, own: Any) -> tuple[Array, Array]:
+    """Risk and floor of every run, block by block."""
+
+    def one(run: tuple[Array, Any]) -> tuple[Array, Array]:
+        risk, floor, _ = motions.measure(*jax.tree.map(lambda leaf: leaf[..., None], run))
+        return _or_infinite(risk[0]), _or_infinite(floor[0])
+
+    return jax.lax.map(one, (vector, own), batch_size=min(vector.shape[0], _BLOCK))
+
+
+def _or_infinite(number: Array) -> Array:
+    return jnp.where(jnp.isnan(number), jnp.inf, number)

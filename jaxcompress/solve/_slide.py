@@ -1,0 +1,150 @@
+"""Homogeneous neurons that slide to norm zero: an event of the flow.
+
+A ReLU neuron's weights may reach zero in finite time while its readout does not (`a² − |w|²` is conserved). At a small
+norm `ρ` the risk is `R₀ + ρ F(û) + O(ρ²)` in the direction `û = w/ρ`; where the radial slope `F` is positive in every
+direction, `w = 0` attracts: a sliding state, around which the Hessian is of order `1/ρ` and steps shrink without end.
+
+So a neuron of small norm that is pulled straight inward is frozen, and its direction goes on following the least `F`
+(one step of `û ← unit(Lû − ∇F)`, `L` a bound of the curvature of `F`: a descent). When the least `F` turns negative the
+neuron is released along that direction. Before a flow with frozen neurons counts as ended, `F` is minimised from the
+directions of all neurons, student and target, and their opposites (`release`).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxcompress.kernels import centred
+from jaxcompress.solve._motions import AbstractMotions, CentredMotions, is_homogeneous
+
+# A neuron may be frozen below `rtol` times the largest norm at the start: it reaches zero from there before the others
+# have moved by more than the flow's own error. It is held at `_FROZEN`, out of which others see nothing of it, and
+# released at a tenth of where it could be caught.
+_RELEASED, _FROZEN = 0.1, 1e-12
+# A tangential slope of at most this share of the radial one is straight inward: the direction relaxes at the rate 1/ρ.
+# Where it never is, because steps of the flow throw the direction about, the neuron is caught at a smaller norm.
+_STRAIGHT, _ANYHOW = 0.1, 0.01
+# Steps of a tenth of the norm throw the direction about, and the neuron never comes to rest (2 runs of 400).
+_RESOLVED = 0.02
+_DESCENTS = 30
+
+
+class Slide(NamedTuple):
+    """Which neurons of a lane are frozen, and the largest norm at the start."""
+
+    frozen: Bool[Array, "n lanes"]
+    size: Float[Array, " lanes"]
+
+
+def may_slide(motions: AbstractMotions) -> bool:
+    """Whether the problem has neurons that can: known where the short formulas serve."""
+    return isinstance(motions, CentredMotions) and is_homogeneous(motions.f)
+
+
+def no_slide(motions: Any, y: Float[Array, "P lanes"], own) -> Slide:
+    """Nothing frozen yet."""
+    weights, _ = motions.parts(y, own)
+    norms = jnp.sqrt(jnp.sum(weights * weights, 1))
+    return Slide(jnp.zeros(norms.shape, bool), jnp.max(norms, 0))
+
+
+def frozen_unknowns(motions: Any, slide: Slide) -> Bool[Array, "P lanes"]:
+    """Which unknowns stand still: the weights of frozen neurons."""
+    n, lanes = slide.frozen.shape
+    wide = jnp.broadcast_to(slide.frozen[:, None], (n, motions.neuron, lanes))
+    is_weight = jnp.arange(motions.neuron) < motions.template.dim
+    return (wide & is_weight[None, :, None]).reshape(n * motions.neuron, lanes)
+
+
+def small_neurons(motions: Any, y: Float[Array, "P lanes"], own, atol: Array) -> Float[Array, "P lanes"]:
+    """The absolute error allowed: for weights at most a share of their neuron's norm, or steps would cross zero."""
+    weights, _ = motions.parts(y, own)
+    norms = jnp.sqrt(jnp.sum(weights * weights, 1))
+    allowed = jnp.minimum(atol, _RESOLVED * norms)
+    is_weight = jnp.arange(motions.neuron) < motions.template.dim
+    wide = jnp.where(is_weight[None, :, None], allowed[:, None], atol)
+    return jnp.maximum(wide.reshape(y.shape), jnp.finfo(y.dtype).tiny)
+
+
+def follow(
+    motions: Any,
+    y: Float[Array, "P lanes"],
+    gradient: Float[Array, "P lanes"],
+    own,
+    slide: Slide,
+    rtol: Array,
+) -> tuple[Float[Array, "P lanes"], Slide, Bool[Array, " lanes"]]:
+    """Freeze, turn or release the neurons of each lane. Returns the points, the slides and where something changed."""
+    weights, readout = motions.parts(y, own)
+    slope = motions.slopes(gradient)
+    norm = jnp.sqrt(jnp.sum(weights * weights, 1))
+    unit = weights / jnp.where(norm > 0, norm, 1)[:, None]
+    radial = jnp.sum(slope * unit, 1)
+    across = slope - radial[:, None] * unit
+    straight = jnp.sqrt(jnp.sum(across * across, 1)) <= _STRAIGHT * radial
+    near = rtol * slide.size[None]
+    caught = ~slide.frozen & (radial > 0) & (norm < jnp.where(straight, near, _ANYHOW * near))
+    released = slide.frozen & (radial < 0)
+    frozen = (slide.frozen & ~released) | caught
+    turned = _turn(unit, slope, motions.pull(readout, weights, own))
+    place = jnp.where(frozen, _FROZEN, _RELEASED * rtol) * slide.size[None]
+    moved = frozen | released
+    weights = jnp.where(moved[:, None], place[:, None] * jnp.where(frozen[:, None], turned, unit), weights)
+    return motions.with_weights(y, weights), slide._replace(frozen=frozen), jnp.any(caught | released, 0)
+
+
+def _turn(unit: Array, slope: Array, pull: Array) -> Array:
+    """A descent of `F` on the sphere."""
+    out = pull[:, None] * unit - slope
+    length = jnp.sqrt(jnp.sum(out * out, 1))
+    return jnp.where((length > 0)[:, None], out / jnp.where(length > 0, length, 1)[:, None], unit)
+
+
+def release(
+    motions: Any, y: Float[Array, " P"], own, frozen: Bool[Array, " n"], norm: Float[Array, ""]
+) -> tuple[Float[Array, " P"], Bool[Array, " n"]]:
+    """One run at its end: release the frozen neuron whose least `F` is most negative, if any is, at a norm."""
+    weights, readout = motions.parts(y, own)
+    target = motions.target_of(own)
+    alive = jnp.where(frozen[:, None], 0, weights)
+    others = jnp.concatenate([alive, target.weights])
+    lengths = jnp.sqrt(jnp.sum(others * others, 1))
+    units = others / jnp.where(lengths > 0, lengths, 1)[:, None]
+    candidates = jnp.concatenate([units, -units])
+    strength = 2 * readout @ jnp.concatenate([readout, -target.readout]).T  # (n, others)
+    bound = jnp.maximum(jnp.sum(jnp.abs(strength) * lengths[None], 1) / jnp.pi, jnp.finfo(y.dtype).tiny)
+    formulas = centred(motions.f, motions.g)
+    assert formulas is not None
+
+    def slopes(directions: Array) -> tuple[Array, Array]:
+        """`F` and its gradient for every neuron's directions `(n, c, d)`."""
+        s = jnp.sum(directions * directions, 2, keepdims=True)
+        q = directions @ others.T
+        first = formulas.first(s, jnp.sum(others * others, 1)[None, None], q)
+        weighted = strength[:, None] * first.other
+        along = jnp.sum(strength[:, None] * first.own, 2, keepdims=True)
+        gradient = along * directions + weighted @ others
+        return jnp.sum(gradient * directions, 2), gradient
+
+    def descend(_, directions: Array) -> Array:
+        out = bound[:, None, None] * directions - slopes(directions)[1]
+        length = jnp.sqrt(jnp.sum(out * out, 2, keepdims=True))
+        return jnp.where(length > 0, out / jnp.where(length > 0, length, 1), directions)
+
+    n, c, d = weights.shape[0], *candidates.shape
+    ends = jax.lax.fori_loop(0, _DESCENTS, descend, jnp.broadcast_to(candidates, (n, c, d)))
+    known = jnp.sum(ends * ends, 2) > 0.5
+    least = jnp.where(known & frozen[:, None], slopes(ends)[0] / bound[:, None], jnp.inf)
+    best = jnp.argmin(least, 1)
+    worth = jnp.take_along_axis(least, best[:, None], 1)[:, 0]
+    falls = (worth < -jnp.sqrt(jnp.finfo(y.dtype).eps)) & (worth <= jnp.min(worth)) & frozen
+    direction = jnp.take_along_axis(ends, best[:, None, None], 1)[:, 0]
+    weights = jnp.where(falls[:, None], norm * direction, weights)
+    return motions.with_weights(y[:, None], weights[..., None])[:, 0], frozen & ~falls
+
+
+def released_norm(size: Array, rtol: Array) -> Array:
+    """The norm at which a neuron is released."""
+    return _RELEASED * rtol * size
