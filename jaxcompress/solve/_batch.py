@@ -13,6 +13,7 @@ from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solve._engine import Flows, Polished, at_rest, at_start, descend, flow_on, polish_all, queue_of
 from jaxcompress.solve._lanes import Occupancy, Progress
+from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
 from jaxcompress.solve._motions import AbstractMotions, motions_of
 from jaxcompress.solve._polish import MAX_STEPS
 from jaxcompress.solve._reduction import lift_weights, reduce_weights
@@ -69,6 +70,11 @@ class Runs(eqx.Module):
         zero = jnp.zeros((), jnp.int32)
         return motions_of(self.problem(zero), self.shared, self.student(zero), self.freeze, rates)
 
+    def method(self, unknowns: int, lanes: int) -> Method:
+        """How to step."""
+        student = jax.eval_shape(lambda: self.student(jnp.zeros((), jnp.int32)))
+        return choose(unknowns, student, self.targets.width, lanes)
+
     def load(self, motions: AbstractMotions) -> tuple[Array, Any]:
         """The unknowns of every run and what is its own, with a leading axis of runs."""
 
@@ -89,8 +95,9 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
     """The flow of every run to its own end."""
     motions = runs.motions(options.rates)
     y, own = runs.load(motions)
-    everyone = queue_of(jnp.ones(y.shape[0], bool))
-    flows, occupancy = flow_on(motions, options.flow, at_start(motions, y, own), own, everyone, lanes, progress)
+    method = runs.method(y.shape[1], lanes)
+    everyone, start = queue_of(jnp.ones(y.shape[0], bool)), at_start(motions, method, y, own)
+    flows, occupancy = flow_on(motions, method, options.flow, start, own, everyone, lanes, progress)
     plain = _without_rates(motions)
     vector = motions.root[None] * at_rest(motions, flows)
     risk, floor = _measured(plain, vector, own)
@@ -103,23 +110,28 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
         converged=converged,
         time=flows.course.time,
         result=_flow_result(flows, options.flow, converged),
-        stats=_flow_stats(flows, _share(occupancy)),
+        stats=_flow_stats(flows, method, _share(occupancy)),
     )
 
 
 def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
-    """Flow, hand-over and polish of every run."""
+    """Flow, hand-over and polish of every run; with more unknowns than a matrix can have, the flow alone."""
     motions = runs.motions(options.rates)
     y, own = runs.load(motions)
-    flows, occupancy = descend(motions, options.flow, y, own, lanes, progress)
+    if y.shape[1] > MATRIX_MOST:
+        return flow_batch(runs, options, lanes, progress)
+    method = runs.method(y.shape[1], lanes)
+    flows, occupancy = descend(motions, method, options.flow, y, own, lanes, progress)
     plain = _without_rates(motions)
-    polished = polish_all(plain, motions.root[None] * at_rest(motions, flows), own, options.final_tolerance, lanes)
+    rest = motions.root[None] * at_rest(motions, flows)
+    settled = flows.taken & (flows.end_norm <= options.final_tolerance)
+    polished = polish_all(plain, rest, own, settled, options.final_tolerance, lanes)
     arrived = flows.taken | (flows.gradient_norm <= options.flow.gradient_tolerance)
     out = as_solution(plain, polished, own, options.final_tolerance)
     # Where the flow itself was cut short, that is the reason to report.
     result = either(out.converged | arrived, out.result, _flow_result(flows, options.flow, arrived))
     result = either(out.converged & (_at_zero(flows) > 0), RESULTS.neuron_at_zero, result)
-    stats = {**_flow_stats(flows, _share(occupancy)), "newton_steps": flows.newton_steps, **out.stats}
+    stats = {**_flow_stats(flows, method, _share(occupancy)), "newton_steps": flows.newton_steps, **out.stats}
     return eqx.tree_at(lambda s: (s.time, s.result, s.stats), out, (flows.course.time, result, stats))
 
 
@@ -181,12 +193,14 @@ def _at_zero(flows: Flows) -> Array:
     return jnp.sum(slide.frozen, axis=1, dtype=jnp.int32)
 
 
-def _flow_stats(flows: Flows, occupancy: Array) -> dict[str, Array]:
+def _flow_stats(flows: Flows, method: Method, occupancy: Array) -> dict[str, Any]:
     course = flows.course
     return {
         "steps": course.steps,
         "accepted_steps": course.accepted,
         "rejected_steps": course.steps - course.accepted,
+        "explicit_steps": course.explicit,
+        "method": for_runs(method.code, course.steps.shape[0]),
         "flow_gradient_norm": flows.gradient_norm,
         "neurons_at_zero": _at_zero(flows),
         "occupancy": jnp.broadcast_to(occupancy, course.steps.shape),

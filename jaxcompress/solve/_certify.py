@@ -33,7 +33,9 @@ def certify(
         motions = motions_of(problem, True, student, (), ones)
         vector, own = motions.load(student, None)
         vectors, owns = jax.tree.map(lambda leaf: leaf[None], (vector, own))
-        return as_solution(motions, polish_all(motions, vectors, owns, tolerance, 1), owns, tolerance)[0]
+        return as_solution(
+            motions, polish_all(motions, vectors, owns, jnp.zeros(1, bool), tolerance, 1), owns, tolerance
+        )[0]
     motion = Motion.of(problem, student, ())
     (risk, floor), gradient = motion.value_and_gradient(motion.vector())
     gradient_norm = jnp.max(jnp.abs(gradient))

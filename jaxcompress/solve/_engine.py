@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxcompress.solve._lanes import Occupancy, Progress, Queue, run_in_lanes
+from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._newton import newton_start, newton_step
 from jaxcompress.solve._polish import polish_ended, polish_start, polish_step
@@ -23,12 +24,13 @@ _TOP, _RUNG = 1e-3, 0.1
 
 
 class Flows(NamedTuple):
-    """Where every flow stands: its course, `max|∂R/∂θ|`, whether Newton took over, and its steps."""
+    """Where every flow stands: its course and gradient; whether Newton took over, its steps, the gradient it left."""
 
     course: Course
     gradient_norm: Float[Array, " runs"]
     taken: Bool[Array, " runs"]
     newton_steps: Int[Array, " runs"]
+    end_norm: Float[Array, " runs"]
 
 
 class Polished(NamedTuple):
@@ -51,18 +53,21 @@ def _rows(tree: Any, ids: Array) -> Any:
     return _last(jax.tree.map(lambda leaf: leaf[ids], tree))
 
 
-def at_start(motions: AbstractMotions, y: Float[Array, "runs P"], own: Any) -> Flows:
+def at_start(motions: AbstractMotions, method: Method, y: Float[Array, "runs P"], own: Any) -> Flows:
     """Flows that have not begun."""
     zero = jnp.zeros(y.shape[0], y.dtype)
     count, no = jnp.zeros(y.shape[0], jnp.int32), jnp.zeros(y.shape[0], bool)
     slide = None
     if may_slide(motions):
         slide = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), no_slide(motions, y.T, _last(own)))
-    return Flows(Course(y, zero, zero, count, count, slide), jnp.full_like(zero, jnp.inf), no, count)
+    stiffest = jnp.zeros_like(y) if method.stages else None
+    course = Course(y, zero, zero, count, count, count, slide, stiffest)
+    return Flows(course, jnp.full_like(zero, jnp.inf), no, count, jnp.full_like(zero, jnp.inf))
 
 
 def flow_on(
     motions: AbstractMotions,
+    method: Method,
     options: FlowOptions,
     flows: Flows,
     own: Any,
@@ -77,7 +82,7 @@ def flow_on(
 
     (course, gradient_norm), occupancy = run_in_lanes(
         load,
-        lambda state: advance(motions, options, state),
+        lambda state: advance(motions, method, options, state),
         lambda state: ended(motions, options, state),
         lambda state: (state.course, motions.largest(state.gradient)),
         (flows.course, flows.gradient_norm),
@@ -92,19 +97,19 @@ def hand_over(motions: AbstractMotions, flows: Flows, own: Any, queue: Queue, la
     """Newton's method on the flows of a queue; where it takes over, the point is that of its end."""
 
     def save(state):
-        return state.y, state.taken, state.steps
+        return state.y, state.taken, state.steps, motions.largest(state.gradient)
 
-    (y, taken, steps), _ = run_in_lanes(
+    (y, taken, steps, norms), _ = run_in_lanes(
         lambda store, ids: newton_start(motions, *_rows((store[0], own), ids)),
         lambda state: newton_step(motions, state),
         lambda state: state.over,
         save,
-        (at_rest(motions, flows), flows.taken, jnp.zeros_like(flows.newton_steps)),
+        (at_rest(motions, flows), flows.taken, jnp.zeros_like(flows.newton_steps), flows.end_norm),
         queue,
         lanes,
     )
     course = flows.course._replace(y=jnp.where(taken[:, None], y, flows.course.y))
-    return flows._replace(course=course, taken=taken, newton_steps=flows.newton_steps + steps)
+    return flows._replace(course=course, taken=taken, newton_steps=flows.newton_steps + steps, end_norm=norms)
 
 
 def at_rest(motions: AbstractMotions, flows: Flows) -> Float[Array, "runs P"]:
@@ -154,14 +159,20 @@ def queue_of(waiting: Bool[Array, " runs"]) -> Queue:
 
 
 def descend(
-    motions: AbstractMotions, options: FlowOptions, y: Float[Array, "runs P"], own: Any, lanes: int, progress
+    motions: AbstractMotions,
+    method: Method,
+    options: FlowOptions,
+    y: Float[Array, "runs P"],
+    own: Any,
+    lanes: int,
+    progress: Progress | None,
 ) -> tuple[Flows, Occupancy]:
     """Flow down the ladder, Newton taking over where it may. Returns the flows and the occupancy of their lanes."""
 
     def rung(carry):
         flows, waiting, level, used = carry
         here = FlowOptions(options.t1, level, options.rtol, options.atol, options.max_steps)
-        flows, occupancy = flow_on(motions, here, flows, own, queue_of(waiting), lanes, progress)
+        flows, occupancy = flow_on(motions, method, here, flows, own, queue_of(waiting), lanes, progress)
         going = (flows.course.steps < options.max_steps) & (flows.course.time < options.t1)
         asking = waiting & (flows.gradient_norm <= level) & going
         asked = hand_over(motions, flows, own, queue_of(asking), lanes)
@@ -173,13 +184,20 @@ def descend(
 
     nothing = jnp.zeros((), jnp.float32)
     top = jnp.maximum(jnp.asarray(_TOP, y.dtype), options.gradient_tolerance)
-    first = (at_start(motions, y, own), jnp.ones(y.shape[0], bool), top, Occupancy(nothing, nothing))
+    first = (at_start(motions, method, y, own), jnp.ones(y.shape[0], bool), top, Occupancy(nothing, nothing))
     flows, _, _, used = jax.lax.while_loop(lambda carry: jnp.any(carry[1]), rung, first)
     return flows, used
 
 
-def polish_all(motions: AbstractMotions, y: Float[Array, "runs P"], own: Any, tolerance: Array, lanes: int) -> Polished:
-    """The critical point beside each point, with its spectrum."""
+def polish_all(
+    motions: AbstractMotions,
+    y: Float[Array, "runs P"],
+    own: Any,
+    settled: Bool[Array, " runs"],
+    tolerance: Array,
+    lanes: int,
+) -> Polished:
+    """The critical point beside each point, with its spectrum; `settled` runs stay where they are."""
     runs, size = y.shape
     blank, count = jnp.zeros(runs, y.dtype), jnp.zeros(runs, jnp.int32)
     store = Polished(y, blank, blank, blank, jnp.zeros((runs, size), y.dtype), count)
@@ -189,7 +207,7 @@ def polish_all(motions: AbstractMotions, y: Float[Array, "runs P"], own: Any, to
         return Polished(state.y, state.risk, state.floor, largest, state.eigenvalues, state.steps)
 
     store, _ = run_in_lanes(
-        lambda store, ids: polish_start(motions, *_rows((store.vector, own), ids)),
+        lambda store, ids: polish_start(motions, *_rows((store.vector, own, settled), ids)),
         lambda state: polish_step(motions, state),
         lambda state: polish_ended(motions, tolerance, state),
         save,

@@ -23,7 +23,7 @@ from jaxcompress.risk import CentredTarget, RiskProblem, centred_hessian, centre
 from jaxcompress.solve._motion import Motion
 
 # Unknowns up to which a processor's vectors run along the lanes; beyond it, along the unknowns of one lane.
-_NARROW = 128
+NARROW = 64
 
 
 class AbstractMotions(eqx.Module):
@@ -220,11 +220,11 @@ class CentredMotions(AbstractMotions):
         _, target = own
         lanes = y.shape[-1]
         if target is not None:
-            if y.shape[0] <= _NARROW and lanes > 1:
+            if y.shape[0] <= NARROW and lanes > 1:
                 return one(y, own, target)
             return each(lambda y, own: one(y, own, own[1]), y, own)
         assert self.target is not None  # it is shared where it is nobody's own
-        if y.shape[0] <= _NARROW and lanes > 1:
+        if y.shape[0] <= NARROW and lanes > 1:
             return one(y, own, jax.tree.map(lambda leaf: leaf[..., None], self.target))
         return each(lambda y, own: one(y, own, self.target), y, own)
 

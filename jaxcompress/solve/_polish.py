@@ -33,20 +33,33 @@ class PolishState(NamedTuple):
     radius: Array
     stalls: Array
     steps: Array
+    settled: Array
     own: Any
 
 
-def polish_start(motions: AbstractMotions, y: Array, own: Any) -> PolishState:
-    """Every lane at its point, with an infinite radius."""
+def polish_start(motions: AbstractMotions, y: Array, own: Any, settled: Array) -> PolishState:
+    """Every lane at its point, the radius infinite; `settled` lanes are at their floor and lack only the spectrum."""
     risk, floor, gradient = motions.measure(y, own)
     count = jnp.zeros(risk.shape, jnp.int32)
-    return PolishState(y, risk, floor, gradient, jnp.zeros_like(y), jnp.full_like(risk, jnp.inf), count, count, own)
+    radius = jnp.full_like(risk, jnp.inf)
+    return PolishState(y, risk, floor, gradient, jnp.zeros_like(y), radius, count, count, settled, own)
 
 
 def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
-    """One symmetric eigendecomposition and one trial. A trial that is not finite is a rejected one."""
+    """One eigendecomposition and one trial; of lanes that are all settled, the eigenvalues alone."""
+    hessian = motions.hessian(state.y, state.own)
+
+    def spectrum_only() -> PolishState:
+        values = jnp.linalg.eigvalsh(hessian, symmetrize_input=False)
+        return state._replace(eigenvalues=values.T, steps=state.steps + 1)
+
+    return jax.lax.cond(jnp.all(state.settled), spectrum_only, lambda: _trial(motions, state, hessian))
+
+
+def _trial(motions: AbstractMotions, state: PolishState, hessian: Array) -> PolishState:
+    """A step within the radius, accepted or not. A trial that is not finite is a rejected one."""
     flat = precision(state.y.dtype).flat
-    values, basis = jnp.linalg.eigh(motions.hessian(state.y, state.own), symmetrize_input=False)
+    values, basis = jnp.linalg.eigh(hessian, symmetrize_input=False)
     sizes = jnp.abs(values).T
     curved = sizes > flat * jnp.max(sizes, axis=0)[None]
     sizes = jnp.where(curved, sizes, 1)
@@ -56,8 +69,8 @@ def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
     risk, floor, gradient = motions.measure(point, state.own)
     old, new = _length(state.gradient), _length(gradient)
     lower = risk < state.risk - 4 * floor  # comparisons are false for NaN
-    better = lower | ((risk <= state.risk + 4 * floor) & (new < old))
-    progress = lower | (better & (new < 0.5 * old))
+    better = ~state.settled & (lower | ((risk <= state.risk + 4 * floor) & (new < old)))
+    progress = better & (lower | (new < 0.5 * old))
     size = _length(step)
     return PolishState(
         y=jnp.where(better[None], point, state.y),
@@ -68,6 +81,7 @@ def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
         radius=jnp.where(better, jnp.maximum(state.radius, 2 * size), 0.25 * jnp.minimum(size, state.radius)),
         stalls=jnp.where(progress, 0, state.stalls + 1),
         steps=state.steps + 1,
+        settled=state.settled,
         own=state.own,
     )
 
@@ -78,7 +92,7 @@ def polish_ended(motions: AbstractMotions, tolerance: Array, state: PolishState)
     within = motions.largest(state.gradient) <= tolerance
     fruitless = state.stalls >= jnp.where(within, 1, _PATIENCE)
     still = jnp.all(state.gradient == 0, axis=0)
-    return fruitless | still | (state.steps >= MAX_STEPS)
+    return state.settled | fruitless | still | (state.steps >= MAX_STEPS)
 
 
 def _damping(slope: Array, sizes: Array, radius: Array) -> Array:

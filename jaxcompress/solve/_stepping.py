@@ -3,9 +3,12 @@
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxcompress.solve._chebyshev import chebyshev_step, spectral_radius, stage_count
+from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._rosenbrock import rosenbrock_stages
 from jaxcompress.solve._slide import Slide, follow, frozen_unknowns, small_neurons
@@ -15,14 +18,17 @@ _GROWTH, _SHRINK, _SAFETY = 10.0, 0.2, 0.9
 
 
 class Course(NamedTuple):
-    """A flow under way: the point, its clock, its next step, the counts of steps."""
+    """A flow under way: the point, its clock, its next step, the counts of steps, of accepted and of explicit ones, the
+    sliding neurons, and the direction of the largest curvature, where they are followed."""
 
     y: Array
     time: Array
     length: Array
     steps: Array
     accepted: Array
+    explicit: Array
     slide: Slide | None
+    stiffest: Array | None
 
 
 class FlowState(NamedTuple):
@@ -57,30 +63,22 @@ def begin(motions: AbstractMotions, options: FlowOptions, course: Course, own: A
     return FlowState(course._replace(length=length), gradient, own)
 
 
-def advance(motions: AbstractMotions, options: FlowOptions, state: FlowState) -> FlowState:
+def advance(motions: AbstractMotions, method: Method, options: FlowOptions, state: FlowState) -> FlowState:
     """One step of every lane, accepted or not. A step that is not finite is rejected."""
     course, own = state.course, state.own
-    y, length = course.y, jnp.minimum(course.length, options.t1 - course.time)
-    hessian = motions.hessian(y, own)
-    if course.slide is not None:
-        still = frozen_unknowns(motions, course.slide).T
-        hessian = jnp.where(still[:, :, None] | still[:, None], 0, hessian)
-    point, k = rosenbrock_stages(
-        lambda y: _moving(motions, course, motions.gradient(y, own)), hessian, y, state.gradient, length
-    )
-    atol = options.atol if course.slide is None else small_neurons(motions, y, own, options.atol)
-    scale = atol + options.rtol * jnp.maximum(jnp.abs(y), jnp.abs(point))
-    error = _norm(k[7] / scale)
-    fine = error <= 1  # false for NaN
-    factor = jnp.clip(_SAFETY * jnp.maximum(error, 1e-10) ** -0.2, _SHRINK, _GROWTH)
-    factor = jnp.where(jnp.isfinite(error), factor, _SHRINK)
-    course = Course(
-        y=jnp.where(fine[None], point, y),
+    length = jnp.minimum(course.length, options.t1 - course.time)
+    trial = _trial(motions, method, options, state, length)
+    fine = trial.error <= 1  # false for NaN
+    factor = jnp.clip(_SAFETY * jnp.maximum(trial.error, 1e-10) ** (-1 / trial.order), _SHRINK, _GROWTH)
+    factor = jnp.where(jnp.isfinite(trial.error), factor, _SHRINK)
+    course = course._replace(
+        y=jnp.where(fine[None], trial.point, course.y),
         time=jnp.where(fine, course.time + length, course.time),
         length=length * factor,
         steps=course.steps + 1,
         accepted=course.accepted + fine,
-        slide=course.slide,
+        explicit=course.explicit + trial.explicit,
+        stiffest=trial.stiffest,
     )
     gradient = motions.gradient(course.y, own)
     if course.slide is not None:
@@ -89,6 +87,62 @@ def advance(motions: AbstractMotions, options: FlowOptions, state: FlowState) ->
         course = course._replace(y=y, slide=slide, length=jnp.where(changed, short, course.length))
         gradient = motions.gradient(y, own)
     return FlowState(course, _moving(motions, course, gradient), own)
+
+
+class Trial(NamedTuple):
+    """A step's end, its error in units of what is allowed, the power of the length that the error goes by, whether the
+    step was explicit, and the direction of the largest curvature, where that is followed."""
+
+    point: Array
+    error: Array
+    order: Array
+    explicit: Array
+    stiffest: Array | None
+
+
+def _trial(motions: AbstractMotions, method: Method, options: FlowOptions, state: FlowState, length: Array) -> Trial:
+    course = state.course
+    if course.stiffest is None:
+        return _implicit(motions, options, state, length, None)
+
+    def field(y: Array) -> Array:
+        return -_moving(motions, course, motions.gradient(y, state.own))
+
+    radius, stiffest = spectral_radius(field, course.y, -state.gradient, course.stiffest)
+    if not method.implicit:
+        return _explicit(field, method, motions, options, state, length, radius, stiffest)
+    return jax.lax.cond(
+        stage_count(length, radius, method.stages)[0] > 0,
+        lambda: _explicit(field, method, motions, options, state, length, radius, stiffest),
+        lambda: _implicit(motions, options, state, length, stiffest),
+    )
+
+
+def _explicit(field, method, motions, options, state, length, radius, stiffest) -> Trial:
+    y = state.course.y
+    point, _, error, _ = chebyshev_step(field, y, -state.gradient, length, radius, method.stages)
+    one = jnp.ones(length.shape, jnp.int32)
+    return Trial(point, _relative(motions, options, state, point, error), jnp.full_like(length, 3.0), one, stiffest)
+
+
+def _implicit(motions, options, state, length, stiffest) -> Trial:
+    course, own = state.course, state.own
+    hessian = motions.hessian(course.y, own)
+    if course.slide is not None:
+        still = frozen_unknowns(motions, course.slide).T
+        hessian = jnp.where(still[:, :, None] | still[:, None], 0, hessian)
+    point, k = rosenbrock_stages(
+        lambda y: _moving(motions, course, motions.gradient(y, own)), hessian, course.y, state.gradient, length
+    )
+    none = jnp.zeros(length.shape, jnp.int32)
+    return Trial(point, _relative(motions, options, state, point, k[7]), jnp.full_like(length, 5.0), none, stiffest)
+
+
+def _relative(motions: AbstractMotions, options: FlowOptions, state: FlowState, point: Array, error: Array) -> Array:
+    """The error of a step in units of what is allowed."""
+    y, slide = state.course.y, state.course.slide
+    atol = options.atol if slide is None else small_neurons(motions, y, state.own, options.atol)
+    return _norm(error / (atol + options.rtol * jnp.maximum(jnp.abs(y), jnp.abs(point))))
 
 
 def _moving(motions: AbstractMotions, course: Course, gradient: Array) -> Array:
