@@ -150,4 +150,4 @@ def _blocks(second: CentredSecond, c: Array, p: Array, x: Array) -> Float[Array,
     identity, pp, pw, ww = ((c * part)[:, None, :, None] for part in second)
     left, right = jnp.swapaxes(p, 1, 2)[:, :, :, None], p[:, None]
     x_left, x_right = x[:, :, None, None], x[:, None, None]
-    return identity * eye + pp * left * right + pw * (left * x_right + x_left * right) + ww * x_left * x_right
+    return identity * eye + left * (pp * right + pw * x_right) + x_left * (pw * right + ww * x_right)

@@ -128,11 +128,14 @@ def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | N
     polished = polish_all(plain, rest, own, settled, options.final_tolerance, lanes)
     arrived = flows.taken | (flows.gradient_norm <= options.flow.gradient_tolerance)
     out = as_solution(plain, polished, own, options.final_tolerance)
-    # Where the flow itself was cut short, that is the reason to report.
-    result = either(out.converged | arrived, out.result, _flow_result(flows, options.flow, arrived))
-    result = either(out.converged & (_at_zero(flows) > 0), RESULTS.neuron_at_zero, result)
+    # Where the flow itself was cut short, the polished point is a critical one, but not known to be the flow's: that is
+    # what to report.
+    converged = out.converged & arrived
+    result = either(arrived, out.result, _flow_result(flows, options.flow, arrived))
+    result = either(converged & (_at_zero(flows) > 0), RESULTS.neuron_at_zero, result)
     stats = {**_flow_stats(flows, method, _share(occupancy)), "newton_steps": flows.newton_steps, **out.stats}
-    return eqx.tree_at(lambda s: (s.time, s.result, s.stats), out, (flows.course.time, result, stats))
+    where = lambda s: (s.time, s.converged, s.result, s.stats)  # noqa: E731
+    return eqx.tree_at(where, out, (flows.course.time, converged, result, stats))
 
 
 def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:

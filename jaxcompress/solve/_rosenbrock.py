@@ -137,19 +137,15 @@ def rosenbrock_stages(
     `k[7]` is the error estimate. The stages are a loop, so that `gradient` is compiled once.
     """
     factored = factor(hessian, 1 / (GAMMA * h))
-    a, c = jnp.asarray(_A, y.dtype), jnp.asarray(_C, y.dtype)
+    both = jnp.asarray(np.stack([_A, _C], 1), y.dtype)
 
     def stage(i, k):
-        point = y + _combined(a[i], k)
-        return k.at[i].set(apply_inverse(factored, _combined(c[i], k) / h[None] - gradient(point)))
+        moved, pulled = jnp.tensordot(both[i], k, 1)
+        return k.at[i].set(apply_inverse(factored, pulled / h[None] - gradient(y + moved)))
 
     first = jnp.zeros((8, *y.shape), y.dtype).at[0].set(apply_inverse(factored, -slope))
     k = jax.lax.fori_loop(1, 8, stage, first)
-    return y + _combined(a[7], k) + k[7], k
-
-
-def _combined(weights: Float[Array, " 8"], k: Float[Array, "8 P lanes"]) -> Float[Array, "P lanes"]:
-    return jnp.sum(weights[:, None, None] * k, 0)
+    return y + jnp.tensordot(both[7, 0], k, 1) + k[7], k
 
 
 class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):

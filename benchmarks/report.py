@@ -1,0 +1,255 @@
+"""Write the tables of benchmarks/README.md from results/*.json, between its markers, and say where we lose.
+
+python benchmarks/report.py            # rewrite the README
+python benchmarks/report.py --check    # fail if it is not what the results say
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- begin generated -->", "<!-- end generated -->"
+FLOW_RULES = ("adam", "lbfgs", "gd")
+
+
+def load(name: str) -> dict | None:
+    """One record, or nothing when it has not been made."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table, numbers to the right."""
+    marks = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(cells)} |" for cells in (head, marks, *rows)]
+
+
+def time_of(seconds: float) -> str:
+    """Three digits in the unit that suits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{1e6 * seconds:.3g} µs"
+
+
+def times(ratio: float | None) -> str:
+    """A ratio."""
+    return "—" if ratio is None else f"{ratio:.3g} ×"
+
+
+def machine(record: dict) -> str:
+    """One sentence about what a record was measured with."""
+    made = record["environment"]
+    where = made["processor"] if made["platform"] == "cpu" else made["device"]
+    return (
+        f"{where}, {made['precision']}, {made['cores_usable']} usable core(s), jax {made['jax']}, "
+        f"SciPy {made['scipy']}, diffrax {made['diffrax']}, optax {made['optax']}."
+    )
+
+
+def works(record: dict) -> list[str]:
+    """Works B to D, one row a solver."""
+    head = ["work, solver", "a run", "against ours", "against our flow", "arrived", "largest gradient", "same end risk"]
+    rows = []
+    for row in record["rows"]:
+        mark = " ¹" if row["solver"] in FLOW_RULES else ""
+        rows.append(
+            [
+                f"{row['work']}: {row['title']}{mark}",
+                time_of(row["median_seconds_per_run"]),
+                times(row["ratio_to_ours"]),
+                times(row.get("ratio_to_ours_flow")),
+                f"{row['converged']} of {row['runs']}",
+                f"{row['largest_gradient']:.1e}",
+                f"{row['same_end_risk']}",
+            ]
+        )
+    compiled = [f"{row['work']} {row['compile_seconds']:.1f} s" for row in record["rows"] if row["solver"] == "ours"]
+    return [
+        "### Works B to D",
+        "",
+        machine(record),
+        f"Compilation is not in the times; ours takes {', '.join(compiled)}.",
+        "",
+        *table(head, rows),
+        "",
+        "¹ Not a gradient flow: it may end in another basin, which the last column counts.",
+        "",
+    ]
+
+
+def tables_of(record: dict) -> list[str]:
+    """Work A."""
+    rows = [
+        [
+            f"{row['activation']}, {row['quantity']}: {row['solver']}",
+            time_of(row["median_seconds"]),
+            times(row["ratio_to_ours"]),
+            f"{row['largest_difference']:.1e}",
+        ]
+        for row in record.get("tables", [])
+    ]
+    if not rows:
+        return []
+    return [
+        "### Work A: a table of 1000 × 1000 neurons",
+        "",
+        *table(["", "time", "against ours", "difference"], rows),
+        "",
+    ]
+
+
+def basins(record: dict) -> list[str]:
+    """End points against the reference flow."""
+    rows = []
+    for row in record["rows"]:
+        low, high = row["wilson_95"]
+        loose = {item["rtol"]: f"{item['same_as_reference']} of {item['runs']}" for item in row.get("lsoda", [])}
+        check = row.get("check")
+        checked = f"{check['same_as_reference']} of {check['arrived']}" if check else "—"
+        share = f"{row['same']} of {row['runs']} = {row['fraction']:.2%} ({low:.2%} to {high:.2%})"
+        of_both = f"{row['same_of_both_converged']} of {row['both_converged']}"
+        rows.append([row["work"], share, of_both, loose.get(1e-3, "—"), loose.get(1e-6, "—"), checked])
+    head = [
+        "starts",
+        "ours, default",
+        "where both converged",
+        "LSODA, rtol 1e-3",
+        "LSODA, rtol 1e-6",
+        "reference checked",
+    ]
+    return ["### Same basin as the flow at rtol 1e-10", "", *table(head, rows), ""]
+
+
+def lanes(record: dict) -> list[str]:
+    """Lane scaling, the heavy-tailed workload and the equality of answers."""
+    best = min(row["median_seconds_per_run"] for row in record["scaling"])
+    rows = [
+        [
+            str(row["lanes"] or "default"),
+            time_of(row["median_seconds_per_run"]),
+            times(row["median_seconds_per_run"] / best),
+        ]
+        for row in record["scaling"]
+    ]
+    out = ["### Lanes", "", *table(["lanes, work B", "a run", "against the best"], rows), ""]
+    for row in record.get("heavy", []):
+        out.append(
+            f"- {row['work']}, {row['lanes'] or 'default'} lanes: the slowest run takes {row['tail']:.0f} times the "
+            f"median; occupancy {row.get('occupancy', float('nan')):.1%} until the queue is empty, "
+            f"{row['lockstep_occupancy']:.1%} in lockstep."
+        )
+    for row in record.get("same_answers", []):
+        order = "bit-identical" if row["bit_identical_in_another_order"] else "NOT bit-identical"
+        out.append(
+            f"- {row['work']}, lanes {row['lanes']}: converged ends differ by at most {row['largest_difference']:.1e} "
+            f"in a parameter and {row['largest_function_distance']:.1e} in the relative distance of functions; "
+            f"{order} in another order of the queue."
+        )
+    return [*out, ""]
+
+
+def stages(record: dict) -> list[str]:
+    """Where the time goes."""
+    rows = [[row["stage"], time_of(1e-6 * row["microseconds_per_lane"])] for row in record["stages"]]
+    rows += [
+        [f"whole step, {row['what']} ({row['steps']:.1f} steps a run)", time_of(1e-6 * row["microseconds_per_step"])]
+        for row in record["whole"]
+    ]
+    head = [f"work {record['work']}, {record['lanes']} lanes", "a lane"]
+    return ["### Stages", "", *table(head, rows), ""]
+
+
+def processes(record: dict) -> list[str]:
+    """Throughput of several processes."""
+    return [
+        *[
+            f"{row['processes']} processes, a core each, do {row['throughput_ratio']:.2f} times the runs of one "
+            f"(work {row['work']})."
+            for row in record["rows"]
+        ],
+        "",
+    ]
+
+
+def losses(works_record: dict | None) -> list[str]:
+    """Every row in which somebody else is faster than ours."""
+    if works_record is None:
+        return []
+    lost = []
+    for row in works_record["rows"]:
+        if row["ratio_to_ours"] < 1 and not row["solver"].startswith("ours") and row["converged"]:
+            same = f"{row['same_end_risk']} of {row['runs']} ends have our risk"
+            lost.append(f"- Work {row['work']}: {row['title']} takes {row['ratio_to_ours']:.2f} of our time ({same}).")
+    for row in works_record.get("tables", []):
+        if row["solver"] != "ours" and row["ratio_to_ours"] < 1:
+            what = f"{row['activation']}, {row['quantity']}"
+            lost.append(f"- Work A, {what}: {row['solver']} takes {row['ratio_to_ours']:.2f} of our time.")
+    return ["### Where we lose", "", *(lost or ["Nowhere in the rows above."]), ""]
+
+
+def ceilings(record: dict) -> list[str]:
+    """Share of the chip's limits."""
+    limits = record.get("ceilings")
+    if limits is None:
+        return []
+    rows = [[f"{row['work']}: {row['solver']}", *(f"{row[name]:.2%}" for name in SHARES)] for row in limits["shares"]]
+    head = ["share of", "matrix product", "elementwise arithmetic", "memory traffic"]
+    return [f"### Against the limits of {record['environment']['device']}", "", *table(head, rows), ""]
+
+
+SHARES = ("share_of_matmul", "share_of_elementwise", "share_of_bandwidth")
+
+
+def headline(record: dict) -> list[str]:
+    """Both LSODA ratios of every work, in words."""
+    out = []
+    for work in dict.fromkeys(row["work"] for row in record["rows"]):
+        ratios = {row["solver"]: row["ratio_to_ours"] for row in record["rows"] if row["work"] == work}
+        if {"lsoda", "lsoda-ours"} <= ratios.keys():
+            spread = next(r["seconds_per_run"] for r in record["rows"] if r["work"] == work and r["solver"] == "ours")
+            shaky = (max(spread) - min(spread)) / statistics.median(spread)
+            out.append(
+                f"- Work {work}: LSODA with the autodiff Hessian takes {times(ratios['lsoda'])} our time, "
+                f"with our Hessian {times(ratios['lsoda-ours'])} (our repeats spread over {shaky:.0%})."
+            )
+    return [*out, ""]
+
+
+def generated() -> str:
+    """Everything between the markers."""
+    made = {name: load(name) for name in ("works", "processes", "basins", "lanes", "stages")}
+    lines: list[str] = []
+    if made["works"]:
+        lines += [*headline(made["works"]), *losses(made["works"]), *works(made["works"]), *tables_of(made["works"])]
+    sections = {"processes": processes, "basins": basins, "lanes": lanes, "stages": stages}
+    for name, section in sections.items():
+        if made[name]:
+            lines += section(made[name])
+    for name in ("works", "works-gpu"):
+        record = load(name)
+        if record:
+            lines += [*works(record), *ceilings(record)] if name == "works-gpu" else ceilings(record)
+    if (HERE / "results" / "work_precision.png").exists():
+        lines += ["![Time a run against the distance to the true end](results/work_precision.png)", ""]
+    return "\n".join(lines).strip() or "No results stored."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the README is not up to date")
+    options = parser.parse_args()
+    path = HERE / "README.md"
+    text = path.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    new = f"{before}{BEGIN}\n\n{generated()}\n\n{END}{after}"
+    if options.check:
+        raise SystemExit(0 if new == text else "benchmarks/README.md is not what results/ says: run report.py")
+    path.write_text(new)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""Where the time of a run goes: gradient, Hessian, factorisation, the whole step, and compilation.
+
+    python benchmarks/stages.py --core 1                               # work B, 32 lanes
+    python benchmarks/stages.py --core 1 --work D --lanes 1
+
+Every stage is timed by itself, over a batch of `lanes`, in microseconds a lane.
+"""
+
+from collections.abc import Callable
+
+import common
+import jax
+import jax.numpy as jnp
+import numpy as np
+from problems import STEPS, WORKS, Work, flow_many
+
+import jaxcompress as jc
+from jaxcompress.risk import RiskProblem, hessian
+
+
+def points(work: Work, lanes: int, along: float) -> jax.Array:
+    """Flat points between the starts (0) and the ends (1) of as many runs as lanes."""
+    starts = work.starts(lanes)
+    ends = jc.solve_many(starts, work.target, freeze=work.freeze).network
+    return jnp.asarray((1 - along) * work.flat(starts) + along * work.flat(ends))
+
+
+def one_network(work: Work, vector: jax.Array) -> jc.TwoLayer:
+    """The student of one flat vector."""
+    return jax.tree.map(lambda leaf: leaf[0], work.network(vector[None]))
+
+
+def gradient_of(work: Work) -> Callable:
+    """The package's risk, differentiated once."""
+    problem = RiskProblem.of(work.target)
+    return jax.grad(lambda vector: problem.risk(one_network(work, vector)))
+
+
+def hessian_of(work: Work) -> Callable:
+    """The package's Hessian, assembled in weight space."""
+    problem = RiskProblem.of(work.target)
+    return lambda vector: hessian(problem, one_network(work, vector), work.freeze)
+
+
+def stage_plain_gradient(work: Work, y: jax.Array) -> dict:
+    """The plain closed forms under autodiff: what a rival pays."""
+    return timed(jax.vmap(work.plain.gradient), y)
+
+
+def stage_gradient(work: Work, y: jax.Array) -> dict:
+    """The package's gradient."""
+    return timed(jax.vmap(gradient_of(work)), y)
+
+
+def stage_plain_hessian(work: Work, y: jax.Array) -> dict:
+    """The Hessian by forward-over-reverse autodiff: what a rival pays."""
+    return timed(jax.vmap(work.plain.hessian), y)
+
+
+def stage_hessian(work: Work, y: jax.Array) -> dict:
+    """The package's Hessian."""
+    return timed(jax.vmap(hessian_of(work)), y)
+
+
+def stage_factorisation(work: Work, y: jax.Array) -> dict:
+    """Cholesky factor of `I + γH`, shifted until it is positive, with matrices at hand."""
+    matrices = jax.jit(jax.vmap(hessian_of(work)))(y)
+    lowest = jnp.linalg.eigvalsh(matrices)[:, :1, None]
+    shifted = matrices + (1 - jnp.minimum(lowest, 0)) * jnp.eye(work.unknowns)
+    return timed(jnp.linalg.cholesky, shifted)
+
+
+def stage_solves(work: Work, y: jax.Array, stages: int = 8) -> dict:
+    """One factor and `stages` pairs of triangular solves, as in a step of a Rosenbrock method."""
+    factor = jnp.broadcast_to(jnp.eye(work.unknowns), (y.shape[0], work.unknowns, work.unknowns))
+
+    def solves(factor, right):
+        for _ in range(stages):
+            right = jax.vmap(lambda low, b: jax.scipy.linalg.cho_solve((low, True), b))(factor, right)
+        return right
+
+    return timed(solves, factor, y)
+
+
+def stage_eigenvalues(work: Work, y: jax.Array) -> dict:
+    """The spectrum, once a run, for the certificate."""
+    return timed(jnp.linalg.eigvalsh, jax.jit(jax.vmap(hessian_of(work)))(y))
+
+
+def timed(function: Callable, *batch: jax.Array) -> dict:
+    """Seconds a lane of a batched function."""
+    run = jax.jit(function)
+    timing = common.per_call(lambda: run(*batch))
+    lanes = batch[0].shape[0]
+    return {
+        "compile_seconds": timing["compile_seconds"],
+        "microseconds_per_lane": 1e6 * timing["median_seconds"] / lanes,
+        "repeats": [1e6 * taken / lanes for taken in timing["seconds"]],
+    }
+
+
+def whole_runs(work: Work, runs: int, repeats: int, lanes: int | None) -> list[dict]:
+    """Whole runs through the public entry points, divided by their steps, with the first call's compilation."""
+    starts = work.starts(runs)
+    extra = {} if lanes is None else {"lanes": lanes}
+    calls = {"flow and polish": jc.solve_many}
+    if flow_many is not None:
+        calls["flow alone"] = flow_many
+    rows = []
+    for name, call in calls.items():
+        timing, sols = common.repeated(
+            lambda call=call: call(
+                starts, work.target, freeze=work.freeze, gradient_tolerance=work.largest_entry, **extra
+            ),
+            repeats,
+        )
+        counts = {key: float(np.mean(sols.stats[key])) for key in STEPS if key in sols.stats}
+        steps = sum(counts.values())
+        microseconds = [1e6 * taken / runs for taken in timing["seconds"]]
+        rows.append(
+            {
+                "what": name,
+                "runs": runs,
+                "compile_seconds": timing["compile_seconds"],
+                "microseconds_per_run": microseconds,
+                "microseconds_per_step": float(np.median(microseconds)) / steps,
+                **counts,
+            }
+        )
+    return rows
+
+
+STAGES = {
+    "gradient, plain autodiff": stage_plain_gradient,
+    "gradient": stage_gradient,
+    "Hessian, plain autodiff": stage_plain_hessian,
+    "Hessian": stage_hessian,
+    "Cholesky factor": stage_factorisation,
+    "eight solves": stage_solves,
+    "eigenvalues (once a run)": stage_eigenvalues,
+}
+
+
+def main() -> None:
+    made = common.parser(__doc__, "stages.json")
+    made.add_argument("--work", choices=list(WORKS), default="B")
+    made.add_argument("--lanes", type=int, default=32)
+    made.add_argument("--runs", type=int, default=256)
+    made.add_argument("--repeats", type=int, default=3)
+    made.add_argument("--along", type=float, default=0.5, help="where between start and end the stages are timed")
+    options = made.parse_args()
+    common.pin(options.core)
+    work = WORKS[options.work]
+    whole = whole_runs(work, options.runs, options.repeats, None)  # first, so that its first call compiles
+    y = points(work, options.lanes, options.along)
+    rows = []
+    for name, stage in STAGES.items():
+        rows.append({"stage": name, **stage(work, y)})
+        print(f"{name:26s} {rows[-1]['microseconds_per_lane']:10.2f} µs a lane", flush=True)
+    for row in whole:
+        print(
+            f"{row['what']:26s} {row['microseconds_per_step']:10.2f} µs a step, {row['steps']:.1f} steps, "
+            f"compile {row['compile_seconds']:.1f} s",
+            flush=True,
+        )
+    common.write(options.out, {"work": work.name, "lanes": options.lanes, "stages": rows, "whole": whole})
+
+
+if __name__ == "__main__":
+    main()
