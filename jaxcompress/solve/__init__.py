@@ -3,17 +3,27 @@
 What enters: students, targets, an input law and options. What leaves: a `Solution`, with the network, its risk and
 rounding floor, the gradient that is left, a result code that says in words how the run ended, and the spectrum of
 the Hessian. The flow decides the basin; the polish takes the point in it to the rounding floor.
+
+Inside, from the outside in: `_solve` (what users call) checks and compiles; `_batch` turns networks into vectors and
+ends into a `Solution`, `_reduction` takes superfluous input dimensions off; `_engine` sends runs through lanes
+(`_lanes`) three times, for the flow (`_stepping`, whose methods are `_rosenbrock` and `_chebyshev`, chosen in
+`_method`; `_slide` is its event), the hand-over (`_newton`) and the polish (`_polish`). All of these see only vectors
+with their gradient and Hessian, which `_motions` supplies. `_flow` follows one run with its trajectory by diffrax.
 """
 
 from jaxcompress._rooms import make_callable
 from jaxcompress.solve._certify import certify
+from jaxcompress.solve._chebyshev import Chebyshev
 from jaxcompress.solve._flow import gradient_flow
+from jaxcompress.solve._method import METHODS
 from jaxcompress.solve._rosenbrock import Rodas5P
 from jaxcompress.solve._solution import RESULTS, Solution, SolveError
 from jaxcompress.solve._solve import flow_many, solve, solve_many
 
 __all__ = [
+    "METHODS",
     "RESULTS",
+    "Chebyshev",
     "Rodas5P",
     "Solution",
     "SolveError",

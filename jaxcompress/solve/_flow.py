@@ -16,7 +16,9 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
+from jaxcompress.solve._chebyshev import Chebyshev
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
+from jaxcompress.solve._method import IMPLICIT_MOST, METHODS
 from jaxcompress.solve._motion import Motion
 from jaxcompress.solve._rosenbrock import Rodas5P
 from jaxcompress.solve._solution import RESULTS, Solution, either
@@ -46,7 +48,7 @@ def gradient_flow(
     1 each); `t1`, the end time; `save_at (times,)`, ascending times at which to keep the network; `rtol`, `atol`, the
     error allowed a step; `max_steps`, the step budget.
     Returns a `Solution`, without spectrum. Method: Rodas5P (Steinebach 2023) with the exact Hessian as its
-    Jacobian, stepped by diffrax.
+    Jacobian, stepped by diffrax; with thousands of unknowns the explicit `Chebyshev`. `stats["method"]` says which.
     Raises `ValueError` for input that does not fit, `SolveError` when the run does not converge and `throw` is true
     (reaching a finite `t1` is no failure).
     """
@@ -102,7 +104,7 @@ def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> 
     saveat = diffrax.SaveAt(subs=[end_only] if times is None else [end_only, diffrax.SubSaveAt(ts=times)])
     out = diffrax.diffeqsolve(
         diffrax.ODETerm(velocity),
-        Rodas5P(),
+        Rodas5P() if start.shape[0] <= IMPLICIT_MOST else Chebyshev(),
         t0=0.0,
         t1=options["t1"],
         dt0=None,
@@ -136,6 +138,9 @@ def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> 
         converged=converged,
         time=end_time,
         result=either(converged, RESULTS.converged, result),
-        stats={name: out.stats[f"num_{name}"] for name in ("steps", "accepted_steps", "rejected_steps")},
+        stats={
+            **{name: out.stats[f"num_{name}"] for name in ("steps", "accepted_steps", "rejected_steps")},
+            "method": METHODS.rosenbrock if start.shape[0] <= IMPLICIT_MOST else METHODS.chebyshev,
+        },
         trajectory=trajectory,
     )

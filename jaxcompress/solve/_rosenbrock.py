@@ -202,7 +202,8 @@ class Rodas5P(diffrax.AbstractAdaptiveSolver):
             (0.5 * (hessian + hessian.T))[None],
             flat[:, None],
             slope(flat)[:, None],
-            jnp.asarray(t1 - t0, flat.dtype)[None],
+            # negative back in time, where no step has a factor: gradient flows are refused there
+            jnp.asarray(terms.contr(t0, t1), flat.dtype)[None],
         )
         dense = jnp.asarray(_DENSE, flat.dtype) @ k[:, :, 0]
         info = {"y0": y0, "y1": unravel(y1[:, 0]), "dense": dense}
