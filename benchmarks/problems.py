@@ -16,7 +16,7 @@ from plain import Plain, plain_risk
 import jaxcompress as jc
 
 # The flow without the polish, for a batch; `None` in versions that have none.
-flow_many = getattr(jc.solve, "flow_many", None)
+flow_many = jc.flow_many
 # What counts as a step of ours, in `Solution.stats`.
 STEPS = ("steps", "newton_steps", "polish_steps")
 

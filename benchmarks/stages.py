@@ -15,7 +15,7 @@ import numpy as np
 from problems import STEPS, WORKS, Work, flow_many
 
 import jaxcompress as jc
-from jaxcompress.risk import RiskProblem, hessian
+from jaxcompress.risk import CentredTarget, RiskProblem, centred_hessian, centred_risk, hessian
 
 
 def points(work: Work, lanes: int, along: float) -> jax.Array:
@@ -47,9 +47,26 @@ def stage_plain_gradient(work: Work, y: jax.Array) -> dict:
     return timed(jax.vmap(work.plain.gradient), y)
 
 
-def stage_gradient(work: Work, y: jax.Array) -> dict:
-    """The package's gradient."""
+def stage_general_gradient(work: Work, y: jax.Array) -> dict:
+    """The package's risk for every kind of network, differentiated once."""
     return timed(jax.vmap(gradient_of(work)), y)
+
+
+def stage_gradient(work: Work, y: jax.Array) -> dict:
+    """The short closed forms of the solver's loop, along the lanes."""
+    f, target, weights, readout = in_lanes(work, y)
+    return timed(lambda w, a: centred_risk(f, f, target, w, a)[2:], weights, readout, axis=-1)
+
+
+def in_lanes(work: Work, y: jax.Array):
+    """Activation, target, weights `(n, d, lanes)` and readout `(n, 1, lanes)`."""
+    networks = work.network(y)
+    problem = RiskProblem.of(work.target)
+    target = CentredTarget(
+        problem.layer.weights[..., None], problem.layer.readout[..., None], problem.energy, problem.magnitude
+    )
+    weights, readout = (jnp.moveaxis(leaf, 0, -1) for leaf in (networks.weights, networks.readout))
+    return work.target.activation, target, weights, readout[:, None]
 
 
 def stage_plain_hessian(work: Work, y: jax.Array) -> dict:
@@ -57,9 +74,16 @@ def stage_plain_hessian(work: Work, y: jax.Array) -> dict:
     return timed(jax.vmap(work.plain.hessian), y)
 
 
-def stage_hessian(work: Work, y: jax.Array) -> dict:
-    """The package's Hessian."""
+def stage_general_hessian(work: Work, y: jax.Array) -> dict:
+    """The package's Hessian for every kind of network."""
     return timed(jax.vmap(hessian_of(work)), y)
+
+
+def stage_hessian(work: Work, y: jax.Array) -> dict:
+    """The short closed forms of the solver's loop, along the lanes."""
+    f, target, weights, readout = in_lanes(work, y)
+    move_readout = "readout" not in work.freeze
+    return timed(lambda w, a: centred_hessian(f, f, target, w, a, move_readout), weights, readout, axis=-1)
 
 
 def stage_factorisation(work: Work, y: jax.Array) -> dict:
@@ -87,11 +111,11 @@ def stage_eigenvalues(work: Work, y: jax.Array) -> dict:
     return timed(jnp.linalg.eigvalsh, jax.jit(jax.vmap(hessian_of(work)))(y))
 
 
-def timed(function: Callable, *batch: jax.Array) -> dict:
-    """Seconds a lane of a batched function."""
+def timed(function: Callable, *batch: jax.Array, axis: int = 0) -> dict:
+    """Seconds a lane of a batched function; `axis` is that of the lanes."""
     run = jax.jit(function)
     timing = common.per_call(lambda: run(*batch))
-    lanes = batch[0].shape[0]
+    lanes = batch[0].shape[axis]
     return {
         "compile_seconds": timing["compile_seconds"],
         "microseconds_per_lane": 1e6 * timing["median_seconds"] / lanes,
@@ -132,9 +156,11 @@ def whole_runs(work: Work, runs: int, repeats: int, lanes: int | None) -> list[d
 
 STAGES = {
     "gradient, plain autodiff": stage_plain_gradient,
-    "gradient": stage_gradient,
+    "gradient, any network": stage_general_gradient,
+    "gradient, in the loop": stage_gradient,
     "Hessian, plain autodiff": stage_plain_hessian,
-    "Hessian": stage_hessian,
+    "Hessian, any network": stage_general_hessian,
+    "Hessian, in the loop": stage_hessian,
     "Cholesky factor": stage_factorisation,
     "eight solves": stage_solves,
     "eigenvalues (once a run)": stage_eigenvalues,

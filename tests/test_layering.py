@@ -234,7 +234,7 @@ for order in {IMPORT_ORDERS.strip().splitlines()!r}:
     names = {{}}
     exec(order, names)
     jc = names["jc"]
-    for room, inside in (("compress", "Report"), ("solve", "polish")):
+    for room, inside in (("compress", "Report"), ("solve", "certify")):
         for entry in {{getattr(jc, room), names.get(room, getattr(jc, room))}}:
             assert callable(entry), (order, room)
             assert hasattr(getattr(jc, room), inside), (order, room)

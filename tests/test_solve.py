@@ -33,19 +33,14 @@ def _starts(activation, width, dim, runs=64, seed=0):
 @pytest.mark.parametrize(("activation", "width", "k", "risks"), REFERENCE)
 def test_reference_minima_are_found_from_sixty_four_starts(activation, width, k, risks):
     target = jc.targets.orthonormal(k, k, activation=activation)
-    # 250 steps are enough for all but the ReLU runs in which a neuron slides to norm zero; looser steps than the
-    # default keep the larger problems short and end in the same minima
-    sols = jc.solve_many(
-        _starts(activation, width, k), target, max_steps=250, flow_tolerance=1e-6, rtol=1e-4, atol=1e-6
-    )
+    sols = jc.solve_many(_starts(activation, width, k), target)
     certified = np.asarray(sols.converged & (sols.index == 0))
     for risk in risks:
         distance = np.where(certified, np.abs(np.asarray(sols.risk) - risk), np.inf)
         assert distance.min() <= 1e-9  # worst case 6e-13, the digits of the table
         assert sols.gradient_norm[distance.argmin()] <= 1e-10  # worst case 3e-15
     assert np.asarray(sols.risk)[certified].min() >= min(risks) - 1e-9
-    # 61 to 64 of the erf runs end at a certified minimum; of the ReLU runs 50, 55 and 61, the others slide
-    assert certified.sum() >= (60 if activation == ERF else 48)
+    assert certified.sum() >= 62  # 63 of erf (9, 10), where one crawls to infinity, and 64 of 64 elsewhere
 
 
 @pytest.fixture(scope="module")
