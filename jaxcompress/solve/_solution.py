@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxcompress.networks import TwoLayer
@@ -37,6 +38,12 @@ def _words(code: Any) -> str:
     """The message of one code."""
     registry: Any = RESULTS
     return registry[code]
+
+
+def _firsts(codes: np.ndarray) -> list[tuple[int, int]]:
+    """Every code with the first run that has it."""
+    known, places = np.unique(codes, return_index=True)
+    return list(zip(known.tolist(), places.tolist(), strict=True))
 
 
 def either(condition: Bool[Array, "..."], one: Any, other: Any) -> Any:
@@ -80,7 +87,9 @@ class Solution(eqx.Module):
         """The result code in words: what happened and what to try; a list for many runs."""
         if self.risk.ndim == 0:
             return _words(self.result)
-        return [_words(self[run].result) for run in range(self.risk.shape[0])]
+        codes = np.asarray(jax.tree.leaves(self.result)[0])
+        words = {code: _words(jax.tree.map(lambda leaf, i=i: leaf[i], self.result)) for code, i in _firsts(codes)}
+        return [words[code] for code in codes.tolist()]
 
     def __getitem__(self, run) -> "Solution":
         """Run number `run` of many (or any index of the leading axis)."""
