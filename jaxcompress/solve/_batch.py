@@ -11,7 +11,7 @@ from jaxtyping import Array
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import RiskProblem
-from jaxcompress.solve._engine import Flows, Polished, at_rest, at_start, descend, flow_on, polish_all, queue_of
+from jaxcompress.solve._engine import Flows, Polished, at_rest, at_start, descend, flow_to_end, polish_all
 from jaxcompress.solve._lanes import Occupancy, Progress
 from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
 from jaxcompress.solve._motions import AbstractMotions, motions_of
@@ -96,8 +96,7 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
     motions = runs.motions(options.rates)
     y, own = runs.load(motions)
     method = runs.method(y.shape[1], lanes)
-    everyone, start = queue_of(jnp.ones(y.shape[0], bool)), at_start(motions, method, y, own)
-    flows, occupancy = flow_on(motions, method, options.flow, start, own, everyone, lanes, progress)
+    flows, occupancy = flow_to_end(motions, method, options.flow, y, own, lanes, progress)
     plain = _without_rates(motions)
     vector = motions.root[None] * at_rest(motions, flows)
     risk, floor = _measured(plain, vector, own)
@@ -119,7 +118,8 @@ def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | N
     motions = runs.motions(options.rates)
     y, own = runs.load(motions)
     if y.shape[1] > MATRIX_MOST:
-        return flow_batch(runs, options, lanes, progress)
+        alone = eqx.tree_at(lambda o: o.flow.gradient_tolerance, options, options.final_tolerance)
+        return flow_batch(runs, alone, lanes, progress)
     method = runs.method(y.shape[1], lanes)
     flows, occupancy = descend(motions, method, options.flow, y, own, lanes, progress)
     plain = _without_rates(motions)

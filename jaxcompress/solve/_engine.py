@@ -158,6 +158,30 @@ def queue_of(waiting: Bool[Array, " runs"]) -> Queue:
     return Queue(jnp.argsort(~waiting, stable=True).astype(jnp.int32), jnp.sum(waiting, dtype=jnp.int32))
 
 
+def flow_to_end(
+    motions: AbstractMotions,
+    method: Method,
+    options: FlowOptions,
+    y: Float[Array, "runs P"],
+    own: Any,
+    lanes: int,
+    progress: Progress | None,
+) -> tuple[Flows, Occupancy]:
+    """Flow until `options` say so, released neurons included."""
+
+    def more(carry):
+        flows, waiting, used = carry
+        flows, occupancy = flow_on(motions, method, options, flows, own, queue_of(waiting), lanes, progress)
+        arrived = waiting & (flows.gradient_norm <= options.gradient_tolerance)
+        flows, freed = release_all(motions, options, flows, flows.course, own, arrived)
+        return flows, freed, jax.tree.map(jnp.add, used, occupancy)
+
+    nothing = jnp.zeros((), jnp.float32)
+    first = (at_start(motions, method, y, own), jnp.ones(y.shape[0], bool), Occupancy(nothing, nothing))
+    flows, _, used = jax.lax.while_loop(lambda carry: jnp.any(carry[1]), more, first)
+    return flows, used
+
+
 def descend(
     motions: AbstractMotions,
     method: Method,

@@ -1,6 +1,6 @@
 """Gradient flow `dθ/dt = −rate·∇R(θ)` of one run, with its trajectory.
 
-Static: sizes, activations, `freeze`, the number of `save_at` times. Traced: everything else, so a changed
+Static: sizes, activations, `freeze`, `max_steps`, the number of `save_at` times. Traced: everything else, so a changed
 tolerance, rate or seed compiles nothing.
 """
 

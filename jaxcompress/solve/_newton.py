@@ -1,11 +1,11 @@
-"""The hand-over from the flow to Newton's method, where it provably ends at the flow's own end.
+"""The hand-over from the flow to Newton's method, where Kantorovich's test says that it ends where the flow does.
 
 With `δ = −H(y)⁻¹g(y)` and the simplified second correction `δ̄ = −H(y)⁻¹g(y + δ)`, the ratio `Θ = |δ̄|/|δ|` estimates
 half of Kantorovich's `h₀ = ω|δ|`, `ω` the affine-invariant Lipschitz constant of the Hessian (Deuflhard 2004, *Newton
 Methods for Nonlinear Problems*, section 2.1). With `H(y)` positive definite and `h₀ ≤ ½` there is a critical point
 within the ball about `y` in which `H` stays positive definite: the risk is convex there, and the flow ends at that
 point as Newton does. So the test is a Cholesky factor and `Θ ≤ 1/16`, four times stricter than the theorem asks of
-exact quantities.
+exact quantities, for `Θ` is an estimate from one direction.
 """
 
 from typing import Any, NamedTuple

@@ -46,14 +46,16 @@ def polish_start(motions: AbstractMotions, y: Array, own: Any, settled: Array) -
 
 
 def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
-    """One eigendecomposition and one trial; of lanes that are all settled, the eigenvalues alone."""
+    """One eigendecomposition and one trial; of a single lane that is settled, the eigenvalues alone."""
     hessian = motions.hessian(state.y, state.own)
 
     def spectrum_only() -> PolishState:
         values = jnp.linalg.eigvalsh(hessian, symmetrize_input=False)
         return state._replace(eigenvalues=values.T, steps=state.steps + 1)
 
-    return jax.lax.cond(jnp.all(state.settled), spectrum_only, lambda: _trial(motions, state, hessian))
+    if state.settled.shape[0] > 1:  # no lane may see what its neighbours need
+        return _trial(motions, state, hessian)
+    return jax.lax.cond(state.settled[0], spectrum_only, lambda: _trial(motions, state, hessian))
 
 
 def _trial(motions: AbstractMotions, state: PolishState, hessian: Array) -> PolishState:
@@ -88,7 +90,7 @@ def _trial(motions: AbstractMotions, state: PolishState, hessian: Array) -> Poli
 
 def polish_ended(motions: AbstractMotions, tolerance: Array, state: PolishState) -> Array:
     """Which lanes can do no better: one fruitless trial within the tolerance, several outside it. The spectrum is then
-    that of the point."""
+    that of the point, or of the one before its last step, which was one of rounding."""
     within = motions.largest(state.gradient) <= tolerance
     fruitless = state.stalls >= jnp.where(within, 1, _PATIENCE)
     still = jnp.all(state.gradient == 0, axis=0)

@@ -13,9 +13,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-# Where no diagonal entry of the Cholesky factor is below this share of the largest norm, the inner products alone
-# determine `L` to 1e-12; otherwise it comes from a QR decomposition, which survives any degeneracy, ten times slower.
-_WELL_SPANNED = 1e-2
+# Where no diagonal entry of the Cholesky factor is below this power of the unit roundoff (1e-2 in float64) times the
+# largest norm, the inner products alone determine `L` to its three quarters (1e-12); otherwise it comes from a QR
+# decomposition, which survives any degeneracy, ten times slower. One such run decides for its batch.
+_WELL_SPANNED = 1 / 8
 
 
 class Reduced(NamedTuple):
@@ -43,7 +44,8 @@ def reduce_weights(target: Float[Array, "*targets k d"], students: Float[Array, 
     )
     quick = jnp.linalg.cholesky(gram, symmetrize_input=False)
     largest = jnp.sqrt(jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), 1))
-    spanned = jnp.min(jnp.diagonal(quick, axis1=1, axis2=2), 1) > _WELL_SPANNED * largest  # false for NaN
+    least = jnp.finfo(gram.dtype).eps ** _WELL_SPANNED
+    spanned = jnp.min(jnp.diagonal(quick, axis1=1, axis2=2), 1) > least * largest  # false for NaN
     regular = jnp.all(spanned)
     factor = jax.lax.cond(
         regular,

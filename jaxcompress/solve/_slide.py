@@ -62,7 +62,8 @@ def small_neurons(motions: Any, y: Float[Array, "P lanes"], own, atol: Array) ->
     """The absolute error allowed: for weights at most a share of their neuron's norm, or steps would cross zero."""
     weights, _ = motions.parts(y, own)
     norms = jnp.sqrt(jnp.sum(weights * weights, 1))
-    allowed = jnp.minimum(atol, _RESOLVED * norms)
+    root = motions.root.reshape(motions.template.width, motions.neuron)[:, :1]  # of the weights' rate
+    allowed = jnp.minimum(atol, _RESOLVED * norms / root)
     is_weight = jnp.arange(motions.neuron) < motions.template.dim
     wide = jnp.where(is_weight[None, :, None], allowed[:, None], atol)
     return jnp.maximum(wide.reshape(y.shape), jnp.finfo(y.dtype).tiny)

@@ -19,13 +19,13 @@ class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
         "The end time was reached before the gradient was within the tolerance. Raise t1, or leave it at infinity."
     )
     max_steps_reached = (
-        "The step budget was spent before the gradient was within the tolerance. Raise the budget, or loosen "
-        "gradient_tolerance."
+        "The step budget was spent before the flow had arrived at its end. Raise max_steps, or loosen the tolerances. "
+        "What solve returns then is where a polish got to from there, which need not be the flow's own end."
     )
     neuron_at_zero = (
-        "The gradient is within the tolerance, with a homogeneous neuron at norm zero: it slid there, the risk rises "
-        "in every direction that it could leave by, and the others went on to their end. Start again for a critical "
-        "point that uses all neurons."
+        "The gradient is within the tolerance, with a homogeneous neuron at norm zero: it slid there, no direction "
+        "was found in which it could leave and lower the risk, and the others went on to their end. Start again for a "
+        "critical point that uses all neurons."
     )
     gradient_floor = (
         "The gradient cannot be brought within the tolerance: rounding, or a flat valley without a critical point "
@@ -62,8 +62,9 @@ class Solution(eqx.Module):
     """The end of one run, or of many when every array has a leading axis `runs`.
 
     `network`: the end point. `risk` and `risk_floor`: its risk and what rounding may have done to it.
-    `gradient_norm`: `max|∂R/∂θ|` over the parameters that move. `converged`: whether that is within the tolerance.
-    `time`: flow time at the end (units of `1/R`'s curvature; `dθ/dt = −rate·∇R`). `result`: a code of
+    `gradient_norm`: `max|∂R/∂θ|` over the parameters that move. `converged`: whether that is within the tolerance, at
+    an end that the flow had arrived at.
+    `time`: flow time at the end, or where Newton's method took over (units of `1/R`'s curvature; `dθ/dt = −rate·∇R`). `result`: a code of
     `RESULTS`; `message` spells it out. `stats`: counts of steps and what else the method reports.
     `trajectory`: networks with a leading axis of the times of `save_at`; times after the end hold the end
     point. `eigenvalues (P,)` ascending and `index`, the number of negative ones beyond the flat modes: of the

@@ -37,12 +37,16 @@ def solve(
 ) -> Solution:
     """Follow the gradient flow to the bottom of its basin, then polish to a critical point.
 
-    Arguments as for `gradient_flow`. Newton's method takes over where it provably ends where the flow does, and at
-    `max|∂R/∂θ| ≤ flow_tolerance` at the latest; the run has converged when what is left is at most
-    `gradient_tolerance` (left out: 1e-8 and 1e-10 in float64, 1e-4 and 1e-5 in float32). The defaults of `rtol` and
-    `atol` are loose: against flows at 1e-10 they change the basin of about one start in a thousand.
+    Arguments as for `gradient_flow`. Newton's method takes over where an estimate of Kantorovich's condition says that
+    it ends where the flow does, and at `max|∂R/∂θ| ≤ flow_tolerance` at the latest; the run has converged when what is
+    left is at most `gradient_tolerance` (left out: 1e-8 and 1e-10 in float64, 1e-4 and 1e-5 in float32). The defaults
+    of `rtol` and `atol` are loose: against flows at 1e-10 they change the basin of 0 to 3 starts in a thousand
+    (`benchmarks/basins.py`). Under `jit`, pass `throw=False`.
     Returns a `Solution` with `eigenvalues` (ascending) and `index`, the number of directions in which the risk
-    falls: 0 at a minimum. Flat modes of the symmetries appear as eigenvalues near zero and count as neither.
+    falls: 0 at a minimum. Flat modes of the symmetries appear as eigenvalues near zero and count as neither. Where
+    standard normal inputs have more dimensions than the weights span, the problem is solved in that span, and spectrum
+    and `gradient_norm` belong to it and one direction beside it, which stands for all the others. Beyond 4000 unknowns
+    there is no matrix: the flow goes on to `gradient_tolerance` by itself, and `eigenvalues` and `index` are `None`.
     Raises `ValueError` for input that does not fit, `SolveError` when `throw` is true and the run did not converge.
     """
     inputs = StandardNormal() if inputs is None else inputs
@@ -75,8 +79,8 @@ def solve_many(
     Arguments as for `solve`, the input law shared by all runs. `students` may be `initialize.Starts`, drawn run by run.
     `lanes` (static) is the number of runs that are under way at a time; left out, it suits the size of the problem and
     the device. `devices` (static) share the runs between them; left out, these are all local ones, but on a CPU one,
-    whose processes scale better than its threads. `progress` is called now and then with the number of runs that have
-    left the queue.
+    whose processes scale better than its threads. `progress` (static: another function
+    compiles anew) is told, a deck of `lanes` runs at a time and on every device for itself, how many have left the queue.
     Nothing is raised for a run that does not converge: its `result` says so, and the others are not disturbed.
     Returns a `Solution` whose arrays have a leading axis `runs`; `sols.best` is the run of lowest risk, `sols[i]` run
     number i. Raises `ValueError` for input that does not fit.
@@ -190,7 +194,7 @@ def _compiled(backend: str) -> Callable[..., Solution]:
 
 def _over_devices(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress, devices: tuple) -> Solution:
     """An equal share of the runs to every device, which then has nothing to wait for: no value crosses devices."""
-    if len(devices) < 2:
+    if not devices:
         return in_span(solver, runs, options, lanes, progress)
     share = -(-runs.count // len(devices))
     short = share * len(devices) - runs.count

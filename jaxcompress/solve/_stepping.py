@@ -15,6 +15,9 @@ from jaxcompress.solve._slide import Slide, follow, frozen_unknowns, small_neuro
 
 # A step is at most ten times longer than the one before, and aims at an error of 0.9⁵ of what is allowed.
 _GROWTH, _SHRINK, _SAFETY = 10.0, 0.2, 0.9
+# Explicit steps get a third of the error: with all of it 993 of 1000 runs of erf, n = 8, k = 10, end where flows at
+# rtol 1e-7 do, with a third 999, as many as Rodas5P at the full tolerance.
+_CARE = 3.0
 
 
 class Course(NamedTuple):
@@ -126,7 +129,8 @@ def _explicit(field, method, motions, options, state, length, radius, stiffest) 
     y = state.course.y
     point, _, error, _ = chebyshev_step(field, y, -state.gradient, length, radius, method.stages)
     one = jnp.ones(length.shape, jnp.int32)
-    return Trial(point, _relative(motions, options, state, point, error), jnp.full_like(length, 3.0), one, stiffest)
+    error = _CARE * _relative(motions, options, state, point, error)
+    return Trial(point, error, jnp.full_like(length, 3.0), one, stiffest)
 
 
 def _implicit(motions, options, state, length, stiffest) -> Trial:
