@@ -11,7 +11,7 @@ from jaxtyping import Array
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import RiskProblem
-from jaxcompress.solve._engine import Flows, Polished, at_rest, at_start, descend, flow_to_end, polish_all
+from jaxcompress.solve._engine import Flows, Polished, at_rest, descend, flow_to_end, polish_all
 from jaxcompress.solve._lanes import Occupancy, Progress
 from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
 from jaxcompress.solve._motions import AbstractMotions, motions_of

@@ -79,8 +79,8 @@ def solve_many(
     Arguments as for `solve`, the input law shared by all runs. `students` may be `initialize.Starts`, drawn run by run.
     `lanes` (static) is the number of runs that are under way at a time; left out, it suits the size of the problem and
     the device. `devices` (static) share the runs between them; left out, these are all local ones, but on a CPU one,
-    whose processes scale better than its threads. `progress` (static: another function
-    compiles anew) is told, a deck of `lanes` runs at a time and on every device for itself, how many have left the queue.
+    whose processes scale better than its threads. `progress` (static: another function compiles anew)
+    is told, a deck of `lanes` runs at a time and on every device for itself, how many have left the queue.
     Nothing is raised for a run that does not converge: its `result` says so, and the others are not disturbed.
     Returns a `Solution` whose arrays have a leading axis `runs`; `sols.best` is the run of lowest risk, `sols[i]` run
     number i. Raises `ValueError` for input that does not fit.
