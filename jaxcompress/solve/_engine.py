@@ -86,7 +86,8 @@ def flow_on(
         lambda state: ended(motions, options, state),
         lambda state: (state.course, motions.largest(state.gradient)),
         (flows.course, flows.gradient_norm),
-        queue,
+        # later queues of the same runs would count again
+        queue._replace(told=jnp.all(flows.course.steps == 0)),
         lanes,
         progress,
     )
@@ -155,7 +156,8 @@ def release_all(
 
 def queue_of(waiting: Bool[Array, " runs"]) -> Queue:
     """The runs that wait, in their order."""
-    return Queue(jnp.argsort(~waiting, stable=True).astype(jnp.int32), jnp.sum(waiting, dtype=jnp.int32))
+    order = jnp.argsort(~waiting, stable=True).astype(jnp.int32)
+    return Queue(order, jnp.sum(waiting, dtype=jnp.int32), jnp.asarray(False))
 
 
 def flow_to_end(
@@ -236,7 +238,7 @@ def polish_all(
         lambda state: polish_ended(motions, tolerance, state),
         save,
         store,
-        Queue(jnp.arange(runs, dtype=jnp.int32), jnp.asarray(runs, jnp.int32)),
+        queue_of(jnp.ones(runs, bool)),
         lanes,
     )
     return store

@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 Progress = Callable[[Any], None]
 
 
 class Queue(NamedTuple):
-    """The runs to do: the first `length` entries of `order (runs,)`; both may be traced."""
+    """The runs to do: the first `length` entries of `order (runs,)`, and whether progress through them is told."""
 
     order: Int[Array, " runs"]
     length: Int[Array, ""]
+    told: Bool[Array, ""]
 
 
 class Occupancy(NamedTuple):
@@ -46,7 +47,7 @@ def run_in_lanes(
 
     `load(store, ids (lanes,))` prepares the states of these runs; `step` advances all lanes; `done` tells which have
     ended; `save` extracts their rows of the store, with the lanes as last axis. `progress(count)` is told, whenever a
-    deck of the queue of all runs has been dealt, how many have left it; later, shorter queues would count again.
+    deck has been dealt, how many runs have left the queue.
     """
     position = jnp.arange(lanes, dtype=jnp.int32)
     runs = queue.order.shape[0]
@@ -77,8 +78,7 @@ def run_in_lanes(
         dealt += jnp.sum(taken, dtype=jnp.int32)
         again = (dealt >= lanes) & (base + lanes < queue.length)
         if progress is not None:
-            everyone = queue.length == runs  # later queues are short, and would count again
-            jax.lax.cond(again & everyone, lambda: jax.debug.callback(progress, base), lambda: None)
+            jax.lax.cond(again & queue.told, lambda: jax.debug.callback(progress, base), lambda: None)
         deck = jax.lax.cond(again, lambda: deal(store, base + lanes), lambda: deck)
         base, dealt = jnp.where(again, base + lanes, base), jnp.where(again, 0, dealt)
         return state, places, deck, base, dealt, store, occupancy

@@ -65,7 +65,8 @@ class Solution(eqx.Module):
     `gradient_norm`: `max|∂R/∂θ|` over the parameters that move. `converged`: whether that is within the tolerance, at
     an end that the flow had arrived at.
     `time`: flow time at the end, or where Newton's method took over (units of `1/R`'s curvature;
-    `dθ/dt = −rate·∇R`). `result`: a code of `RESULTS`; `message` spells it out. `stats`: counts of steps and what else the method reports.
+    `dθ/dt = −rate·∇R`). `result`: a code of `RESULTS`; `message` spells it out. `stats`: counts of steps and what else
+    the method reports.
     `trajectory`: networks with a leading axis of the times of `save_at`; times after the end hold the end
     point. `eigenvalues (P,)` ascending and `index`, the number of negative ones beyond the flat modes: of the
     Hessian in the parameters that move (`solve`, `solve_many`).
