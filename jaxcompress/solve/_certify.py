@@ -48,5 +48,5 @@ def certify(
         converged=converged,
         time=jnp.zeros((), tolerance.dtype),
         result=either(converged, RESULTS.converged, RESULTS.max_steps_reached),
-        stats={"polish_steps": jnp.zeros((), jnp.int32)},
+        stats={"polish_steps": jnp.zeros((), jnp.int32), "flat_modes": jnp.asarray(-1)},
     )
