@@ -17,7 +17,7 @@ the target is an .npz file with plain arrays (d inputs, k hidden neurons, o outp
   readout      (k,) or (k, o)    what each hidden neuron contributes
   bias         (k,)              optional, hidden biases
   output_bias  () or (o,)        optional
-  activation   a string          relu, erf or identity
+  activation   a string          relu, erf, tanh, gelu, leaky_relu(0.1), … (jaxcompress.activations)
 
 write one with NumPy, here from scikit-learn's MLPClassifier `model`:
   numpy.savez("target.npz", weights=model.coefs_[0].T, readout=model.coefs_[1],

@@ -19,8 +19,37 @@ import jaxcompress as jc
 from jaxcompress import activations, initialize, targets
 from tests.problems import network, run
 
-PLAIN = {"identity": lambda x: x, "relu": lambda x: np.maximum(x, 0), "erf": lambda x: scipy.special.erf(x / 2**0.5)}
+PLAIN = {
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "abs": np.abs,
+    "step": lambda x: np.where(x > 0, 1.0, 0.0),
+    "sign": np.sign,
+    "erf": lambda x: scipy.special.erf(x / 2**0.5),
+    "normal_cdf": scipy.special.ndtr,
+    "gelu": lambda x: x * scipy.special.ndtr(x),
+    "sin": np.sin,
+    "cos": np.cos,
+    "exp": np.exp,
+    "tanh": np.tanh,
+    "sigmoid": scipy.special.expit,
+    "softplus": lambda x: np.logaddexp(0, x),
+    "silu": lambda x: x * scipy.special.expit(x),
+}
 NAMES = sorted(PLAIN)
+# Activations with a parameter, and sums, by the names under which they are stored.
+FAMILIES = {
+    "leaky_relu(0.1)": (activations.leaky_relu(0.1), lambda x: np.where(x > 0, x, 0.1 * x)),
+    "rectified_power(2)": (activations.rectified_power(2), lambda x: np.maximum(x, 0) ** 2),
+    "bump(0.5)": (activations.bump(0.5), lambda x: np.exp(-2 * x * x)),
+    "monomial(3)": (activations.monomial(3), lambda x: x**3),
+    "hermite(3)": (activations.hermite(3), lambda x: scipy.special.eval_hermitenorm(3, x) / 6**0.5),
+    "2.0*relu + -1.0*identity": (2 * activations.relu - activations.identity, np.abs),
+    "tanh + 0.25*hermite(2)": (
+        activations.tanh + activations.hermite(2) / 4,
+        lambda x: np.tanh(x) + (x * x - 1) / 32**0.5,
+    ),
+}
 STRUCTURES = [(o, bias, offset) for o in (None, 1, 3) for bias in (False, True) for offset in (False, True)]
 DRAWS = {"uniform": initialize.glorot_uniform, "normal": initialize.glorot_normal}
 
@@ -42,7 +71,19 @@ def same(one, other):
 
 
 def test_the_list_of_activations_tested_here_is_complete():
-    assert sorted(activations.__all__) == NAMES
+    families = [name.split("(")[0] for name in FAMILIES if "(" in name and "*" not in name]
+    assert sorted(activations.__all__) == sorted([*NAMES, *families, "elementwise"])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_or_a_sum_is_its_definition_and_is_stored_by_its_name(name, tmp_path):
+    activation, plain = FAMILIES[name]
+    x = np.linspace(-3, 3, 25)
+    np.testing.assert_allclose(activation(jnp.asarray(x)), plain(x), rtol=0, atol=3e-14)
+    assert repr(activation) == name
+    path = tmp_path / "net.npz"
+    jc.save(path, network(0, 4, 3, activation))
+    assert jc.load(path).activation == activation
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,20 +9,24 @@ number, or the table of numbers for two families of neurons, that may be used in
 >>> table = jax.jit(lambda W: gram(activations.relu, W, activations.erf, W))(W)    # (3, 3)
 >>> gradient = jax.grad(lambda W: gram(activations.relu, W, activations.relu, W).sum())(W)
 
-Inside: a family of activations supplies in-plane moments (`_moments.AbstractMoments`, one file a family, formulas
-only); `_frames` measures the pairs, `_table` states the derivative rule once. To add a family, write its moments
-and name it in `_formulas`; nothing else changes.
+Activations with closed forms are finite sums of terms (`_terms`), powers and exponentials times smoothed kinks. Every
+pair of terms has one of three formulas: `_orthant` for two kinks, `_tilted` where at least one function is smooth,
+`_waves` for sines and cosines. Any other function goes through `_quadrature`. All of them supply in-plane moments
+(`_moments.AbstractMoments`); `_frames` measures the pairs, `_table` states the derivative rule once, `_formulas` says
+who serves whom. To add an activation with closed forms, write its terms in `activations`; nothing else changes.
 """
 
 from jaxcompress.kernels import activations
 from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
 from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred
 from jaxcompress.kernels._checks import as_array, check_finite, check_floating, is_concrete
+from jaxcompress.kernels._error import gram_error
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._frames import Frames, frames
 from jaxcompress.kernels._gram import gram, table_in_blocks
 from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
 from jaxcompress.kernels._moments import AbstractMoments, First, Second
+from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk, slope
 from jaxcompress.kernels._pair import GaussianPair, expectation
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._table import table_gradient
@@ -48,11 +52,17 @@ __all__ = [
     "centred",
     "check_finite",
     "check_floating",
+    "dual_activation",
     "expectation",
     "formulas",
     "frames",
     "gram",
+    "gram_error",
+    "hermite_coefficients",
     "is_concrete",
+    "nngp",
+    "ntk",
+    "slope",
     "table_gradient",
     "table_in_blocks",
 ]

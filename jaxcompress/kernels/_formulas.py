@@ -2,47 +2,31 @@
 
 import functools
 
-from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
-from jaxcompress.kernels._affine import AbstractLine, AffineAny, AffineLine, AnyAffine, ReluLine, SignLine
-from jaxcompress.kernels._moments import AbstractMoments
+from jaxcompress.kernels._activation import AbstractActivation, Relu, Sum
+from jaxcompress.kernels._closed import ClosedMoments
+from jaxcompress.kernels._moments import AbstractMoments, WeightedMoments
+from jaxcompress.kernels._quadrature import QuadratureMoments, ReflectedMoments, nodes_of
 from jaxcompress.kernels._relu import ReluRelu
-from jaxcompress.kernels._sign import ReluSign, SignRelu, SignSign
-
-
-def _unknown(activation: object) -> ValueError:
-    return ValueError(
-        f"kernels: given the activation {activation!r}; expected one whose kernel is known; "
-        "use identity, relu or erf of jaxcompress.activations"
-    )
-
-
-def _line_of(activation: AbstractActivation) -> AbstractLine:
-    match activation:
-        case Affine():
-            return AffineLine(activation)
-        case Relu():
-            return ReluLine()
-        case Erf():
-            return SignLine()
-        case _:
-            raise _unknown(activation)
 
 
 @functools.cache
 def formulas(f: AbstractActivation, g: AbstractActivation) -> AbstractMoments:
-    """The moments of the ordered pair `(f, g)`; `ValueError` when one of them has no kernel."""
-    match f, g:
-        case Affine(), _:
-            return AffineAny(f, _line_of(g))
-        case _, Affine():
-            return AnyAffine(_line_of(f), g)
-        case Relu(), Relu():
-            return ReluRelu()
-        case Relu(), Erf():
-            return ReluSign()
-        case Erf(), Relu():
-            return SignRelu()
-        case Erf(), Erf():
-            return SignSign()
-        case _:
-            raise _unknown(g if isinstance(f, Relu | Erf) else f)
+    """The moments of the ordered pair `(f, g)`; `ValueError` for what is no activation."""
+    for activation in (f, g):
+        if not isinstance(activation, AbstractActivation):
+            raise ValueError(
+                f"kernels: given the activation {activation!r}; expected one of jaxcompress.activations, for example "
+                "activations.relu; wrap a function of your own as activations.elementwise(fn)"
+            )
+    if isinstance(f, Relu) and isinstance(g, Relu):
+        return ReluRelu()
+    if f.terms is not None and g.terms is not None:
+        return ClosedMoments(f.terms, g.terms)
+    if isinstance(f, Sum) or isinstance(g, Sum):
+        return WeightedMoments(tuple((p * q, formulas(x, y)) for p, x in _parts(f) for q, y in _parts(g)))
+    nodes = max(nodes_of(f), nodes_of(g))
+    return QuadratureMoments(f, g, nodes) if f.terms is None else ReflectedMoments(QuadratureMoments(g, f, nodes))
+
+
+def _parts(f: AbstractActivation) -> tuple[tuple[float, AbstractActivation], ...]:
+    return f.parts if isinstance(f, Sum) else ((1.0, f),)

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress import special
-from jaxcompress.kernels._activation import AbstractActivation
 from jaxcompress.kernels._moments import First, Second
 from jaxcompress.kernels._plane import Angle, Plane, plane
 
@@ -17,33 +16,28 @@ class Frames(NamedTuple):
 
     `along_x` is the direction of the first neuron and `across_x` the unit vector of the plane at a right angle
     to it, on the side of the second neuron; `along_y`, `across_y` the same for the second. The across vectors
-    are zero where the two directions are equal or opposite. `D = d`, or `d + 2` where noise has dimensions.
+    are zero where the two directions are equal or opposite.
     """
 
     plane: Plane
-    along_x: Float[Array, "n 1 D"]
-    across_x: Float[Array, "n k D"]
-    along_y: Float[Array, "1 k D"]
-    across_y: Float[Array, "n k D"]
+    along_x: Float[Array, "n 1 d"]
+    across_x: Float[Array, "n k d"]
+    along_y: Float[Array, "1 k d"]
+    across_y: Float[Array, "n k d"]
 
 
 def frames(
-    f: AbstractActivation,
     weights_x: Float[Array, "n d"],
     mean_x: Float[Array, " n"] | None,
-    g: AbstractActivation,
     weights_y: Float[Array, "k d"],
     mean_y: Float[Array, " k"] | None,
 ) -> Frames:
     """Measure every pair, for inputs that are standard normal.
 
-    A smoothed activation is its kinked one with a private dimension of Gaussian noise: the weights are
-    continued by `noise` in a dimension that the other neuron does not see.
     The angle is `2·atan2(|ŵ−v̂|, |ŵ+v̂|)` with both lengths good to an ulp: `arccos` of the inner product is
     good to 1e-8 only.
     """
-    x = special.unit(_continued(weights_x, f.noise, 0.0, f.noise + g.noise))
-    y = special.unit(_continued(weights_y, 0.0, g.noise, f.noise + g.noise))
+    x, y = special.unit(weights_x), special.unit(weights_y)
     along_x, along_y = x.direction[:, None, :], y.direction[None, :, :]
     gap = (x.head[:, None] - y.head[None]) + (x.tail[:, None] - y.tail[None])
     total = (x.head[:, None] + y.head[None]) + (x.tail[:, None] + y.tail[None])
@@ -52,7 +46,7 @@ def frames(
     acute = chord <= co_chord
     versine = 0.5 * jnp.where(acute, chord, co_chord) ** 2  # 1 ∓ cos
     # Next to a right angle chord and co-chord are of order one, and their difference keeps an absolute 1e-16 only:
-    # there the inner product does better, and smoothed neurons of small norm live there.
+    # there the inner product does better.
     product, upright = jnp.sum(along_x * along_y, -1), versine > 0.5
     cos = jnp.where(upright, product, jnp.where(acute, 1 - versine, versine - 1))
     angle = Angle(
@@ -73,27 +67,18 @@ def frames(
     return Frames(plane(column, row, x.norm[:, None], y.norm[None, :], angle), along_x, across_x, along_y, across_y)
 
 
-def _continued(weights: Array, first: float, second: float, any_noise: float) -> Array:
-    """Append the two noise dimensions, where there is noise at all."""
-    if any_noise == 0:
-        return weights
-    extra = jnp.broadcast_to(jnp.asarray([first, second], weights.dtype), (*weights.shape[:-1], 2))
-    return jnp.concatenate([weights, extra], axis=-1)
-
-
-def as_vectors(first: First, along: Array, across: Array, dim: int) -> Float[Array, "n k d"]:
+def as_vectors(first: First, along: Array, across: Array) -> Float[Array, "n k d"]:
     """`E[q x]` from the in-plane moments of `q`."""
-    return (first.along[..., None] * along + first.across[..., None] * across)[..., :dim]
+    return first.along[..., None] * along + first.across[..., None] * across
 
 
 def apply_second(
-    second: Second, along: Array, across: Array, vectors: Array | None, shifts: Array | None, dim: int
+    second: Second, along: Array, across: Array, vectors: Array | None, shifts: Array | None
 ) -> tuple[Array, Array]:
     """`E[q x xᵀ] u + E[q x] η` and `E[q xᵀ] u + E[q] η` for every pair.
 
     `vectors` `u` and `shifts` `η` are tangents of weights and means, broadcast over the table; `None` is zero.
     """
-    along, across = along[..., :dim], across[..., :dim]
     m, a, c, aa, ac, cc = second
     eta = jnp.zeros_like(m) if shifts is None else shifts
     if vectors is None:

@@ -33,24 +33,29 @@ def gram(
     Raises `ValueError` when shapes or dtypes do not fit or an activation has no kernel.
     References: Cho & Saul 2009 (ReLU), Saad & Solla 1995 (erf), Price 1958 (derivatives).
     """
+    formulas(f, g)
+    return table_in_blocks(f, g, *checked_layers("gram", W, bias_f, V, bias_g, inputs))
+
+
+def checked_layers(
+    where: str, W, bias_f, V, bias_g, inputs: AbstractInputs | None
+) -> tuple[Array, Array | None, Array, Array | None]:
+    """Weights and means of both families on standard normal inputs. Raises `ValueError` as `gram`."""
     inputs = StandardNormal() if inputs is None else inputs
-    W, V = as_array("gram", "W", W), as_array("gram", "V", V)
-    bias_f = None if bias_f is None else as_array("gram", "bias_f", bias_f)
-    bias_g = None if bias_g is None else as_array("gram", "bias_g", bias_g)
-    check_layer("gram", "W", W, bias_f)
-    check_layer("gram", "V", V, bias_g)
-    check_floating("gram", W=W, V=V, bias_f=bias_f, bias_g=bias_g, mean=getattr(inputs, "mean", None))
-    check_finite("gram", W=W, V=V, bias_f=bias_f, bias_g=bias_g)
+    W, V = as_array(where, "W", W), as_array(where, "V", V)
+    bias_f = None if bias_f is None else as_array(where, "bias_f", bias_f)
+    bias_g = None if bias_g is None else as_array(where, "bias_g", bias_g)
+    check_layer(where, "W", W, bias_f)
+    check_layer(where, "V", V, bias_g)
+    check_floating(where, W=W, V=V, bias_f=bias_f, bias_g=bias_g, mean=getattr(inputs, "mean", None))
+    check_finite(where, W=W, V=V, bias_f=bias_f, bias_g=bias_g)
     if W.shape[1] != V.shape[1] or inputs.dim not in (None, W.shape[1]):
         law = "" if inputs.dim is None else f" and inputs of dimension {inputs.dim}"
         raise ValueError(
-            f"gram: given W of shape {W.shape}, V of shape {V.shape}{law}; expected one input dimension for all; "
+            f"{where}: given W of shape {W.shape}, V of shape {V.shape}{law}; expected one input dimension for all; "
             "pass weights as (neurons, input dimension), transposed if need be"
         )
-    formulas(f, g)
-    weights_x, mean_x = inputs.standardize(W, bias_f)
-    weights_y, mean_y = inputs.standardize(V, bias_g)
-    return table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y)
+    return (*inputs.standardize(W, bias_f), *inputs.standardize(V, bias_g))
 
 
 @eqx.filter_jit

@@ -8,8 +8,10 @@ coincide, and a new family of activations has to write down nothing else.
 """
 
 import abc
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import jax
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._plane import Plane
@@ -69,3 +71,26 @@ class AbstractMoments(abc.ABC):
     @abc.abstractmethod
     def cross(self, plane: Plane) -> Second:
         """Moments of `f′(X) g′(Y)` in the frame of the first neuron."""
+
+
+class WeightedMoments(AbstractMoments):
+    """The moments of sums of activations: a weighted sum of the moments of their pairs."""
+
+    def __init__(self, parts: tuple[tuple[float, AbstractMoments], ...]):
+        self.parts = parts
+
+    def _sum(self, moments: Callable[[AbstractMoments], Any]) -> Any:
+        each = [jax.tree.map(lambda leaf, factor=factor: factor * leaf, moments(part)) for factor, part in self.parts]
+        return jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *each)
+
+    def value(self, plane: Plane) -> Float[Array, "..."]:
+        return self._sum(lambda part: part.value(plane))
+
+    def gradient(self, plane: Plane) -> First:
+        return self._sum(lambda part: part.gradient(plane))
+
+    def bend(self, plane: Plane) -> Second:
+        return self._sum(lambda part: part.bend(plane))
+
+    def cross(self, plane: Plane) -> Second:
+        return self._sum(lambda part: part.cross(plane))

@@ -52,13 +52,13 @@ def expectation(f: AbstractActivation, g: AbstractActivation, pair: GaussianPair
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _expectation(f: AbstractActivation, g: AbstractActivation, pair: GaussianPair) -> Array:
-    return formulas(f, g).value(_plane_of(f, g, pair)) + jnp.zeros_like(pair.cov)
+    return formulas(f, g).value(_plane_of(pair)) + jnp.zeros_like(pair.cov)
 
 
 @_expectation.defjvp
 def _price(f, g, primals, tangents):
     (pair,), (tangent,) = primals, tangents
-    at = _plane_of(f, g, pair)
+    at = _plane_of(pair)
     forward, backward = formulas(f, g), formulas(g, f)
     out = forward.cross(at).mean * tangent.cov
     out += 0.5 * forward.bend(at).mean * tangent.var_x + 0.5 * backward.bend(at.swapped).mean * tangent.var_y
@@ -69,12 +69,12 @@ def _price(f, g, primals, tangents):
     return _expectation(f, g, pair), out
 
 
-def _plane_of(f: AbstractActivation, g: AbstractActivation, pair: GaussianPair) -> Plane:
+def _plane_of(pair: GaussianPair) -> Plane:
     """The geometry of five numbers; the angle is as good as they determine it."""
-    var_x, var_y = pair.var_x + f.noise**2, pair.var_y + g.noise**2
-    std_x, std_y = special.sqrt(var_x), special.sqrt(var_y)
+    std_x, std_y = special.sqrt(pair.var_x), special.sqrt(pair.var_y)
     cos = jnp.clip(special.divide(pair.cov, std_x * std_y), -1, 1)
-    determinant = (pair.var_x * pair.var_y - pair.cov**2) + (var_x * g.noise**2 + pair.var_y * f.noise**2)
-    sin = jnp.where((var_x > 0) & (var_y > 0), special.divide(special.sqrt(determinant), std_x * std_y), 1)
+    determinant = pair.var_x * pair.var_y - pair.cov**2
+    alive = (pair.var_x > 0) & (pair.var_y > 0)
+    sin = jnp.where(alive, special.divide(special.sqrt(determinant), std_x * std_y), 1)
     angle = Angle(cos, sin, jnp.arctan2(sin, cos), jnp.arctan2(sin, -cos))
     return plane(pair.mean_x, pair.mean_y, std_x, std_y, angle)

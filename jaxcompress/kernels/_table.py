@@ -27,7 +27,7 @@ def table(
     mean_y: Float[Array, " k"] | None,
 ) -> Float[Array, "n k"]:
     """`E[f(w_i·z + μ_i) g(v_j·z + ν_j)]` for standard normal `z`; a mean that is `None` is exactly zero."""
-    return formulas(f, g).value(frames(f, weights_x, mean_x, g, weights_y, mean_y).plane) * _ones(weights_x, weights_y)
+    return formulas(f, g).value(frames(weights_x, mean_x, weights_y, mean_y).plane) * _ones(weights_x, weights_y)
 
 
 def table_gradient(f, g, weights_x, mean_x, weights_y, mean_y):
@@ -41,15 +41,14 @@ def table_gradient(f, g, weights_x, mean_x, weights_y, mean_y):
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _value_and_gradient(f, g, weights_x, mean_x, weights_y, mean_y):
     """`table` and `table_gradient` from one measurement of the pairs."""
-    dim = weights_x.shape[-1]
-    pairs = frames(f, weights_x, mean_x, g, weights_y, mean_y)
+    pairs = frames(weights_x, mean_x, weights_y, mean_y)
     forward, backward = formulas(f, g), formulas(g, f)
     of_x, of_y = forward.gradient(pairs.plane), backward.gradient(pairs.plane.swapped)
     ones = _ones(weights_x, weights_y)
     return forward.value(pairs.plane) * ones, (
-        as_vectors(of_x, pairs.along_x, pairs.across_x, dim),
+        as_vectors(of_x, pairs.along_x, pairs.across_x),
         of_x.mean * ones,
-        as_vectors(of_y, pairs.along_y, pairs.across_y, dim),
+        as_vectors(of_y, pairs.along_y, pairs.across_y),
         of_y.mean * ones,
     )
 
@@ -86,17 +85,16 @@ def _along(gradient, tangents) -> Float[Array, "n k"]:
 
 def _value_and_gradient_jvp(f, g, primals, tangents):
     primals_out = _value_and_gradient(f, g, *primals)
-    dim = primals[0].shape[-1]
-    pairs = frames(f, primals[0], primals[1], g, primals[2], primals[3])
+    pairs = frames(*primals)
     d_weights_x, d_mean_x, d_weights_y, d_mean_y = (None if _is_zero(tangent) else tangent for tangent in tangents)
     u, eta = _column(d_weights_x), _column(d_mean_x)
     v, nu = _row(d_weights_y), _row(d_mean_y)
     bend_x, bend_y = formulas(f, g).bend(pairs.plane), formulas(g, f).bend(pairs.plane.swapped)
     cross = formulas(f, g).cross(pairs.plane)
-    x_by_x = apply_second(bend_x, pairs.along_x, pairs.across_x, u, eta, dim)
-    x_by_y = apply_second(cross, pairs.along_x, pairs.across_x, v, nu, dim)
-    y_by_x = apply_second(cross, pairs.along_x, pairs.across_x, u, eta, dim)
-    y_by_y = apply_second(bend_y, pairs.along_y, pairs.across_y, v, nu, dim)
+    x_by_x = apply_second(bend_x, pairs.along_x, pairs.across_x, u, eta)
+    x_by_y = apply_second(cross, pairs.along_x, pairs.across_x, v, nu)
+    y_by_x = apply_second(cross, pairs.along_x, pairs.across_x, u, eta)
+    y_by_y = apply_second(bend_y, pairs.along_y, pairs.across_y, v, nu)
     ones = _ones(primals[0], primals[2])
     tangent_out = (
         (x_by_x[0] + x_by_y[0]) * ones[..., None],

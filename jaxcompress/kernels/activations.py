@@ -1,12 +1,93 @@
 """The activations that users name: `jaxcompress.activations.relu` and its siblings.
 
-Each is an instance (or, where it has parameters, a function that returns one) of an `AbstractActivation`.
+Each is an instance (or, where it has parameters, a function that returns one) of an `AbstractActivation`. They can be
+added, subtracted and scaled: `2 * relu - identity`, `hermite(1) + 0.3 * hermite(3)`.
 """
 
-from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
+import math
+
+import numpy as np
+
+from jaxcompress.kernels._activation import AbstractActivation, Affine, Closed, Erf, Relu
+from jaxcompress.kernels._elementwise import elementwise
+from jaxcompress.kernels._logistic import Sigmoid, Silu, Softplus, Tanh
+from jaxcompress.kernels._terms import UNIT, Blend, Kink, Term
 
 identity: AbstractActivation = Affine()
 relu: AbstractActivation = Relu()
 erf: AbstractActivation = Erf()
+abs: AbstractActivation = Closed("abs", (Term(1.0, power=1, kink=Kink.SIGN),))
+step: AbstractActivation = Closed("step", (Term(1.0, kink=Kink.STEP),))
+sign: AbstractActivation = Closed("sign", (Term(1.0, kink=Kink.SIGN),))
+normal_cdf: AbstractActivation = Closed("normal_cdf", (Term(1.0, kink=Kink.STEP, blend=UNIT),))
+gelu: AbstractActivation = Closed("gelu", (Term(1.0, power=1, kink=Kink.STEP, blend=UNIT),))
+sin: AbstractActivation = Closed("sin", (Term(-1j, rate=1j),))
+cos: AbstractActivation = Closed("cos", (Term(1.0, rate=1j),))
+exp: AbstractActivation = Closed("exp", (Term(1.0, rate=1.0),))
+tanh: AbstractActivation = Tanh()
+sigmoid: AbstractActivation = Sigmoid()
+softplus: AbstractActivation = Softplus()
+silu: AbstractActivation = Silu()
 
-__all__ = ["erf", "identity", "relu"]
+__all__ = [
+    "abs",
+    "bump",
+    "cos",
+    "elementwise",
+    "erf",
+    "exp",
+    "gelu",
+    "hermite",
+    "identity",
+    "leaky_relu",
+    "monomial",
+    "normal_cdf",
+    "rectified_power",
+    "relu",
+    "sigmoid",
+    "sign",
+    "silu",
+    "sin",
+    "softplus",
+    "step",
+    "tanh",
+]
+
+
+def leaky_relu(slope: float = 0.01) -> AbstractActivation:
+    """`x ↦ x` for positive `x`, `slope·x` for negative."""
+    return Closed(f"leaky_relu({float(slope)!r})", (slope * identity + (1 - slope) * relu).terms or ())
+
+
+def rectified_power(p: int) -> AbstractActivation:
+    """`x ↦ max(x, 0)^p`: the step for `p = 0`, ReLU for `p = 1`."""
+    _check_order("rectified_power", p)
+    return {0: step, 1: relu}.get(p) or Closed(f"rectified_power({p})", (Term(1.0, power=p, kink=Kink.STEP),))
+
+
+def bump(width: float = 1.0) -> AbstractActivation:
+    """The Gaussian bump `x ↦ exp(−x²/(2 width²))`."""
+    if not (0 < width < math.inf):
+        raise ValueError(f"bump: given width={width!r}; expected a positive number; its square is the bump's variance")
+    term = Term(width * math.sqrt(2 * math.pi), kink=Kink.STEP, order=1, blend=Blend(widths=(float(width),)))
+    return Closed(f"bump({float(width)!r})", (term,))
+
+
+def monomial(p: int) -> AbstractActivation:
+    """`x ↦ x^p`."""
+    _check_order("monomial", p)
+    return Closed(f"monomial({p})", (Term(1.0, power=p),))
+
+
+def hermite(p: int) -> AbstractActivation:
+    """The Hermite polynomial of degree `p`, orthonormal under the standard normal law: `He_p(x)/√(p!)`."""
+    _check_order("hermite", p)
+    powers = np.polynomial.hermite_e.herme2poly([0.0] * p + [1.0]) / math.sqrt(math.factorial(p))
+    return Closed(f"hermite({p})", tuple(Term(float(c), power=m) for m, c in enumerate(powers) if c))
+
+
+def _check_order(name: str, p: int) -> None:
+    if isinstance(p, bool) or not isinstance(p, int) or p < 0:
+        raise ValueError(
+            f"{name}: given {p!r}; expected an integer order, zero or more; use a sum for other polynomials"
+        )

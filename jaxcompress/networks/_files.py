@@ -1,6 +1,7 @@
 """Networks on disk: one `.npz` with `weights`, `readout`, `[bias]`, `[output_bias]` and the name of the activation."""
 
 import os
+import re
 import tempfile
 import zipfile
 import zlib
@@ -13,6 +14,10 @@ from jaxcompress.networks._two_layer import TwoLayer
 
 _REQUIRED = ("weights", "readout", "activation")
 _OPTIONAL = ("bias", "output_bias")
+# Activations that a file may name, and how: `relu`, `hermite(3)`, `0.5*relu`, and sums of these.
+_NAMES = tuple(name for name in activations.__all__ if name != "elementwise")
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_PART = re.compile(rf"(?:(?P<factor>{_NUMBER})\*)?(?P<name>[a-z_]+)(?:\((?P<given>{_NUMBER})\))?")
 
 
 def read_arrays(path: str | os.PathLike, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict:
@@ -70,8 +75,8 @@ def load(path: str | os.PathLike) -> TwoLayer:
     """Read a network from an `.npz` file in the dtype it was stored in.
 
     The file holds `weights (n, d)`, `readout (n,)` or `(n, o)`, optionally `bias (n,)` and `output_bias`, and
-    `activation`, a string that names one of `jaxcompress.activations`. Float64 arrays stay float64 only when
-    `jax_enable_x64` is on.
+    `activation`, a string that names one of `jaxcompress.activations`, or a sum of them. Float64 arrays stay float64
+    only when `jax_enable_x64` is on.
     Raises `ValueError` when the file is missing, truncated, foreign or pickled, when shapes or dtypes do not fit,
     when an array holds NaN, or when the activation is unknown.
     """
@@ -100,23 +105,47 @@ def _activation_named(path: str | os.PathLike, stored: np.ndarray) -> AbstractAc
     name = str(stored) if stored.ndim == 0 and stored.dtype.kind in "US" else repr(stored)
     if stored.dtype.kind == "S":
         name = stored.item().decode(errors="replace") if stored.ndim == 0 else name
-    if name not in activations.__all__:
+    activation = _parsed(name)
+    if activation is None:
         raise ValueError(
-            f"{path}: given activation {name!r}; expected one of {', '.join(activations.__all__)}; "
-            "rename it in the file if it is one of these under another name"
+            f"{path}: given activation {name!r}; expected one of {', '.join(_NAMES)}, with its argument where it has "
+            "one, as leaky_relu(0.1), or a sum, as 0.5*relu + tanh; rename it in the file if it is one of these"
         )
-    return getattr(activations, name)
+    return activation
+
+
+def _parsed(text: str) -> AbstractActivation | None:
+    """The activation of this name, or sum of names; `None` for anything else."""
+    parts = [_PART.fullmatch(part) for part in text.split(" + ")]
+    total: AbstractActivation | None = None
+    for match in parts:
+        made = getattr(activations, match["name"]) if match and match["name"] in _NAMES else None
+        if match is None or made is None or (match["given"] is None) == _takes_arguments(made):
+            return None
+        if match["given"] is not None:
+            try:
+                number = match["given"]
+                made = made(int(number) if number.lstrip("-").isdigit() else float(number))
+            except ValueError:
+                return None
+        made = made if match["factor"] is None else float(match["factor"]) * made
+        total = made if total is None else total + made
+    return total
+
+
+def _takes_arguments(made: object) -> bool:
+    return not isinstance(made, AbstractActivation)
 
 
 def activation_name(activation: AbstractActivation) -> str:
     """The name under which an activation is stored. Raises `ValueError` for one that has no name."""
-    for name in activations.__all__:
-        if getattr(activations, name) == activation:
-            return name
-    raise ValueError(
-        f"save: given activation {activation!r}, which has no name; expected one of {', '.join(activations.__all__)}; "
-        "store the arrays with numpy.savez and name the activation when they are read"
-    )
+    name = repr(activation)
+    if _parsed(name) != activation:
+        raise ValueError(
+            f"save: given activation {activation!r}, which has no name; expected one of {', '.join(_NAMES)}, or a sum "
+            "of them; store the arrays with numpy.savez and name the activation when they are read"
+        )
+    return name
 
 
 def save(path: str | os.PathLike, network: TwoLayer) -> None:

@@ -117,7 +117,7 @@ def centred_hessian(
 
 def _across(pair: Pairs, x: Array, y: Array, f: AbstractActivation) -> Float[Array, "n m d *runs"]:
     """`p_ij = y_j − (q_ij/s̃_i) x_i`."""
-    s = pair.s + f.noise**2
+    s = pair.s + _formulas(f, f).smoothing
     return y[None] - (pair.q / jnp.where(s > 0, s, 1))[:, :, None] * x[:, None]
 
 

@@ -112,8 +112,8 @@ def _blocks(problem: RiskProblem, f: AbstractActivation, x: Layer):
     """Blocks on standard normal inputs: inner `(n, r+1, n, r+1)`, outer `(n, n)`, mixed `(n, r+1, n, o)`, means."""
     n, dim = x.weights.shape
     y, g = problem.layer, problem.activation
-    own_pairs = frames(f, x.weights, x.mean, f, x.weights, x.mean)
-    target_pairs = frames(f, x.weights, x.mean, g, y.weights, y.mean)
+    own_pairs = frames(x.weights, x.mean, x.weights, x.mean)
+    target_pairs = frames(x.weights, x.mean, y.weights, y.mean)
     inner_own = 2 * _contract(
         formulas(f, f).bend(own_pairs.plane), own_pairs, x.readout @ x.readout.T, dim
     ) - 2 * _contract(formulas(f, g).bend(target_pairs.plane), target_pairs, x.readout @ y.readout.T, dim)
@@ -125,7 +125,7 @@ def _blocks(problem: RiskProblem, f: AbstractActivation, x: Layer):
     if x.offset is not None or y.offset is not None:
         none = jnp.zeros_like(x.readout[0])
         gap = (none if x.offset is None else x.offset) - (none if y.offset is None else y.offset)
-        pairs = frames(f, x.weights, x.mean, ONE, still.weights, None)
+        pairs = frames(x.weights, x.mean, still.weights, None)
         inner_own += 2 * _contract(formulas(f, ONE).bend(pairs.plane), pairs, x.readout @ gap[:, None], dim)
         residual += lean[0][:, :, None] * gap[None, None, :]
     cross = _outer_blocks(formulas(f, f).cross(own_pairs.plane), own_pairs, dim)

@@ -6,6 +6,7 @@ at a point where a derivative does not exist it is stated to be zero.
 """
 
 from jaxcompress.special._arctangent import arctangent
+from jaxcompress.special._faddeeva import faddeeva, scaled_sign_mean
 from jaxcompress.special._normal import (
     bivariate_normal_cdf,
     normal_cdf,
@@ -24,9 +25,11 @@ __all__ = [
     "arctangent",
     "bivariate_normal_cdf",
     "divide",
+    "faddeeva",
     "normal_cdf",
     "normal_pdf",
     "precision",
+    "scaled_sign_mean",
     "sign_mean",
     "sine_minus_arc_cosine",
     "sqrt",

@@ -1,0 +1,79 @@
+"""Activations that users bring."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._activation import AbstractActivation, entrywise_derivative
+
+# Nodes a dimension that are enough for most functions (`_quadrature.rule`).
+DEFAULT_NODES = 65
+
+
+class Elementwise(AbstractActivation):
+    """A function of the user's. Its kernels are computed by quadrature with `nodes` nodes a dimension."""
+
+    function: Callable = eqx.field(static=True)
+    stated: Callable | None = eqx.field(static=True)
+    nodes: int = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        return _applied(self.function, x)
+
+    def derivative(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        if self.stated is None:
+            return entrywise_derivative(self, x)
+        return _applied(self.stated, x)
+
+    def __repr__(self) -> str:
+        return f"elementwise({getattr(self.function, '__name__', self.function)})"
+
+
+def elementwise(fn: Callable, derivative: Callable | None = None, *, nodes: int = DEFAULT_NODES) -> AbstractActivation:
+    """Any real function of one real variable as an activation; its kernels are computed by quadrature.
+
+    Arguments: `fn`, which maps a float array entry by entry (or a number to a number), and must be smooth: write kinks
+    as sums with `relu` and its kin; its `derivative`, by automatic differentiation when left out (the second one always
+    is); `nodes`, a dimension. All static: pass the same function object again to compile once.
+    `kernels.gram_error` estimates what the rule leaves.
+    Raises `ValueError` for what is no such function.
+    """
+    for name, given in (("fn", fn), ("derivative", derivative)):
+        if name == "fn" or given is not None:
+            _check(name, given)
+    if isinstance(nodes, bool) or not isinstance(nodes, int) or not (33 <= nodes <= 1025 and nodes % 2):
+        raise ValueError(f"elementwise: given nodes={nodes!r}; expected an odd number from 33 to 1025")
+    return Elementwise(fn, derivative, nodes)
+
+
+def _check(name: str, given: Callable | None) -> None:
+    if not callable(given) or isinstance(given, AbstractActivation):
+        kind = "an activation already" if isinstance(given, AbstractActivation) else f"{given!r}"
+        raise ValueError(f"elementwise: given {name}, {kind}; expected a function such as jnp.tanh")
+    try:
+        out = jax.eval_shape(lambda x: _applied(given, x), jax.ShapeDtypeStruct((3,), jnp.float32))
+    except (TypeError, ValueError, jax.errors.JAXTypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"elementwise: given {name}, which fails on an array of three floats and on a single one ({reason}); "
+            "expected a function of one real variable written with jax.numpy"
+        ) from None
+    shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
+    if shape != (3,) or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(
+            f"elementwise: given {name}, which maps float32 of shape (3,) to {dtype} of shape {shape}; expected real "
+            "numbers of the same shape, entry by entry"
+        )
+
+
+def _applied(fn: Callable, x: Array) -> Array:
+    """The function on an array, entry by entry if it takes no arrays."""
+    shape = jnp.shape(x)
+    try:
+        out = fn(x)
+    except (TypeError, ValueError, jax.errors.JAXTypeError):
+        out = jax.vmap(fn)(jnp.ravel(x)).reshape(shape)
+    return jnp.asarray(out, jnp.result_type(x)) if jnp.issubdtype(jnp.result_type(out), jnp.floating) else out

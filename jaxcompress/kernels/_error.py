@@ -1,0 +1,111 @@
+"""How far a table of kernels may be off: rounding where there is a closed form, the rule's own estimate elsewhere."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._activation import AbstractActivation, Sum
+from jaxcompress.kernels._formulas import formulas
+from jaxcompress.kernels._frames import frames
+from jaxcompress.kernels._gram import checked_layers
+from jaxcompress.kernels._inputs import AbstractInputs
+from jaxcompress.kernels._pair import GaussianPair, expectation
+from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels._quadrature import exact_line, nodes_of, rule
+
+# What is left of an integrand by 16th differences along the grid is what the rule does not resolve. The factors were
+# chosen on 3524 pairs of 13 functions, smooth and kinked, standard deviations 0.1 to 10: the true error is at most 0.47
+# of the estimate with 65 nodes, on 1976 other pairs too; with 33 nodes up to 0.73 (where E f² E g² > 1e-10).
+_ORDER, _ALONG, _PRODUCT = 16, 0.5, 8.0
+# Closed forms: worst error against mpmath in units of the roundoff, relative to √(E f² E g²).
+_ROUNDING = 500.0
+# What summing over the nodes leaves.
+_FLOOR = 20.0
+
+
+def gram_error(
+    f: AbstractActivation,
+    W: Float[Array, "n d"],
+    g: AbstractActivation,
+    V: Float[Array, "k d"],
+    *,
+    bias_f: Float[Array, " n"] | None = None,
+    bias_g: Float[Array, " k"] | None = None,
+    inputs: AbstractInputs | None = None,
+) -> Float[Array, "n k"]:
+    """An estimate of `|gram − the exact table|`, entry by entry; arguments, shapes and errors as for `gram`.
+
+    Where both activations have closed forms it is a bound on rounding, 500 units relative to `√(E f² E g²)`. Otherwise
+    it is made of high differences of the integrand on the nodes of the rule: not below the true error by more than a
+    factor of 2, usually far above it for smooth functions. A function that is zero at every node, as a kink many
+    deviations out may be, escapes it.
+    """
+    layers = checked_layers("gram_error", W, bias_f, V, bias_g, inputs)
+    formulas(f, g)
+    return _estimate(f, g, frames(*layers).plane)
+
+
+def _estimate(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
+    if isinstance(f, Sum) or isinstance(g, Sum):
+        parts = [(abs(p * q), x, y) for p, x in _parts(f) for q, y in _parts(g)]
+        return sum((factor * _estimate(x, y, at) for factor, x, y in parts), jnp.zeros_like(at.cos))
+    if f.terms is None:
+        return _of_rule(f, g, at)
+    return _of_rule(g, f, at.swapped) if g.terms is None else _rounding(f, g, at)
+
+
+def _parts(f: AbstractActivation) -> tuple[tuple[float, AbstractActivation], ...]:
+    return f.parts if isinstance(f, Sum) else ((1.0, f),)
+
+
+def _rounding(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
+    units = _ROUNDING * float(jnp.finfo(at.cos.dtype).eps)
+    return units * jnp.sqrt(_square(f, at) * _square(g, at.swapped)) * jnp.ones_like(at.cos)
+
+
+def _square(f: AbstractActivation, at: Plane) -> Array:
+    """`E f(X)²`."""
+    variance, mean = at.std_x * at.std_x, at.mean_x
+    return jnp.maximum(expectation(f, f, GaussianPair(variance, variance, variance, mean, mean)), 0)
+
+
+def _of_rule(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
+    """The estimate for `f` without closed form: of both sums, or of the outer one where `g` has a closed form."""
+    nodes = max(nodes_of(f), nodes_of(g))
+    z, weights = (jnp.asarray(part, at.cos.dtype) for part in rule(nodes))
+    numbers = (at.level_x, at.std_x, at.level_y, at.std_y, at.cos, at.sin)
+    shape = jnp.broadcast_shapes(*(jnp.shape(number) for number in numbers))
+
+    def of_pair(pair: tuple[Array, ...]) -> Array:
+        mean_x, std_x, mean_y, std_y, cos, sin = pair
+        left, means = f(mean_x + std_x * z), mean_y + std_y * cos * z
+        if g.terms is None:
+            right = g(means[:, None] + std_y * sin * z[None, :])
+            return _left_over(left, left[:, None] * right, g(mean_y + std_y * z), weights)
+        right = exact_line(g.terms)(means, std_y * sin * jnp.ones_like(means))[0]
+        edge = jnp.sum(jnp.abs(left * right)[jnp.array([0, -1])] * weights[0])
+        floor = _FLOOR * jnp.finfo(z.dtype).eps * jnp.sum(weights * jnp.abs(left * right))
+        return _ALONG * _rough(left * right, weights) + edge + floor
+
+    flat = tuple(jnp.broadcast_to(jnp.asarray(number, z.dtype), shape).ravel() for number in numbers)
+    return jax.lax.map(of_pair, flat, batch_size=min(flat[0].size, 64)).reshape(shape)
+
+
+def _left_over(left: Array, both: Array, right: Array, weights: Array) -> Array:
+    """The estimate of a sum over the plane, from `f`, `f g` and `g` on its nodes."""
+    rows = jnp.sum(weights * jax.vmap(_rough, (0, None))(both, weights))
+    columns = jnp.sum(weights * jax.vmap(_rough, (1, None))(both, weights))
+    sizes = jnp.abs(both) * weights[:, None] * weights[None]
+    ring = jnp.sum(sizes[jnp.array([0, -1])]) + jnp.sum(sizes[:, jnp.array([0, -1])])
+    product = _rough(left, weights) * _rough(right, weights)
+    scale = jnp.sqrt(jnp.sum(weights * left * left) * jnp.sum(weights * right * right))
+    return _ALONG * (rows + columns) + _PRODUCT * product + ring + _FLOOR * jnp.finfo(left.dtype).eps * scale
+
+
+def _rough(values: Array, weights: Array) -> Array:
+    """What differences of high order leave of values on the nodes; absolute values, so that nothing cancels."""
+    half = _ORDER // 2
+    left = jnp.abs(jnp.diff(values, n=_ORDER)) / math.comb(_ORDER, half)
+    return jnp.sum(weights[half:-half] * left)

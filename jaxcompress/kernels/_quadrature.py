@@ -1,0 +1,135 @@
+"""Any function at all, by a rule in the plane of the two neurons.
+
+`E[f(X) g(Y) z₁^a z₂^b]` is a sum over a tensor grid on `(z₁, z₂)`; where one of the two activations has closed forms
+(`_terms`), its half of the integral is exact and only one sum is left. Derivatives of the functions are asked of the
+functions themselves, so a kink in a function of the user's is not seen by its derivatives: whoever has one should write
+it as a sum with `relu` and its kin.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._activation import AbstractActivation, entrywise_derivative
+from jaxcompress.kernels._elementwise import DEFAULT_NODES
+from jaxcompress.kernels._moments import AbstractMoments, First, Second
+from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels._terms import Terms, derivative
+from jaxcompress.kernels._tilted import line_mean
+
+_FIRST = ((0, 0), (1, 0), (0, 1))
+_SECOND = (*_FIRST, (2, 0), (1, 1), (0, 2))
+
+# What is integrated over a line: `E[g⁽ʲ⁾(mean + std·z) z^b]` for `b = 0, 1, 2`.
+Inner = Callable[[Array, Array], tuple[Array, Array, Array]]
+
+
+@functools.cache
+def rule(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on the standard normal line: the trapezoidal rule in `t`, where `z = sinh(at)/a`.
+
+    An odd number of nodes, `a = nodes/32`, `|z| ≤ 2 + 0.78√nodes`. With 65 nodes tanh is right to 5e-11 at a standard
+    deviation of 3 and to 1e-5 at 10, where Gauss–Hermite rules of 64 leave 3e-3 and 7e-2; kinks leave 3e-4.
+    """
+    reach, a = 2 + 0.78 * math.sqrt(nodes), nodes / 32
+    t = np.linspace(-1, 1, nodes) * math.asinh(a * reach) / a
+    z = np.sinh(a * t) / a
+    weights = np.exp(-0.5 * z * z) * np.cosh(a * t)
+    return z, weights / weights.sum()
+
+
+class QuadratureMoments(AbstractMoments):
+    """The moments of `(f, g)`, of which the first has no closed form."""
+
+    def __init__(self, f: AbstractActivation, g: AbstractActivation, nodes: int):
+        self.f, self.g, self.nodes = f, g, nodes
+
+    def value(self, plane: Plane) -> Float[Array, "..."]:
+        return self._expect(plane, 0, 0, ((0, 0),))[0]
+
+    def gradient(self, plane: Plane) -> First:
+        return First(*self._expect(plane, 1, 0, _FIRST))
+
+    def bend(self, plane: Plane) -> Second:
+        return Second(*self._expect(plane, 2, 0, _SECOND))
+
+    def cross(self, plane: Plane) -> Second:
+        return Second(*self._expect(plane, 1, 1, _SECOND))
+
+    def _expect(self, at: Plane, i: int, j: int, wanted: Sequence[tuple[int, int]]) -> list[Array]:
+        """`E[f⁽ⁱ⁾(X) g⁽ʲ⁾(Y) z₁^a z₂^b]` for every `(a, b)` that is wanted, one outer node after another."""
+        outer = nth_derivative(self.f, i)
+        inner = self._inner(j)
+        shape = jnp.broadcast_shapes(at.std_x.shape, at.std_y.shape, at.cos.shape)
+        nodes = jnp.asarray(np.stack(rule(self.nodes), 1), at.cos.dtype)
+
+        def add(sums, row):
+            z, weight = row
+            x = outer(at.level_x + at.std_x * z)
+            along_y = inner(at.level_y + at.std_y * at.cos * z, at.std_y * at.sin)
+            return [old + (weight * z**a) * (x * along_y[b]) for old, (a, b) in zip(sums, wanted, strict=True)], None
+
+        return jax.lax.scan(add, [jnp.zeros(shape, at.cos.dtype)] * len(wanted), nodes)[0]
+
+    def _inner(self, j: int) -> Inner:
+        if self.g.terms is not None:
+            return exact_line(derivative(self.g.terms, j))
+        return line_rule(nth_derivative(self.g, j), self.nodes)
+
+
+class ReflectedMoments(AbstractMoments):
+    """The moments of `(f, g)`, of which the second has no closed form, from those of `(g, f)`."""
+
+    def __init__(self, swapped: QuadratureMoments):
+        self.swapped = swapped
+
+    def value(self, plane: Plane) -> Float[Array, "..."]:
+        return self.swapped.value(plane.swapped)
+
+    def gradient(self, plane: Plane) -> First:
+        mean, along, across = self.swapped._expect(plane.swapped, 0, 1, _FIRST)
+        c, s = plane.cos, plane.sin
+        return First(mean, c * along + s * across, s * along - c * across)
+
+    def bend(self, plane: Plane) -> Second:
+        return Second(*self.swapped._expect(plane.swapped, 0, 2, _SECOND)).reflected(plane)
+
+    def cross(self, plane: Plane) -> Second:
+        return self.swapped.cross(plane.swapped).reflected(plane)
+
+
+def nodes_of(f: AbstractActivation) -> int:
+    """Nodes a dimension for an activation without closed form; none for the others."""
+    return 0 if f.terms is not None else getattr(f, "nodes", DEFAULT_NODES)
+
+
+def nth_derivative(f: AbstractActivation, order: int) -> Callable[[Array], Array]:
+    """The function, its derivative as it states it, or the derivative of that."""
+    return (f, f.derivative, functools.partial(entrywise_derivative, f.derivative))[order]
+
+
+def exact_line(terms: Terms) -> Inner:
+    """By Stein's lemma: `E[g z] = τ E g′`, `E[g z²] = E g + τ² E g″`."""
+
+    def inner(mean: Array, std: Array) -> tuple[Array, Array, Array]:
+        level, slope, bend = (line_mean(derivative(terms, j), mean, std) for j in range(3))
+        return level, std * slope, level + std * std * bend
+
+    return inner
+
+
+def line_rule(g: Callable[[Array], Array], nodes: int) -> Inner:
+    """By the rule."""
+    z, weights = rule(nodes)
+
+    def inner(mean: Array, std: Array) -> tuple[Array, Array, Array]:
+        z_, weights_ = jnp.asarray(z, std.dtype), jnp.asarray(weights, std.dtype)
+        weighted = g(mean[..., None] + std[..., None] * z_) * weights_
+        return tuple(jnp.sum(weighted * z_**b, -1) for b in range(3))  # type: ignore[return-value]
+
+    return inner
