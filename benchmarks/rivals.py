@@ -210,15 +210,21 @@ RIVALS = {
 
 def play(work: Work, name: str, starts: np.ndarray, repeats: int, **changes) -> tuple[dict, np.ndarray]:
     """One row of results, without comparison, and the end vectors from `(runs, P)`. `changes` replace settings."""
-    rival, runs = RIVALS[name], len(starts)
+    rival = RIVALS[name]
     settings = rival.settings | changes
     timing, vectors, counts = rival.play(work, starts, repeats, **settings)
+    return row_of(work, name, rival.title, settings, timing, vectors, counts), vectors
+
+
+def row_of(work: Work, name: str, title: str, settings: dict, timing: dict, vectors: np.ndarray, counts: dict) -> dict:
+    """What is kept of one solver on one work: the times of a run, and its end vectors as `plain.py` judges them."""
+    runs = len(vectors)
     risks, gradients = work.judge(vectors)
     each = [taken / runs for taken in timing["seconds"]]
-    row = {
+    return {
         "work": work.name,
         "solver": name,
-        "title": rival.title,
+        "title": title,
         "settings": settings,
         "runs": runs,
         "compile_seconds": timing["compile_seconds"],
@@ -230,4 +236,3 @@ def play(work: Work, name: str, starts: np.ndarray, repeats: int, **changes) -> 
         "counts": counts,
         "risks": risks,
     }
-    return row, vectors

@@ -42,16 +42,6 @@ def hessian_of(work: Work) -> Callable:
     return lambda vector: hessian(problem, one_network(work, vector), work.freeze)
 
 
-def stage_plain_gradient(work: Work, y: jax.Array) -> dict:
-    """The plain closed forms under autodiff: what a rival pays."""
-    return timed(jax.vmap(work.plain.gradient), y)
-
-
-def stage_general_gradient(work: Work, y: jax.Array) -> dict:
-    """The package's risk for every kind of network, differentiated once."""
-    return timed(jax.vmap(gradient_of(work)), y)
-
-
 def stage_gradient(work: Work, y: jax.Array) -> dict:
     """The short closed forms of the solver's loop, along the lanes."""
     f, target, weights, readout = in_lanes(work, y)
@@ -67,16 +57,6 @@ def in_lanes(work: Work, y: jax.Array):
     )
     weights, readout = (jnp.moveaxis(leaf, 0, -1) for leaf in (networks.weights, networks.readout))
     return work.target.activation, target, weights, readout[:, None]
-
-
-def stage_plain_hessian(work: Work, y: jax.Array) -> dict:
-    """The Hessian by forward-over-reverse autodiff: what a rival pays."""
-    return timed(jax.vmap(work.plain.hessian), y)
-
-
-def stage_general_hessian(work: Work, y: jax.Array) -> dict:
-    """The package's Hessian for every kind of network."""
-    return timed(jax.vmap(hessian_of(work)), y)
 
 
 def stage_hessian(work: Work, y: jax.Array) -> dict:
@@ -154,12 +134,13 @@ def whole_runs(work: Work, runs: int, repeats: int, lanes: int | None) -> list[d
     return rows
 
 
+# Rivals pay for the plain closed forms under autodiff, for the Hessian forward over reverse.
 STAGES = {
-    "gradient, plain autodiff": stage_plain_gradient,
-    "gradient, any network": stage_general_gradient,
+    "gradient, plain autodiff": lambda work, y: timed(jax.vmap(work.plain.gradient), y),
+    "gradient, any network": lambda work, y: timed(jax.vmap(gradient_of(work)), y),
     "gradient, in the loop": stage_gradient,
-    "Hessian, plain autodiff": stage_plain_hessian,
-    "Hessian, any network": stage_general_hessian,
+    "Hessian, plain autodiff": lambda work, y: timed(jax.vmap(work.plain.hessian), y),
+    "Hessian, any network": lambda work, y: timed(jax.vmap(hessian_of(work)), y),
     "Hessian, in the loop": stage_hessian,
     "Cholesky factor": stage_factorisation,
     "eight solves": stage_solves,

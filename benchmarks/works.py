@@ -43,26 +43,9 @@ def ours(work: Work, runs: int, repeats: int, options: dict) -> list[dict]:
     rows = []
     for name, (title, call) in calls.items():
         timing, sols = common.repeated(lambda call=call: call(starts, work.target, **settings), repeats)
-        risks, gradients = work.judge(work.flat(sols.network))
-        each = [taken / runs for taken in timing["seconds"]]
-        rows.append(
-            {
-                "work": work.name,
-                "solver": name,
-                "title": title,
-                "settings": settings,
-                "runs": runs,
-                "compile_seconds": timing["compile_seconds"],
-                "seconds_per_run": each,
-                "median_seconds_per_run": statistics.median(each),
-                "converged": int(np.sum(gradients <= work.tolerance)),
-                "reported_converged": int(np.sum(sols.converged)),
-                "largest_gradient": float(np.max(gradients)),
-                "median_gradient": float(np.median(gradients)),
-                "counts": {name: float(np.mean(value)) for name, value in sols.stats.items() if _is_number(value)},
-                "risks": risks,
-            }
-        )
+        counts = {name: float(np.mean(value)) for name, value in sols.stats.items() if _is_number(value)}
+        row = rivals.row_of(work, name, title, settings, timing, work.flat(sols.network), counts)
+        rows.append(row | {"reported_converged": int(np.sum(sols.converged))})
     return rows
 
 

@@ -44,12 +44,7 @@ class CentredSecond(NamedTuple):
 
 
 class AbstractCentred(abc.ABC):
-    """The formulas of one pair of activations; all arrays broadcast against each other.
-
-    `smoothing` is `ν²` of the first activation, which the frame `p` needs.
-    """
-
-    smoothing: float
+    """The formulas of one pair of activations; all arrays broadcast against `q`, whose shape the results have."""
 
     @abc.abstractmethod
     def first(self, s: Array, t: Array, q: Array) -> CentredFirst:
@@ -62,8 +57,6 @@ class AbstractCentred(abc.ABC):
 
 class CentredErf(AbstractCentred):
     """Saad & Solla 1995: `E[f g] = (2/π) arcsin(q/√(s̃t̃))`."""
-
-    smoothing = 1.0
 
     def first(self, s, t, q):
         s, t = s + 1, t + 1
@@ -83,8 +76,6 @@ class CentredErf(AbstractCentred):
 
 class CentredRelu(AbstractCentred):
     """Cho & Saul 2009 and, for the second derivatives, Safran & Shamir 2018; a neuron at zero has none."""
-
-    smoothing = 0.0
 
     def first(self, s, t, q):
         root = sqrt(s * t - q * q)

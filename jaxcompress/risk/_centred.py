@@ -102,9 +102,7 @@ def centred_hessian(
     o = readout.shape[1]
     inner, outer = _formulas(f, f).first(own.s, own.t, own.q), _formulas(f, g).first(cross.s, cross.t, cross.q)
     slope = inner.own[:, None] * weights[:, :, None] + inner.other[:, None] * jnp.swapaxes(weights, 0, 1)[None]
-    along = _apply(inner.own + jnp.zeros_like(inner.value), readout) - _apply(
-        outer.own + jnp.zeros_like(outer.value), target.readout
-    )
+    along = _apply(inner.own, readout) - _apply(outer.own, target.readout)
     residual = along[:, None] * weights[:, :, None]
     residual += _mixed(inner.other, readout, weights) - _mixed(outer.other, target.readout, target.weights)
     mixed = slope[:, :, :, None] * readout[:, None, None] + itself * residual[:, :, None]

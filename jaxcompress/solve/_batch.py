@@ -48,6 +48,11 @@ class Runs(eqx.Module):
         """Whether all runs have one target."""
         return self.targets.weights.ndim == 2
 
+    @property
+    def form(self) -> TwoLayer:
+        """The shapes of one student."""
+        return jax.eval_shape(lambda: self.student(jnp.zeros((), jnp.int32)))
+
     def all_students(self) -> TwoLayer:
         """Every start at once."""
         if isinstance(self.students, TwoLayer):
@@ -72,8 +77,7 @@ class Runs(eqx.Module):
 
     def method(self, unknowns: int, lanes: int) -> Method:
         """How to step."""
-        student = jax.eval_shape(lambda: self.student(jnp.zeros((), jnp.int32)))
-        return choose(unknowns, student, self.targets.width, lanes)
+        return choose(unknowns, self.form, self.targets.width, lanes)
 
     def load(self, motions: AbstractMotions) -> tuple[Array, Any]:
         """The unknowns of every run and what is its own, with a leading axis of runs."""
@@ -116,11 +120,12 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
 def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
     """Flow, hand-over and polish of every run; with more unknowns than a matrix can have, the flow alone."""
     motions = runs.motions(options.rates)
-    y, own = runs.load(motions)
-    if y.shape[1] > MATRIX_MOST:
+    unknowns = motions.root.shape[0]
+    if unknowns > MATRIX_MOST:
         alone = eqx.tree_at(lambda o: o.flow.gradient_tolerance, options, options.final_tolerance)
         return flow_batch(runs, alone, lanes, progress)
-    method = runs.method(y.shape[1], lanes)
+    y, own = runs.load(motions)
+    method = runs.method(unknowns, lanes)
     flows, occupancy = descend(motions, method, options.flow, y, own, lanes, progress)
     plain = _without_rates(motions)
     rest = motions.root[None] * at_rest(motions, flows)
@@ -159,7 +164,7 @@ def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progr
 
 def reduces(runs: Runs) -> bool:
     """Whether the inputs have more dimensions than the span of all weights and one beside it."""
-    student = jax.eval_shape(lambda: runs.student(jnp.zeros((), jnp.int32)))
+    student = runs.form
     span = student.width + runs.targets.width
     return isinstance(runs.inputs, StandardNormal) and student.dim > span + 1
 

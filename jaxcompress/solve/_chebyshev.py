@@ -25,6 +25,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+from jaxcompress.solve._vectors import direction, length
+
 _DAMPING = 2 / 13
 # `s² − 1 ≥ 1.54 hρ` is stable with 0.6 % to spare; the last bits of a step as long as the cap allows may use a sixth.
 _LENGTH, _SLACK = 1.54, 1.001
@@ -73,10 +75,10 @@ def spectral_radius(
     worst in the trials above; the error estimate rejects what grows meanwhile.
     """
     _, push = jax.linearize(field, y)
-    cold = _norm(v) == 0
+    cold = length(v) == 0
     share, least = (jnp.where(cold, first, later) for first, later in zip(_COLD, _WARM, strict=True))
-    known = _unit(jnp.where(cold[None], f, v))[0]
-    start = _unit(known + share.astype(y.dtype)[None] * _unit(_generic(y))[0])[0]
+    known = direction(jnp.where(cold[None], f, v))
+    start = direction(known + share.astype(y.dtype)[None] * direction(_generic(y)))
 
     def going(count, radius, last):
         return (count < least) | (jnp.abs(radius - last) > _SETTLED * radius)  # false for zero and NaN
@@ -88,8 +90,9 @@ def spectral_radius(
     def multiply(carry):
         count, v, radius, last = carry
         moving = going(count, radius, last)  # a lane that has settled stays, or it would depend on the others
-        image, size = _unit(push(v))
-        v = jnp.where((moving & (size > 0) & jnp.isfinite(size))[None], image, v)
+        image = push(v)
+        size = length(image)
+        v = jnp.where((moving & (size > 0) & jnp.isfinite(size))[None], direction(image), v)
         return count + 1, v, jnp.where(moving, size, radius), jnp.where(moving, radius, last)
 
     zero = jnp.zeros(y.shape[1:], y.dtype)
@@ -159,16 +162,6 @@ def _polynomials(j: Float[Array, ""] | Float[Array, "..."], delta: Float[Array, 
         term = term * delta * (j * j - (k - 1) ** 2) / (k * (2 * k - 1))
         value, slope, curvature = value + term, slope + k * term, curvature + k * (k - 1) * term
     return value, slope, curvature
-
-
-def _norm(x: Float[Array, "P ..."]) -> Float[Array, "..."]:
-    return jnp.sqrt(jnp.sum(x * x, axis=0))
-
-
-def _unit(x: Float[Array, "P ..."]) -> tuple[Float[Array, "P ..."], Float[Array, "..."]]:
-    """The vector at length one, or zero, and its length."""
-    size = _norm(x)
-    return x / jnp.where(size > 0, size, 1)[None], size
 
 
 class ChebyshevState(NamedTuple):

@@ -5,6 +5,7 @@ The flow goes down a ladder of gradients. On every rung, Newton's method asks wh
 runs end in the polish (`_polish`), which certifies them with their spectrum.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._newton import newton_start, newton_step
 from jaxcompress.solve._polish import polish_ended, polish_start, polish_step
 from jaxcompress.solve._slide import frozen_unknowns, may_slide, no_slide, release, released_norm
-from jaxcompress.solve._stepping import Course, FlowOptions, FlowState, advance, begin, ended
+from jaxcompress.solve._stepping import Course, FlowOptions, advance, begin, ended
 
 # The highest rung of the ladder and the ratio of one rung to the next.
 _TOP, _RUNG = 1e-3, 0.1
@@ -76,12 +77,8 @@ def flow_on(
     progress: Progress | None,
 ) -> tuple[Flows, Occupancy]:
     """Continue the flows of a queue until each one ends by `options`."""
-
-    def load(store: Any, ids: Array) -> FlowState:
-        return begin(motions, options, *_rows((store[0], own), ids))
-
     (course, gradient_norm), occupancy = run_in_lanes(
-        load,
+        lambda store, ids: begin(motions, options, *_rows((store[0], own), ids)),
         lambda state: advance(motions, method, options, state),
         lambda state: ended(motions, options, state),
         lambda state: (state.course, motions.largest(state.gradient)),
@@ -96,15 +93,11 @@ def flow_on(
 
 def hand_over(motions: AbstractMotions, flows: Flows, own: Any, queue: Queue, lanes: int) -> Flows:
     """Newton's method on the flows of a queue; where it takes over, the point is that of its end."""
-
-    def save(state):
-        return state.y, state.taken, state.steps, motions.largest(state.gradient)
-
     (y, taken, steps, norms), _ = run_in_lanes(
         lambda store, ids: newton_start(motions, *_rows((store[0], own), ids)),
         lambda state: newton_step(motions, state),
         lambda state: state.over,
-        save,
+        lambda state: (state.y, state.taken, state.steps, motions.largest(state.gradient)),
         (at_rest(motions, flows), flows.taken, jnp.zeros_like(flows.newton_steps), flows.end_norm),
         queue,
         lanes,
@@ -160,6 +153,21 @@ def queue_of(waiting: Bool[Array, " runs"]) -> Queue:
     return Queue(order, jnp.sum(waiting, dtype=jnp.int32), jnp.asarray(False))
 
 
+def _in_rounds(one: Callable, flows: Flows, level: Array) -> tuple[Flows, Occupancy]:
+    """Rounds until no run waits, all of them in the first. `one(flows, waiting, level)` returns the next three and the
+    occupancy of its lanes."""
+
+    def more(carry):
+        *now, used = carry
+        *then, occupancy = one(*now)
+        return *then, jax.tree.map(jnp.add, used, occupancy)
+
+    all_runs, nothing = jnp.ones(flows.taken.shape, bool), jnp.zeros((), jnp.float32)
+    first = (flows, all_runs, level, Occupancy(nothing, nothing))
+    flows, _, _, used = jax.lax.while_loop(lambda carry: jnp.any(carry[1]), more, first)
+    return flows, used
+
+
 def flow_to_end(
     motions: AbstractMotions,
     method: Method,
@@ -171,17 +179,13 @@ def flow_to_end(
 ) -> tuple[Flows, Occupancy]:
     """Flow until `options` say so, released neurons included."""
 
-    def more(carry):
-        flows, waiting, used = carry
+    def whole(flows, waiting, level):
         flows, occupancy = flow_on(motions, method, options, flows, own, queue_of(waiting), lanes, progress)
-        arrived = waiting & (flows.gradient_norm <= options.gradient_tolerance)
+        arrived = waiting & (flows.gradient_norm <= level)
         flows, freed = release_all(motions, options, flows, flows.course, own, arrived)
-        return flows, freed, jax.tree.map(jnp.add, used, occupancy)
+        return flows, freed, level, occupancy
 
-    nothing = jnp.zeros((), jnp.float32)
-    first = (at_start(motions, method, y, own), jnp.ones(y.shape[0], bool), Occupancy(nothing, nothing))
-    flows, _, used = jax.lax.while_loop(lambda carry: jnp.any(carry[1]), more, first)
-    return flows, used
+    return _in_rounds(whole, at_start(motions, method, y, own), options.gradient_tolerance)
 
 
 def descend(
@@ -195,8 +199,7 @@ def descend(
 ) -> tuple[Flows, Occupancy]:
     """Flow down the ladder, Newton taking over where it may. Returns the flows and the occupancy of their lanes."""
 
-    def rung(carry):
-        flows, waiting, level, used = carry
+    def rung(flows, waiting, level):
         here = FlowOptions(options.t1, level, options.rtol, options.atol, options.max_steps)
         flows, occupancy = flow_on(motions, method, here, flows, own, queue_of(waiting), lanes, progress)
         going = (flows.course.steps < options.max_steps) & (flows.course.time < options.t1)
@@ -205,14 +208,10 @@ def descend(
         last = level <= options.gradient_tolerance
         flows, freed = release_all(motions, options, asked, flows.course, own, asking & (asked.taken | last))
         waiting = freed | (asking & ~flows.taken & ~last)
-        level = jnp.maximum(_RUNG * level, options.gradient_tolerance)
-        return flows, waiting, level, jax.tree.map(jnp.add, used, occupancy)
+        return flows, waiting, jnp.maximum(_RUNG * level, options.gradient_tolerance), occupancy
 
-    nothing = jnp.zeros((), jnp.float32)
     top = jnp.maximum(jnp.asarray(_TOP, y.dtype), options.gradient_tolerance)
-    first = (at_start(motions, method, y, own), jnp.ones(y.shape[0], bool), top, Occupancy(nothing, nothing))
-    flows, _, _, used = jax.lax.while_loop(lambda carry: jnp.any(carry[1]), rung, first)
-    return flows, used
+    return _in_rounds(rung, at_start(motions, method, y, own), top)
 
 
 def polish_all(

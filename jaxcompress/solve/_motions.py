@@ -21,6 +21,7 @@ from jaxcompress.kernels import AbstractActivation, Relu, StandardNormal, centre
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import CentredTarget, RiskProblem, centred_hessian, centred_risk
 from jaxcompress.solve._motion import Motion
+from jaxcompress.solve._vectors import direction, length
 
 # Unknowns up to which a processor's vectors run along the lanes; beyond it, along the unknowns of one lane.
 NARROW = 64
@@ -174,9 +175,7 @@ class CentredMotions(AbstractMotions):
         blocks = y.T.reshape(-1, n, self.neuron)
         # in y = θ/√rate the direction (w, −a) has the components (w, −a)/√rate, which is (y_w, −y_a)
         signs = jnp.where(jnp.arange(self.neuron) < d, 1.0, -1.0).astype(y.dtype)
-        tangents = blocks * signs[None, None]
-        length = jnp.sqrt(jnp.sum(tangents * tangents, 2, keepdims=True))
-        tangents = jnp.where(length > 0, tangents / jnp.where(length > 0, length, 1), 0)
+        tangents = direction(blocks * signs[None, None], 2)
         wide = jnp.eye(n, dtype=y.dtype)[None, :, :, None] * tangents[:, :, None]
         return wide.reshape(-1, n, n * self.neuron)
 
@@ -204,29 +203,25 @@ class CentredMotions(AbstractMotions):
         assert target is not None  # one of the two is there
         return target
 
+    def _targets_of(self, own: Any) -> CentredTarget:
+        """The targets of all lanes; a shared one for as many as there are."""
+        target = self.target_of(own)
+        return target if own[1] is not None else jax.tree.map(lambda leaf: leaf[..., None], target)
+
     def pull(
         self, readout: Float[Array, "n o lanes"], weights: Float[Array, "n d lanes"], own: Any
     ) -> Float[Array, "n lanes"]:
         """A bound of the curvature of the risk by the direction of each neuron, at unit norm."""
-        target = self.target_of(own)
-        if target.weights.ndim == 2:
-            target = jax.tree.map(lambda leaf: leaf[..., None], target)
-        mine = jnp.sum(jnp.abs(readout) * jnp.sqrt(jnp.sum(weights * weights, 1))[:, None], 0)
-        its = jnp.sum(jnp.abs(target.readout) * jnp.sqrt(jnp.sum(target.weights * target.weights, 1))[:, None], 0)
+        target = self._targets_of(own)
+        mine = jnp.sum(jnp.abs(readout) * length(weights, 1)[:, None], 0)
+        its = jnp.sum(jnp.abs(target.readout) * length(target.weights, 1)[:, None], 0)
         return jnp.sum(jnp.abs(readout) * (mine + its)[None], 1) * (2 / math.pi)
 
     def _wide(self, one: Callable, y: Array, own: Any) -> Any:
         """`one` along the lanes where they are many and narrow, lane by lane otherwise."""
-        _, target = own
-        lanes = y.shape[-1]
-        if target is not None:
-            if y.shape[0] <= NARROW and lanes > 1:
-                return one(y, own, target)
-            return each(lambda y, own: one(y, own, own[1]), y, own)
-        assert self.target is not None  # it is shared where it is nobody's own
-        if y.shape[0] <= NARROW and lanes > 1:
-            return one(y, own, jax.tree.map(lambda leaf: leaf[..., None], self.target))
-        return each(lambda y, own: one(y, own, self.target), y, own)
+        if y.shape[0] <= NARROW and y.shape[-1] > 1:
+            return one(y, own, self._targets_of(own))
+        return each(lambda y, own: one(y, own, self.target_of(own)), y, own)
 
     def _joined(self, y: Array, slopes) -> Array:
         parts = slopes if self.move_readout else slopes[:1]
@@ -247,8 +242,8 @@ def is_centred(problem: RiskProblem, student: TwoLayer, freeze: tuple[str, ...])
     """Whether the short formulas serve: decided by structure alone."""
     layer = problem.layer
     plain = layer.mean is None and layer.offset is None and student.bias is None and student.output_bias is None
-    known = centred(student.activation, student.activation) and centred(student.activation, problem.activation)
-    return plain and isinstance(problem.inputs, StandardNormal) and known is not None and "weights" not in freeze
+    known = all(centred(student.activation, g) is not None for g in (student.activation, problem.activation))
+    return plain and known and isinstance(problem.inputs, StandardNormal) and "weights" not in freeze
 
 
 def motions_of(

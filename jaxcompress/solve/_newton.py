@@ -15,6 +15,7 @@ from jaxtyping import Array
 
 from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._rosenbrock import apply_inverse, factor
+from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
 
 _CONTRACTION = 1 / 16
@@ -52,10 +53,10 @@ def newton_step(motions: AbstractMotions, state: NewtonState) -> NewtonState:
     factored = factor(hessian, precision(state.y.dtype).flat * size)
     first = -apply_inverse(factored, state.gradient)
     second = -apply_inverse(factored, motions.gradient(state.y + first, state.own))
-    ratio = _length(second) / jnp.maximum(_length(first), jnp.finfo(first.dtype).tiny)
+    ratio = length(second) / jnp.maximum(length(first), jnp.finfo(first.dtype).tiny)
     point = state.y + first + second
     gradient = motions.gradient(point, state.own)
-    falling = _length(gradient) < 0.5 * _length(state.gradient)  # false for NaN
+    falling = length(gradient) < 0.5 * length(state.gradient)  # false for NaN
     taken = jnp.where(state.steps == 0, (ratio <= _CONTRACTION) & falling, state.taken)
     go = taken & falling
     return NewtonState(
@@ -66,7 +67,3 @@ def newton_step(motions: AbstractMotions, state: NewtonState) -> NewtonState:
         steps=state.steps + 1,
         own=state.own,
     )
-
-
-def _length(x: Array) -> Array:
-    return jnp.sqrt(jnp.sum(x * x, axis=0))

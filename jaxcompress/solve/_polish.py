@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.solve._motions import AbstractMotions
+from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
 
 # A flow's end needs 2 to 10 steps; the end of an L-BFGS descent with a thousand unknowns up to 60.
@@ -69,11 +70,11 @@ def _trial(motions: AbstractMotions, state: PolishState, hessian: Array) -> Poli
     step = slope / (sizes + _damping(slope, sizes, state.radius)[None])
     point = state.y - jnp.einsum("bij,jb->ib", basis, step)
     risk, floor, gradient = motions.measure(point, state.own)
-    old, new = _length(state.gradient), _length(gradient)
+    old, new = length(state.gradient), length(gradient)
     lower = risk < state.risk - 4 * floor  # comparisons are false for NaN
     better = ~state.settled & (lower | ((risk <= state.risk + 4 * floor) & (new < old)))
     progress = better & (lower | (new < 0.5 * old))
-    size = _length(step)
+    size = length(step)
     return PolishState(
         y=jnp.where(better[None], point, state.y),
         risk=jnp.where(better, risk, state.risk),
@@ -103,13 +104,9 @@ def _damping(slope: Array, sizes: Array, radius: Array) -> Array:
 
     def refine(_, mu):
         step = slope / (sizes + mu[None])
-        length = _length(step)
+        size = length(step)
         bend = jnp.sum(step * step / (sizes + mu[None]), axis=0)
-        better = mu + (length / radius - 1) * length * length / jnp.where(bend > 0, bend, 1)
-        return jnp.where((length > radius) & jnp.isfinite(better), better, mu)
+        better = mu + (size / radius - 1) * size * size / jnp.where(bend > 0, bend, 1)
+        return jnp.where((size > radius) & jnp.isfinite(better), better, mu)
 
     return jax.lax.fori_loop(0, 12, refine, jnp.zeros_like(radius))
-
-
-def _length(x: Array) -> Array:
-    return jnp.sqrt(jnp.sum(x * x, axis=0))

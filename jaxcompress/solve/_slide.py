@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import centred
 from jaxcompress.solve._motions import AbstractMotions, CentredMotions, is_homogeneous
+from jaxcompress.solve._vectors import direction, length
 
 # A neuron may be frozen below `rtol` times the largest norm at the start: it reaches zero from there before the others
 # have moved by more than the flow's own error. It is held at `_FROZEN`, out of which others see nothing of it, and
@@ -46,7 +47,7 @@ def may_slide(motions: AbstractMotions) -> bool:
 def no_slide(motions: Any, y: Float[Array, "P lanes"], own) -> Slide:
     """Nothing frozen yet."""
     weights, _ = motions.parts(y, own)
-    norms = jnp.sqrt(jnp.sum(weights * weights, 1))
+    norms = length(weights, 1)
     return Slide(jnp.zeros(norms.shape, bool), jnp.max(norms, 0))
 
 
@@ -61,7 +62,7 @@ def frozen_unknowns(motions: Any, slide: Slide) -> Bool[Array, "P lanes"]:
 def small_neurons(motions: Any, y: Float[Array, "P lanes"], own, atol: Array) -> Float[Array, "P lanes"]:
     """The absolute error allowed: for weights at most a share of their neuron's norm, or steps would cross zero."""
     weights, _ = motions.parts(y, own)
-    norms = jnp.sqrt(jnp.sum(weights * weights, 1))
+    norms = length(weights, 1)
     root = motions.root.reshape(motions.template.width, motions.neuron)[:, :1]  # of the weights' rate
     allowed = jnp.minimum(atol, _RESOLVED * norms / root)
     is_weight = jnp.arange(motions.neuron) < motions.template.dim
@@ -80,11 +81,10 @@ def follow(
     """Freeze, turn or release the neurons of each lane. Returns the points, the slides and where something changed."""
     weights, readout = motions.parts(y, own)
     slope = motions.slopes(gradient)
-    norm = jnp.sqrt(jnp.sum(weights * weights, 1))
-    unit = weights / jnp.where(norm > 0, norm, 1)[:, None]
+    norm, unit = length(weights, 1), direction(weights, 1)
     radial = jnp.sum(slope * unit, 1)
     across = slope - radial[:, None] * unit
-    straight = jnp.sqrt(jnp.sum(across * across, 1)) <= _STRAIGHT * radial
+    straight = length(across, 1) <= _STRAIGHT * radial
     near = rtol * slide.size[None]
     caught = ~slide.frozen & (radial > 0) & (norm < jnp.where(straight, near, _ANYHOW * near))
     released = slide.frozen & (radial < 0)
@@ -98,9 +98,12 @@ def follow(
 
 def _turn(unit: Array, slope: Array, pull: Array) -> Array:
     """A descent of `F` on the sphere."""
-    out = pull[:, None] * unit - slope
-    length = jnp.sqrt(jnp.sum(out * out, 1))
-    return jnp.where((length > 0)[:, None], out / jnp.where(length > 0, length, 1)[:, None], unit)
+    return _direction_or(unit, pull[:, None] * unit - slope, 1)
+
+
+def _direction_or(before: Array, x: Array, axis: int) -> Array:
+    """The direction of `x`, or the one before where `x` has none."""
+    return jnp.where(jnp.expand_dims(length(x, axis), axis) > 0, direction(x, axis), before)  # false for NaN
 
 
 def release(
@@ -111,11 +114,10 @@ def release(
     target = motions.target_of(own)
     alive = jnp.where(frozen[:, None], 0, weights)
     others = jnp.concatenate([alive, target.weights])
-    lengths = jnp.sqrt(jnp.sum(others * others, 1))
-    units = others / jnp.where(lengths > 0, lengths, 1)[:, None]
+    units = direction(others, 1)
     candidates = jnp.concatenate([units, -units])
     strength = 2 * readout @ jnp.concatenate([readout, -target.readout]).T  # (n, others)
-    bound = jnp.maximum(jnp.sum(jnp.abs(strength) * lengths[None], 1) / jnp.pi, jnp.finfo(y.dtype).tiny)
+    bound = jnp.maximum(jnp.sum(jnp.abs(strength) * length(others, 1)[None], 1) / jnp.pi, jnp.finfo(y.dtype).tiny)
     formulas = centred(motions.f, motions.g)
     assert formulas is not None
 
@@ -130,9 +132,7 @@ def release(
         return jnp.sum(gradient * directions, 2), gradient
 
     def descend(_, directions: Array) -> Array:
-        out = bound[:, None, None] * directions - slopes(directions)[1]
-        length = jnp.sqrt(jnp.sum(out * out, 2, keepdims=True))
-        return jnp.where(length > 0, out / jnp.where(length > 0, length, 1), directions)
+        return _direction_or(directions, bound[:, None, None] * directions - slopes(directions)[1], 2)
 
     n, c, d = weights.shape[0], *candidates.shape
     ends = jax.lax.fori_loop(0, _DESCENTS, descend, jnp.broadcast_to(candidates, (n, c, d)))
@@ -141,8 +141,8 @@ def release(
     best = jnp.argmin(least, 1)
     worth = jnp.take_along_axis(least, best[:, None], 1)[:, 0]
     falls = (worth < -jnp.sqrt(jnp.finfo(y.dtype).eps)) & (worth <= jnp.min(worth)) & frozen
-    direction = jnp.take_along_axis(ends, best[:, None, None], 1)[:, 0]
-    weights = jnp.where(falls[:, None], norm * direction, weights)
+    chosen = jnp.take_along_axis(ends, best[:, None, None], 1)[:, 0]
+    weights = jnp.where(falls[:, None], norm * chosen, weights)
     return motions.with_weights(y[:, None], weights[..., None])[:, 0], frozen & ~falls
 
 
