@@ -73,7 +73,7 @@ def run_in_lanes(
         place = dealt + jnp.cumsum(free, dtype=jnp.int32) - 1
         taken = free & (place < lanes) & (base + place < queue.length)
         card = jnp.minimum(place, lanes - 1)
-        state = jax.tree.map(lambda new, old: jnp.where(_like(taken, old), new[..., card], old), deck, state)
+        state = jax.tree.map(lambda new, old: jnp.where(spread(taken, old), new[..., card], old), deck, state)
         places = jnp.where(taken, base + place, jnp.where(free, queue.length, places))
         dealt += jnp.sum(taken, dtype=jnp.int32)
         again = (dealt >= lanes) & (base + lanes < queue.length)
@@ -92,6 +92,6 @@ def run_in_lanes(
     return end[-2], end[-1]
 
 
-def _like(mask: Array, leaf: Array) -> Array:
+def spread(mask: Array, leaf: Array) -> Array:
     """A mask over lanes, with the axes of a leaf."""
     return mask.reshape((1,) * (leaf.ndim - 1) + mask.shape)
