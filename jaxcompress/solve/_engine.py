@@ -18,7 +18,7 @@ from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._newton import newton_start, newton_step
 from jaxcompress.solve._polish import polish_ended, polish_start, polish_step
 from jaxcompress.solve._slide import frozen_unknowns, may_slide, no_slide, release, released_norm
-from jaxcompress.solve._stepping import Course, FlowOptions, advance, begin, ended
+from jaxcompress.solve._stepping import Course, Curvature, FlowOptions, advance, begin, ended
 
 # The highest rung of the ladder and the ratio of one rung to the next.
 _TOP, _RUNG = 1e-3, 0.1
@@ -61,8 +61,8 @@ def at_start(motions: AbstractMotions, method: Method, y: Float[Array, "runs P"]
     slide = None
     if may_slide(motions):
         slide = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), no_slide(motions, y.T, _last(own)))
-    stiffest = jnp.zeros_like(y) if method.stages else None
-    course = Course(y, zero, zero, count, count, count, slide, stiffest)
+    curvature = Curvature(jnp.zeros_like(y), zero, count) if method.stages else None
+    course = Course(y, zero, zero, count, count, count, slide, curvature)
     return Flows(course, jnp.full_like(zero, jnp.inf), no, count, jnp.full_like(zero, jnp.inf))
 
 

@@ -1,5 +1,6 @@
 """The gradient flow of many runs: Rodas5P in lanes, every lane with its own step length, clock and end."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.solve._chebyshev import chebyshev_step, spectral_radius, stage_count
+from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._rosenbrock import rosenbrock_stages
@@ -18,11 +20,21 @@ _GROWTH, _SHRINK, _SAFETY = 10.0, 0.2, 0.9
 # Explicit steps get a third of the error: with all of it 993 of 1000 runs of erf, n = 8, k = 10, end where flows at
 # rtol 1e-7 do, with a third 999, as many as Rodas5P at the full tolerance.
 _CARE = 3.0
+# Steps for which a measured curvature serves, unless one is rejected.
+_SERVES = 25
+
+
+class Curvature(NamedTuple):
+    """The direction of the largest curvature, a bound of it, and the steps for which it still serves."""
+
+    direction: Array
+    radius: Array
+    serves: Array
 
 
 class Course(NamedTuple):
     """A flow under way: the point, its clock, its next step, the counts of steps, of accepted and of explicit ones, the
-    sliding neurons, and the direction of the largest curvature, where they are followed."""
+    sliding neurons, and the largest curvature, where they are followed."""
 
     y: Array
     time: Array
@@ -31,7 +43,7 @@ class Course(NamedTuple):
     accepted: Array
     explicit: Array
     slide: Slide | None
-    stiffest: Array | None
+    curvature: Curvature | None
 
 
 class FlowState(NamedTuple):
@@ -62,8 +74,17 @@ def first_length(options: FlowOptions, y: Array, gradient: Array) -> Array:
 def begin(motions: AbstractMotions, options: FlowOptions, course: Course, own: Any) -> FlowState:
     """Every lane where its course stands; a step length of zero stands for one to be chosen."""
     gradient = _moving(motions, course, motions.gradient(course.y, own))
-    length = jnp.where(course.length > 0, course.length, first_length(options, course.y, gradient))
-    return FlowState(course._replace(length=length), gradient, own)
+    known = course.length > 0
+    length = jnp.where(known, course.length, first_length(options, course.y, gradient))
+    return FlowState(_measured_only(course._replace(length=length), known), gradient, own)
+
+
+def _measured_only(course: Course, where: Array) -> Course:
+    """The curvature is to be measured anew before the next step of the other lanes."""
+    if course.curvature is None:
+        return course
+    serves = jnp.where(where, course.curvature.serves, 0)
+    return course._replace(curvature=course.curvature._replace(serves=serves))
 
 
 def advance(motions: AbstractMotions, method: Method, options: FlowOptions, state: FlowState) -> FlowState:
@@ -81,59 +102,74 @@ def advance(motions: AbstractMotions, method: Method, options: FlowOptions, stat
         steps=course.steps + 1,
         accepted=course.accepted + fine,
         explicit=course.explicit + trial.explicit,
-        stiffest=trial.stiffest,
+        curvature=trial.curvature,
     )
+    course = _measured_only(course, fine)
     gradient = motions.gradient(course.y, own)
     if course.slide is not None:
         y, slide, changed = follow(motions, course.y, gradient, own, course.slide, options.rtol)
         short = jnp.minimum(course.length, first_length(options, y, gradient))
         course = course._replace(y=y, slide=slide, length=jnp.where(changed, short, course.length))
+        course = _measured_only(course, ~changed)
         gradient = motions.gradient(y, own)
     return FlowState(course, _moving(motions, course, gradient), own)
 
 
 class Trial(NamedTuple):
     """A step's end, its error in units of what is allowed, the power of the length that the error goes by, whether the
-    step was explicit, and the direction of the largest curvature, where that is followed."""
+    step was explicit, and the largest curvature, where that is followed."""
 
     point: Array
     error: Array
     order: Array
     explicit: Array
-    stiffest: Array | None
+    curvature: Curvature | None
 
 
 def _trial(motions: AbstractMotions, method: Method, options: FlowOptions, state: FlowState, length: Array) -> Trial:
     course = state.course
-    if course.stiffest is None:
+    if course.curvature is None:
         return _implicit(motions, options, state, length, None)
 
     def field(y: Array) -> Array:
         return -_moving(motions, course, motions.gradient(y, state.own))
 
-    radius, stiffest = spectral_radius(field, course.y, -state.gradient, course.stiffest)
+    curvature = _measured(field, state, course.curvature)
     if not method.implicit:
-        return _explicit(field, method, motions, options, state, length, radius, stiffest)
+        return _explicit(field, method, motions, options, state, length, curvature)
     # At a tighter tolerance the method of lower order loses: steps shrink by the cube root there, by the fifth here.
     # The radius itself costs about five gradients.
-    stages = stage_count(length, radius, method.stages)[0]
+    stages = stage_count(length, curvature.radius, method.stages)[0]
     worth = method.stages * jnp.minimum(options.rtol / 1e-3, 1) ** (1 / 3 - 1 / 5) - 5
     return jax.lax.cond(
         (stages > 0) & (stages <= worth),
-        lambda: _explicit(field, method, motions, options, state, length, radius, stiffest),
-        lambda: _implicit(motions, options, state, length, stiffest),
+        lambda: _explicit(field, method, motions, options, state, length, curvature),
+        lambda: _implicit(motions, options, state, length, curvature),
     )
 
 
-def _explicit(field, method, motions, options, state, length, radius, stiffest) -> Trial:
+def _measured(field: Callable[[Array], Array], state: FlowState, old: Curvature) -> Curvature:
+    """The curvature of the lanes, measured anew where the old one no longer serves."""
+    due = old.serves <= 0
+
+    def measure() -> Curvature:
+        radius, direction = spectral_radius(field, state.course.y, -state.gradient, old.direction)
+        new = Curvature(direction, radius, jnp.full_like(old.serves, _SERVES))
+        return jax.tree.map(lambda n, o: jnp.where(spread(due, o), n, o), new, old)
+
+    return jax.lax.cond(jnp.any(due), measure, lambda: old)
+
+
+def _explicit(field, method, motions, options, state, length, curvature) -> Trial:
     y = state.course.y
-    point, _, error, _ = chebyshev_step(field, y, -state.gradient, length, radius, method.stages)
+    point, _, error, _ = chebyshev_step(field, y, -state.gradient, length, curvature.radius, method.stages)
     one = jnp.ones(length.shape, jnp.int32)
     error = _CARE * _relative(motions, options, state, point, error)
-    return Trial(point, error, jnp.full_like(length, 3.0), one, stiffest)
+    curvature = curvature._replace(serves=curvature.serves - 1)
+    return Trial(point, error, jnp.full_like(length, 3.0), one, curvature)
 
 
-def _implicit(motions, options, state, length, stiffest) -> Trial:
+def _implicit(motions, options, state, length, curvature) -> Trial:
     course, own = state.course, state.own
     hessian = motions.hessian(course.y, own)
     if course.slide is not None:
@@ -143,7 +179,9 @@ def _implicit(motions, options, state, length, stiffest) -> Trial:
         lambda y: _moving(motions, course, motions.gradient(y, own)), hessian, course.y, state.gradient, length
     )
     none = jnp.zeros(length.shape, jnp.int32)
-    return Trial(point, _relative(motions, options, state, point, k[7]), jnp.full_like(length, 5.0), none, stiffest)
+    if curvature is not None:  # implicit steps are long, and cost so much more than a measurement
+        curvature = curvature._replace(serves=none)
+    return Trial(point, _relative(motions, options, state, point, k[7]), jnp.full_like(length, 5.0), none, curvature)
 
 
 def _relative(motions: AbstractMotions, options: FlowOptions, state: FlowState, point: Array, error: Array) -> Array:
