@@ -16,7 +16,7 @@ from jaxcompress.solve._lanes import Occupancy, Progress, Queue, run_in_lanes
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._newton import newton_start, newton_step
-from jaxcompress.solve._polish import polish_ended, polish_start, polish_step
+from jaxcompress.solve._polish import polish_ended, polish_start, polish_step, spectrum_step
 from jaxcompress.solve._slide import frozen_unknowns, may_slide, no_slide, release, released_norm
 from jaxcompress.solve._stepping import Course, Curvature, FlowOptions, advance, begin, ended
 
@@ -222,7 +222,7 @@ def polish_all(
     tolerance: Array,
     lanes: int,
 ) -> Polished:
-    """The critical point beside each point, with its spectrum; `settled` runs stay where they are."""
+    """The critical point beside each point, with its spectrum. `settled` runs stay where they are and get only that."""
     runs, size = y.shape
     blank, count = jnp.zeros(runs, y.dtype), jnp.zeros(runs, jnp.int32)
     store = Polished(y, blank, blank, blank, jnp.zeros((runs, size), y.dtype), count)
@@ -231,13 +231,21 @@ def polish_all(
         largest = motions.largest(state.gradient)
         return Polished(state.y, state.risk, state.floor, largest, state.eigenvalues, state.steps)
 
-    store, _ = run_in_lanes(
-        lambda store, ids: polish_start(motions, *_rows((store.vector, own, settled), ids)),
+    def through(step: Callable, ended: Callable, store: Polished, waiting: Array) -> Polished:
+        def load(store, ids):
+            return polish_start(motions, *_rows((store.vector, own), ids))
+
+        return run_in_lanes(load, step, ended, save, store, queue_of(waiting), lanes)[0]
+
+    store = through(
+        lambda state: spectrum_step(motions, state),
+        lambda state: jnp.ones(state.risk.shape, bool),
+        store,
+        settled,
+    )
+    return through(
         lambda state: polish_step(motions, state),
         lambda state: polish_ended(motions, tolerance, state),
-        save,
         store,
-        queue_of(jnp.ones(runs, bool)),
-        lanes,
+        ~settled,
     )
-    return store

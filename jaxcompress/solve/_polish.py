@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.solve._motions import AbstractMotions
+from jaxcompress.solve._spectrum import eigenvalues
 from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
 
@@ -34,35 +35,21 @@ class PolishState(NamedTuple):
     radius: Array
     stalls: Array
     steps: Array
-    settled: Array
     own: Any
 
 
-def polish_start(motions: AbstractMotions, y: Array, own: Any, settled: Array) -> PolishState:
-    """Every lane at its point, the radius infinite; `settled` lanes are at their floor and lack only the spectrum."""
+def polish_start(motions: AbstractMotions, y: Array, own: Any) -> PolishState:
+    """Every lane at its point, the radius infinite."""
     risk, floor, gradient = motions.measure(y, own)
     count = jnp.zeros(risk.shape, jnp.int32)
     radius = jnp.full_like(risk, jnp.inf)
-    return PolishState(y, risk, floor, gradient, jnp.zeros_like(y), radius, count, count, settled, own)
+    return PolishState(y, risk, floor, gradient, jnp.zeros_like(y), radius, count, count, own)
 
 
 def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
-    """One eigendecomposition and one trial; of a single lane that is settled, the eigenvalues alone."""
-    hessian = motions.hessian(state.y, state.own)
-
-    def spectrum_only() -> PolishState:
-        values = jnp.linalg.eigvalsh(hessian, symmetrize_input=False)
-        return state._replace(eigenvalues=values.T, steps=state.steps + 1)
-
-    if state.settled.shape[0] > 1:  # no lane may see what its neighbours need
-        return _trial(motions, state, hessian)
-    return jax.lax.cond(state.settled[0], spectrum_only, lambda: _trial(motions, state, hessian))
-
-
-def _trial(motions: AbstractMotions, state: PolishState, hessian: Array) -> PolishState:
-    """A step within the radius, accepted or not. A trial that is not finite is a rejected one."""
+    """One eigendecomposition and one step within the radius, accepted or not; what is not finite is rejected."""
     flat = precision(state.y.dtype).flat
-    values, basis = jnp.linalg.eigh(hessian, symmetrize_input=False)
+    values, basis = jnp.linalg.eigh(motions.hessian(state.y, state.own), symmetrize_input=False)
     sizes = jnp.abs(values).T
     curved = sizes > flat * jnp.max(sizes, axis=0)[None]
     sizes = jnp.where(curved, sizes, 1)
@@ -72,7 +59,7 @@ def _trial(motions: AbstractMotions, state: PolishState, hessian: Array) -> Poli
     risk, floor, gradient = motions.measure(point, state.own)
     old, new = length(state.gradient), length(gradient)
     lower = risk < state.risk - 4 * floor  # comparisons are false for NaN
-    better = ~state.settled & (lower | ((risk <= state.risk + 4 * floor) & (new < old)))
+    better = lower | ((risk <= state.risk + 4 * floor) & (new < old))
     progress = better & (lower | (new < 0.5 * old))
     size = length(step)
     return PolishState(
@@ -84,9 +71,14 @@ def _trial(motions: AbstractMotions, state: PolishState, hessian: Array) -> Poli
         radius=jnp.where(better, jnp.maximum(state.radius, 2 * size), 0.25 * jnp.minimum(size, state.radius)),
         stalls=jnp.where(progress, 0, state.stalls + 1),
         steps=state.steps + 1,
-        settled=state.settled,
         own=state.own,
     )
+
+
+def spectrum_step(motions: AbstractMotions, state: PolishState) -> PolishState:
+    """For lanes that are at their floor already: the eigenvalues alone."""
+    values = eigenvalues(motions.hessian(state.y, state.own))
+    return state._replace(eigenvalues=values.T, steps=state.steps + 1)
 
 
 def polish_ended(motions: AbstractMotions, tolerance: Array, state: PolishState) -> Array:
@@ -95,7 +87,7 @@ def polish_ended(motions: AbstractMotions, tolerance: Array, state: PolishState)
     within = motions.largest(state.gradient) <= tolerance
     fruitless = state.stalls >= jnp.where(within, 1, _PATIENCE)
     still = jnp.all(state.gradient == 0, axis=0)
-    return state.settled | fruitless | still | (state.steps >= MAX_STEPS)
+    return fruitless | still | (state.steps >= MAX_STEPS)
 
 
 def _damping(slope: Array, sizes: Array, radius: Array) -> Array:
