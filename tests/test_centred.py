@@ -77,7 +77,7 @@ def test_the_formulas_of_a_pair_are_those_of_mpmath_at_every_corner(name):
         assert abs(value - oracle.value) < 2e-15, corner.name
         slope = float(own) * w + float(other) * v
         np.testing.assert_allclose(slope, oracle.gradient[: oracles.DIM], rtol=0, atol=1e-14, err_msg=corner.name)
-        smooth = float(s) + ACTIVATIONS[name].noise ** 2
+        smooth = float(s) + formulas.smoothing
         p = v - (float(q) / smooth if smooth else 0) * w
         parts = formulas.second(s, t, q, jnp.asarray(p @ p))
         blocks = oracle.hessian[: oracles.DIM, : oracles.DIM], oracle.hessian[: oracles.DIM, oracles.DIM :]

@@ -2,7 +2,7 @@
 
 `_moments` measures a pair in its own orthonormal frame, exact to the last digits of every corner. A solver evaluates
 millions of pairs whose absolute error is all that counts, and here a pair is three numbers: `s = |w|²`, `t = |u|²` and
-`q = w·u`. Letters: `s̃ = s + ν²` with `ν` the noise of the activation; `Δ = s̃t̃ − q²`; `p = u − (q/s̃) w`.
+`q = w·u`. Letters: `s̃ = s + ν²` with `ν` the width of its smoothing; `Δ = s̃t̃ − q²`; `p = u − (q/s̃) w`.
 
 - `E[f′(X) g(Y) x] = own·w + other·u`;
 - `E[f″(X) g(Y) xxᵀ]` and `E[f′(X) g′(Y) xxᵀ]` are `identity·I + pp·ppᵀ + pw·(pwᵀ + wpᵀ) + ww·wwᵀ`.
@@ -44,7 +44,12 @@ class CentredSecond(NamedTuple):
 
 
 class AbstractCentred(abc.ABC):
-    """The formulas of one pair of activations; all arrays broadcast against `q`, whose shape the results have."""
+    """The formulas of one pair of activations; all arrays broadcast against `q`, whose shape the results have.
+
+    `smoothing` is `ν²` of the first activation, which the frame `p` needs.
+    """
+
+    smoothing: float
 
     @abc.abstractmethod
     def first(self, s: Array, t: Array, q: Array) -> CentredFirst:
@@ -57,6 +62,8 @@ class AbstractCentred(abc.ABC):
 
 class CentredErf(AbstractCentred):
     """Saad & Solla 1995: `E[f g] = (2/π) arcsin(q/√(s̃t̃))`."""
+
+    smoothing = 1.0
 
     def first(self, s, t, q):
         s, t = s + 1, t + 1
@@ -76,6 +83,8 @@ class CentredErf(AbstractCentred):
 
 class CentredRelu(AbstractCentred):
     """Cho & Saul 2009 and, for the second derivatives, Safran & Shamir 2018; a neuron at zero has none."""
+
+    smoothing = 0.0
 
     def first(self, s, t, q):
         root = sqrt(s * t - q * q)
