@@ -123,6 +123,17 @@ def basins(record: dict) -> list[str]:
     return ["### Same basin as the flow at rtol 1e-10", "", *table(head, rows), ""]
 
 
+def short_of(record: dict) -> list[str]:
+    """Which rows of the work–precision diagram hold runs that did not arrive."""
+    short: dict[str, list[str]] = {}
+    for row in record["rows"]:
+        if row["converged"] < row["runs"]:
+            short.setdefault(f"{row['work']}, {row['title']}", []).append(f"{row['converged']} of {row['runs']}")
+    return [
+        f"- {who}: {', '.join(counts)} runs arrived within the budget of steps." for who, counts in short.items()
+    ] + [""]
+
+
 def lanes(record: dict) -> list[str]:
     """Lane scaling, the heavy-tailed workload and the equality of answers."""
     best = min(row["median_seconds_per_run"] for row in record["scaling"])
@@ -234,6 +245,7 @@ def generated() -> str:
             lines += [*works(record), *ceilings(record)] if name == "works-gpu" else ceilings(record)
     if (HERE / "results" / "work_precision.png").exists():
         lines += ["![Time a run against the distance to the true end](results/work_precision.png)", ""]
+        lines += short_of(load("work_precision") or {"rows": []})
     return "\n".join(lines).strip() or "No results stored."
 
 

@@ -114,7 +114,8 @@ def draw(panels: dict[str, list[dict]], path: Path) -> None:
     import matplotlib.figure
 
     figure = matplotlib.figure.Figure(figsize=(9, 3.8), layout="constrained")
-    for axes, (by, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (by, rows) in zip(all_axes, panels.items(), strict=True):
         for solver, title in SOLVERS.items():
             mine = [row for row in rows if row["solver"] == solver]
             if not mine:
@@ -125,7 +126,9 @@ def draw(panels: dict[str, list[dict]], path: Path) -> None:
         axes.set_ylabel("milliseconds a run")
         axes.invert_xaxis()
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+    figure.legend(
+        *all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SOLVERS), fontsize="small"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
