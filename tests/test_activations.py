@@ -1,0 +1,331 @@
+"""The kernel library: every activation with every kind of partner, quadrature, error estimates, neural kernels.
+
+The oracle integrates the activations' plain NumPy definitions over the plane by Gauss–Legendre panels that are cut
+where either function has its kink; it knows nothing of closed forms. Derivatives are differences of it.
+"""
+
+import functools
+import itertools
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+
+from jaxcompress.kernels import (
+    AbstractActivation,
+    GaussianPair,
+    activations,
+    dual_activation,
+    expectation,
+    formulas,
+    frames,
+    gram,
+    gram_error,
+    hermite_coefficients,
+    nngp,
+    ntk,
+    slope,
+)
+
+PLAIN = {
+    activations.identity: lambda x: x,
+    activations.relu: lambda x: np.maximum(x, 0),
+    activations.leaky_relu(0.1): lambda x: np.where(x > 0, x, 0.1 * x),
+    activations.abs: np.abs,
+    activations.step: lambda x: np.where(x > 0, 1.0, 0.0),
+    activations.sign: np.sign,
+    activations.rectified_power(3): lambda x: np.maximum(x, 0) ** 3,
+    activations.erf: lambda x: scipy.special.erf(x / 2**0.5),
+    activations.normal_cdf: scipy.special.ndtr,
+    activations.gelu: lambda x: x * scipy.special.ndtr(x),
+    activations.sin: np.sin,
+    activations.cos: np.cos,
+    activations.exp: np.exp,
+    activations.bump(0.7): lambda x: np.exp(-x * x / 0.98),
+    activations.monomial(2): lambda x: x * x,
+    activations.hermite(3): lambda x: scipy.special.eval_hermitenorm(3, x) / 6**0.5,
+    2 * activations.relu - activations.identity: np.abs,
+    activations.tanh: np.tanh,
+    activations.sigmoid: scipy.special.expit,
+    activations.softplus: lambda x: np.logaddexp(0, x),
+    activations.silu: lambda x: x * scipy.special.expit(x),
+}
+PARTNERS = (activations.relu, activations.gelu, activations.sin)  # sharp, smoothed, no kink
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(60)
+REACH = 9.0
+
+
+def panels(cut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and normal weights on both sides of a cut, in six panels; the last axis is new."""
+    low, cut = np.full_like(cut, -REACH), np.clip(cut, -REACH, REACH)
+    edges = [low, low + (cut - low) / 3, low + 2 * (cut - low) / 3, cut]
+    edges += [cut + (REACH - cut) / 3, cut + 2 * (REACH - cut) / 3, np.full_like(cut, REACH)]
+    z = [0.5 * (a + b)[..., None] + 0.5 * (b - a)[..., None] * NODES for a, b in itertools.pairwise(edges)]
+    w = [0.5 * (b - a)[..., None] * WEIGHTS for a, b in itertools.pairwise(edges)]
+    z, w = np.concatenate(z, -1), np.concatenate(w, -1)
+    return z, w * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+
+
+def exact(f, g, point: np.ndarray) -> float:
+    """`E[f(w·x + μ) g(v·x + ν)]` for `point = (w, μ, v, ν)`, `w` and `v` of length 3."""
+    w, mu, v, nu = point[:3], point[3], point[4:7], point[7]
+    std_x, std_y = np.linalg.norm(w), np.linalg.norm(v)
+    along = w @ v / std_x
+    across = math.sqrt(max(std_y**2 - along**2, 0.0))
+    z, outer = panels(np.asarray(-mu / std_x))
+    mean = nu + along * z
+    y, inner = panels(-mean / across)
+    means = np.sum(PLAIN[g](mean[:, None] + across * y) * inner, -1)
+    return float(np.sum(outer * PLAIN[f](mu + std_x * z) * means))
+
+
+def differences(f, g, point: np.ndarray, step: float = 2e-3) -> np.ndarray:
+    """The gradient, by central differences of order six."""
+    stencil = ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))
+
+    def along(i: int) -> float:
+        shift = step * np.eye(8)[i]
+        return sum(c * (exact(f, g, point + k * shift) - exact(f, g, point - k * shift)) for k, c in stencil) / step
+
+    return np.array([along(i) for i in range(8)])
+
+
+RNG = np.random.default_rng(5)
+POINTS = RNG.normal(size=(2, 8))
+POINTS[1, [3, 7]] = 0.0
+POINTS[1, :3] *= 3
+
+
+def kernel(f, g, point):
+    """One entry of a table, as a function of everything it depends on."""
+    return gram(f, point[None, :3], g, point[None, 4:7], bias_f=point[None, 3], bias_g=point[None, 7])[0, 0]
+
+
+@functools.cache
+def compiled(f, g):
+    return jax.jit(jax.vmap(jax.value_and_grad(functools.partial(kernel, f, g))))
+
+
+@pytest.mark.parametrize(("f", "partner"), list(zip(PLAIN, itertools.cycle(PARTNERS), strict=False)), ids=repr)
+def test_every_activation_has_the_kernel_and_gradient_of_its_definition(f, partner):
+    points = POINTS * (0.3 if f == activations.exp else 1)  # the panels end before large exponentials do
+    for g in (f, partner):
+        values, gradients = compiled(f, g)(jnp.asarray(points))
+        for point, value, gradient in zip(points, values, gradients, strict=True):
+            want, slopes = exact(f, g, point), differences(f, g, point)
+            # measured: 4e-15, and 5e-11 of the differences' own error
+            assert abs(value - want) < 1e-13 * max(1, abs(want)), (g, point)
+            np.testing.assert_allclose(gradient, slopes, rtol=0, atol=1e-9 * max(1, np.abs(slopes).max()))
+
+
+@pytest.mark.parametrize("pair", [(activations.gelu, activations.gelu), (activations.step, activations.erf)], ids=repr)
+def test_second_derivatives_are_those_of_the_gradient(pair):
+    point, step = jnp.asarray(POINTS[0]), 1e-4
+    gradient = jax.jit(jax.grad(functools.partial(kernel, *pair)))
+    hessian = jax.jit(jax.hessian(functools.partial(kernel, *pair)))(point)
+    rows = [(gradient(point.at[i].add(step)) - gradient(point.at[i].add(-step))) / (2 * step) for i in range(8)]
+    np.testing.assert_allclose(hessian, np.stack(rows), rtol=0, atol=1e-7)  # of the differences; measured 6e-9
+    np.testing.assert_array_equal(hessian, hessian.T)
+
+
+DIRECTIONS = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1e-3, 0], [1, 1e-9, 0], [1, 1e-15, 0], [-1, 0, 0], [-1, 1e-9, 0]])
+CORNERS = np.concatenate([DIRECTIONS, 1e-8 * DIRECTIONS, 1e8 * DIRECTIONS, np.zeros((1, 3))])
+MEANS = (None, np.linspace(-6, 6, len(CORNERS)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("f", PLAIN, ids=repr)
+def test_no_moment_is_nan_at_any_corner(f, dtype):
+    """Coincident, opposite and almost so; norms 1e-8 and 1e8; a norm of zero; with and without means."""
+    weights = jnp.asarray(CORNERS, dtype)
+
+    def moments(g, mean):
+        plane = frames(weights, mean, weights, mean).plane
+        pair = formulas(f, g)
+        return pair.value(plane), pair.gradient(plane), pair.bend(plane), pair.cross(plane)
+
+    for mean in MEANS:
+        shift = None if mean is None else jnp.asarray(mean, dtype)
+        everything = jax.jit(lambda shift: [moments(g, shift) for g in (f, activations.relu)])(shift)
+        for leaf in jax.tree.leaves(everything):
+            assert leaf.dtype == dtype
+            assert not np.any(np.isnan(leaf))
+
+
+def test_a_step_and_its_kin_follow_the_convention_of_zero_at_zero():
+    """A neuron without norm or mean is at the kink: steps and signs are 0 there, and all derivatives are stated 0."""
+    dead, alive = jnp.zeros((1, 3)), jnp.ones((1, 3))
+    for f in (activations.step, activations.sign, activations.abs, activations.rectified_power(3)):
+        for g in (f, activations.relu, activations.gelu, activations.exp):
+            assert gram(f, dead, g, alive)[0, 0] == 0
+            assert not np.any(jax.grad(lambda w, f=f, g=g: gram(f, w, g, alive)[0, 0])(dead))
+    for f in (activations.step, activations.sign):  # the derivative by the angle is infinite where two steps coincide
+        assert not np.any(jax.grad(lambda w, f=f: gram(f, w, f, alive)[0, 0])(alive))
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("name", ["tanh", "softplus", "gelu"])
+def test_a_function_of_the_users_agrees_with_the_closed_form_within_the_estimate(name, scale):
+    known = getattr(activations, name)
+    function = activations.elementwise(lambda x: known(x))
+    rows = jax.random.normal(jax.random.key(0), (4, 5))
+    W, V = scale * rows, scale * jnp.concatenate([rows[:2], -rows[:1], jnp.zeros((1, 5))])
+    for f, g in ((function, function), (function, known), (known, function)):
+        error, estimate = jnp.abs(gram(f, W, g, V) - gram(known, W, known, V)), gram_error(f, W, g, V)
+        assert np.all(error <= 2 * estimate + 1e-16)
+        assert np.max(estimate) < 3e-3
+
+
+def test_the_estimate_sees_a_kink_and_closed_forms_bound_their_rounding():
+    kinked = activations.elementwise(lambda x: jnp.maximum(x - 0.3, 0))
+    W = jax.random.normal(jax.random.key(1), (6, 4))
+    shifted = jnp.full(6, -0.3)
+    exact_table = gram(activations.relu, W, activations.relu, W, bias_f=shifted, bias_g=shifted)
+    error, estimate = jnp.abs(gram(kinked, W, kinked, W) - exact_table), gram_error(kinked, W, kinked, W)
+    assert np.all(error <= 2 * estimate)
+    assert np.max(error) > 1e-6  # the rule is not made for kinks
+    bound = gram_error(activations.relu, W, activations.relu, W)
+    assert np.all((bound > 0) & (bound < 1e-11))
+
+
+class Cubic(AbstractActivation):
+    """What a user may define outside the package: a value and a derivative."""
+
+    def __call__(self, x):
+        return x**3 / 6 - x
+
+    def derivative(self, x):
+        return x**2 / 2 - 1
+
+
+def test_an_activation_defined_outside_has_kernels_with_both_derivatives():
+    known, point = activations.monomial(3) / 6 - activations.identity, jnp.asarray(POINTS[0])
+    for other in (activations.identity, activations.erf):
+        ours, theirs = functools.partial(kernel, Cubic(), other), functools.partial(kernel, known, other)
+        np.testing.assert_allclose(ours(point), theirs(point), rtol=1e-12)
+        np.testing.assert_allclose(jax.grad(ours)(point), jax.grad(theirs)(point), rtol=0, atol=1e-11)
+        np.testing.assert_allclose(jax.hessian(ours)(point), jax.hessian(theirs)(point), rtol=0, atol=1e-10)
+
+
+def test_an_activation_defined_outside_is_compressed_by_the_solver():
+    import jaxcompress as jc
+
+    known = activations.monomial(3) / 6 - activations.identity
+    starts = [jc.initialize.glorot_normal(jax.random.key(2), 2, 4, activation=f, runs=3) for f in (Cubic(), known)]
+    ends = [jc.solve_many(s, jc.targets.orthonormal(3, 4, activation=s.activation)) for s in starts]
+    assert np.all(ends[0].converged)
+    np.testing.assert_allclose(ends[0].risk, ends[1].risk, rtol=0, atol=1e-10)
+
+
+def test_sums_of_activations_are_sums_of_their_kernels():
+    W = jax.random.normal(jax.random.key(3), (3, 4))
+    mixed = 2 * activations.tanh + 0.5 * activations.elementwise(jnp.cos) - activations.relu
+    parts = [(2.0, activations.tanh), (0.5, activations.cos), (-1.0, activations.relu)]
+    want = sum(p * gram(f, W, activations.erf, W) for p, f in parts)
+    np.testing.assert_allclose(gram(mixed, W, activations.erf, W), want, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(mixed(W), sum(p * f(W) for p, f in parts), rtol=0, atol=1e-15)
+    assert activations.relu - activations.relu == 0 * activations.erf
+
+
+# What follows is checked against numbers and formulas of the literature.
+
+
+def test_dual_activations_are_those_of_the_literature():
+    """Daniely, Frostig & Singer 2016, table 1 (ReLU, step, exponential, sine); Cho & Saul 2009; Williams 1997 (erf)."""
+    rho = jnp.linspace(-1, 1, 11)
+    known = {
+        activations.relu: (np.sqrt(1 - rho**2) + (np.pi - np.arccos(rho)) * rho) / (2 * np.pi),
+        activations.step: 0.5 - np.arccos(rho) / (2 * np.pi),
+        activations.sign: 2 / np.pi * np.arcsin(rho),
+        activations.abs: 2 / np.pi * (np.sqrt(1 - rho**2) + rho * np.arcsin(rho)),
+        activations.exp: np.exp(1 + rho),
+        activations.sin: np.exp(-1) * np.sinh(rho),
+        activations.cos: np.exp(-1) * np.cosh(rho),
+        activations.erf: 2 / np.pi * np.arcsin(rho / 2),
+        activations.normal_cdf: 0.25 + np.arcsin(rho / 2) / (2 * np.pi),
+        activations.bump(): 1 / np.sqrt(4 - rho**2),
+        activations.hermite(3): rho**3,
+        activations.monomial(2): 1 + 2 * rho**2,
+        activations.rectified_power(2): (3 * np.sqrt(1 - rho**2) * rho + (np.pi - np.arccos(rho)) * (1 + 2 * rho**2))
+        / (2 * np.pi),
+    }
+    for f, want in known.items():
+        np.testing.assert_allclose(dual_activation(f, rho), want, rtol=0, atol=5e-15 * float(np.max(np.abs(want))))
+
+
+def test_the_dual_of_the_derivative_is_the_derivative_of_the_dual():
+    rho = jnp.linspace(-0.9, 0.9, 7)
+    for f in (activations.relu, activations.gelu, activations.tanh, activations.elementwise(jnp.arctan)):
+        slopes = jax.vmap(jax.grad(functools.partial(dual_activation, f)))(rho)
+        np.testing.assert_allclose(dual_activation(slope(f), rho), slopes, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("f", [activations.gelu, activations.tanh, activations.elementwise(jnp.tanh)], ids=repr)
+def test_the_squares_of_hermite_coefficients_sum_to_the_dual(f):
+    coefficients, rho = hermite_coefficients(f, 60), 0.6
+    series = jnp.sum(coefficients**2 * rho ** jnp.arange(61.0))
+    np.testing.assert_allclose(series, dual_activation(f, jnp.asarray(rho)), rtol=0, atol=1e-14)
+
+
+def test_hermite_coefficients_of_relu_are_the_known_ones_at_any_degree_and_scale():
+    """Daniely, Frostig & Singer 2016: `c_0 = 1/√2π`, `c_1 = ½`, `c_{2j} = (−1)^{j+1} (2j−3)!!/√(2π (2j)!)`."""
+    coefficients = hermite_coefficients(activations.relu, 40, scale=2.0) / 2
+    odd = coefficients[3::2]
+    even = [(-1) ** (j + 1) * math.prod(range(2 * j - 3, 0, -2)) for j in range(1, 21)]
+    even = [e / math.sqrt(2 * math.pi * math.factorial(2 * j)) for j, e in zip(range(1, 21), even, strict=True)]
+    np.testing.assert_allclose(coefficients[:2], [1 / math.sqrt(2 * math.pi), 0.5], rtol=1e-15)
+    np.testing.assert_allclose(coefficients[2::2], even, rtol=1e-13)
+    assert not np.any(odd)
+
+
+def test_the_tangent_kernel_is_that_of_a_wide_network():
+    """Monte Carlo over the parameters, four standard errors."""
+    x = jnp.asarray(np.random.default_rng(4).normal(size=(3, 5)))
+    key_w, key_b = jax.random.split(jax.random.key(6))
+    w, b = jax.random.normal(key_w, (400_000, 5)), jax.random.normal(key_b, (400_000,))
+    u = 1.3 * x @ w.T / math.sqrt(5) + 0.4 * b[None]
+    settings = {"weight_std": 1.3, "bias_std": 0.4}
+    covariance = 1.69 * x @ x.T / 5 + 0.16
+    for f in (activations.relu, activations.tanh):
+        outputs = f(u)[:, None] * f(u)[None]
+        slopes = (f.derivative(u)[:, None] * f.derivative(u)[None]) * covariance[..., None]
+        for table, samples in ((nngp(f, x, **settings), outputs), (ntk(f, x, **settings), outputs + slopes)):
+            error = np.std(samples, axis=-1) / math.sqrt(400_000)
+            assert np.all(np.abs(table - np.mean(samples, -1)) < 4 * error)
+
+
+def test_an_expectation_takes_every_activation_and_any_shape():
+    one = jnp.ones(())
+    pair = GaussianPair(one, 2 * one, jnp.linspace(-1, 1, 5))
+    values = expectation(activations.tanh, activations.abs, pair)
+    assert values.shape == (5,)
+    np.testing.assert_allclose(values, 0, atol=1e-16)  # odd times even
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: activations.elementwise(jnp.sum), "of shape ()"),
+        (lambda: activations.elementwise(lambda x: x + 1j), "complex64"),
+        (lambda: activations.elementwise(lambda x: jnp.sign(x).astype(int)), "int"),
+        (lambda: activations.elementwise("tanh"), "expected a function"),
+        (lambda: activations.elementwise(activations.relu), "an activation already"),
+        (lambda: activations.elementwise(lambda x: x.missing), "fails on an array"),
+        (lambda: activations.elementwise(jnp.tanh, nodes=64), "odd number"),
+        (lambda: activations.hermite(-1), "zero or more"),
+        (lambda: activations.bump(0.0), "positive number"),
+        (lambda: activations.relu * jnp.ones(()), "finite Python number"),
+        (lambda: slope(activations.step), "which jumps"),
+        (lambda: nngp(activations.relu, jnp.ones(3)), "(samples, input dimension)"),
+        (lambda: hermite_coefficients(activations.relu, -2), "degree=-2"),
+        (lambda: gram(activations.tanh, jnp.ones((2, 3), complex), activations.tanh, jnp.ones((2, 3))), "complex128"),
+        (lambda: gram(activations.tanh, jnp.ones((2, 3), int), activations.tanh, jnp.ones((2, 3))), "int64"),
+    ],
+)
+def test_bad_activations_are_refused_with_what_was_given(call, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        call()
