@@ -18,9 +18,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Shapes are checked by beartype where arrays have passed the border; at the border, bad ones must get a ValueError.
 _INNER = (
     "special",
+    "kernels._correlations",
     "kernels._frames",
     "kernels._moments",
     "kernels._plane",
+    "kernels._products",
     "kernels._relu",
     "kernels._table",
     "solve._polish",

@@ -23,7 +23,7 @@ from jaxcompress.kernels._checks import as_array, check_finite, check_floating, 
 from jaxcompress.kernels._error import gram_error
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._frames import Frames, frames
-from jaxcompress.kernels._gram import gram, table_in_blocks
+from jaxcompress.kernels._gram import gram, table_in_blocks, table_times
 from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
 from jaxcompress.kernels._moments import AbstractMoments, First, Second
 from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk, slope
@@ -65,4 +65,5 @@ __all__ = [
     "slope",
     "table_gradient",
     "table_in_blocks",
+    "table_times",
 ]

@@ -2,16 +2,23 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation
 from jaxcompress.kernels._checks import as_array, check_finite, check_floating, check_layer
+from jaxcompress.kernels._correlations import product
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._inputs import AbstractInputs, StandardNormal
+from jaxcompress.kernels._products import AbstractProfile, profile, table_by_products, times_by_products
 from jaxcompress.kernels._table import table
 
 # Numbers in one block of pairwise difference vectors: 128 MiB in float64. Larger tables go row by row in blocks.
 _BLOCK = 2**24
+# Numbers in the pairwise difference vectors (`n·k·d`) from which on tables without means are made of matrix products.
+# Here those vectors take 0.7 ms (one core, float64: 64 × 64 neurons, d = 64), the products 0.03 ms; what is
+# smaller keeps its last digits.
+_LARGE = 2**18
 
 
 def gram(
@@ -30,6 +37,13 @@ def gram(
     `(k,)` or `None`, all of one floating dtype; `inputs`, a law (`StandardNormal()` when left out).
     Returns the table `(n, k)` in that dtype. Differentiable twice, forward and reverse, in every array;
     a homogeneous neuron of zero norm has derivative zero.
+    Accuracy: exact to the last digits at every corner for tables that are small or have means. From `n·k·d = 2^18` on,
+    tables without means are made of matrix products, twenty times faster and more. Their values are within 4e-15
+    of `√(E f² E g²)` (float32: 1e-6), and what changes of the weights by a share of their norms do to them within 1e-13
+    (1e-5), also where neurons coincide, oppose or almost do, and at norms 1e-8 and 1e8; second derivatives within
+    1e-11. Not so for erf with erf where both neurons are long and almost coincide or oppose: the derivative is good to
+    `1e-23 |w|²` (float32: `1e-10 |w|²`). Norms must lie between 1e-150 and 1e150 (float32: 1e-18 and 1e18).
+    Memory: a table is made in blocks, computed anew in reverse mode; beyond it and the weights a few blocks are held.
     Raises `ValueError` when shapes or dtypes do not fit or an activation has no kernel.
     References: Cho & Saul 2009 (ReLU), Saad & Solla 1995 (erf), Price 1958 (derivatives).
     """
@@ -58,9 +72,18 @@ def checked_layers(
     return (*inputs.standardize(W, bias_f), *inputs.standardize(V, bias_g))
 
 
+def _by_products(f, g, weights_x, mean_x, weights_y, mean_y) -> AbstractProfile | None:
+    """How a table is a matter of matrix products, or `None` where it is not, or is small."""
+    (n, d), k = weights_x.shape, weights_y.shape[0]
+    return profile(f, g) if mean_x is None and mean_y is None and n * k * d >= _LARGE else None
+
+
 @eqx.filter_jit
 def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, "n k"]:
     """`table`, in blocks of rows whose memory is given back before the next, also in reverse mode."""
+    shape = _by_products(f, g, weights_x, mean_x, weights_y, mean_y)
+    if shape is not None:
+        return table_by_products(shape, weights_x, weights_y)
     n, k, d = weights_x.shape[0], weights_y.shape[0], weights_x.shape[1]
     rows = max(1, _BLOCK // max(1, k * d))
     if rows >= n:
@@ -72,3 +95,16 @@ def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, 
         return table(f, g, weights[None], None if mean is None else mean[None], weights_y, mean_y)[0]
 
     return jax.lax.map(row, (weights_x, mean_x), batch_size=rows)
+
+
+@eqx.filter_jit
+def table_times(
+    f, g, weights_x, mean_x, weights_y, mean_y, right: Float[Array, "k m"]
+) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
+    """`table @ right`, and `|table| @ |right|` without derivatives; a large table is never there as a whole."""
+    shape = _by_products(f, g, weights_x, mean_x, weights_y, mean_y)
+    if shape is not None:
+        return times_by_products(shape, weights_x, weights_y, right)
+    entries = table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y)
+    sizes = jax.lax.stop_gradient((jnp.abs(entries), jnp.abs(right)))
+    return product(entries, right), product(*sizes)

@@ -20,6 +20,7 @@ from jaxcompress.kernels import (
     check_finite,
     check_floating,
     table_in_blocks,
+    table_times,
 )
 from jaxcompress.networks import TwoLayer
 
@@ -118,10 +119,8 @@ class _Terms(NamedTuple):
 
 def _form(f: AbstractActivation, x: Layer, g: AbstractActivation, y: Layer) -> _Terms:
     """`Σ_o aᵀ G b`."""
-    table = table_in_blocks(f, g, x.weights, x.mean, y.weights, y.mean)
-    value = jnp.sum(x.readout * (table @ y.readout))
-    sizes = jnp.sum(jnp.abs(x.readout) * (jnp.abs(table) @ jnp.abs(y.readout)))
-    return _Terms(value, sizes)
+    value, sizes = table_times(f, g, x.weights, x.mean, y.weights, y.mean, y.readout)
+    return _Terms(jnp.sum(x.readout * value), jnp.sum(jnp.abs(x.readout) * sizes))
 
 
 def _means(f: AbstractActivation, x: Layer) -> Float[Array, " n"]:
@@ -144,6 +143,9 @@ def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInpu
     Returns a scalar ≥ 0 in that dtype. `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and exact, also
     where neurons coincide; a homogeneous neuron of zero norm has derivative zero.
     Raises `ValueError` when the networks or the law do not fit together.
+    Memory: against a wide target of neurons without biases (ReLU, erf or affine) no table is held, only blocks. The
+    target's table with itself is a constant of the student: `jax.jit(jax.grad(population_risk))` leaves it out, while
+    the value (and `jax.grad` outside of `jit`) costs its `k²` pairs; `RiskProblem.of` pays them once.
     Where it fails: below `RiskProblem.of(target).floor(student)` (about ε times the squared norms) a value is
     rounding noise.
     References: Saad & Solla 1995 (erf); Cho & Saul 2009, Safran & Shamir 2018 (ReLU).
@@ -208,7 +210,7 @@ def normal_equations(problem: RiskProblem, student: TwoLayer) -> tuple[Float[Arr
     """
     f, g, x, y = student.activation, problem.activation, problem.student_layer(student), problem.layer
     matrix = table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean)
-    right = table_in_blocks(f, g, x.weights, x.mean, y.weights, y.mean) @ y.readout
+    right, _ = table_times(f, g, x.weights, x.mean, y.weights, y.mean, y.readout)
     if x.offset is None and y.offset is None:
         return matrix, right
     offset = jnp.zeros_like(y.readout[0]) if y.offset is None else y.offset

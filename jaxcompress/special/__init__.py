@@ -5,6 +5,7 @@ here knows what a network is. Every function is finite wherever its arguments ar
 at a point where a derivative does not exist it is stated to be zero.
 """
 
+from jaxcompress.special._arcsine import arcsine
 from jaxcompress.special._arctangent import arctangent
 from jaxcompress.special._faddeeva import faddeeva, scaled_sign_mean
 from jaxcompress.special._normal import (
@@ -22,6 +23,7 @@ from jaxcompress.special._unit import Unit, unit
 __all__ = [
     "Precision",
     "Unit",
+    "arcsine",
     "arctangent",
     "bivariate_normal_cdf",
     "divide",
