@@ -263,6 +263,7 @@ def test_blocks_that_divide_or_do_not_change_nothing(name, n, k, monkeypatch):
     whole = everything()
     monkeypatch.setattr(_products, "_PAIRS", {})
     monkeypatch.setattr(_products, "_PAIRS_ELSEWHERE", 3 * k if k > 1 else 4)
+    monkeypatch.setattr(_products, "_FEWEST_ROWS", 1)
     monkeypatch.setattr(_products, "_ROWS", 5)
     blocked = everything()
     assert ("scan" in blocked[2], "scan" in whole[2]) == (n > 1, False)
