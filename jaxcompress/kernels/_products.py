@@ -43,6 +43,11 @@ _FEWEST_ROWS = 128
 _ROWS = 256
 
 
+def _width(f: AbstractActivation) -> float:
+    """`ν`: that of the Gaussian which smooths the sign function into erf."""
+    return 1.0 if isinstance(f, Erf) else 0.0
+
+
 class AbstractProfile(abc.ABC):
     """`φ` and its derivatives by `ρ` for one ordered pair of activations."""
 
@@ -52,7 +57,7 @@ class AbstractProfile(abc.ABC):
     @property
     def noise(self) -> tuple[float, float]:
         """`ν` of both activations."""
-        return self.left.noise, self.right.noise
+        return _width(self.left), _width(self.right)
 
     @abc.abstractmethod
     def derivative(self, order: int, at: Correlation) -> Float[Array, "n k"]:
@@ -141,7 +146,7 @@ class Side(NamedTuple):
 
 def side(f: AbstractActivation, weights: Float[Array, "n d"]) -> Side:
     """Normalise a family."""
-    along, size = normalised(weights, f.noise)
+    along, size = normalised(weights, _width(f))
     return Side(weights if isinstance(f, Affine) else along, size, jax.lax.stop_gradient(weights))
 
 
