@@ -128,7 +128,9 @@ def line_rule(g: Callable[[Array], Array], nodes: int) -> Inner:
     z, weights = rule(nodes)
 
     def inner(mean: Array, std: Array) -> tuple[Array, Array, Array]:
-        z_, weights_ = jnp.asarray(z, std.dtype), jnp.asarray(weights, std.dtype)
+        mean, std = jnp.broadcast_arrays(mean, std)
+        last = (1,) * mean.ndim + (-1,)
+        z_, weights_ = (jnp.asarray(part, std.dtype).reshape(last) for part in (z, weights))
         weighted = g(mean[..., None] + std[..., None] * z_) * weights_
         return tuple(jnp.sum(weighted * z_**b, -1) for b in range(3))  # type: ignore[return-value]
 

@@ -17,7 +17,7 @@ from jaxcompress.kernels._blends import over_pairs
 from jaxcompress.kernels._orthant import Number, plus, power_of_inverse, times, widen
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._terms import SHARP, Kink, Term, Terms, falling
-from jaxcompress.special import normal_cdf, normal_pdf, precision, scaled_sign_mean, sign_mean
+from jaxcompress.special import normal_cdf, normal_pdf, precision, scaled_normal_pdf, scaled_sign_mean, sign_mean
 
 # Real exponents are cut here, in units of the largest exponent of the dtype: means and derivatives of what would
 # overflow stay finite.
@@ -117,7 +117,10 @@ class Tilted:
             return (jnp.exp(self.exponent) if self.tilted else 1.0) / math.sqrt(2 * math.pi)
         if not self.tilted:
             return normal_pdf(jnp.asarray(self.height))
-        return jnp.exp(self.exponent - 0.5 * self.height * self.height) / math.sqrt(2 * math.pi)
+        k, exponent = jnp.asarray(self.height), jnp.asarray(self.exponent)
+        if jnp.iscomplexobj(k):
+            return scaled_normal_pdf(k, exponent)
+        return jnp.exp(exponent - 0.5 * k * k) / math.sqrt(2 * math.pi)
 
 
 def _cut(exponent: Number) -> Number:

@@ -7,7 +7,7 @@ at a point where a derivative does not exist it is stated to be zero.
 
 from jaxcompress.special._arcsine import arcsine
 from jaxcompress.special._arctangent import arctangent
-from jaxcompress.special._faddeeva import faddeeva, scaled_sign_mean
+from jaxcompress.special._faddeeva import faddeeva, scaled_normal_pdf, scaled_sign_mean
 from jaxcompress.special._normal import (
     bivariate_normal_cdf,
     normal_cdf,
@@ -31,6 +31,7 @@ __all__ = [
     "normal_cdf",
     "normal_pdf",
     "precision",
+    "scaled_normal_pdf",
     "scaled_sign_mean",
     "sign_mean",
     "sine_minus_arc_cosine",

@@ -54,5 +54,18 @@ def scaled_sign_mean(h: Complex[Array, "..."], exponent: Array) -> Complex[Array
         series = series * (-square / (n + 1)) + 1 / (2 * n + 1)
     close = jnp.exp(exponent) * (2 / math.sqrt(math.pi)) * small * series
     far = jnp.where(near, 1, right)
-    beyond = sign * (jnp.exp(exponent) - jnp.exp(exponent - far * far) * faddeeva(1j * far))
+    beyond = sign * (jnp.exp(exponent) - _decayed(far * far, exponent) * faddeeva(1j * far))
     return jnp.where(near, close, beyond)
+
+
+def scaled_normal_pdf(h: Complex[Array, "..."], exponent: Array) -> Complex[Array, "..."]:
+    """`e^{exponent − h²/2}/√(2π)`, for heights off the real axis."""
+    return _decayed(0.5 * h * h, exponent) / math.sqrt(2 * math.pi)
+
+
+def _decayed(square: Array, exponent: Array) -> Array:
+    """`e^{exponent − square}`, which is no larger than 1 or `|e^exponent|`, although rounding of large squares may
+    say so."""
+    rest = exponent - square
+    most = jnp.maximum(jnp.real(exponent), 0)
+    return jnp.exp(jnp.minimum(jnp.real(rest), most)) * jnp.exp(1j * jnp.imag(rest))
