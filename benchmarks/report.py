@@ -80,25 +80,51 @@ def works(record: dict) -> list[str]:
     ]
 
 
-def tables_of(record: dict) -> list[str]:
-    """Work A."""
-    rows = [
+def tables_of(rows: list[dict]) -> list[str]:
+    """Work A, and a table of 4096 × 4096 neurons."""
+    lines = [
         [
-            f"{row['activation']}, {row['quantity']}: {row['solver']}",
-            time_of(row["median_seconds"]),
+            f"{row['neurons']}², d = {row['dim']}: {row['activation']}, {row['quantity']}, {row['solver']}",
+            time_of(row["median_cpu_seconds"]),
             times(row["ratio_to_ours"]),
+            times(row["ratio_to_product"]),
             f"{row['largest_difference']:.1e}",
         ]
-        for row in record.get("tables", [])
+        for row in rows
     ]
-    if not rows:
-        return []
-    return [
-        "### Work A: a table of 1000 × 1000 neurons",
-        "",
-        *table(["", "time", "against ours", "difference"], rows),
-        "",
+    head = ["table (work A: 1000 neurons)", "processor time", "against ours", "against `W Vᵀ`", "difference"]
+    return ["### Tables of kernels", "", *table(head, lines), ""]
+
+
+def million(record: dict) -> list[str]:
+    """The gradient of a risk against a million neurons."""
+    lines = [
+        [
+            f"{row['activation']}, {row['dtype']}",
+            time_of(row["median_cpu_seconds"]),
+            times(row["ratio_to_products"]),
+            times(row["ratio_to_products_in_cache"]),
+            f"{row['peak_over_target']:.2f} ×",
+        ]
+        for row in record["rows"]
     ]
+    head = ["gradient", "processor time", "against three products", "against them in cache", "memory, of the target's"]
+    title = "### Gradient of the risk of 64 neurons against 10⁶, d = 256"
+    return [title, "", *table(head, lines), ""]
+
+
+def accuracy(record: dict) -> list[str]:
+    """How many pairs of activations are within the limits at every corner."""
+    lines = []
+    for dtype, limits in record["limits"].items():
+        for quantity, limit in zip(("value", "gradient", "hessian"), limits, strict=False):
+            rows = record[dtype]
+            within = sum(row[quantity] <= limit for row in rows)
+            worst = max(rows, key=lambda row, quantity=quantity: row[quantity])
+            where = f"{worst[quantity]:.0e}: {worst['f']} with {worst['g']}, {worst[quantity + '_corner']}"
+            lines.append([f"{dtype}, {quantity}", f"{limit:.0e}", f"{within} of {len(rows)}", where])
+    head = ["every pair of activations against mpmath", "limit", "pairs within it", "worst"]
+    return ["### Accuracy of the kernels", "", *table(head, lines), ""]
 
 
 def basins(record: dict) -> list[str]:
@@ -234,7 +260,12 @@ def generated() -> str:
     made = {name: load(name) for name in ("works", "processes", "basins", "lanes", "stages")}
     lines: list[str] = []
     if made["works"]:
-        lines += [*headline(made["works"]), *losses(made["works"]), *works(made["works"]), *tables_of(made["works"])]
+        lines += [*headline(made["works"]), *losses(made["works"]), *works(made["works"])]
+    tables = load("gram_tables") or {"rows": (made["works"] or {}).get("tables", [])}
+    lines += tables_of(tables["rows"]) if tables["rows"] else []
+    for name, section in {"million": million, "kernel_accuracy": accuracy}.items():
+        record = load(name)
+        lines += section(record) if record else []
     sections = {"processes": processes, "basins": basins, "lanes": lanes, "stages": stages}
     for name, section in sections.items():
         if made[name]:
