@@ -147,8 +147,14 @@ def tilted(at: Plane, left: Term, right: Term, width: Number) -> Array:
     mean_x, mean_y = (0.0, 0.0) if central else (at.level_x, at.level_y)
     numbers = Pair(mean_x, mean_y, at.std_x, at.std_y, at.cos)
     pair = Tilted(numbers, left.rate, right.rate, right.kink, width)
-    out = times(left.coefficient * right.coefficient, pair.expect(left.power, right.power, right.order))
-    return jnp.real(jnp.asarray(out))
+    return _real_part(left.coefficient * right.coefficient, pair.expect(left.power, right.power, right.order))
+
+
+def _real_part(coefficient: complex, number: Number) -> Array:
+    """`Re(coefficient · number)`, where an infinite part of the number does not meet a zero of the coefficient."""
+    whole = jnp.asarray(number)
+    parts = times(coefficient.real, jnp.real(whole)), times(-coefficient.imag, jnp.imag(whole))
+    return jnp.asarray(plus(*parts), jnp.real(whole).dtype)
 
 
 def line_mean(terms: Terms, mean: Number, std: Array) -> Array:
@@ -157,8 +163,7 @@ def line_mean(terms: Terms, mean: Number, std: Array) -> Array:
     def of(term: Term) -> Number:
         def at_width(_, width: Number) -> list[Number]:
             line = Tilted(Pair(0.0, mean, 0.0, std, 0.0), 0.0, term.rate, term.kink, width)
-            out = times(term.coefficient, line.expect(0, term.power, term.order))
-            return [jnp.real(jnp.asarray(out))]
+            return [_real_part(term.coefficient, line.expect(0, term.power, term.order))]
 
         return over_pairs(std.dtype, SHARP, term.blend, at_width)[0]
 
