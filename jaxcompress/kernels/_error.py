@@ -62,7 +62,15 @@ def _parts(f: AbstractActivation) -> tuple[tuple[float, AbstractActivation], ...
 
 def _rounding(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
     units = _ROUNDING * float(jnp.finfo(at.cos.dtype).eps)
-    return units * jnp.sqrt(_square(f, at) * _square(g, at.swapped)) * jnp.ones_like(at.cos)
+    lost = _lost_by_waves(f, g, at.std_x) * _lost_by_waves(g, f, at.std_y)
+    return units * lost * jnp.sqrt(_square(f, at) * _square(g, at.swapped)) * jnp.ones_like(at.cos)
+
+
+def _lost_by_waves(wave: AbstractActivation, other: AbstractActivation, std: Array) -> Array:
+    """What sines and cosines lose against kinks: a factor of at most `1 + σ²` for every power beside the kink."""
+    powers = [term.power for term in other.terms or () if not term.smooth]
+    waves = any(complex(term.rate).imag for term in wave.terms or ())
+    return (1 + std * std) ** max(1, *powers) if waves and powers else jnp.ones_like(std)
 
 
 def _square(f: AbstractActivation, at: Plane) -> Array:
