@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.special
 
 from jaxcompress.kernels import (
@@ -122,14 +123,32 @@ def test_every_activation_has_the_kernel_and_gradient_of_its_definition(f, g):
         np.testing.assert_allclose(gradient, slopes, rtol=0, atol=1e-9 * max(1, np.abs(slopes).max()))
 
 
-@pytest.mark.parametrize("pair", [(activations.gelu, activations.gelu), (activations.step, activations.erf)], ids=repr)
+SECOND = [
+    (activations.gelu, activations.gelu),
+    (activations.step, activations.erf),
+    (activations.rectified_power(3), activations.bump(0.7)),
+    (activations.sin, activations.relu),
+    (activations.hermite(3), activations.normal_cdf),
+]
+
+
+@pytest.mark.parametrize("pair", SECOND, ids=repr)
 def test_second_derivatives_are_those_of_the_gradient(pair):
-    point, step = jnp.asarray(POINTS[0]), 1e-4
+    point, step = jnp.asarray(0.7 * POINTS[0]), 1e-4
     gradient = jax.jit(jax.grad(functools.partial(kernel, *pair)))
     hessian = jax.jit(jax.hessian(functools.partial(kernel, *pair)))(point)
     rows = [(gradient(point.at[i].add(step)) - gradient(point.at[i].add(-step))) / (2 * step) for i in range(8)]
     np.testing.assert_allclose(hessian, np.stack(rows), rtol=0, atol=1e-7)  # of the differences; measured 6e-9
     np.testing.assert_allclose(hessian, hessian.T, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("f", [f for f in PLAIN if f not in (activations.step, activations.sign)], ids=repr)
+def test_a_slope_is_the_derivative_and_can_be_taken_twice_where_it_is_smooth(f):
+    x, step = jnp.linspace(-2.2, 2.3, 19), 1e-5
+    np.testing.assert_allclose(slope(f)(x), (f(x + step) - f(x - step)) / (2 * step), rtol=0, atol=1e-8)
+    if all(not term.blend.sharp or term.smooth for term in f.terms):
+        bend = (slope(f)(x + step) - slope(f)(x - step)) / (2 * step)
+        np.testing.assert_allclose(slope(slope(f))(x), bend, rtol=0, atol=1e-8)
 
 
 DIRECTIONS = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1e-3, 0], [1, 1e-9, 0], [1, 1e-15, 0], [-1, 0, 0], [-1, 1e-9, 0]])
@@ -249,6 +268,41 @@ def test_sums_of_activations_are_sums_of_their_kernels():
     assert activations.relu - activations.relu == 0 * activations.erf
 
 
+def test_the_error_of_a_sum_that_cancels_is_bounded_by_that_of_its_parts():
+    difference, w = activations.softplus - activations.relu, jnp.asarray([[1e4, 0.0]])
+    # E (softplus − relu)² = 2 ∫₀^∞ log²(1 + e^{−x}) φ(x/σ)/σ dx, where φ(x/σ) is φ(0) to 1e-8
+    integral = 2 * scipy.integrate.quad(lambda x: np.log1p(np.exp(-x)) ** 2, 0, 60, epsabs=1e-14)[0]
+    want = integral / (1e4 * math.sqrt(2 * math.pi))
+    error = abs(float(gram(difference, w, difference, w)[0, 0]) - want)
+    assert error <= float(gram_error(difference, w, difference, w)[0, 0])
+
+
+def test_sums_with_a_function_of_the_users_keep_what_is_closed_closed():
+    mine = activations.elementwise(jnp.tanh)
+    mixed, known, x = mine + activations.relu, activations.tanh + activations.relu, jnp.asarray(POINTS[:, :3])
+    x, y = x[:1], x[1:]  # neurons that coincide are another matter: there the rule meets the kink itself
+    np.testing.assert_allclose(ntk(mixed, x, y), ntk(known, x, y), rtol=0, atol=1e-7)
+    coefficients = [hermite_coefficients(f, 8) for f in (mixed, known)]
+    np.testing.assert_allclose(*coefficients, rtol=0, atol=1e-13)
+    with pytest.raises(ValueError, match="which jumps"):
+        slope(mine + activations.step)
+
+
+def test_sums_are_written_as_what_they_are():
+    relu, erf = activations.relu, activations.erf
+    assert 1 * relu == relu
+    assert -1 * (-relu) == relu
+    assert repr(0.5 * (relu + activations.identity)) == "0.5*relu + 0.5*identity"
+    assert sum([relu, erf]) == relu + erf
+    assert activations.elementwise(jnp.tanh) + relu - relu == activations.elementwise(jnp.tanh)
+
+
+def test_tables_of_data_keep_their_dtype():
+    x = jnp.asarray(POINTS[:, :3], jnp.float32)
+    for table in (nngp, ntk):
+        assert table(activations.relu, x, x[:1], weight_std=np.sqrt(2.0)).dtype == jnp.float32
+
+
 # What follows is checked against numbers and formulas of the literature.
 
 
@@ -334,7 +388,10 @@ def test_an_expectation_takes_every_activation_and_any_shape():
         (lambda: activations.elementwise(activations.relu), "an activation already"),
         (lambda: activations.elementwise(lambda x: x.missing), "fails on an array"),
         (lambda: activations.elementwise(jnp.tanh, nodes=64), "odd number"),
-        (lambda: activations.hermite(-1), "zero or more"),
+        (lambda: activations.elementwise(jax.nn.softmax), "one by one"),
+        (lambda: activations.relu / 0, "not zero"),
+        (lambda: activations.hermite(200), "from zero to 40"),
+        (lambda: activations.hermite(-1), "from zero to"),
         (lambda: activations.bump(0.0), "positive number"),
         (lambda: activations.relu * jnp.ones(()), "finite Python number"),
         (lambda: slope(activations.step), "which jumps"),

@@ -41,6 +41,9 @@ class AbstractActivation(eqx.Module):
     def __add__(self, other: "AbstractActivation") -> "AbstractActivation":
         return total([(1.0, self), (1.0, other)]) if isinstance(other, AbstractActivation) else NotImplemented
 
+    def __radd__(self, other: object) -> "AbstractActivation":
+        return self if other == 0 else NotImplemented  # so that `sum` starts
+
     def __sub__(self, other: "AbstractActivation") -> "AbstractActivation":
         return total([(1.0, self), (-1.0, other)]) if isinstance(other, AbstractActivation) else NotImplemented
 
@@ -60,6 +63,8 @@ class AbstractActivation(eqx.Module):
         return total([(-1.0, self)])
 
     def __truediv__(self, divisor: float) -> "AbstractActivation":
+        if not isinstance(divisor, numbers.Real) or divisor == 0:
+            raise ValueError(f"activations: given a divisor {divisor!r}; expected a Python number that is not zero")
         return self * (1.0 / divisor)
 
 
@@ -114,10 +119,11 @@ class Affine(AbstractActivation):
 
 
 class Closed(AbstractActivation):
-    """A finite sum of terms with closed forms, and nothing else."""
+    """A finite sum of terms with closed forms, and nothing else; `summands` where it was made as a sum."""
 
     name: str = eqx.field(static=True)
     parts: Terms = eqx.field(static=True)
+    summands: tuple[tuple[float, AbstractActivation], ...] = eqx.field(static=True, default=())
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         out = sum((_evaluate(term, x) for term in self.parts), jnp.zeros_like(x))
@@ -132,7 +138,7 @@ class Closed(AbstractActivation):
 
 
 def _evaluate(term: Term, x: Array) -> Array:
-    """A term at a point; of the derivatives of kinks, smoothed ones of first order only."""
+    """A term at a point; derivatives of kinks must be smoothed ones."""
     out = jnp.ones_like(x) if term.power == 0 else x**term.power
     if term.kink is not None:
         blended = zip(term.blend.shares, term.blend.widths, strict=True)
@@ -146,8 +152,11 @@ def _evaluate(term: Term, x: Array) -> Array:
 
 
 def _kink(kink: Kink, order: int, x: Array, width: float) -> Array:
-    if order == 1:
-        return kink.value * normal_pdf(x / width) / width
+    if order:  # He_{j−1}, from the derivatives of the normal density
+        before, now = jnp.zeros_like(x), jnp.ones_like(x)
+        for i in range(order - 1):
+            before, now = now, -(x / width) * now - i * before
+        return kink.value * now * normal_pdf(x / width) / width**order
     if width == 0.0:
         return jnp.where(x > 0, 1, 0) if kink is Kink.STEP else jnp.sign(x)
     return normal_cdf(x / width) if kink is Kink.STEP else sign_mean(x / width)
@@ -172,13 +181,22 @@ def total(parts: list[tuple[float, AbstractActivation]]) -> AbstractActivation:
     """`Σ factor · activation`."""
     flat: dict[AbstractActivation, float] = {}
     for factor, part in parts:
-        for inner, each in part.parts if isinstance(part, Sum) else ((1.0, part),):
+        for inner, each in summands_of(part):
             flat[each] = flat.get(each, 0.0) + factor * inner
     kept = {part: factor for part, factor in flat.items() if factor != 0}
+    if list(kept.values()) == [1.0]:
+        return next(iter(kept))
+    summands = tuple((factor, part) for part, factor in kept.items())
     if all(part.terms is not None for part in kept):
         terms = simplified([term for part, factor in kept.items() for term in scaled(part.terms or (), factor)])
-        return Closed(_written(kept.items()), terms)
-    return Sum(tuple((factor, part) for part, factor in kept.items()))
+        return Closed(_written(kept.items()), terms, summands)
+    return Sum(summands)
+
+
+def summands_of(f: AbstractActivation) -> tuple[tuple[float, AbstractActivation], ...]:
+    """What an activation is the weighted sum of; itself, once, where it was not made as a sum."""
+    parts = f.parts if isinstance(f, Sum) else f.summands if isinstance(f, Closed) else ()
+    return parts or ((1.0, f),)
 
 
 def _written(parts: Iterable[tuple[AbstractActivation, float]]) -> str:

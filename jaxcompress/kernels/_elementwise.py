@@ -5,6 +5,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation, entrywise_derivative
@@ -38,7 +39,8 @@ def elementwise(fn: Callable, derivative: Callable | None = None, *, nodes: int 
     Arguments: `fn`, which maps a float array entry by entry (or a number to a number), and must be smooth: write kinks
     as sums with `relu` and its kin; its `derivative`, by automatic differentiation when left out (the second one always
     is); `nodes`, a dimension. All static: pass the same function object again to compile once.
-    `kernels.gram_error` estimates what the rule leaves.
+    `kernels.gram_error` estimates what the rule leaves: little for smooth functions (tanh at standard deviation 3:
+    5e-11), up to 1e-2 against a kinked partner whose neuron coincides.
     Raises `ValueError` for what is no such function.
     """
     for name, given in (("fn", fn), ("derivative", derivative)):
@@ -56,7 +58,7 @@ def _check(name: str, given: Callable | None) -> None:
     try:
         out = jax.eval_shape(lambda x: _applied(given, x), jax.ShapeDtypeStruct((3,), jnp.float32))
     except Exception as error:  # whatever a user's function raises is the reason to refuse it
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"elementwise: given {name}, which fails on an array of three floats and on a single one ({reason}); "
             "expected a function of one real variable written with jax.numpy"
@@ -66,6 +68,21 @@ def _check(name: str, given: Callable | None) -> None:
         raise ValueError(
             f"elementwise: given {name}, which maps float32 of shape (3,) to {dtype} of shape {shape}; expected real "
             "numbers of the same shape, entry by entry"
+        )
+    try:
+        hash(given)
+    except TypeError:
+        raise ValueError(
+            f"elementwise: given {name}, which cannot be hashed; expected a function without arrays of its own, for it "
+            "decides what is compiled; write a plain function"
+        ) from None
+    with jax.ensure_compile_time_eval():
+        points = jnp.asarray([-1.5, 0.25, 2.0], jnp.float32)
+        together, apart = _applied(given, points), jnp.concatenate([_applied(given, point[None]) for point in points])
+    if not np.allclose(together, apart, rtol=1e-4, atol=1e-5, equal_nan=True):
+        raise ValueError(
+            f"elementwise: given {name}, which maps {points} to {together} together and to {apart} one by one; "
+            "expected a function of one number, applied entry by entry"
         )
 
 

@@ -2,14 +2,14 @@
 
 import functools
 
-from jaxcompress.kernels._activation import AbstractActivation, Relu, Sum
+from jaxcompress.kernels._activation import AbstractActivation, Relu, Sum, summands_of
 from jaxcompress.kernels._closed import ClosedMoments
 from jaxcompress.kernels._moments import AbstractMoments, WeightedMoments
 from jaxcompress.kernels._quadrature import QuadratureMoments, ReflectedMoments, nodes_of
 from jaxcompress.kernels._relu import ReluRelu
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def formulas(f: AbstractActivation, g: AbstractActivation) -> AbstractMoments:
     """The moments of the ordered pair `(f, g)`; `ValueError` for what is no activation."""
     for activation in (f, g):
@@ -23,10 +23,6 @@ def formulas(f: AbstractActivation, g: AbstractActivation) -> AbstractMoments:
     if f.terms is not None and g.terms is not None:
         return ClosedMoments(f.terms, g.terms)
     if isinstance(f, Sum) or isinstance(g, Sum):
-        return WeightedMoments(tuple((p * q, formulas(x, y)) for p, x in _parts(f) for q, y in _parts(g)))
+        return WeightedMoments(tuple((p * q, formulas(x, y)) for p, x in summands_of(f) for q, y in summands_of(g)))
     nodes = max(nodes_of(f), nodes_of(g))
     return QuadratureMoments(f, g, nodes) if f.terms is None else ReflectedMoments(QuadratureMoments(g, f, nodes))
-
-
-def _parts(f: AbstractActivation) -> tuple[tuple[float, AbstractActivation], ...]:
-    return f.parts if isinstance(f, Sum) else ((1.0, f),)

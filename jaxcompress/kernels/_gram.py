@@ -44,7 +44,7 @@ def gram(
     1e-11. Not so for erf with erf where both neurons are long and almost coincide or oppose: the derivative is good to
     `1e-23 |w|²` (float32: `1e-10 |w|²`). Norms must lie between 1e-150 and 1e150 (float32: 1e-18 and 1e18).
     Memory: a table is made in blocks, computed anew in reverse mode; beyond it and the weights a few blocks are held.
-    Raises `ValueError` when shapes or dtypes do not fit or an activation has no kernel.
+    Raises `ValueError` when shapes or dtypes do not fit or `f` or `g` is no activation.
     References: Cho & Saul 2009 (ReLU), Saad & Solla 1995 (erf), Price 1958 (derivatives).
     """
     formulas(f, g)

@@ -5,8 +5,9 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation, Closed
+from jaxcompress.kernels._activation import AbstractActivation, Closed, Sum, total
 from jaxcompress.kernels._checks import as_array, check_floating
+from jaxcompress.kernels._correlations import product
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._gram import gram
 from jaxcompress.kernels._pair import GaussianPair, expectation
@@ -30,6 +31,8 @@ def slope(f: AbstractActivation) -> AbstractActivation:
     Raises `ValueError` where it is no function, as for `step` and `sign`.
     """
     formulas(f, f)
+    if isinstance(f, Sum):
+        return total([(factor, slope(part)) for factor, part in f.parts])
     if f.terms is None:
         return Slope(f)
     terms = derivative(f.terms)
@@ -62,13 +65,22 @@ def hermite_coefficients(
 
     Arguments: an activation (static), the highest degree (static), a positive scale (a floating array decides the
     dtype). Returns an array `(degree + 1,)`.
-    With closed forms they are `scale^p E[f⁽ᵖ⁾(scale·Z)]/√(p!)` (Rodrigues, by parts), exact at every degree; by
-    quadrature they are right until the polynomial oscillates faster than the nodes, at about half as many degrees.
+    With closed forms they are `scale^p E[f⁽ᵖ⁾(scale·Z)]/√(p!)` (Rodrigues, by parts), exact as long as `scale^p` is
+    within range; by quadrature they are right until the polynomial oscillates faster than the nodes, at about half as
+    many degrees.
     """
     if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
         raise ValueError(f"hermite_coefficients: given degree={degree!r}; expected an integer, zero or more")
     formulas(f, f)
     scale = jnp.asarray(scale, jnp.result_type(float) if isinstance(scale, float | int) else None)
+    check_floating("hermite_coefficients", scale=scale)
+    if scale.ndim or degree > 150:
+        raise ValueError(
+            f"hermite_coefficients: given a scale of shape {scale.shape} and degree={degree}; expected one number and "
+            "at most 150, where factorials end; use jax.vmap for several scales"
+        )
+    if isinstance(f, Sum):
+        return jnp.sum(jnp.stack([factor * hermite_coefficients(part, degree, scale) for factor, part in f.parts]), 0)
     if f.terms is not None:
         means = [line_mean(derivative(f.terms, p), 0.0, scale) for p in range(degree + 1)]
         return jnp.stack([scale**p * mean / math.sqrt(math.factorial(p)) for p, mean in enumerate(means)])
@@ -115,7 +127,7 @@ def ntk(
     prime = slope(f)
     x, y = _rows(x, weight_std, bias_std), None if y is None else _rows(y, weight_std, bias_std)
     y = x if y is None else y
-    return gram(f, x, f, y) + (x @ y.T) * gram(prime, x, prime, y)
+    return gram(f, x, f, y) + product(x, y.T) * gram(prime, x, prime, y)
 
 
 def _rows(x: Array, weight_std: float, bias_std: float) -> Array:
@@ -125,4 +137,4 @@ def _rows(x: Array, weight_std: float, bias_std: float) -> Array:
     if x.ndim != 2:
         raise ValueError(f"nngp: given inputs of shape {x.shape}; expected (samples, input dimension)")
     bias = jnp.full((x.shape[0], 1), bias_std, x.dtype)
-    return jnp.concatenate([x * (weight_std / math.sqrt(x.shape[1])), bias], axis=1)
+    return jnp.concatenate([x * jnp.asarray(weight_std / math.sqrt(x.shape[1]), x.dtype), bias], axis=1)

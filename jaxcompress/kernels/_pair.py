@@ -36,7 +36,7 @@ def expectation(f: AbstractActivation, g: AbstractActivation, pair: GaussianPair
     of Price's theorem (`∂/∂cov = E[f′g′]`, `∂/∂var_x = ½E[f″g]`, `∂/∂mean_x = E[f′g]`); where two kinked
     neurons coincide, second derivatives by these numbers do not exist and are stated to be zero. In weight space
     they do exist: `gram` has them.
-    Raises `ValueError` for dtypes that differ or an activation without a kernel.
+    Raises `ValueError` for dtypes that differ, or what is no activation.
     Reference: Price 1958, *A useful theorem for nonlinear devices having Gaussian inputs*.
     """
     check_floating(

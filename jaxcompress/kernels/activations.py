@@ -5,10 +5,12 @@ added, subtracted and scaled: `2 * relu - identity`, `hermite(1) + 0.3 * hermite
 
 Kernels of sine and cosine with a kinked function lose digits as the standard deviation `σ` of the pre-activation grows:
 with `rectified_power(2)` 3e-14 of `√(E f² E g²)` at `σ = 10`, 2e-12 at 30, all of them at 1e6; with `relu` none.
-Those of exponentials saturate where they would overflow.
+Those of exponentials saturate at `e^638` (float32: `e^79`).
+Sums of many terms that cancel keep the absolute error of their terms; `kernels.gram_error` bounds it.
 """
 
 import math
+import operator
 
 import numpy as np
 
@@ -16,6 +18,9 @@ from jaxcompress.kernels._activation import AbstractActivation, Affine, Closed, 
 from jaxcompress.kernels._elementwise import elementwise
 from jaxcompress.kernels._logistic import Sigmoid, Silu, Softplus, Tanh
 from jaxcompress.kernels._terms import UNIT, Blend, Kink, Term
+
+# Orders of powers and Hermite polynomials: no digits would be left beyond.
+_HIGHEST = 40
 
 identity: AbstractActivation = Affine()
 relu: AbstractActivation = Relu()
@@ -60,12 +65,12 @@ __all__ = [
 
 def leaky_relu(slope: float = 0.01) -> AbstractActivation:
     """`x ↦ x` for positive `x`, `slope·x` for negative."""
-    return Closed(f"leaky_relu({float(slope)!r})", (slope * identity + (1 - slope) * relu).terms or ())
+    return Closed(f"leaky_relu({float(slope)!r})", (float(slope) * identity + (1 - float(slope)) * relu).terms or ())
 
 
 def rectified_power(p: int) -> AbstractActivation:
     """`x ↦ max(x, 0)^p`: the step for `p = 0`, ReLU for `p = 1`."""
-    _check_order("rectified_power", p)
+    p = _order("rectified_power", p)
     return {0: step, 1: relu}.get(p) or Closed(f"rectified_power({p})", (Term(1.0, power=p, kink=Kink.STEP),))
 
 
@@ -79,19 +84,25 @@ def bump(width: float = 1.0) -> AbstractActivation:
 
 def monomial(p: int) -> AbstractActivation:
     """`x ↦ x^p`."""
-    _check_order("monomial", p)
+    p = _order("monomial", p)
     return Closed(f"monomial({p})", (Term(1.0, power=p),))
 
 
 def hermite(p: int) -> AbstractActivation:
-    """The Hermite polynomial of degree `p`, orthonormal under the standard normal law: `He_p(x)/√(p!)`."""
-    _check_order("hermite", p)
+    """The Hermite polynomial of degree `p`, orthonormal under the standard normal law: `He_p(x)/√(p!)`.
+
+    Its powers cancel as the degree grows: kernels lose 5e-13 of `√(E f² E g²)` at degree 15 and 8e-11 at 20.
+    """
+    p = _order("hermite", p)
     powers = np.polynomial.hermite_e.herme2poly([0.0] * p + [1.0]) / math.sqrt(math.factorial(p))
     return Closed(f"hermite({p})", tuple(Term(float(c), power=m) for m, c in enumerate(powers) if c))
 
 
-def _check_order(name: str, p: int) -> None:
-    if isinstance(p, bool) or not isinstance(p, int) or p < 0:
+def _order(name: str, p: int) -> int:
+    """An order as an integer. Raises `ValueError` for what is none, or is beyond every use."""
+    whole = None if isinstance(p, bool) or not hasattr(p, "__index__") else operator.index(p)
+    if whole is None or not 0 <= whole <= _HIGHEST:
         raise ValueError(
-            f"{name}: given {p!r}; expected an integer order, zero or more; use a sum for other polynomials"
+            f"{name}: given {p!r}; expected an integer from zero to {_HIGHEST}; other polynomials are sums of these"
         )
+    return whole

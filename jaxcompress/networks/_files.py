@@ -122,13 +122,13 @@ def _parsed(text: str) -> AbstractActivation | None:
         made = getattr(activations, match["name"]) if match and match["name"] in _NAMES else None
         if match is None or made is None or (match["given"] is None) == _takes_arguments(made):
             return None
-        if match["given"] is not None:
-            try:
+        try:
+            if match["given"] is not None:
                 number = match["given"]
                 made = made(int(number) if number.lstrip("-").isdigit() else float(number))
-            except ValueError:
-                return None
-        made = made if match["factor"] is None else float(match["factor"]) * made
+            made = made if match["factor"] is None else float(match["factor"]) * made
+        except ValueError:
+            return None
         total = made if total is None else total + made
     return total
 
