@@ -6,16 +6,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._blends import over_pairs
-from jaxcompress.kernels._moments import AbstractMoments, First, Second
+from jaxcompress.kernels._moments import FIRST, SECOND, AbstractMoments, First, Second
 from jaxcompress.kernels._orthant import Kinked, Number, Orthant, plus, times
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._terms import SHARP, Term, Terms, derivative
 from jaxcompress.kernels._tilted import tilted
 from jaxcompress.kernels._waves import waves
-
-# Powers of `z₁` and `z₂` in the order of `First` and `Second`.
-_FIRST = ((0, 0), (1, 0), (0, 1))
-_SECOND = (*_FIRST, (2, 0), (1, 1), (0, 2))
 
 
 class ClosedMoments(AbstractMoments):
@@ -28,13 +24,13 @@ class ClosedMoments(AbstractMoments):
         return _expect(plane, self.f, self.g, ((0, 0),))[0]
 
     def gradient(self, plane: Plane) -> First:
-        return First(*_expect(plane, derivative(self.f), self.g, _FIRST))
+        return First(*_expect(plane, derivative(self.f), self.g, FIRST))
 
     def bend(self, plane: Plane) -> Second:
-        return Second(*_expect(plane, derivative(self.f, 2), self.g, _SECOND))
+        return Second(*_expect(plane, derivative(self.f, 2), self.g, SECOND))
 
     def cross(self, plane: Plane) -> Second:
-        return Second(*_expect(plane, derivative(self.f), derivative(self.g), _SECOND))
+        return Second(*_expect(plane, derivative(self.f), derivative(self.g), SECOND))
 
 
 def _expect(at: Plane, f: Terms, g: Terms, wanted: Sequence[tuple[int, int]]) -> list[Array]:

@@ -37,7 +37,8 @@ def gram(
     `(k,)` or `None`, all of one floating dtype; `inputs`, a law (`StandardNormal()` when left out).
     Returns the table `(n, k)` in that dtype. Differentiable twice, forward and reverse, in every array;
     a homogeneous neuron of zero norm has derivative zero.
-    Accuracy: exact to the last digits at every corner for tables that are small or have means. From `n·k·d = 2^18` on,
+    Accuracy: exact to the last digits at every corner for tables that are small or have means, but for what
+    `activations` says of waves and high degrees. From `n·k·d = 2^18` on,
     tables without means are made of matrix products, twenty times faster and more. Their values are within 4e-15
     of `√(E f² E g²)` (float32: 1e-6), and what changes of the weights by a share of their norms do to them within 1e-13
     (1e-5), also where neurons coincide, oppose or almost do, and at norms 1e-8 and 1e8; second derivatives within

@@ -16,6 +16,10 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels._plane import Plane
 
+# Powers of `z₁` and `z₂` in the order of `First` and `Second`.
+FIRST = ((0, 0), (1, 0), (0, 1))
+SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))
+
 
 class First(NamedTuple):
     """Moments `E[q]`, `E[q z₁]`, `E[q z₂]` of some product `q`."""

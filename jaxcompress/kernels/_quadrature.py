@@ -17,13 +17,10 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation, entrywise_derivative
 from jaxcompress.kernels._elementwise import DEFAULT_NODES
-from jaxcompress.kernels._moments import AbstractMoments, First, Second
+from jaxcompress.kernels._moments import FIRST, SECOND, AbstractMoments, First, Second
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._terms import Terms, derivative
 from jaxcompress.kernels._tilted import line_mean
-
-_FIRST = ((0, 0), (1, 0), (0, 1))
-_SECOND = (*_FIRST, (2, 0), (1, 1), (0, 2))
 
 # What is integrated over a line: `E[g⁽ʲ⁾(mean + std·z) z^b]` for `b = 0, 1, 2`.
 Inner = Callable[[Array, Array], tuple[Array, Array, Array]]
@@ -53,13 +50,13 @@ class QuadratureMoments(AbstractMoments):
         return self._expect(plane, 0, 0, ((0, 0),))[0]
 
     def gradient(self, plane: Plane) -> First:
-        return First(*self._expect(plane, 1, 0, _FIRST))
+        return First(*self._expect(plane, 1, 0, FIRST))
 
     def bend(self, plane: Plane) -> Second:
-        return Second(*self._expect(plane, 2, 0, _SECOND))
+        return Second(*self._expect(plane, 2, 0, SECOND))
 
     def cross(self, plane: Plane) -> Second:
-        return Second(*self._expect(plane, 1, 1, _SECOND))
+        return Second(*self._expect(plane, 1, 1, SECOND))
 
     def _expect(self, at: Plane, i: int, j: int, wanted: Sequence[tuple[int, int]]) -> list[Array]:
         """`E[f⁽ⁱ⁾(X) g⁽ʲ⁾(Y) z₁^a z₂^b]` for every `(a, b)` that is wanted, one outer node after another."""
@@ -92,12 +89,12 @@ class ReflectedMoments(AbstractMoments):
         return self.swapped.value(plane.swapped)
 
     def gradient(self, plane: Plane) -> First:
-        mean, along, across = self.swapped._expect(plane.swapped, 0, 1, _FIRST)
+        mean, along, across = self.swapped._expect(plane.swapped, 0, 1, FIRST)
         c, s = plane.cos, plane.sin
         return First(mean, c * along + s * across, s * along - c * across)
 
     def bend(self, plane: Plane) -> Second:
-        return Second(*self.swapped._expect(plane.swapped, 0, 2, _SECOND)).reflected(plane)
+        return Second(*self.swapped._expect(plane.swapped, 0, 2, SECOND)).reflected(plane)
 
     def cross(self, plane: Plane) -> Second:
         return self.swapped.cross(plane.swapped).reflected(plane)

@@ -3,6 +3,9 @@
 Each is an instance (or, where it has parameters, a function that returns one) of an `AbstractActivation`. They can be
 added, subtracted and scaled: `2 * relu - identity`, `hermite(1) + 0.3 * hermite(3)`.
 
+Large tables of `relu`, `erf`, `identity` and affine functions without means are made of matrix products, hundreds of
+times faster than those of the others; tanh and its kin cost 324 closed forms a pair.
+
 Kernels of sine and cosine with a kinked function lose digits as the standard deviation `σ` of the pre-activation grows:
 with `rectified_power(2)` 3e-14 of `√(E f² E g²)` at `σ = 10`, 2e-12 at 30, all of them at 1e6; with `relu` none.
 Those of exponentials saturate at `e^638` (float32: `e^79`).
