@@ -83,7 +83,7 @@ def _size(f: AbstractActivation, at: Plane) -> Array:
         size = abs(term.coefficient)
         one = Closed("term", (term._replace(coefficient=term.coefficient / size),))
         out = out + size * jnp.sqrt(jnp.maximum(expectation(one, one, pair), 0))
-    return jnp.where(out < math.sqrt(_MOST * float(jnp.finfo(out.dtype).max) ** 0.9), out, jnp.inf)
+    return jnp.where(out < math.sqrt(_MOST * float(jnp.finfo(out.dtype).max) ** 0.4), out, jnp.inf)
 
 
 def _of_rule(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:

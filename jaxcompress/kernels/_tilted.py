@@ -21,7 +21,7 @@ from jaxcompress.special import normal_cdf, normal_pdf, precision, scaled_normal
 
 # Real exponents are cut here, in units of the largest exponent of the dtype: means and derivatives of what would
 # overflow stay finite.
-_CUT = 0.9
+_CUT = 0.4
 
 
 class Pair(NamedTuple):
