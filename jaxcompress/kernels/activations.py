@@ -7,8 +7,9 @@ Large tables of `relu`, `erf`, `identity` and affine functions without means are
 times faster than those of the others; tanh and its kin cost 324 closed forms a pair.
 
 Kernels of sine and cosine with a kinked function lose digits as the standard deviation `σ` of the pre-activation grows:
-with `rectified_power(2)` 3e-14 of `√(E f² E g²)` at `σ = 10`, 2e-12 at 30, all of them at 1e6. Those of
-exponentials saturate at `e^283` (float32: `e^35`), so that products with powers stay finite. Sums of many terms that cancel keep the absolute error of their terms; `kernels.gram_error` bounds it.
+with `rectified_power(2)` 3e-14 of `√(E f² E g²)` at `σ = 10`, 2e-12 at 30, all of them at 1e6. Those of exponentials
+saturate at `e^283` (float32: `e^35`), so that products with powers stay finite. Sums of terms that cancel keep the
+absolute error of their terms; `kernels.gram_error` bounds it.
 """
 
 import math
