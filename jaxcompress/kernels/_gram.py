@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation
+from jaxcompress.kernels._blocks import in_blocks
 from jaxcompress.kernels._checks import as_array, check_finite, check_floating, check_layer
 from jaxcompress.kernels._correlations import product
 from jaxcompress.kernels._formulas import formulas
@@ -85,17 +86,9 @@ def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, 
     shape = _by_products(f, g, weights_x, mean_x, weights_y, mean_y)
     if shape is not None:
         return table_by_products(shape, weights_x, weights_y)
-    n, k, d = weights_x.shape[0], weights_y.shape[0], weights_x.shape[1]
+    k, d = weights_y.shape
     rows = max(1, _BLOCK // max(1, k * d))
-    if rows >= n:
-        return table(f, g, weights_x, mean_x, weights_y, mean_y)
-
-    @jax.checkpoint
-    def row(neuron):
-        weights, mean = neuron
-        return table(f, g, weights[None], None if mean is None else mean[None], weights_y, mean_y)[0]
-
-    return jax.lax.map(row, (weights_x, mean_x), batch_size=rows)
+    return in_blocks(lambda some: table(f, g, *some, weights_y, mean_y), (weights_x, mean_x), rows)
 
 
 @eqx.filter_jit

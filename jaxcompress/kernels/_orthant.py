@@ -81,7 +81,7 @@ def power_of_inverse(number: Array, power: int) -> Number:
 
 def widened(at: Plane, width_x: Number, width_y: Number) -> Plane:
     """The plane of the smoothed pre-activations; that of the given ones where nothing is smoothed."""
-    if _is_zero(width_x) and _is_zero(width_y):
+    if is_zero(width_x) and is_zero(width_y):
         return at
     std_x, a, p = widen(at.std_x, width_x)
     std_y, b, q = widen(at.std_y, width_y)
@@ -91,13 +91,14 @@ def widened(at: Plane, width_x: Number, width_y: Number) -> Plane:
     return plane(at.mean_x, at.mean_y, std_x, std_y, angle)
 
 
-def _is_zero(number: Number) -> bool:
+def is_zero(number: Number) -> bool:
+    """Whether this is the zero of Python, which is left out of products."""
     return isinstance(number, float) and number == 0.0
 
 
 def widen(std: Array, width: Number) -> tuple[Array, Number, Number]:
     """The standard deviation with the noise, and the shares of both in it."""
-    if _is_zero(width):
+    if is_zero(width):
         return std, 1.0, 0.0
     wide = jnp.sqrt(std * std + width * width)
     return wide, std / wide, width / wide
@@ -179,12 +180,12 @@ class _Edge:
 
     def _by_parts(self, exponents: tuple[int, ...], turns: int, order: int) -> Number:
         m, n = exponents[self.own_place], exponents[self.other_place]
-        if m and _is_zero(self.own.width):
+        if m and is_zero(self.own.width):
             scale = times(float(falling(turns, m)), *[self.wide.std_x] * m)
             return (
                 times(scale, self.expect(_without(exponents, self.own_place), turns - m, order)) if turns >= m else 0.0
             )
-        if n and order and _is_zero(self.other.width):
+        if n and order and is_zero(self.other.width):
             if n > order - 1:
                 return 0.0
             scale = times(float(falling(order - 1, n)), *[self.wide.std_y] * n)
@@ -210,7 +211,7 @@ class _Edge:
             return self.above
         form, rest = _pick(exponents)
         second, perp = self.forms.second, self.forms.perp
-        sharp = _is_zero(self.other.width) and rest[self.other_place] > 0  # Y δ(Y) = 0
+        sharp = is_zero(self.other.width) and rest[self.other_place] > 0  # Y δ(Y) = 0
         corner = 0.0 if sharp else times(float(self.other.kink.value), self.peak, self._at_point(rest, 0))
         return plus(
             times(self.forms.on_line[form], self._on_line(rest)),
@@ -268,7 +269,7 @@ def _forms(at: Plane, wide: Plane, width_x: Number, width_y: Number) -> tuple[Fo
     c, s, x, y = at.cos, at.sin, at.std_x, at.std_y
     _, a, p = widen(x, width_x)
     _, b, q = widen(y, width_y)
-    sharp = _is_zero(width_x) and _is_zero(width_y)
+    sharp = is_zero(width_x) and is_zero(width_y)
     over = 0.0 if sharp else 1 / wide.sin  # stands beside a width everywhere but in `b s / s̃`, which is 1 without any
     pp, qq, noise = times(p, p), times(q, q), times(over, over)
     second_x = times(x, b, c, pp, over), times(y, s) if sharp else times(y, b, over, plus(times(c, c, pp), times(s, s)))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels._blends import over_pairs
-from jaxcompress.kernels._orthant import Number, plus, power_of_inverse, times, widen
+from jaxcompress.kernels._orthant import Number, is_zero, plus, power_of_inverse, times, widen
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._terms import SHARP, Kink, Term, Terms, falling
 from jaxcompress.special import normal_cdf, normal_pdf, precision, scaled_normal_pdf, scaled_sign_mean, sign_mean
@@ -38,7 +38,7 @@ class Tilted:
     """`E[X^m e^{λX} · Y^n e^{κY} K⁽ʲ⁾(Ỹ)]` for one pair of rates and one kink (or none); each is computed once."""
 
     def __init__(self, pair: Pair, rate_x: complex, rate_y: complex, kink: Kink | None, width: Number):
-        self.kink, self.sharp = kink, isinstance(width, float) and width == 0.0
+        self.kink, self.sharp = kink, is_zero(width)
         mean_x, mean_y, std_x, std_y, cos = pair
         s, t, c = times(std_x, std_x), times(std_y, std_y), times(std_x, std_y, cos)
         self.s, self.t, self.c = s, t, c
