@@ -18,6 +18,7 @@ who serves whom. To add an activation with closed forms, write its terms in `act
 
 from jaxcompress.kernels import activations
 from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
+from jaxcompress.kernels._blocks import summed_blocks
 from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred
 from jaxcompress.kernels._checks import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.kernels._error import gram_error
@@ -63,6 +64,7 @@ __all__ = [
     "nngp",
     "ntk",
     "slope",
+    "summed_blocks",
     "table_gradient",
     "table_in_blocks",
     "table_times",

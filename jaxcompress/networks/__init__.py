@@ -1,12 +1,43 @@
-"""Networks as parameters: what they are, where they start, how they are stored.
+"""Networks as parameters: what they are, where they start, how they are stored, and what is left of wide ones.
 
-What enters: arrays, keys, files. What leaves: a `TwoLayer`, a PyTree whose leaves are its parameters. Nothing here
-computes an expectation.
+What enters: arrays, keys, files. What leaves: a `TwoLayer`, a PyTree whose leaves are its parameters, or the
+`TargetMoments` to which a wide target is reduced. Nothing here compares two networks: that is the room `risk`.
 """
 
 from jaxcompress.networks import initialize, targets
 from jaxcompress.networks._files import check_writable, load, read_arrays, real_array, save
+from jaxcompress.networks._layer import Layer, Sized, as_layer, form, layer_mean, neuron_means, offset_of, still
+from jaxcompress.networks._moments import (
+    TargetMoments,
+    orders_energy,
+    relu_moments,
+    second_moments,
+    target_moments,
+)
 from jaxcompress.networks._two_layer import TwoLayer
 from jaxcompress.networks.initialize import Starts
 
-__all__ = ["Starts", "TwoLayer", "check_writable", "initialize", "load", "read_arrays", "real_array", "save", "targets"]
+__all__ = [
+    "Layer",
+    "Sized",
+    "Starts",
+    "TargetMoments",
+    "TwoLayer",
+    "as_layer",
+    "check_writable",
+    "form",
+    "initialize",
+    "layer_mean",
+    "load",
+    "neuron_means",
+    "offset_of",
+    "orders_energy",
+    "read_arrays",
+    "real_array",
+    "relu_moments",
+    "save",
+    "second_moments",
+    "still",
+    "target_moments",
+    "targets",
+]

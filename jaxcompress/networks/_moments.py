@@ -1,0 +1,227 @@
+"""The lowest Hermite orders of a target: all that a student sees of many generic neurons.
+
+On standard normal inputs `z`, a target is `f* = C + T·z + ½⟨Q, zzᵀ − I⟩ + (higher orders)` with `C = E f*`,
+`T = E f* z` and `Q = E f* (zzᵀ − I)`. For a neuron `φ(v·z + μ)` with mean `m(μ, s)`, `s = |v|²`, Stein's lemma gives
+`m`, `m′v` and `m″vvᵀ`, primes by `μ`, and `m″v = ∂m/∂v` (Price). References: Amani et al. 2022; O'Donnell 2014,
+*Analysis of Boolean Functions*, chapter 11.
+"""
+
+import math
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import (
+    AbstractInputs,
+    StandardNormal,
+    as_array,
+    check_finite,
+    check_floating,
+    summed_blocks,
+    table_gradient,
+    table_in_blocks,
+)
+from jaxcompress.networks._layer import ONE, Layer, as_layer, form, neuron_means, offset_of, still
+from jaxcompress.networks._two_layer import TwoLayer
+
+# Neurons that are reduced at a time.
+BLOCK = 4096
+# Widths up to which the energy is the exact sum over all pairs (3e8 of them: seconds), and, beyond, how many samples of
+# how many neurons it is estimated from.
+EXACT_WIDTH, SAMPLES, SAMPLE = 2**14, 8, 1024
+# Dimensions up to which a matrix is kept for the sake of that estimate.
+SECOND_DIM = 4096
+
+
+class TargetMoments(eqx.Module):
+    """What the simplified risk knows of a target: its Hermite orders 0, 1 and perhaps 2, and its energy.
+
+    `constant = E f*`, `() or (o,)`; `linear = E f* z`, `(r,) or (o, r)`; `quadratic = E f* (zzᵀ − I)`, `(r, r)` or
+    `(o, r, r)`, or `None` for `order` 1; leading axes on all of them are a batch of targets. `z` are the standard
+    normal inputs: under a law `x = mean + factor·z` the moments are those of `z`, and a student is compared under the
+    same law. `energy = E|f*|²`, and `energy_error`, what it may be off by: rounding where all pairs were summed, one
+    standard error where they were sampled. For ReLU without biases and `S = Σ b_i|v_i|`, `t = Σ b_i v_i` these are
+    `S/√(2π)` and `t/2` (`relu_moments`).
+    """
+
+    constant: Float[Array, "..."]
+    linear: Float[Array, "..."]
+    quadratic: Float[Array, "..."] | None
+    energy: Float[Array, "..."]
+    energy_error: Float[Array, "..."]
+    outputs: int | None = eqx.field(static=True, default=None)
+
+    @property
+    def order(self) -> int:
+        """The highest Hermite order that is kept."""
+        return 1 if self.quadratic is None else 2
+
+    @property
+    def dim(self) -> int:
+        """The dimension of the standard normal inputs."""
+        return self.linear.shape[-1]
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        """The leading axes of a batch."""
+        return self.energy.shape
+
+
+class Sums(NamedTuple):
+    """The moments of some neurons of a target, with the axis of outputs, and what each neuron alone leaves to the
+    orders that are not there: `Σ_i |b_i|² (E φ_i² − these orders)`."""
+
+    constant: Float[Array, " o"]
+    linear: Float[Array, "o r"]
+    quadratic: Float[Array, "o r r"] | None
+    alone: Float[Array, ""]
+
+    @property
+    def energy(self) -> Float[Array, ""]:
+        """The energy of these orders."""
+        return orders_energy(self.constant, self.linear, self.quadratic)
+
+
+def orders_energy(constant: Array, linear: Array, quadratic: Array | None) -> Float[Array, ""]:
+    """`E |C + T·z + ½⟨Q, zzᵀ − I⟩|²`, summed over outputs."""
+    squares = jnp.sum(constant**2) + jnp.sum(linear**2)
+    return squares if quadratic is None else squares + 0.5 * jnp.sum(quadratic**2)
+
+
+def sums(layer: Layer, order: int) -> Sums:
+    """The moments of a few neurons up to this order."""
+    f, v, b = layer.activation, layer.weights, layer.readout
+    mean = neuron_means(layer)
+    by_weights, by_mean, _, _ = table_gradient(f, ONE, v, layer.mean, still(layer), None)
+    bent, slope = by_weights[:, 0], by_mean[:, 0]  # m″v and m′
+    alone = second_moments(layer) - mean**2 - slope**2 * jnp.sum(v * v, axis=1)
+    quadratic = None
+    if order == 2:
+        alone -= 0.5 * jnp.sum(v * bent, axis=1) ** 2
+        quadratic = jnp.stack([(b[:, o, None] * v).T @ bent for o in range(b.shape[1])])
+        quadratic = 0.5 * (quadratic + jnp.swapaxes(quadratic, 1, 2))
+    return Sums(b.T @ mean, b.T @ (slope[:, None] * v), quadratic, jnp.sum(jnp.sum(b * b, axis=1) * alone))
+
+
+def second_moments(layer: Layer) -> Float[Array, " n"]:
+    """`E φ(X_i)²` for every neuron."""
+
+    def one(weights: Array, mean: Array | None) -> Array:
+        shift = None if mean is None else mean[None]
+        return table_in_blocks(layer.activation, layer.activation, weights[None], shift, weights[None], shift)[0, 0]
+
+    return jax.vmap(one)(layer.weights, layer.mean)
+
+
+def rest_in_sample(sample: Layer, width: int, order: int) -> Float[Array, ""]:
+    """An unbiased estimate, from some of `width` exchangeable neurons, of what the pairs of different ones leave to the
+    orders beyond this one."""
+    count = sample.weights.shape[0]
+    part = sums(sample, order)
+    pairs = form(sample, sample).value - part.energy - part.alone
+    return pairs * (width / count) * ((width - 1) / (count - 1))
+
+
+def estimated_energy(total: Sums, rests: Float[Array, " samples"]) -> tuple[Array, Array]:
+    """The energy from its exact parts and samples of the rest, and its standard error."""
+    error = jnp.std(rests, ddof=1) / math.sqrt(rests.shape[0])
+    return total.energy + total.alone + jnp.mean(rests), error
+
+
+def as_moments(
+    total: Sums, offset: Array | None, order: int, energy: Array, energy_error: Array, outputs: int | None
+) -> TargetMoments:
+    """Sums over all neurons as moments; `energy` is that of the neurons, without the output bias."""
+    constant, linear, quadratic = total.constant, total.linear, total.quadratic if order == 2 else None
+    if offset is not None:
+        energy = energy + jnp.sum(offset * (2 * constant + offset))
+        constant = constant + offset
+    if outputs is None:
+        constant, linear, quadratic = jax.tree.map(lambda leaf: leaf[0], (constant, linear, quadratic))
+    return TargetMoments(constant, linear, quadratic, energy, energy_error, outputs)
+
+
+def summed_order(width: int, dim: int, order: int) -> int:
+    """The order up to which sums go: where the energy is estimated, the second makes it precise, if a matrix fits."""
+    return 2 if order == 2 or (width > EXACT_WIDTH and dim <= SECOND_DIM) else 1
+
+
+def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs | None = None) -> TargetMoments:
+    """The lowest Hermite orders of a target and its energy: all that `simplified_risk` needs of it.
+
+    Arguments: a target of any activation and structure; with a leading axis on its arrays it is a batch, measured one
+    after another. `order` (static), 1 as in the paper or 2 to keep `E f* (zzᵀ − I)` as well, a matrix an output;
+    `inputs`, the law under which students will be compared (`StandardNormal()` when left out).
+    Returns `TargetMoments`. Cost: one pass over the neurons, in blocks. Up to width 16384 the energy is exact, from all
+    pairs; beyond, pairs of different neurons are sampled for what they have in orders above 2 (8 samples of 1024
+    neurons drawn by a fixed key), and `energy_error` is the standard error. Only a constant of the risk depends on it.
+    Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when law and target do not fit.
+    Reference: Amani et al. 2022, lemma on the simplified risk.
+    """
+    inputs = StandardNormal() if inputs is None else inputs
+    check_order(order)
+    if not isinstance(target, TwoLayer) or target.weights.ndim not in (2, 3):
+        raise ValueError(
+            f"target_moments: given {type(target).__name__}; expected a TwoLayer with weights (k, d), or (runs, k, d) "
+            "for a batch"
+        )
+    if inputs.dim not in (None, target.dim):
+        raise ValueError(
+            f"target_moments: given a target of input dimension {target.dim} and inputs of dimension {inputs.dim}; "
+            "expected the same; pad the weights with zeros or reduce the law"
+        )
+    check_finite("target_moments", **target.parameters())
+    return _measured(target, inputs, order)
+
+
+def check_order(order: int) -> None:
+    """Raise `ValueError` unless the order is one that is kept."""
+    if isinstance(order, bool) or order not in (1, 2):
+        raise ValueError(f"target_moments: given order={order!r}; expected 1 or 2; higher ones are in population_risk")
+
+
+@eqx.filter_jit
+def _measured(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMoments:
+    if target.weights.ndim == 3:
+        return jax.lax.map(lambda one: _of_one(one, inputs, order), target)
+    return _of_one(target, inputs, order)
+
+
+def _of_one(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMoments:
+    layer = as_layer(target, inputs)
+    width, dim = layer.weights.shape
+    upto = summed_order(width, dim, order)
+    arrays = layer.weights, layer.mean, layer.readout
+
+    def part(rows: tuple) -> Layer:
+        return Layer(*rows, layer.activation)
+
+    total = summed_blocks(lambda rows: sums(part(rows), upto), arrays, BLOCK)
+    if width <= EXACT_WIDTH:
+        own = form(layer, layer)
+        energy, error = own.value, jnp.finfo(own.value.dtype).eps * own.size
+    else:
+        chosen = jax.random.permutation(jax.random.key(0), width)[: SAMPLES * SAMPLE].reshape(SAMPLES, SAMPLE)
+        rests = jax.lax.map(
+            lambda ids: rest_in_sample(part(jax.tree.map(lambda leaf: leaf[ids], arrays)), width, upto), chosen
+        )
+        energy, error = estimated_energy(total, rests)
+    return as_moments(total, offset_of(target), order, energy, error, target.outputs)
+
+
+def relu_moments(total: Float[Array, ""], direction: Float[Array, " d"]) -> TargetMoments:
+    """The moments of a ReLU target of many neurons by `S = Σ b_i|v_i|` and `t = Σ b_i v_i`, in which they are written.
+
+    Arguments: `total = S`, a number; `direction = t (d,)`. Returns `TargetMoments` of order 1, whose energy is that of
+    these orders alone, `S²/(2π) + |t|²/4`.
+    """
+    linear = as_array("relu_moments", "direction", direction) / 2
+    check_floating("relu_moments", direction=linear)
+    if linear.ndim != 1:
+        raise ValueError(f"relu_moments: given a direction of shape {linear.shape}; expected (d,); use jax.vmap")
+    constant = jnp.asarray(total, linear.dtype) / math.sqrt(2 * math.pi)
+    energy = orders_energy(constant, linear, None)
+    return TargetMoments(constant, linear, None, energy, 4 * jnp.finfo(linear.dtype).eps * energy)
