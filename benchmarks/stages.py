@@ -45,7 +45,7 @@ def hessian_of(work: Work) -> Callable:
 def stage_gradient(work: Work, y: jax.Array) -> dict:
     """The short closed forms of the solver's loop, along the lanes."""
     f, target, weights, readout = in_lanes(work, y)
-    return timed(lambda w, a: centred_risk(f, f, target, w, a)[2:], weights, readout, axis=-1)
+    return timed(lambda w, a: centred_risk(f, target, w, a)[2:], weights, readout, axis=-1)
 
 
 def in_lanes(work: Work, y: jax.Array):
@@ -53,7 +53,11 @@ def in_lanes(work: Work, y: jax.Array):
     networks = work.network(y)
     problem = RiskProblem.of(work.target)
     target = CentredTarget(
-        problem.layer.weights[..., None], problem.layer.readout[..., None], problem.energy, problem.magnitude
+        problem.layers[0].weights[..., None],
+        problem.layers[0].readout[..., None],
+        problem.energy,
+        problem.magnitude,
+        work.target.activation,
     )
     weights, readout = (jnp.moveaxis(leaf, 0, -1) for leaf in (networks.weights, networks.readout))
     return work.target.activation, target, weights, readout[:, None]
@@ -63,7 +67,7 @@ def stage_hessian(work: Work, y: jax.Array) -> dict:
     """The short closed forms of the solver's loop, along the lanes."""
     f, target, weights, readout = in_lanes(work, y)
     move_readout = "readout" not in work.freeze
-    return timed(lambda w, a: centred_hessian(f, f, target, w, a, move_readout), weights, readout, axis=-1)
+    return timed(lambda w, a: centred_hessian(f, target, w, a, move_readout), weights, readout, axis=-1)
 
 
 def stage_factorisation(work: Work, y: jax.Array) -> dict:

@@ -14,14 +14,19 @@ if TYPE_CHECKING:
     from jaxcompress.kernels import GaussianPair as GaussianPair
     from jaxcompress.kernels import StandardNormal as StandardNormal
     from jaxcompress.kernels import activations as activations
+    from jaxcompress.networks import TargetMoments as TargetMoments
     from jaxcompress.networks import TwoLayer as TwoLayer
     from jaxcompress.networks import initialize as initialize
     from jaxcompress.networks import load as load
+    from jaxcompress.networks import relu_moments as relu_moments
     from jaxcompress.networks import save as save
+    from jaxcompress.networks import target_moments as target_moments
     from jaxcompress.networks import targets as targets
     from jaxcompress.risk import RiskProblem as RiskProblem
     from jaxcompress.risk import population_risk as population_risk
     from jaxcompress.risk import risk_hessian as risk_hessian
+    from jaxcompress.risk import simplified_risk as simplified_risk
+    from jaxcompress.risk import simplified_risk_bound as simplified_risk_bound
     from jaxcompress.solve import RESULTS as RESULTS
     from jaxcompress.solve import Solution as Solution
     from jaxcompress.solve import SolveError as SolveError
@@ -41,6 +46,7 @@ _ROOM_OF = {
     "Solution": "solve",
     "SolveError": "solve",
     "StandardNormal": "kernels",
+    "TargetMoments": "networks",
     "TwoLayer": "networks",
     "activations": "kernels",
     "flow_many": "solve",
@@ -48,9 +54,13 @@ _ROOM_OF = {
     "initialize": "networks",
     "load": "networks",
     "population_risk": "risk",
+    "relu_moments": "networks",
     "risk_hessian": "risk",
     "save": "networks",
+    "simplified_risk": "risk",
+    "simplified_risk_bound": "risk",
     "solve_many": "solve",
+    "target_moments": "networks",
     "targets": "networks",
 }
 _ROOMS = ("compress", "kernels", "networks", "plotting", "risk", "solve", "special")

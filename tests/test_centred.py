@@ -120,13 +120,15 @@ PLACES = {
 
 def _centred_target(target):
     problem = RiskProblem.of(target)
-    return CentredTarget(problem.layer.weights, problem.layer.readout, problem.energy, problem.magnitude)
+    return CentredTarget(
+        problem.layers[0].weights, problem.layers[0].readout, problem.energy, problem.magnitude, target.activation
+    )
 
 
 @functools.partial(jax.jit, static_argnames=("activation", "move_readout"))
 def _short(activation, target, weights, readout, move_readout):
-    first = centred_risk(activation, activation, target, weights, readout)
-    return first, centred_hessian(activation, activation, target, weights, readout, move_readout)
+    first = centred_risk(activation, target, weights, readout)
+    return first, centred_hessian(activation, target, weights, readout, move_readout)
 
 
 def _by_neurons(outputs, move_readout):

@@ -19,7 +19,7 @@ who serves whom. To add an activation with closed forms, write its terms in `act
 from jaxcompress.kernels import activations
 from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
 from jaxcompress.kernels._blocks import summed_blocks
-from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred
+from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred, centred_means
 from jaxcompress.kernels._checks import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.kernels._error import gram_error
 from jaxcompress.kernels._formulas import formulas
@@ -51,6 +51,7 @@ __all__ = [
     "activations",
     "as_array",
     "centred",
+    "centred_means",
     "check_finite",
     "check_floating",
     "dual_activation",

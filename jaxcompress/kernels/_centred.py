@@ -14,6 +14,7 @@ by the angle is the angle itself); the second derivatives of ReLU do, and take `
 import abc
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ from jaxcompress.special import arctangent, divide, sqrt
 
 _TWO_OVER_PI = 2 / math.pi
 _CIRCLE = 2 * math.pi
+_DENSITY = 1 / math.sqrt(_CIRCLE)
 
 
 class CentredFirst(NamedTuple):
@@ -114,3 +116,29 @@ def centred(f: AbstractActivation, g: AbstractActivation) -> AbstractCentred | N
             return CentredRelu()
         case _:
             return None
+
+
+@functools.cache
+def centred_means(f: AbstractActivation) -> Callable[[Array], tuple[Array, ...]] | None:
+    """For activations that have short formulas: from `s = |w|²` to `E f⁽ᵖ⁾(w·x)`, `p = 0 … 6`, zero at `s = 0` where
+    they have no limit."""
+    match f:
+        case Erf():
+            return _erf_means
+        case Relu():
+            return _relu_means
+        case _:
+            return None
+
+
+def _erf_means(s: Array) -> tuple[Array, ...]:
+    none, inverse = jnp.zeros_like(s), 1 / (s + 1)
+    slope = 2 * _DENSITY * jnp.sqrt(inverse)
+    return none, slope, none, -slope * inverse, none, 3 * slope * inverse**2, none
+
+
+def _relu_means(s: Array) -> tuple[Array, ...]:
+    none, norm = jnp.zeros_like(s), sqrt(s)
+    bend = divide(jnp.full_like(s, _DENSITY), norm)
+    third = divide(bend, s)
+    return _DENSITY * norm, none + 0.5, bend, none, -third, none, 3 * divide(third, s)

@@ -6,26 +6,40 @@ What enters: arrays, keys, files. What leaves: a `TwoLayer`, a PyTree whose leav
 
 from jaxcompress.networks import initialize, targets
 from jaxcompress.networks._files import check_writable, load, read_arrays, real_array, save
-from jaxcompress.networks._layer import Layer, Sized, as_layer, form, layer_mean, neuron_means, offset_of, still
+from jaxcompress.networks._layer import (
+    ONE,
+    Layer,
+    Sized,
+    as_layer,
+    form,
+    hermite_orders,
+    layer_mean,
+    neuron_means,
+    offset_of,
+    still,
+)
 from jaxcompress.networks._moments import (
     TargetMoments,
+    check_order,
     orders_energy,
     relu_moments,
-    second_moments,
     target_moments,
 )
 from jaxcompress.networks._two_layer import TwoLayer
 from jaxcompress.networks.initialize import Starts
 
 __all__ = [
+    "ONE",
     "Layer",
     "Sized",
     "Starts",
     "TargetMoments",
     "TwoLayer",
     "as_layer",
+    "check_order",
     "check_writable",
     "form",
+    "hermite_orders",
     "initialize",
     "layer_mean",
     "load",
@@ -36,7 +50,6 @@ __all__ = [
     "real_array",
     "relu_moments",
     "save",
-    "second_moments",
     "still",
     "target_moments",
     "targets",

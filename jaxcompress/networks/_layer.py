@@ -6,10 +6,11 @@ Letters: weights `W`, readout `a` of one layer; `V`, `b` of another. Every scala
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, AbstractInputs, Affine, table_in_blocks, table_times
+from jaxcompress.kernels import AbstractActivation, AbstractInputs, Affine, table_gradient, table_in_blocks, table_times
 from jaxcompress.networks._two_layer import TwoLayer
 
 ONE = Affine(constant=1.0, slope=0.0)
@@ -63,3 +64,32 @@ def layer_mean(x: Layer) -> Sized:
     """`E x`, one number an output."""
     means = neuron_means(x)
     return Sized(x.readout.T @ means, jnp.abs(x.readout).T @ jnp.abs(means))
+
+
+class Orders(NamedTuple):
+    """What the neurons of a layer have in the Hermite orders 0, 1, 2, with `m` the mean and primes by its argument:
+    `E φ = m`, `E φ z = m′v`, `E φ (zzᵀ − I) = m″vvᵀ`."""
+
+    mean: Float[Array, " n"]
+    slope: Float[Array, " n"]
+    bent: Float[Array, "n r"]  # m″v
+    own: Float[Array, " n"]  # E φ²
+
+    def beyond(self, weights: Float[Array, "n r"], order: int) -> Float[Array, " n"]:
+        """`E φ²` without the orders up to this one, 1 or 2."""
+        rest = self.own - self.mean**2 - self.slope**2 * jnp.sum(weights * weights, axis=1)
+        if order == 2:
+            rest -= 0.5 * jnp.sum(weights * self.bent, axis=1) ** 2
+        return jnp.maximum(rest, 0)
+
+
+def hermite_orders(x: Layer) -> Orders:
+    """The lowest Hermite orders of every neuron, exact also at norm zero."""
+    f = x.activation
+    by_weights, by_mean, _, _ = table_gradient(f, ONE, x.weights, x.mean, still(x), None)
+
+    def own(weights: Array, mean: Array | None) -> Array:
+        shift = None if mean is None else mean[None]
+        return table_in_blocks(f, f, weights[None], shift, weights[None], shift)[0, 0]
+
+    return Orders(neuron_means(x), by_mean[:, 0], by_weights[:, 0], jax.vmap(own)(x.weights, x.mean))

@@ -21,10 +21,8 @@ from jaxcompress.kernels import (
     check_finite,
     check_floating,
     summed_blocks,
-    table_gradient,
-    table_in_blocks,
 )
-from jaxcompress.networks._layer import ONE, Layer, as_layer, form, neuron_means, offset_of, still
+from jaxcompress.networks._layer import Layer, as_layer, form, hermite_orders, offset_of
 from jaxcompress.networks._two_layer import TwoLayer
 
 # Neurons that are reduced at a time.
@@ -64,10 +62,28 @@ class TargetMoments(eqx.Module):
         """The dimension of the standard normal inputs."""
         return self.linear.shape[-1]
 
+    def __getitem__(self, run) -> "TargetMoments":
+        """One target of a batch, or some."""
+        return jax.tree.map(lambda leaf: leaf[run], self)
+
     @property
     def runs(self) -> tuple[int, ...]:
         """The leading axes of a batch."""
         return self.energy.shape
+
+    def parameters(self) -> dict[str, Array]:
+        """The arrays that are there, by name."""
+        named = {name: getattr(self, name) for name in ("constant", "linear", "quadratic", "energy", "energy_error")}
+        return {name: array for name, array in named.items() if array is not None}
+
+    def with_outputs(
+        self,
+    ) -> tuple[Float[Array, "*runs o"], Float[Array, "*runs o r"], Float[Array, "*runs o r r"] | None]:
+        """Constant, linear and quadratic, a scalar output with its axis."""
+        parts = self.constant, self.linear, self.quadratic
+        if self.outputs is not None:
+            return parts
+        return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, self.energy.ndim), parts)
 
 
 class Sums(NamedTuple):
@@ -93,27 +109,13 @@ def orders_energy(constant: Array, linear: Array, quadratic: Array | None) -> Fl
 
 def sums(layer: Layer, order: int) -> Sums:
     """The moments of a few neurons up to this order."""
-    f, v, b = layer.activation, layer.weights, layer.readout
-    mean = neuron_means(layer)
-    by_weights, by_mean, _, _ = table_gradient(f, ONE, v, layer.mean, still(layer), None)
-    bent, slope = by_weights[:, 0], by_mean[:, 0]  # m″v and m′
-    alone = second_moments(layer) - mean**2 - slope**2 * jnp.sum(v * v, axis=1)
+    v, b, orders = layer.weights, layer.readout, hermite_orders(layer)
     quadratic = None
     if order == 2:
-        alone -= 0.5 * jnp.sum(v * bent, axis=1) ** 2
-        quadratic = jnp.stack([(b[:, o, None] * v).T @ bent for o in range(b.shape[1])])
+        quadratic = jnp.stack([(b[:, o, None] * v).T @ orders.bent for o in range(b.shape[1])])
         quadratic = 0.5 * (quadratic + jnp.swapaxes(quadratic, 1, 2))
-    return Sums(b.T @ mean, b.T @ (slope[:, None] * v), quadratic, jnp.sum(jnp.sum(b * b, axis=1) * alone))
-
-
-def second_moments(layer: Layer) -> Float[Array, " n"]:
-    """`E φ(X_i)²` for every neuron."""
-
-    def one(weights: Array, mean: Array | None) -> Array:
-        shift = None if mean is None else mean[None]
-        return table_in_blocks(layer.activation, layer.activation, weights[None], shift, weights[None], shift)[0, 0]
-
-    return jax.vmap(one)(layer.weights, layer.mean)
+    alone = jnp.sum(jnp.sum(b * b, axis=1) * orders.beyond(v, order))
+    return Sums(b.T @ orders.mean, b.T @ (orders.slope[:, None] * v), quadratic, alone)
 
 
 def rest_in_sample(sample: Layer, width: int, order: int) -> Float[Array, ""]:
@@ -197,7 +199,8 @@ def _of_one(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMomen
     arrays = layer.weights, layer.mean, layer.readout
 
     def part(rows: tuple) -> Layer:
-        return Layer(*rows, layer.activation)
+        weights, mean, readout = rows
+        return Layer(weights, mean, readout, layer.activation)
 
     total = summed_blocks(lambda rows: sums(part(rows), upto), arrays, BLOCK)
     if width <= EXACT_WIDTH:

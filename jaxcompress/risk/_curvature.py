@@ -18,7 +18,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import (
-    AbstractActivation,
     AbstractInputs,
     Frames,
     Second,
@@ -28,8 +27,8 @@ from jaxcompress.kernels import (
     table_gradient,
     table_in_blocks,
 )
-from jaxcompress.networks import TwoLayer
-from jaxcompress.risk._population import ONE, Layer, RiskProblem, check_compatible
+from jaxcompress.networks import ONE, Layer, TwoLayer, neuron_means, offset_of, still
+from jaxcompress.risk._population import RiskProblem, check_compatible
 
 
 def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
@@ -71,8 +70,8 @@ def _hessian_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs, f
 
 def hessian(problem: RiskProblem, student: TwoLayer, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:
     """`risk_hessian` against a target that has been measured."""
-    x, f = problem.student_layer(student), student.activation
-    inner, outer, mixed, lean = _blocks(problem, f, x)
+    x = problem.student_layer(student)
+    inner, outer, mixed, lean = _blocks(problem, x, offset_of(student))
     lift = _lift(problem.inputs, student)
     inner = jnp.einsum("pa,iajb,qb->ipjq", lift, inner, lift)
     mixed = jnp.einsum("pa,ialo->iplo", lift, mixed)
@@ -108,38 +107,43 @@ def _lift(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
     return jnp.concatenate([weights, mean[:, None]], axis=1)
 
 
-def _blocks(problem: RiskProblem, f: AbstractActivation, x: Layer):
+def _blocks(problem: RiskProblem, x: Layer, offset: Array | None):
     """Blocks on standard normal inputs: inner `(n, r+1, n, r+1)`, outer `(n, n)`, mixed `(n, r+1, n, o)`, means."""
     n, dim = x.weights.shape
-    y, g = problem.layer, problem.activation
+    f = x.activation
     own_pairs = frames(x.weights, x.mean, x.weights, x.mean)
-    target_pairs = frames(x.weights, x.mean, y.weights, y.mean)
-    inner_own = 2 * _contract(
-        formulas(f, f).bend(own_pairs.plane), own_pairs, x.readout @ x.readout.T, dim
-    ) - 2 * _contract(formulas(f, g).bend(target_pairs.plane), target_pairs, x.readout @ y.readout.T, dim)
-    slopes = _slopes(f, x, f, x)
+    inner_own = _bend(x, x, own_pairs)
+    slopes = _slopes(x, x)
     residual = jnp.einsum("ija,jo->iao", slopes, x.readout)
-    residual -= jnp.einsum("ija,jo->iao", _slopes(f, x, g, y), y.readout)
-    still = Layer(jnp.zeros((1, dim), x.weights.dtype), None, jnp.zeros((1, 1), x.weights.dtype), None)
-    lean = _slopes(f, x, ONE, still)[:, 0], table_in_blocks(f, ONE, x.weights, x.mean, still.weights, None)[:, 0]
-    if x.offset is not None or y.offset is not None:
+    for y in problem.layers:
+        inner_own -= _bend(x, y, frames(x.weights, x.mean, y.weights, y.mean))
+        residual -= jnp.einsum("ija,jo->iao", _slopes(x, y), y.readout)
+    one = Layer(still(x), None, jnp.ones((1, 1), x.weights.dtype), ONE)
+    lean = _slopes(x, one)[:, 0], neuron_means(x)
+    if offset is not None or problem.offset is not None:
         none = jnp.zeros_like(x.readout[0])
-        gap = (none if x.offset is None else x.offset) - (none if y.offset is None else y.offset)
-        pairs = frames(x.weights, x.mean, still.weights, None)
-        inner_own += 2 * _contract(formulas(f, ONE).bend(pairs.plane), pairs, x.readout @ gap[:, None], dim)
+        gap = (none if offset is None else offset) - (none if problem.offset is None else problem.offset)
+        away = Layer(one.weights, None, gap[None], ONE)
+        inner_own += _bend(x, away, frames(x.weights, x.mean, away.weights, None))
         residual += lean[0][:, :, None] * gap[None, None, :]
     cross = _outer_blocks(formulas(f, f).cross(own_pairs.plane), own_pairs, dim)
     inner = 2 * (x.readout @ x.readout.T)[:, None, :, None] * cross
     diagonal = np.arange(n)
-    inner = inner.at[diagonal, :, diagonal, :].add(inner_own)
+    inner = inner.at[diagonal, :, diagonal, :].add(2 * inner_own)
     mixed = 2 * jnp.einsum("io,ila->ialo", x.readout, slopes)
     mixed = mixed.at[diagonal, :, diagonal, :].add(2 * residual)
     return inner, 2 * table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean), mixed, lean
 
 
-def _slopes(f: AbstractActivation, x: Layer, g: AbstractActivation, y: Layer) -> Float[Array, "n k r1"]:
+def _bend(x: Layer, y: Layer, pairs: Frames) -> Float[Array, "n r1 r1"]:
+    """`Σ_j C_ij E[f″g x̄x̄ᵀ]_ij`."""
+    second = formulas(x.activation, y.activation).bend(pairs.plane)
+    return _contract(second, pairs, x.readout @ y.readout.T, x.weights.shape[1])
+
+
+def _slopes(x: Layer, y: Layer) -> Float[Array, "n k r1"]:
     """`E[f′(X_i) g(Y_j) x̄]`."""
-    by_weights, by_mean, _, _ = table_gradient(f, g, x.weights, x.mean, y.weights, y.mean)
+    by_weights, by_mean, _, _ = table_gradient(x.activation, y.activation, x.weights, x.mean, y.weights, y.mean)
     return jnp.concatenate([by_weights, by_mean[..., None]], axis=-1)
 
 

@@ -5,7 +5,7 @@ Letters: student weights `W`, readout `a`; target weights `V`, readout `b`; `c` 
 of the neurons: their table with a neuron that is always one.
 """
 
-from typing import NamedTuple
+import math
 
 import equinox as eqx
 import jax
@@ -13,63 +13,57 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import (
-    AbstractActivation,
     AbstractInputs,
-    Affine,
     StandardNormal,
+    activations,
     check_finite,
     check_floating,
     table_in_blocks,
     table_times,
 )
-from jaxcompress.networks import TwoLayer
-
-ONE = Affine(constant=1.0, slope=0.0)
-
-
-class Layer(NamedTuple):
-    """A network on standard normal inputs: weights, means of the pre-activations, readout with its axis of outputs."""
-
-    weights: Float[Array, "n r"]
-    mean: Float[Array, " n"] | None
-    readout: Float[Array, "n o"]
-    offset: Float[Array, " o"] | None
-
-
-def as_layer(network: TwoLayer, inputs: AbstractInputs) -> Layer:
-    """Absorb the input law into the weights and means, and give a scalar output its axis."""
-    weights, mean = inputs.standardize(network.weights, network.bias)
-    readout = network.readout[:, None] if network.outputs is None else network.readout
-    offset = None if network.output_bias is None else jnp.atleast_1d(network.output_bias)
-    return Layer(weights, mean, readout, offset)
+from jaxcompress.networks import (
+    Layer,
+    Sized,
+    TargetMoments,
+    TwoLayer,
+    as_layer,
+    form,
+    layer_mean,
+    neuron_means,
+    offset_of,
+)
 
 
 class RiskProblem(eqx.Module):
     """A target under an input law, measured once: what is constant in the risk is computed here.
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a leading axis on
-    every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative risk divides.
+    every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative risk divides. The target is the
+    sum of `layers` and of `offset`; from `moments` these are its projection on polynomials (`_of_moments`), and the
+    risk is the simplified one.
     """
 
-    layer: Layer
+    layers: tuple[Layer, ...]
+    offset: Float[Array, " o"] | None
     inputs: AbstractInputs
     energy: Float[Array, ""]
     magnitude: Float[Array, ""]
-    activation: AbstractActivation = eqx.field(static=True)
+    moments: TargetMoments | None = None
 
     @classmethod
-    def of(cls, target: TwoLayer, inputs: AbstractInputs | None = None) -> "RiskProblem":
+    def of(cls, target: TwoLayer | TargetMoments, inputs: AbstractInputs | None = None) -> "RiskProblem":
         """Measure a target. Raises `ValueError` when the law has another dimension than the target."""
         inputs = StandardNormal() if inputs is None else inputs
+        if isinstance(target, TargetMoments):
+            return _of_moments(target, inputs)
         check_compatible(target, target, inputs)
-        layer = as_layer(target, inputs)
-        own = _form(target.activation, layer, target.activation, layer)
-        energy, magnitude = own.value, own.magnitude
-        if layer.offset is not None:
-            lean = _mean(target.activation, layer)
-            energy += jnp.sum(layer.offset * (2 * lean.value + layer.offset))
-            magnitude += jnp.sum(jnp.abs(layer.offset) * (2 * lean.magnitude + jnp.abs(layer.offset)))
-        return cls(layer, inputs, energy, magnitude, target.activation)
+        layer, offset = as_layer(target, inputs), offset_of(target)
+        energy, magnitude = form(layer, layer)
+        if offset is not None:
+            lean = layer_mean(layer)
+            energy += jnp.sum(offset * (2 * lean.value + offset))
+            magnitude += jnp.sum(jnp.abs(offset) * (2 * lean.size + jnp.abs(offset)))
+        return cls((layer,), offset, inputs, energy, magnitude)
 
     def risk(self, student: TwoLayer) -> Float[Array, ""]:
         """The risk of a student, never negative; differentiable like `population_risk`."""
@@ -81,58 +75,57 @@ class RiskProblem(eqx.Module):
 
     def risk_and_floor(self, student: TwoLayer) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Both, for the price of one."""
-        value, magnitude = self._terms(student)
+        value, size = self._terms(student)
         # The value is clipped, the derivative is not: a flow near the floor still sees its gradient.
         risk = value + jax.lax.stop_gradient(jnp.maximum(value, 0) - value)
-        return risk, jnp.finfo(value.dtype).eps * jax.lax.stop_gradient(magnitude)
+        return risk, jnp.finfo(value.dtype).eps * jax.lax.stop_gradient(size)
 
     def student_layer(self, student: TwoLayer) -> Layer:
         """The student on standard normal inputs."""
         return as_layer(student, self.inputs)
 
-    def _terms(self, student: TwoLayer) -> "_Terms":
-        x, y = self.student_layer(student), self.layer
-        own = _form(student.activation, x, student.activation, x)
-        cross = _form(student.activation, x, self.activation, y)
-        value = own.value - 2 * cross.value + self.energy
-        magnitude = own.magnitude + 2 * cross.magnitude + self.magnitude
-        if x.offset is None and y.offset is None:
-            return _Terms(value, magnitude)
-        lean_x = _mean(student.activation, x)
-        if y.offset is not None:  # the target's own offset is in its energy: what is left is where it meets the student
-            value -= 2 * jnp.sum(y.offset * lean_x.value)
-            magnitude += 2 * jnp.sum(jnp.abs(y.offset) * lean_x.magnitude)
-        if x.offset is not None:
-            lean_y = _mean(self.activation, y)
-            rest = lean_x.value - lean_y.value - (0 if y.offset is None else y.offset)
-            value += jnp.sum(x.offset * (2 * rest + x.offset))
-            magnitude += jnp.sum(2 * jnp.abs(x.offset) * (lean_x.magnitude + lean_y.magnitude) + x.offset**2)
-        return _Terms(value, magnitude)
+    def _terms(self, student: TwoLayer) -> Sized:
+        x, offset = self.student_layer(student), offset_of(student)
+        value, size = form(x, x)
+        value, size = value + self.energy, size + self.magnitude
+        for y in self.layers:
+            cross = form(x, y)
+            value, size = value - 2 * cross.value, size + 2 * cross.size
+        if offset is None and self.offset is None:
+            return Sized(value, size)
+        lean_x = layer_mean(x)
+        if self.offset is not None:  # the target's own offset is in its energy: what is left is where it meets the rest
+            value -= 2 * jnp.sum(self.offset * lean_x.value)
+            size += 2 * jnp.sum(jnp.abs(self.offset) * lean_x.size)
+        if offset is not None:
+            mean, mean_size = self.mean()
+            value += jnp.sum(offset * (2 * (lean_x.value - mean) + offset))
+            size += jnp.sum(2 * jnp.abs(offset) * (lean_x.size + mean_size) + offset**2)
+        return Sized(value, size)
+
+    def mean(self) -> Sized:
+        """`E f_target`."""
+        offset = jnp.zeros_like(self.layers[0].readout[0]) if self.offset is None else self.offset
+        means = [layer_mean(layer) for layer in self.layers]
+        return Sized(sum((m.value for m in means), offset), sum((m.size for m in means), jnp.abs(offset)))
 
 
-class _Terms(NamedTuple):
-    """A sum and the sum of the sizes of what was added up in it."""
+def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
+    """The polynomial `C + T·z + ½⟨Q, zzᵀ − I⟩` as a target: its product with any student has the target's own moments.
 
-    value: Array
-    magnitude: Array
-
-
-def _form(f: AbstractActivation, x: Layer, g: AbstractActivation, y: Layer) -> _Terms:
-    """`Σ_o aᵀ G b`."""
-    value, sizes = table_times(f, g, x.weights, x.mean, y.weights, y.mean, y.readout)
-    return _Terms(jnp.sum(x.readout * value), jnp.sum(jnp.abs(x.readout) * sizes))
-
-
-def _means(f: AbstractActivation, x: Layer) -> Float[Array, " n"]:
-    """`E φ(X_i)` for every neuron."""
-    still = jnp.zeros((1, x.weights.shape[1]), x.weights.dtype)
-    return table_in_blocks(f, ONE, x.weights, x.mean, still, None)[:, 0]
-
-
-def _mean(f: AbstractActivation, x: Layer) -> _Terms:
-    """`E f(x)` without its offset, one number an output."""
-    means = _means(f, x)
-    return _Terms(x.readout.T @ means, jnp.abs(x.readout).T @ jnp.abs(means))
+    Linear neurons carry `T`, quadratic ones along the eigenvectors of `Q` the rest. Derivatives by `Q` itself would
+    have to pass through these.
+    """
+    constant, linear, quadratic = moments.with_outputs()
+    unit = jnp.eye(linear.shape[0], dtype=linear.dtype)
+    layers = [Layer(linear, None, unit, activations.identity)]
+    if quadratic is not None:
+        values, vectors = jnp.linalg.eigh(quadratic)
+        rows = jnp.swapaxes(vectors, 1, 2).reshape(-1, linear.shape[1])
+        # ½ λ ((u·z)² − 1) is λ/√2 times the orthonormal polynomial of degree 2
+        readout = (unit[:, None] * values[:, :, None] / math.sqrt(2)).reshape(-1, linear.shape[0])
+        layers.append(Layer(rows, None, readout, activations.hermite(2)))
+    return RiskProblem(tuple(layers), constant, inputs, moments.energy, moments.energy, moments)
 
 
 def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInputs | None = None) -> Float[Array, ""]:
@@ -160,9 +153,11 @@ def _risk_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> F
     return RiskProblem.of(target, inputs).risk(student)
 
 
-def check_compatible(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> None:
+def check_compatible(student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs) -> None:
     """Raise `ValueError` unless student, target and law are such, finite, and of the same inputs, outputs and dtype."""
-    kinds = {"student": (student, TwoLayer), "target": (target, TwoLayer), "inputs": (inputs, AbstractInputs)}
+    kinds: dict[str, tuple] = {"student": (student, TwoLayer), "inputs": (inputs, AbstractInputs)}
+    if not isinstance(target, TargetMoments):
+        kinds["target"] = (target, TwoLayer)
     for name, (given, kind) in kinds.items():
         if not isinstance(given, kind):
             raise ValueError(
@@ -171,18 +166,15 @@ def check_compatible(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs
             )
     check_finite("population_risk: student", **student.parameters())
     check_finite("population_risk: target", **target.parameters())
-    for name, network in (("student", student), ("target", target)):
-        if network.weights.ndim != 2:
-            raise ValueError(
-                f"population_risk: given a {name} with weights of shape {network.weights.shape}; "
-                "expected (n, d); use jax.vmap or solve_many for leading axes"
-            )
-    if student.dim != target.dim or inputs.dim not in (None, student.dim):
-        law = "" if inputs.dim is None else f", inputs of dimension {inputs.dim}"
+    _check_single("student", student.weights)
+    if isinstance(target, TwoLayer):
+        _check_single("target", target.weights)
+    elif target.runs:
         raise ValueError(
-            f"population_risk: given a student of input dimension {student.dim} and a target of input dimension "
-            f"{target.dim}{law}; expected the same; pad the weights with zeros or reduce the law"
+            f"simplified_risk: given moments with leading axes {target.runs}; expected those of one target; "
+            "use jax.vmap or solve_many for leading axes"
         )
+    _check_dimensions(student, target, inputs)
     if student.outputs != target.outputs:
         raise ValueError(
             f"population_risk: given a student with {_outputs(student)} and a target with {_outputs(target)}; "
@@ -192,13 +184,36 @@ def check_compatible(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs
         "population_risk",
         **{
             "student's weights": student.weights,
-            "target's weights": target.weights,
+            "target's arrays": next(iter(target.parameters().values())),
             "inputs' mean": getattr(inputs, "mean", None),
         },
     )
 
 
-def _outputs(network: TwoLayer) -> str:
+def _check_single(name: str, weights: Array) -> None:
+    if weights.ndim != 2:
+        raise ValueError(
+            f"population_risk: given a {name} with weights of shape {weights.shape}; "
+            "expected (n, d); use jax.vmap or solve_many for leading axes"
+        )
+
+
+def _check_dimensions(student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs) -> None:
+    law = "" if inputs.dim is None else f", inputs of dimension {inputs.dim}"
+    if inputs.dim in (None, student.dim):
+        seen = student.dim
+        if isinstance(target, TargetMoments):  # which are those of the standard normal inputs behind the law
+            seen = jax.eval_shape(inputs.standardize, student.weights, student.bias)[0].shape[1]
+        if seen == target.dim:
+            return
+    kind = "a target of input dimension" if isinstance(target, TwoLayer) else "moments, of standard normal dimension"
+    raise ValueError(
+        f"population_risk: given a student of input dimension {student.dim} and {kind} "
+        f"{target.dim}{law}; expected the same; pad the weights with zeros or reduce the law"
+    )
+
+
+def _outputs(network: TwoLayer | TargetMoments) -> str:
     return "a scalar output" if network.outputs is None else f"{network.outputs} outputs"
 
 
@@ -208,16 +223,17 @@ def normal_equations(problem: RiskProblem, student: TwoLayer) -> tuple[Float[Arr
     The risk is `tr(aᵀ matrix a − 2 aᵀ right) + const` in the stacked readout; `m = n`, or `n + 1` with the output
     bias last when the student has one.
     """
-    f, g, x, y = student.activation, problem.activation, problem.student_layer(student), problem.layer
+    x, f = problem.student_layer(student), student.activation
     matrix = table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean)
-    right, _ = table_times(f, g, x.weights, x.mean, y.weights, y.mean, y.readout)
-    if x.offset is None and y.offset is None:
+    right = jnp.zeros((student.width, x.readout.shape[1]), matrix.dtype)
+    for y in problem.layers:
+        right += table_times(f, y.activation, x.weights, x.mean, y.weights, y.mean, y.readout)[0]
+    if student.output_bias is None and problem.offset is None:
         return matrix, right
-    offset = jnp.zeros_like(y.readout[0]) if y.offset is None else y.offset
-    means = _means(f, x)
-    right += means[:, None] * offset[None, :]
-    if x.offset is None:
+    means = neuron_means(x)
+    if problem.offset is not None:
+        right += means[:, None] * problem.offset[None, :]
+    if student.output_bias is None:
         return matrix, right
-    bottom = _means(g, y) @ y.readout + offset
     matrix = jnp.block([[matrix, means[:, None]], [means[None], jnp.ones((1, 1), matrix.dtype)]])
-    return matrix, jnp.concatenate([right, bottom[None]])
+    return matrix, jnp.concatenate([right, problem.mean().value[None]])

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.networks import Starts, TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solve._engine import Flows, Polished, at_rest, descend, flow_to_end, polish_all
 from jaxcompress.solve._lanes import Occupancy, Progress
 from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
 from jaxcompress.solve._motions import AbstractMotions, motions_of
 from jaxcompress.solve._polish import MAX_STEPS
-from jaxcompress.solve._reduction import lift_weights, reduce_weights
+from jaxcompress.solve._reduction import in_coordinates, lift_weights, reduce_weights, span_of
 from jaxcompress.solve._solution import RESULTS, Solution, either
 from jaxcompress.solve._stepping import FlowOptions
 from jaxcompress.special import precision
@@ -37,7 +37,7 @@ class Runs(eqx.Module):
     """Students with a leading axis, or starts to be drawn; targets with that axis, or one for all."""
 
     students: TwoLayer | Starts
-    targets: TwoLayer
+    targets: TwoLayer | TargetMoments
     inputs: AbstractInputs
     first: Array  # the number of the first run, where these are part of a larger batch
     freeze: tuple[str, ...] = eqx.field(static=True)
@@ -46,7 +46,7 @@ class Runs(eqx.Module):
     @property
     def shared(self) -> bool:
         """Whether all runs have one target."""
-        return self.targets.weights.ndim == 2
+        return not leading_axes(self.targets)
 
     @property
     def form(self) -> TwoLayer:
@@ -77,7 +77,7 @@ class Runs(eqx.Module):
 
     def method(self, unknowns: int, lanes: int) -> Method:
         """How to step."""
-        return choose(unknowns, self.form, self.targets.width, lanes)
+        return choose(unknowns, self.form, _pairs_a_neuron(self.targets), lanes)
 
     def load(self, motions: AbstractMotions) -> tuple[Array, Any]:
         """The unknowns of every run and what is its own, with a leading axis of runs."""
@@ -148,25 +148,43 @@ def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progr
     if not reduces(runs):
         return solver(runs, options, lanes, progress)
     students = runs.all_students()
-    reduced = reduce_weights(runs.targets.weights, students.weights)
+    rows = span_of(runs.targets)
+    reduced = reduce_weights(rows, students.weights)
     small = Runs(
         eqx.tree_at(lambda s: s.weights, students, reduced.students),
-        eqx.tree_at(lambda t: t.weights, runs.targets, reduced.target),
+        in_coordinates(runs.targets, reduced.target),
         runs.inputs,
         runs.first,
         runs.freeze,
         runs.count,
     )
     solution = solver(small, options, lanes, progress)
-    lifted = lift_weights(reduced, runs.targets.weights, students.weights, solution.network.weights)
+    lifted = lift_weights(reduced, rows, students.weights, solution.network.weights)
     return eqx.tree_at(lambda s: s.network.weights, solution, lifted)
 
 
 def reduces(runs: Runs) -> bool:
     """Whether the inputs have more dimensions than the span of all weights and one beside it."""
-    student = runs.form
-    span = student.width + runs.targets.width
-    return isinstance(runs.inputs, StandardNormal) and student.dim > span + 1
+    student, targets = runs.form, runs.targets
+    if isinstance(targets, TargetMoments):
+        if targets.order > 1:
+            return False
+        rows = targets.outputs or 1
+    else:
+        rows = targets.width
+    return isinstance(runs.inputs, StandardNormal) and student.dim > student.width + rows + 1
+
+
+def leading_axes(target: TwoLayer | TargetMoments) -> tuple[int, ...]:
+    """The axes of a batch of targets; none for one."""
+    return target.runs if isinstance(target, TargetMoments) else target.weights.shape[:-2]
+
+
+def _pairs_a_neuron(target: TwoLayer | TargetMoments) -> int:
+    """How many numbers of the size of a pair a neuron's product with the target takes."""
+    if isinstance(target, TargetMoments):
+        return 1 if target.order == 1 else target.dim
+    return target.width
 
 
 def as_solution(motions: AbstractMotions, polished: Polished, own: Any, tolerance: Array) -> Solution:

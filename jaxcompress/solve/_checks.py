@@ -7,14 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, is_concrete
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import check_compatible, parameter_mask
 from jaxcompress.solve._solution import Solution, SolveError
 
 
 def check_start(
     student: TwoLayer,
-    target: TwoLayer,
+    target: TwoLayer | TargetMoments,
     inputs: AbstractInputs,
     freeze: Sequence[str],
     rates: Mapping[str, float] | None,

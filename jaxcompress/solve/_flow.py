@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, is_concrete
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solve._chebyshev import Chebyshev
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
@@ -27,7 +27,7 @@ from jaxcompress.special import precision
 
 def gradient_flow(
     student: TwoLayer,
-    target: TwoLayer,
+    target: TwoLayer | TargetMoments,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),

@@ -17,9 +17,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Relu, StandardNormal, centred
+from jaxcompress.kernels import AbstractActivation, Relu, StandardNormal
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import CentredTarget, RiskProblem, centred_hessian, centred_risk
+from jaxcompress.risk import (
+    AbstractCentredTarget,
+    CentredPolynomial,
+    CentredTarget,
+    RiskProblem,
+    centred_hessian,
+    centred_risk,
+)
 from jaxcompress.solve._motion import Motion
 from jaxcompress.solve._vectors import direction, length
 
@@ -109,16 +116,15 @@ class GeneralMotions(AbstractMotions):
 
 
 class CentredMotions(AbstractMotions):
-    """Pairs of activations with short formulas, no biases, standard normal inputs.
+    """Activations with short formulas, no biases, standard normal inputs.
 
     `own` is the frozen readout or `None`, and the target or `None`. Unknowns are ordered neuron by neuron.
     """
 
-    target: CentredTarget | None
+    target: AbstractCentredTarget | None
     root: Float[Array, " P"]
     template: TwoLayer
     f: AbstractActivation = eqx.field(static=True)
-    g: AbstractActivation = eqx.field(static=True)
     move_readout: bool = eqx.field(static=True)
 
     @property
@@ -145,7 +151,7 @@ class CentredMotions(AbstractMotions):
     def measure(self, y, own):
         def one(y, own, target):
             weights, readout = self.parts(y, own)
-            value, magnitude, *slopes = centred_risk(self.f, self.g, target, weights, readout)
+            value, magnitude, *slopes = centred_risk(self.f, target, weights, readout)
             floor = jnp.finfo(value.dtype).eps * magnitude
             return jnp.maximum(value, 0), floor, self._joined(y, slopes)
 
@@ -154,7 +160,7 @@ class CentredMotions(AbstractMotions):
     def gradient(self, y, own):
         def one(y, own, target):
             weights, readout = self.parts(y, own)
-            return self._joined(y, centred_risk(self.f, self.g, target, weights, readout)[2:])
+            return self._joined(y, centred_risk(self.f, target, weights, readout)[2:])
 
         return self._wide(one, y, own)
 
@@ -162,7 +168,7 @@ class CentredMotions(AbstractMotions):
         def one(y, own, target):
             weights, readout = self.parts(y, own)
             root = _column(self.root, y)
-            out = centred_hessian(self.f, self.g, target, weights, readout, self.move_readout)
+            out = centred_hessian(self.f, target, weights, readout, self.move_readout)
             return out * root[:, None] * root[None]
 
         return jnp.moveaxis(self._wide(one, y, own), -1, 0)
@@ -197,13 +203,13 @@ class CentredMotions(AbstractMotions):
         d = self.template.dim
         return jnp.concatenate([weights / root[:, :d], blocks[:, d:]], axis=1).reshape(y.shape)
 
-    def target_of(self, own: Any) -> CentredTarget:
+    def target_of(self, own: Any) -> AbstractCentredTarget:
         """The target of one lane."""
         target = self.target if own[1] is None else own[1]
         assert target is not None  # one of the two is there
         return target
 
-    def _targets_of(self, own: Any) -> CentredTarget:
+    def _targets_of(self, own: Any) -> AbstractCentredTarget:
         """The targets of all lanes; a shared one for as many as there are."""
         target = self.target_of(own)
         return target if own[1] is not None else jax.tree.map(lambda leaf: leaf[..., None], target)
@@ -212,10 +218,8 @@ class CentredMotions(AbstractMotions):
         self, readout: Float[Array, "n o lanes"], weights: Float[Array, "n d lanes"], own: Any
     ) -> Float[Array, "n lanes"]:
         """A bound of the curvature of the risk by the direction of each neuron, at unit norm."""
-        target = self._targets_of(own)
-        mine = jnp.sum(jnp.abs(readout) * length(weights, 1)[:, None], 0)
-        its = jnp.sum(jnp.abs(target.readout) * length(target.weights, 1)[:, None], 0)
-        return jnp.sum(jnp.abs(readout) * (mine + its)[None], 1) * (2 / math.pi)
+        mine = jnp.sum(jnp.abs(readout) * length(weights, 1)[:, None], 0) / math.pi
+        return 2 * jnp.sum(jnp.abs(readout) * (mine + self._targets_of(own).pull())[None], 1)
 
     def _wide(self, one: Callable, y: Array, own: Any) -> Any:
         """`one` along the lanes where they are many and narrow, lane by lane otherwise."""
@@ -233,17 +237,29 @@ def _column(vector: Array, like: Array) -> Array:
     return vector.reshape(-1, *([1] * (like.ndim - 1)))
 
 
-def as_centred(problem: RiskProblem) -> CentredTarget:
-    """A measured target in the form of the short formulas."""
-    return CentredTarget(problem.layer.weights, problem.layer.readout, problem.energy, problem.magnitude)
+def as_centred(problem: RiskProblem) -> AbstractCentredTarget | None:
+    """A measured target in the form of the short formulas, if it has one: decided by structure alone."""
+    moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
+    if not isinstance(problem.inputs, StandardNormal):
+        return None
+    if moments is not None:
+        constant, linear, quadratic = moments.with_outputs()
+        return CentredPolynomial(
+            constant=constant, linear=linear, quadratic=quadratic, energy=energy, magnitude=magnitude
+        )
+    layer, *others = problem.layers
+    if others or layer.mean is not None or problem.offset is not None:
+        return None
+    return CentredTarget(
+        weights=layer.weights, readout=layer.readout, energy=energy, magnitude=magnitude, activation=layer.activation
+    )
 
 
 def is_centred(problem: RiskProblem, student: TwoLayer, freeze: tuple[str, ...]) -> bool:
     """Whether the short formulas serve: decided by structure alone."""
-    layer = problem.layer
-    plain = layer.mean is None and layer.offset is None and student.bias is None and student.output_bias is None
-    known = all(centred(student.activation, g) is not None for g in (student.activation, problem.activation))
-    return plain and known and isinstance(problem.inputs, StandardNormal) and "weights" not in freeze
+    target = as_centred(problem)
+    plain = student.bias is None and student.output_bias is None and "weights" not in freeze
+    return plain and target is not None and target.serves(student.activation)
 
 
 def motions_of(
@@ -263,7 +279,6 @@ def motions_of(
         root=root,
         template=student,
         f=student.activation,
-        g=problem.activation,
         move_readout=move_readout,
     )
 

@@ -9,9 +9,13 @@ added: it stands for all directions outside the span, so that the spectrum misse
 import functools
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+
+from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.solve._vectors import direction, length
 
 # Where no diagonal entry of the Cholesky factor is below this power of the unit roundoff (1e-2 in float64) times the
 # largest norm, the inner products alone determine `L` to its three quarters (1e-12); otherwise it comes from a QR
@@ -26,6 +30,24 @@ class Reduced(NamedTuple):
     students: Float[Array, "runs n r"]
     factor: Float[Array, "runs k+n k+n"]
     regular: Bool[Array, ""]
+
+
+def span_of(target: TwoLayer | TargetMoments) -> Float[Array, "*targets k d"]:
+    """What a target adds to the span: its weights, or the directions of its linear part (the first axis for none)."""
+    if isinstance(target, TwoLayer):
+        return target.weights
+    linear = target.with_outputs()[1]
+    sizes = length(linear, -1)[..., None]
+    first = jnp.eye(1, linear.shape[-1], dtype=linear.dtype).reshape((1,) * (linear.ndim - 1) + linear.shape[-1:])
+    return jnp.where(sizes > 0, direction(linear, -1), first)
+
+
+def in_coordinates(target: TwoLayer | TargetMoments, rows: Float[Array, "*targets k r"]) -> TwoLayer | TargetMoments:
+    """The target with `span_of` it in other coordinates."""
+    if isinstance(target, TwoLayer):
+        return eqx.tree_at(lambda t: t.weights, target, rows)
+    linear = length(target.with_outputs()[1], -1)[..., None] * rows
+    return eqx.tree_at(lambda t: t.linear, target, linear if target.outputs is not None else linear[..., 0, :])
 
 
 def reduce_weights(target: Float[Array, "*targets k d"], students: Float[Array, "runs n d"]) -> Reduced:

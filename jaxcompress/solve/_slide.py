@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import centred
+from jaxcompress.risk import CentredTarget
 from jaxcompress.solve._motions import AbstractMotions, CentredMotions, is_homogeneous
 from jaxcompress.solve._vectors import direction, length
 
@@ -113,28 +113,27 @@ def release(
     weights, readout = motions.parts(y, own)
     target = motions.target_of(own)
     alive = jnp.where(frozen[:, None], 0, weights)
-    others = jnp.concatenate([alive, target.weights])
-    units = direction(others, 1)
+    zero = jnp.zeros((), y.dtype)
+    rest = CentredTarget(
+        weights=alive, readout=readout, energy=zero, magnitude=zero, activation=motions.f
+    )  # the student's own neurons
+    units = direction(jnp.concatenate([alive, target.directions()]), 1)
     candidates = jnp.concatenate([units, -units])
-    strength = 2 * readout @ jnp.concatenate([readout, -target.readout]).T  # (n, others)
-    bound = jnp.maximum(jnp.sum(jnp.abs(strength) * length(others, 1)[None], 1) / jnp.pi, jnp.finfo(y.dtype).tiny)
-    formulas = centred(motions.f, motions.g)
-    assert formulas is not None
+    n, c, d = weights.shape[0], *candidates.shape
+    bound = 2 * jnp.abs(readout) @ (rest.pull() + target.pull())
+    bound = jnp.maximum(bound, jnp.finfo(y.dtype).tiny)
+    each = jnp.repeat(readout, c, axis=0)
 
     def slopes(directions: Array) -> tuple[Array, Array]:
         """`F` and its gradient for every neuron's directions `(n, c, d)`."""
-        s = jnp.sum(directions * directions, 2, keepdims=True)
-        q = directions @ others.T
-        first = formulas.first(s, jnp.sum(others * others, 1)[None, None], q)
-        weighted = strength[:, None] * first.other
-        along = jnp.sum(strength[:, None] * first.own, 2, keepdims=True)
-        gradient = along * directions + weighted @ others
+        rows = directions.reshape(n * c, d)
+        gradient = rest.cross(motions.f, rows, each).by_weights - target.cross(motions.f, rows, each).by_weights
+        gradient = 2 * gradient.reshape(n, c, d)
         return jnp.sum(gradient * directions, 2), gradient
 
     def descend(_, directions: Array) -> Array:
         return _direction_or(directions, bound[:, None, None] * directions - slopes(directions)[1], 2)
 
-    n, c, d = weights.shape[0], *candidates.shape
     ends = jax.lax.fori_loop(0, _DESCENTS, descend, jnp.broadcast_to(candidates, (n, c, d)))
     known = jnp.sum(ends * ends, 2) > 0.5
     least = jnp.where(known & frozen[:, None], slopes(ends)[0] / bound[:, None], jnp.inf)

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite, is_concrete
-from jaxcompress.networks import Starts, TwoLayer
-from jaxcompress.solve._batch import BatchSolver, Options, Runs, flow_batch, in_span, solve_batch
+from jaxcompress.networks import Starts, TargetMoments, TwoLayer
+from jaxcompress.solve._batch import BatchSolver, Options, Runs, flow_batch, in_span, leading_axes, solve_batch
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solve._lanes import Progress
 from jaxcompress.solve._motions import NARROW
@@ -23,7 +23,7 @@ from jaxcompress.special import precision
 
 def solve(
     student: TwoLayer,
-    target: TwoLayer,
+    target: TwoLayer | TargetMoments,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -37,9 +37,10 @@ def solve(
 ) -> Solution:
     """Follow the gradient flow to the bottom of its basin, then polish to a critical point.
 
-    Arguments as for `gradient_flow`. Newton's method takes over where an estimate of Kantorovich's condition says that
-    it ends where the flow does, and at `max|∂R/∂θ| ≤ flow_tolerance` at the latest; the run has converged when what is
-    left is at most `gradient_tolerance` (left out: 1e-8 and 1e-10 in float64, 1e-4 and 1e-5 in float32). The defaults
+    Arguments as for `gradient_flow`; against `TargetMoments` the risk is `simplified_risk`. Newton's method takes over
+    where an estimate of Kantorovich's condition says that it ends where the flow does, and at `max|∂R/∂θ| ≤
+    flow_tolerance` at the latest; the run has converged when what is left is at most `gradient_tolerance` (left out:
+    1e-8 and 1e-10 in float64, 1e-4 and 1e-5 in float32). The defaults
     of `rtol` and `atol` are loose: against flows at 1e-10 they change the basin of 0 to 3 starts in a thousand
     (`benchmarks/basins.py`). Under `jit`, pass `throw=False`.
     Returns a `Solution` with `eigenvalues` (ascending) and `index`, the number of directions in which the risk
@@ -60,7 +61,7 @@ def solve(
 
 def solve_many(
     students: TwoLayer | Starts,
-    targets: TwoLayer,
+    targets: TwoLayer | TargetMoments,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -91,7 +92,7 @@ def solve_many(
 
 def flow_many(
     students: TwoLayer | Starts,
-    targets: TwoLayer,
+    targets: TwoLayer | TargetMoments,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -152,23 +153,30 @@ def _options(
     return Options(flow, jnp.asarray(final, dtype), checked_rates(student, rates))
 
 
-def _without_runs(students: TwoLayer | Starts, targets: TwoLayer) -> tuple[TwoLayer, TwoLayer, int]:
+def _without_runs(
+    students: TwoLayer | Starts, targets: TwoLayer | TargetMoments
+) -> tuple[TwoLayer, TwoLayer | TargetMoments, int]:
     """The first student and target and the number of runs. Raises `ValueError` unless the leading axes fit."""
-    one_target = jax.tree.map(lambda leaf: leaf[0], targets) if targets.weights.ndim == 3 else targets
+    axes = leading_axes(targets)
+    one_target = jax.tree.map(lambda leaf: leaf[0], targets) if len(axes) == 1 else targets
+    if isinstance(targets, TwoLayer):
+        name = f"targets' weights {targets.weights.shape}"
+    else:
+        name = f"targets' moments {targets.linear.shape} with leading axes {axes}"
     if isinstance(students, Starts):
-        if targets.weights.ndim == 3 and targets.weights.shape[0] != students.runs:
+        if axes not in ((), (students.runs,)):
             raise ValueError(
-                f"solve_many: given {students.runs} starts to draw and targets' weights {targets.weights.shape}; "
+                f"solve_many: given {students.runs} starts to draw and {name}; "
                 "expected as many targets as starts, or one for all"
             )
         return students.draw(0), one_target, students.runs
-    shapes = f"students' weights {students.weights.shape} and targets' weights {targets.weights.shape}"
-    if students.weights.ndim != 3 or targets.weights.ndim not in (2, 3):
+    shapes = f"students' weights {students.weights.shape} and {name}"
+    if students.weights.ndim != 3 or len(axes) > 1:
         raise ValueError(
             f"solve_many: given {shapes}; expected (runs, n, d) and (k, d) or (runs, k, d); "
             "draw starts with initialize.glorot_normal(..., runs=64), or call solve for one run"
         )
-    if targets.weights.ndim == 3 and targets.weights.shape[0] != students.weights.shape[0]:
+    if axes not in ((), students.weights.shape[:1]):
         raise ValueError(f"solve_many: given {shapes}; expected as many targets as students, or one for all")
     if students.weights.shape[0] == 0:
         raise ValueError(f"solve_many: given {shapes}; expected at least one run")
