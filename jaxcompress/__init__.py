@@ -63,7 +63,7 @@ _ROOM_OF = {
     "target_moments": "networks",
     "targets": "networks",
 }
-_ROOMS = ("compress", "kernels", "networks", "plotting", "risk", "solve", "special")
+_ROOMS = ("compress", "kernels", "landscape", "networks", "plotting", "risk", "solve", "special")
 
 __all__ = [*_ROOM_OF, "compress", "kernels", "solve"]
 
