@@ -120,8 +120,8 @@ def centred(f: AbstractActivation, g: AbstractActivation) -> AbstractCentred | N
 
 @functools.cache
 def centred_means(f: AbstractActivation) -> Callable[[Array], tuple[Array, ...]] | None:
-    """For activations that have short formulas: from `s = |w|²` to `E f⁽ᵖ⁾(w·x)`, `p = 0 … 6`, zero at `s = 0` where
-    they have no limit."""
+    """For activations that have short formulas: from `s = |w|²` to `E f⁽ᵖ⁾(w·x)`, `p = 0 … 6`; of ReLU they are zero at
+    `s = 0`, as all its derivatives there."""
     match f:
         case Erf():
             return _erf_means
@@ -139,6 +139,7 @@ def _erf_means(s: Array) -> tuple[Array, ...]:
 
 def _relu_means(s: Array) -> tuple[Array, ...]:
     none, norm = jnp.zeros_like(s), sqrt(s)
+    open_half = jnp.where(s > 0, jnp.full_like(s, 0.5), 0)
     bend = divide(jnp.full_like(s, _DENSITY), norm)
     third = divide(bend, s)
-    return _DENSITY * norm, none + 0.5, bend, none, -third, none, 3 * divide(third, s)
+    return _DENSITY * norm, open_half, bend, none, -third, none, 3 * divide(third, s)

@@ -17,9 +17,9 @@ class FrameDefect(NamedTuple):
     """Numbers that vanish together on equiangular tight frames of equal masses, tilted or not.
 
     `gram_spread`: largest minus least `⟨u_i, u_j⟩`, `i ≠ j`. `mass_spread`: largest minus least mass over their mean
-    size. `tightness`: spread of the eigenvalues of `Σ_j (u_j − ū)(u_j − ū)ᵀ` on the `min(M − 1, d)` dimensions that a frame
-    fills, over their mean. `orientation`: how far the frame leans away from the axis `t̂` that it must have: the part of
-    `ū` across `t̂`, and the spread of `⟨u_j, t̂⟩` where that is larger; without a linear part, `‖ū‖`.
+    size. `tightness`: spread of the eigenvalues of `Σ_j (u_j − ū)(u_j − ū)ᵀ` on the `min(M − 1, d)` dimensions that a
+    frame fills, over their mean. `orientation`: how far the frame leans away from its axis `t̂`: the part of `ū` across
+    `t̂`, and the spread of `⟨u_j, t̂⟩` where that is larger; without a linear part, `‖ū‖`.
     """
 
     gram_spread: Float[Array, ""]

@@ -144,6 +144,7 @@ def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInpu
     References: Saad & Solla 1995 (erf); Cho & Saul 2009, Safran & Shamir 2018 (ReLU).
     """
     inputs = StandardNormal() if inputs is None else inputs
+    check_network("population_risk", target)
     check_compatible(student, target, inputs)
     return _risk_once(student, target, inputs)
 
@@ -151,6 +152,14 @@ def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInpu
 @eqx.filter_jit
 def _risk_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> Float[Array, ""]:
     return RiskProblem.of(target, inputs).risk(student)
+
+
+def check_network(where: str, target: object) -> None:
+    """Raise `ValueError` for moments where the neurons themselves are needed."""
+    if isinstance(target, TargetMoments):
+        raise ValueError(
+            f"{where}: given the moments of a target; expected the target, a TwoLayer; moments are for simplified_risk"
+        )
 
 
 def check_compatible(student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs) -> None:
@@ -180,11 +189,12 @@ def check_compatible(student: TwoLayer, target: TwoLayer | TargetMoments, inputs
             f"population_risk: given a student with {_outputs(student)} and a target with {_outputs(target)}; "
             "expected the same; a readout (n,) is one scalar output, (n, o) is o outputs"
         )
+    first = next(iter(target.parameters()))
     check_floating(
         "population_risk",
         **{
             "student's weights": student.weights,
-            "target's arrays": next(iter(target.parameters().values())),
+            f"target's {first}": target.parameters()[first],
             "inputs' mean": getattr(inputs, "mean", None),
         },
     )

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, summed_blocks
 from jaxcompress.networks import Layer, TargetMoments, TwoLayer, as_layer, check_order, hermite_orders
-from jaxcompress.risk._population import RiskProblem, check_compatible
+from jaxcompress.risk._population import RiskProblem, check_compatible, check_network
 from jaxcompress.special import divide
 
 # Numbers in one block of the target's weights: 32 MiB in float64.
@@ -57,6 +57,7 @@ def simplified_risk_bound(
     Reference: the bound of Amani et al. 2022 without its constants; here for any activation.
     """
     inputs = StandardNormal() if inputs is None else inputs
+    check_network("simplified_risk_bound", target)
     check_compatible(student, target, inputs)
     check_order(order)
     return _bound_once(student, target, inputs, order)
