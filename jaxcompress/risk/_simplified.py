@@ -90,4 +90,4 @@ def _norms(layer: Layer) -> Float[Array, " n"]:
 
 def _unseen(layer: Layer, order: int) -> Float[Array, " n"]:
     """`|a| τ` of every neuron."""
-    return jnp.linalg.norm(layer.readout, axis=1) * jnp.sqrt(hermite_orders(layer).beyond(layer.weights, order))
+    return jnp.linalg.norm(layer.readout, axis=1) * jnp.sqrt(hermite_orders(layer).beyond(order))
