@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxcompress.kernels import activations as activations
     from jaxcompress.networks import TargetMoments as TargetMoments
     from jaxcompress.networks import TwoLayer as TwoLayer
+    from jaxcompress.networks import ensembles as ensembles
     from jaxcompress.networks import initialize as initialize
     from jaxcompress.networks import load as load
     from jaxcompress.networks import relu_moments as relu_moments
@@ -49,6 +50,7 @@ _ROOM_OF = {
     "TargetMoments": "networks",
     "TwoLayer": "networks",
     "activations": "kernels",
+    "ensembles": "networks",
     "flow_many": "solve",
     "gradient_flow": "solve",
     "initialize": "networks",

@@ -1,10 +1,10 @@
 """Networks as parameters: what they are, where they start, how they are stored, and what is left of wide ones.
 
-What enters: arrays, keys, files. What leaves: a `TwoLayer`, a PyTree whose leaves are its parameters, or the
+What enters: arrays, keys, laws, files. What leaves: a `TwoLayer`, a PyTree whose leaves are its parameters, or the
 `TargetMoments` to which a wide target is reduced. Nothing here compares two networks: that is the room `risk`.
 """
 
-from jaxcompress.networks import initialize, targets
+from jaxcompress.networks import ensembles, initialize, targets
 from jaxcompress.networks._files import check_writable, load, read_arrays, real_array, save
 from jaxcompress.networks._layer import (
     ONE,
@@ -38,6 +38,7 @@ __all__ = [
     "as_layer",
     "check_order",
     "check_writable",
+    "ensembles",
     "form",
     "hermite_orders",
     "initialize",

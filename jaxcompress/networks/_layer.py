@@ -68,8 +68,8 @@ def layer_mean(x: Layer) -> Sized:
 
 
 class Orders(NamedTuple):
-    """What the neurons of a layer have in the Hermite orders 0, 1, 2, with `m` the mean, primes by its argument, and `σ`
-    the norm: `E φ = m`, `E φ z = m′v`, `E φ (zzᵀ − I) = m″vvᵀ`."""
+    """What the neurons of a layer have in the Hermite orders 0, 1, 2, with `m` the mean, primes by its argument, and
+    `σ` the norm: `E φ = m`, `E φ z = m′v`, `E φ (zzᵀ − I) = m″vvᵀ`."""
 
     std: Float[Array, " n"]  # σ
     mean: Float[Array, " n"]  # m

@@ -167,7 +167,7 @@ def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs |
     Reference: Amani et al. 2022, lemma on the simplified risk.
     """
     inputs = StandardNormal() if inputs is None else inputs
-    check_order(order)
+    check_order("target_moments", order)
     if not isinstance(target, TwoLayer) or target.weights.ndim not in (2, 3):
         raise ValueError(
             f"target_moments: given {type(target).__name__}; expected a TwoLayer with weights (k, d), or (runs, k, d) "
@@ -182,10 +182,10 @@ def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs |
     return _measured(target, inputs, order)
 
 
-def check_order(order: int) -> None:
+def check_order(where: str, order: int) -> None:
     """Raise `ValueError` unless the order is one that is kept."""
     if isinstance(order, bool) or order not in (1, 2):
-        raise ValueError(f"target_moments: given order={order!r}; expected 1 or 2; higher ones are in population_risk")
+        raise ValueError(f"{where}: given order={order!r}; expected 1 or 2; higher ones are in population_risk")
 
 
 @eqx.filter_jit
@@ -201,7 +201,7 @@ def _of_one(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMomen
     upto = summed_order(width, dim, order)
     arrays = layer.weights, layer.mean, layer.readout
 
-    def part(rows: tuple) -> Layer:
+    def part(rows: tuple[Array, Array | None, Array]) -> Layer:
         weights, mean, readout = rows
         return Layer(weights, mean, readout, layer.activation)
 

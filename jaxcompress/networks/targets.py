@@ -5,7 +5,12 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractActivation
+from jaxcompress.networks._readout_laws import ConstantReadout, GaussianReadout, RademacherReadout
 from jaxcompress.networks._two_layer import TwoLayer
+from jaxcompress.networks._weight_laws import GaussianEntries, Sphere
+
+_WEIGHTS = {"gaussian": GaussianEntries, "sphere": Sphere}
+_READOUTS = {"gaussian": GaussianReadout, "rademacher": RademacherReadout, "constant": ConstantReadout}
 
 
 def _check_sizes(where: str, width: int, dim: int) -> None:
@@ -46,31 +51,19 @@ def random(
     Arguments: `weights` is `"gaussian"` (`w ~ N(0, I/d)`) or `"sphere"` (uniform, norm one); `readout` is
     `"gaussian"` (`a ~ N(0, 1/width)`), `"rademacher"` (`±1/√width`) or `"constant"` (`1/width`); `outputs` a
     number for a readout `(width, outputs)`. Weights draw from `fold_in(key, 0)`, the readout from `fold_in(key, 1)`.
+    Other laws, and targets too wide to be held, are in `ensembles`.
     Raises `ValueError` for sizes below 1 or an unknown law.
     Reference: Amani et al. 2022 (ensembles and their scalings).
     """
     _check_sizes("targets.random", width, dim)
     dtype = dtype or jnp.result_type(float)
     shape = (width,) if outputs is None else (width, outputs)
-    w = jax.random.normal(jax.random.fold_in(key, 0), (width, dim), dtype)
-    match weights:
-        case "gaussian":
-            w = w / jnp.sqrt(jnp.asarray(dim, dtype))
-        case "sphere":
-            w = w / jnp.linalg.norm(w, axis=1, keepdims=True)
-        case _:
-            raise ValueError(f'targets.random: given weights={weights!r}; expected "gaussian" or "sphere"; choose one')
-    key = jax.random.fold_in(key, 1)
-    match readout:
-        case "gaussian":
-            a = jax.random.normal(key, shape, dtype) / width**0.5
-        case "rademacher":
-            a = jax.random.rademacher(key, shape, dtype) / width**0.5
-        case "constant":
-            a = jnp.full(shape, 1 / width, dtype)
-        case _:
-            raise ValueError(
-                f'targets.random: given readout={readout!r}; expected "gaussian", "rademacher" or "constant"; '
-                "choose one"
-            )
-    return TwoLayer(w, a, activation=activation)
+    if weights not in _WEIGHTS:
+        raise ValueError(f'targets.random: given weights={weights!r}; expected "gaussian" or "sphere"; choose one')
+    if readout not in _READOUTS:
+        raise ValueError(
+            f'targets.random: given readout={readout!r}; expected "gaussian", "rademacher" or "constant"; choose one'
+        )
+    w = _WEIGHTS[weights]().draw(jax.random.fold_in(key, 0), width, dim, dtype)
+    a = _READOUTS[readout]().draw(jax.random.fold_in(key, 1), shape, dtype)
+    return TwoLayer(w, a / (width if readout == "constant" else width**0.5), activation=activation)

@@ -59,7 +59,7 @@ def simplified_risk_bound(
     inputs = StandardNormal() if inputs is None else inputs
     check_network("simplified_risk_bound", target)
     check_compatible(student, target, inputs)
-    check_order(order)
+    check_order("simplified_risk_bound", order)
     return _bound_once(student, target, inputs, order)
 
 
