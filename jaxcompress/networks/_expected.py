@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, Affine, activations
 from jaxcompress.networks._laplace import AbstractComponents, mean_direction, mean_norm, mean_outer
-from jaxcompress.networks._moments import line_orders
+from jaxcompress.networks._layer import line_orders
 from jaxcompress.networks._weight_laws import AbstractWeights, Polar
 from jaxcompress.special import divide
 

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import (
-    AbstractActivation,
     AbstractInputs,
     StandardNormal,
     as_array,
