@@ -65,7 +65,7 @@ _ROOM_OF = {
     "target_moments": "networks",
     "targets": "networks",
 }
-_ROOMS = ("compress", "kernels", "landscape", "networks", "plotting", "risk", "solve", "special")
+_ROOMS = ("compress", "kernels", "landscape", "networks", "plotting", "risk", "solve", "special", "theory")
 
 __all__ = [*_ROOM_OF, "compress", "kernels", "solve"]
 
