@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.special import divide, sqrt
 
-_TURN = 2 * math.pi
+TURN = 2 * math.pi
 
 
 class Groups(NamedTuple):
@@ -28,30 +28,30 @@ class Groups(NamedTuple):
 
 
 @jax.custom_jvp
-def _step_mean(plus: Array, minus: Array) -> Array:
+def step_mean(plus: Array, minus: Array) -> Array:
     """`h′(c) = (π − arccos c)/(2π)`, given `1 + c` and `1 − c`: near −1 the angle has the digits of `1 + c`."""
     return jnp.arctan2(sqrt(plus), sqrt(minus)) / math.pi
 
 
-@_step_mean.defjvp
+@step_mean.defjvp
 def _step_mean_slope(primals, tangents):
     (plus, minus), (up, down) = primals, tangents
-    return _step_mean(plus, minus), divide((up - down) / 2, _TURN * sqrt(plus * minus))
+    return step_mean(plus, minus), divide((up - down) / 2, TURN * sqrt(plus * minus))
 
 
 @jax.custom_jvp
-def _relu_mean(plus: Array, minus: Array) -> Array:
+def relu_mean(plus: Array, minus: Array) -> Array:
     """`h(c)`, given `1 + c` and `1 − c`."""
-    return sqrt(plus * minus) / _TURN + (plus - minus) / 2 * _step_mean(plus, minus)
+    return sqrt(plus * minus) / TURN + (plus - minus) / 2 * step_mean(plus, minus)
 
 
-@_relu_mean.defjvp
+@relu_mean.defjvp
 def _relu_mean_slope(primals, tangents):
     (plus, minus), (up, down) = primals, tangents
-    return _relu_mean(plus, minus), _step_mean(plus, minus) * (up - down) / 2
+    return relu_mean(plus, minus), step_mean(plus, minus) * (up - down) / 2
 
 
-def _inner(x: Array, m: Array | int) -> tuple[Array, Array]:
+def inner(x: Array, m: Array | int) -> tuple[Array, Array]:
     """`1 ± c` for the inner product `c = (m x² − 1)/(m − 1)` of a simplex frame tilted to the cosine `x`."""
     rest = jnp.maximum(m - 1, 1)
     return jnp.maximum(m * x * x + m - 2, 0) / rest, m * (1 - x * x) / rest
@@ -60,9 +60,9 @@ def _inner(x: Array, m: Array | int) -> tuple[Array, Array]:
 def isotropic(S: Array, M: int) -> tuple[Array, Array]:
     """Mass and risk of a simplex frame for `T = 0`: `β = (S/2π)/(½ + (M−1)h(−1/(M−1)))`, `−Mβ S/(2π)`."""
     zero = jnp.zeros((), S.dtype)
-    mean = _relu_mean(*_inner(zero, M)) if M > 1 else zero
-    mass = S / _TURN / (0.5 + (M - 1) * mean)
-    return mass, -M * mass * S / _TURN
+    mean = relu_mean(*inner(zero, M)) if M > 1 else zero
+    mass = S / TURN / (0.5 + (M - 1) * mean)
+    return mass, -M * mass * S / TURN
 
 
 def tilted(S: Array, T: Array, M: int) -> Groups:
@@ -74,8 +74,8 @@ def tilted(S: Array, T: Array, M: int) -> Groups:
     """
 
     def parts(x, T=T, S=S):
-        plus, minus = _inner(x, M)
-        return S / _TURN + x * T / 4, 0.5 + (M - 1) * _relu_mean(plus, minus), _step_mean(plus, minus)
+        plus, minus = inner(x, M)
+        return S / TURN + x * T / 4, 0.5 + (M - 1) * relu_mean(plus, minus), step_mean(plus, minus)
 
     def slope(x):
         B, A, p = parts(x)
@@ -111,5 +111,5 @@ def pair(S: Array, T: Array, M: int) -> tuple[Array, Array, Array]:
     """
     mass = orthonormal_mass(S, M - 1)
     least = math.sqrt(M - 2) * mass
-    risk = -T * T / 4 - S / _TURN * (M - 1) * mass
+    risk = -T * T / 4 - S / TURN * (M - 1) * mass
     return mass, sqrt((T - least) * (T + least)), jnp.where(least <= T, risk, jnp.inf)

@@ -1,32 +1,20 @@
 """The predicted minimiser of the simplified ReLU risk: which phase holds, and its network."""
 
 import functools
-from typing import Any, NamedTuple, Protocol
+import math
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcompress.kernels import activations, as_array, check_floating
-from jaxcompress.networks import TwoLayer
+from jaxcompress.kernels import activations
+from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.special import sqrt, unit
 from jaxcompress.theory import _phases
 from jaxcompress.theory._frames import completed, corners, padded, reflected, simplex_frame
 from jaxcompress.theory._split import split
-
-
-class Moments(Protocol):
-    """What the prediction needs of a target: `E f(x) = S/√(2π)` and `E f(x)x = t/2`, of one output."""
-
-    @property
-    def constant(self) -> Array: ...
-
-    @property
-    def linear(self) -> Array: ...
-
-    @property
-    def outputs(self) -> int | None: ...
 
 
 class FramePhase(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
@@ -124,24 +112,20 @@ def _best(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves)[place], isotropic, *others)
 
 
-def _checked(moments: Moments, width: int, dim: int) -> tuple[Array, Array]:
+def _checked(moments: TargetMoments, width: int, dim: int) -> tuple[Array, Array]:
     """`S` and `t` of the moments, once everything fits together."""
-    constant = as_array("tight_frame", "constant", moments.constant)
-    linear = as_array("tight_frame", "linear", moments.linear)
-    check_floating("tight_frame", constant=constant, linear=linear)
-    if moments.outputs is not None or constant.ndim or linear.ndim != 1:
+    if moments.outputs is not None or moments.order != 1 or moments.runs:
         raise ValueError(
-            f"tight_frame: given moments of {moments.outputs} outputs, constant {constant.shape} and linear "
-            f"{linear.shape}; expected those of one target of one output, shapes () and (dim,); pass one output's "
-            "moments, or use jax.vmap for many targets"
+            f"tight_frame: given moments of order {moments.order} with outputs={moments.outputs} and leading axes "
+            f"{moments.runs}; expected those of one target of one output, of order 1; take them with order=1, and use "
+            "jax.vmap for many targets"
         )
-    if linear.shape != (dim,) or width < 1 or width > dim + 1:
+    if moments.dim != dim or width < 1 or width > dim + 1:
         raise ValueError(
-            f"tight_frame: given width {width}, dim {dim} and a linear moment {linear.shape}; expected "
-            "1 ≤ width ≤ dim + 1, beyond which no frame is known, and a linear moment (dim,); lower the width or use "
-            "the moments' own dimension"
+            f"tight_frame: given width {width}, dim {dim} and moments in {moments.dim} dimensions; expected the "
+            "moments' own dimension and 1 ≤ width ≤ dim + 1, beyond which no frame is known; lower the width"
         )
-    return (2 * jnp.pi) ** 0.5 * constant, 2 * linear
+    return (2 * math.pi) ** 0.5 * moments.constant, 2 * moments.linear
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
@@ -157,7 +141,7 @@ def _predict(S: Array, t: Array, width: int, dim: int) -> FramePrediction:
     return FramePrediction(network, best.risk, best.phase, best.groups)
 
 
-def predict_frame(moments: Moments, width: int, dim: int) -> FramePrediction:
+def predict_frame(moments: TargetMoments, width: int, dim: int) -> FramePrediction:
     """The predicted global minimiser of the simplified ReLU risk, its risk and its phase.
 
     With `S = √(2π) E f` and `t = 2 E[f x]` of the target `f`, in units of `S`: `isotropic` where `t = 0`; where
@@ -167,15 +151,16 @@ def predict_frame(moments: Moments, width: int, dim: int) -> FramePrediction:
     companions have norm zero; at `S = 0`, `t = 0` every neuron has. The balanced network of each is returned:
     `‖w_j‖ = |a_j| = √|α_j|`.
 
-    Arguments: `moments`, of a target for relu with one output; `width` M and `dim` d (static). Works under `jax.jit`
-    and `jax.vmap` over the moments, in their dtype. Returns a `FramePrediction`.
-    Raises `ValueError` for several outputs, `width > dim + 1` (no phase is known), a linear moment that is not `(dim,)`.
+    Arguments: `moments` of order 1 of a target of one output (`target_moments`, `relu_moments`), for students whose
+    activation is relu; `width` M and `dim` d (static). Works under `jax.jit` and `jax.vmap` over the moments, in their
+    dtype. Returns a `FramePrediction`; `prediction.risk + moments.energy` is the simplified risk there.
+    Raises `ValueError` for several outputs, order 2, another dimension, and `width > dim + 1` (no phase is known).
     Reference: Amani et al. 2022 (the isotropic frame). The other phases are the package's own: that they are the
     lowest was seen over grids of `M`, `d` and `‖t‖/S`, not proved.
     """
     return _predict(*_checked(moments, width, dim), width, dim)
 
 
-def tight_frame(moments: Moments, width: int, dim: int) -> TwoLayer:
+def tight_frame(moments: TargetMoments, width: int, dim: int) -> TwoLayer:
     """The network of `predict_frame`: arguments, errors and reference stand there."""
     return predict_frame(moments, width, dim).network
