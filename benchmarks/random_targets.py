@@ -19,6 +19,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import common
 import jax
@@ -111,7 +112,14 @@ def slope(rows: list[dict], by: str, value: Callable[[dict], float]) -> dict:
     rate = np.sum(weights * (x - centre) * y) / spread
     misfit = y - np.average(y, weights=weights) - rate * (x - centre)
     inflated = max(1.0, math.sqrt(np.sum(weights * misfit**2) / max(1, len(x) - 2)))
-    return {"rate": rate, "standard_error": inflated / math.sqrt(spread), "sizes": sizes, "means": np.exp(y).tolist()}
+    means = np.exp(y)
+    return {
+        "rate": rate,
+        "standard_error": inflated / math.sqrt(spread),
+        "sizes": sizes,
+        "means": means.tolist(),
+        "errors": (noise * means).tolist(),
+    }
 
 
 MEASURES = ("relative gap", "excess", "distance of minimisers")
@@ -238,7 +246,7 @@ def crowded(small: bool) -> dict:
                 "d": dim,
                 "M": width,
                 "risk": float(best.risk - moments.energy[0]),
-                "frame of d + 1": simplex_risk(dim + 1),
+                "simplex formula": simplex_risk(width),
                 "neurons alive": int(alive.sum()),
                 "defect": {k: float(v) for k, v in frame_defect(best.network)._asdict().items()},
                 "masses": np.sort(masses).tolist(),
@@ -298,6 +306,28 @@ def peak() -> float:
 PARTS = {"million": million, "gap": gap, "frames": frames, "phases": phases, "crowded": crowded}
 
 
+def draw(record: dict, folder: Path) -> None:
+    """The figures of the notebook, from the record alone."""
+    import matplotlib.figure
+
+    from jaxcompress import plotting
+
+    def save(name: str, panels: list[Callable], size: tuple[float, float]) -> None:
+        figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            panel(axes)
+        plotting.save_figure(figure, folder / f"{name}.png")
+
+    if "gap" in record:
+        panels = [lambda axes, m=m: plotting.gaps(record["gap"], m, axes) for m in MEASURES]
+        save("simplified_gaps", panels, (13, 4.2))
+    if "phases" in record:
+        rows = [row for row in record["phases"]["rows"] if row["d"] == row["M"]]
+        save("frame_phases", [lambda axes: plotting.frame_phases(rows, axes)], (7, 4))
+    if "crowded" in record:
+        save("crowding", [lambda axes: plotting.crowding(record["crowded"]["rows"], axes)], (6, 4))
+
+
 def main() -> None:
     """Play the parts that are asked for; the others keep their record."""
     made = common.parser(__doc__, "random_targets.json")
@@ -312,6 +342,7 @@ def main() -> None:
         record[name]["seconds of this part"] = time.perf_counter() - begin
         record.pop("environment", None)
         common.write(arguments.out, record)
+        draw(record, arguments.out.parent)
         print(f"{name}: {record[name]['seconds of this part']:.0f} s", flush=True)
 
 

@@ -63,6 +63,68 @@ def widths(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
     return axes
 
 
+# One colour a phase, so that neighbours differ also in grey.
+_PHASES = {"isotropic": "#0b3c49", "tilted": _OURS, "split": "#e3b23c", "pair": "#b4443c"}
+
+
+def gaps(study: Mapping[str, Any], measure: str, axes: Axes) -> Axes:
+    """How the simplified risk approaches the true one with the dimension, for both orders and every ensemble.
+
+    `study` is the record `gap` of `benchmarks/random_targets.py`; `measure` one of its measures ("relative gap",
+    "excess", "distance of minimisers"). Bars are one standard error. Draws into `axes` and returns them.
+    """
+    for name, fit in study["fits"].items():
+        ensemble, order, what = name.rsplit(", ", 2)
+        if what != measure:
+            continue
+        colour, marker = (_SIMPLE, "o") if order == "order 1" else (_OURS, "s")
+        style = {"gaussian": "-", "rademacher": "--", "sphere": ":"}[ensemble.split(",")[0]]
+        label = f"{ensemble.split(',')[0]}, {order}: {fit['rate']:.2f} ± {fit['standard_error']:.2f}"
+        axes.errorbar(fit["sizes"], fit["means"], fit["errors"], fmt=marker + style, color=colour, ms=4, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="input dimension d  (N = d²)", ylabel=measure)
+    axes.legend(frameon=False, fontsize="x-small", title="ensemble, order: fitted exponent", title_fontsize="x-small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def frame_phases(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
+    """The phase of the optimum over the width of the student and the lean of the target.
+
+    `rows` hold `M`, `t/S` and `phase` (the record `phases` of `benchmarks/random_targets.py`). Draws into `axes` and
+    returns them.
+    """
+    for name, colour in _PHASES.items():
+        mine = [row for row in rows if row["phase"] == name]
+        if mine:
+            at = [row["t/S"] for row in mine], [row["M"] for row in mine]
+            axes.plot(*at, "s", color=colour, ms=5, label=name, ls="none")
+    axes.set(xlabel="‖t‖ / S", ylabel="neurons of the student M")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15), ncols=len(_PHASES), frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def crowding(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
+    """The least simplified risk against the width, with and without room for a simplex frame.
+
+    `rows` hold `d`, `M`, `risk` and `simplex formula` (the record `crowded` of `benchmarks/random_targets.py`). Draws
+    into `axes` and returns them.
+    """
+    dims = sorted({row["d"] for row in rows})
+    for i, dim in enumerate(dims):
+        mine = sorted((row for row in rows if row["d"] == dim), key=lambda row: row["M"])
+        shade = str(0.8 - 0.7 * i / max(1, len(dims) - 1))
+        at = [row["M"] for row in mine], [row["risk"] for row in mine]
+        axes.plot(*at, "o-", color=shade, ms=4, label=f"d = {dim}")
+    widest = sorted((row for row in rows if row["d"] == dims[-1]), key=lambda row: row["M"])
+    formula = [row["simplex formula"] for row in widest]
+    axes.plot([row["M"] for row in widest], formula, "--", color=_OURS, label="formula of the simplex frame")
+    axes.set(xlabel="neurons of the student M", ylabel="least simplified risk − E‖f*‖²  (t = 0, S = 1)")
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
 def save_compression_figure(report: Mapping[str, Any], path: str | os.PathLike) -> None:
     """Draw `compression` into a file, whole or not at all; the ending of the name selects the format."""
     figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
