@@ -132,6 +132,7 @@ class Ensemble(eqx.Module):
     def _divisor(self) -> float:
         return float(self.width) if self.scaling == "1/N" else math.sqrt(self.width)
 
+    @eqx.filter_jit
     def block(self, key: Array, i: Array | int) -> tuple[Float[Array, "block d"], Array]:
         """Block `i` of the network that `draw(key)` gives: 4096 neurons (or all, if fewer) and their readout.
 
