@@ -176,7 +176,7 @@ class Ensemble(eqx.Module):
         rounding, for relu, erf, affine functions and their sums under every law, and for every activation under
         `GaussianEntries` and `RademacherEntries` without mean and under `Sphere`.
         Raises `ValueError` for the other activations and laws, and when `order` is neither 1 nor 2.
-        Reference: Amani et al. 2022, proposition on the concentration of the moments.
+        Reference: Amani et al. 2022 (the moments that wide targets concentrate on).
         """
         check_order("Ensemble.expected_moments", order)
         orders = expected_orders(self.weights, self.activation, self.dim, order, self.dtype)
