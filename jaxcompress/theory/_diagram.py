@@ -1,5 +1,6 @@
 """The phase diagram of the tight frames: every phase's risk beside the others', and where one gives way to the next."""
 
+import functools
 import math
 
 import jax
@@ -8,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import as_array, check_floating
 from jaxcompress.theory import _phases
-from jaxcompress.theory._split import split
+from jaxcompress.theory._split import every_split
 
 
 def frame_risks(total: Float[Array, ""], tilt: Float[Array, ""], width: int, dim: int) -> dict[str, Float[Array, ""]]:
@@ -16,7 +17,8 @@ def frame_risks(total: Float[Array, ""], tilt: Float[Array, ""], width: int, dim
 
     Arguments: `total`, `S = Σ b_i‖v_i‖`; `tilt ≥ 0`, `T = ‖Σ b_i v_i‖`; scalars of one floating dtype, `jax.vmap` for
     grids; `width` M and `dim` d (static). `isotropic` exists at `T = 0`, `tilted` for `M ≤ d`, `split` (the best one)
-    for `M = d + 1 ≥ 3`, `pair` for `M ≥ 2` and `T ≥ α√(M−2)`. The sign of `total` is of no consequence.
+    for `M = d + 1 ≥ 3`, `pair` for `M ≥ 2` and `T ≥ α√(M−2)`. The sign of `total` does not count.
+    Returns a dict of scalars.
     Raises `ValueError` for sizes below 1 or `width > dim + 1`, and where the arguments are no floating scalars.
     """
     total, tilt = as_array("frame_risks", "total", total), as_array("frame_risks", "tilt", tilt)
@@ -26,14 +28,16 @@ def frame_risks(total: Float[Array, ""], tilt: Float[Array, ""], width: int, dim
             f"frame_risks: given total {total.shape}, tilt {tilt.shape}, width {width} and dim {dim}; expected two "
             "scalars and 1 ≤ width ≤ dim + 1; use jax.vmap for several, lower the width or raise dim"
         )
-    S, never = jnp.abs(total), jnp.asarray(jnp.inf, total.dtype)
-    risks = {"isotropic": jnp.where(tilt == 0, _phases.isotropic(S, width)[1], never)}
-    risks["tilted"] = _phases.tilted(S, tilt, width).risk if width <= dim else never
-    risks["split"] = never
-    if width == dim + 1 >= 3:
-        sizes = jnp.asarray([(k, width - k) for k in range(1, width // 2 + 1)], S.dtype)
-        risks["split"] = jnp.min(jax.vmap(split, (None, None, 0))(S, tilt, sizes).risk)
-    risks["pair"] = _phases.pair(S, tilt, width)[2] if width > 1 else never
+    return _risks(jnp.abs(total), tilt, width, dim)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _risks(S: Array, T: Array, width: int, dim: int) -> dict[str, Array]:
+    never = jnp.full_like(S, jnp.inf)
+    risks = {"isotropic": jnp.where(T == 0, _phases.isotropic(S, width)[1], never)}
+    risks["tilted"] = _phases.tilted(S, T, width).risk if width <= dim else never
+    risks["split"] = jnp.min(every_split(S, T, width).risk) if width == dim + 1 >= 3 else never
+    risks["pair"] = _phases.pair(S, T, width)[2] if width > 1 else never
     return risks
 
 
@@ -46,7 +50,12 @@ def pair_threshold(width: int, *, dtype=None) -> Float[Array, ""]:
     """
     if width < 2:
         raise ValueError(f"pair_threshold: given width {width}; expected 2 at least; one neuron is always tilted")
-    one = jnp.ones((), dtype or jnp.result_type(float))
+    return _threshold(width, dtype or jnp.result_type(float))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _threshold(width: int, dtype) -> Array:
+    one = jnp.ones((), dtype)
 
     def halve(_, bracket):
         low, high = bracket

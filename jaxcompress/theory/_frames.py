@@ -3,6 +3,7 @@
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 
@@ -23,10 +24,13 @@ def simplex_frame(m: int, d: int, *, dtype=None) -> Float[Array, "m d"]:
 
 
 def corners(m: int, dtype) -> Float[Array, "m m-1"]:
-    """The simplex frame in its own `m − 1` dimensions; for `m = 1` a row of no length."""
-    if m == 1:
-        return jnp.zeros((1, 0), dtype)
-    return math.sqrt(m / (m - 1)) * completed(jnp.full(m, m**-0.5, dtype))[:, 1:]
+    """The simplex frame in its own `m − 1` dimensions; for `m = 1` a row of no length.
+
+    One corner is `−1/√(m−1)` everywhere; the others are the rows of `√(m/(m−1)) (I − J/(m+√m))`, `J` of ones.
+    """
+    rest = max(m - 1, 1)
+    others = math.sqrt(m / rest) * (np.eye(m - 1) - 1 / (m + math.sqrt(m)))
+    return jnp.asarray(np.vstack([np.full((1, m - 1), -(rest**-0.5)), others]), dtype)
 
 
 def padded(rows: Float[Array, "m r"], d: int) -> Float[Array, "m d"]:

@@ -3,6 +3,7 @@
 One frame of `M` needs `M − 1` dimensions besides the axis, one more than there are; two of `k` and `M − k` need
 `M − 2`, and find their places in orthogonal subspaces. A group of one stands on the axis. Letters as in `_phases`.
 Found by minimising over weights, not proved: for `M` from 3 to 7 the best split or the pair is the lowest of all ends.
+From small to large `‖t‖` the sizes go through `1 + (M−1)`, `2 + (M−2)`, … to halves, and then comes the pair.
 """
 
 import jax
@@ -77,19 +78,38 @@ def _descend(angles: Array, sizes: Array, S: Array, T: Array) -> tuple[Array, Ar
     return angles, risk
 
 
+@jax.custom_jvp
+def _angles(S: Array, T: Array, sizes: Array) -> Array:
+    """The angles of the lowest end of all starts."""
+    side = jnp.linspace(-1.3, 1.3, _STARTS, dtype=S.dtype)
+    starts = jnp.stack(jnp.meshgrid(side, side), -1).reshape(-1, 2)
+    ends, risks = jax.vmap(_descend, (0, None, None, None))(starts, sizes, S, T)
+    return ends[jnp.argmin(jnp.where(jnp.isfinite(risks), risks, jnp.inf))]
+
+
+@_angles.defjvp
+def _angles_slope(primals, tangents):
+    S, T, sizes = primals
+    angles = _angles(S, T, sizes)
+    # At a zero of the gradient a Newton step moves nothing, and differentiates to the implicit function.
+    least = jnp.sqrt(jnp.finfo(S.dtype).eps)
+    return angles, jax.jvp(lambda S, T: _newton(angles, least, sizes, S, T), (S, T), tangents[:2])[1]
+
+
 def split(S: Array, T: Array, sizes: Float[Array, " 2"]) -> Groups:
     """The lowest two-group arrangement with groups of these sizes (traced, each ≥ 1, three neurons at least).
 
-    Two scalars are minimised over: the angles; the masses are closed. Several starts, damped Newton steps on each, and
-    one more from the best end, which carries the derivatives by `S` and `T`.
+    Two scalars are minimised over, the angles, by damped Newton steps from several starts; the masses are closed.
+    Only the ratio of `S` and `T` matters to the angles.
     """
-    side = jnp.linspace(-1.3, 1.3, _STARTS, dtype=S.dtype)
-    starts = jnp.stack(jnp.meshgrid(side, side), -1).reshape(-1, 2)
-    # Only the ratio of S and T matters to the angles.
     s, tau = (jnp.where(S + T > 0, divide(part, S + T), 1) for part in (S, T))
-    ends, risks = jax.vmap(_descend, (0, None, None, None))(starts, sizes, *map(jax.lax.stop_gradient, (s, tau)))
-    best = ends[jnp.argmin(jnp.where(jnp.isfinite(risks), risks, jnp.inf))]
-    angles = _newton(jax.lax.stop_gradient(best), jnp.sqrt(jnp.finfo(S.dtype).eps), sizes, s, tau)
+    angles = _angles(s, tau, sizes)
     x, y = _cosines(angles, sizes)
     p, q, risk = _masses(angles, sizes, S, T)
     return Groups((x, y), (p, q), risk)
+
+
+def every_split(S: Array, T: Array, width: int) -> Groups:
+    """`split` for the groups `(k, width − k)`, `k = 1 … width // 2`, stacked."""
+    sizes = jnp.asarray([(k, width - k) for k in range(1, width // 2 + 1)], S.dtype)
+    return jax.vmap(split, (None, None, 0))(S, T, sizes)

@@ -14,7 +14,7 @@ from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.special import sqrt, unit
 from jaxcompress.theory import _phases
 from jaxcompress.theory._frames import completed, corners, padded, reflected, simplex_frame
-from jaxcompress.theory._split import split
+from jaxcompress.theory._split import every_split
 
 
 class FramePhase(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
@@ -97,18 +97,18 @@ def _pair(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
 
 def _splits(S: Array, T: Array, width: int) -> list[_Arrangement]:
     """Every split of `width` into two groups."""
-    smaller = range(1, width // 2 + 1)
-    sizes = jnp.asarray([(k, width - k) for k in smaller], S.dtype)
-    found = jax.vmap(split, (None, None, 0))(S, T, sizes)
-    return [_split(jax.tree.map(lambda part, i=k - 1: part[i], found), k, width) for k in smaller]
+    found = every_split(S, T, width)
+    return [_split(jax.tree.map(lambda part, i=k - 1: part[i], found), k, width) for k in range(1, width // 2 + 1)]
 
 
 def _best(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
-    """The lowest phase for `S ≥ 0` and the norm `T`; the isotropic one just where `T = 0`."""
+    """The lowest phase for `S ≥ 0` and the norm `T`; the isotropic one where `T = 0` and there alone."""
     isotropic = _isotropic(S, width, dim)
     others = [_tilted(S, T, width, dim)] if width <= dim else _splits(S, T, width) if width > 2 else []
     others += [_pair(S, T, width, dim)] if width > 1 else []
-    place = jnp.where(T == 0, 0, 1 + jnp.argmin(jnp.stack([other.risk for other in others])))
+    lowest = jnp.argmin(jnp.stack([other.risk for other in others]))
+    # Without an even part a split can be as low as the pair, which is the last.
+    place = jnp.where(T == 0, 0, 1 + jnp.where(S == 0, len(others) - 1, lowest))
     return jax.tree.map(lambda *leaves: jnp.stack(leaves)[place], isotropic, *others)
 
 
@@ -147,7 +147,7 @@ def predict_frame(moments: TargetMoments, width: int, dim: int) -> FramePredicti
     With `S = √(2π) E f` and `t = 2 E[f x]` of the target `f`, in units of `S`: `isotropic` where `t = 0`; where
     `width ≤ dim`, `tilted` up to `‖t‖ = pair_threshold(width)` and `pair` beyond; where `width = dim + 1`, `split`
     first and then `pair`. The risk is homogeneous and odd: `(S, t) → (−S, −t)` turns the readouts' signs and nothing
-    else, so `S < 0` is the frame of `(−S, −t)`, tilted against `t`. At `S = 0` the pair alone is left, and its
+    else, so `S < 0` is the frame of `(−S, −t)`, tilted against `t`. At `S = 0` it is the pair, whose
     companions have norm zero; at `S = 0`, `t = 0` every neuron has. The balanced network of each is returned:
     `‖w_j‖ = |a_j| = √|α_j|`.
 
