@@ -2,7 +2,7 @@
 
 One frame of `M` needs `M − 1` dimensions besides the axis, one more than there are; two of `k` and `M − k` need
 `M − 2`, and find their places in orthogonal subspaces. A group of one stands on the axis. Letters as in `_phases`.
-Found by minimising over weights, not proved: for `M` from 3 to 7 the best split or the pair is the lowest of all ends.
+Found by minimising over weights, not proved: for `M` from 3 to 9 the best split or the pair is the lowest of all ends.
 From small to large `‖t‖` the sizes go through `1 + (M−1)`, `2 + (M−2)`, … to halves, and then comes the pair.
 """
 
