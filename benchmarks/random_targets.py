@@ -268,7 +268,11 @@ def simplex_risk(width: int) -> float:
 
 
 def million(small: bool) -> dict:
-    """`million`: N = 10⁶ neurons in 200 dimensions, streamed to moments, compressed to 50."""
+    """`million`: N = 10⁶ neurons in 200 dimensions, streamed to moments, compressed to 50.
+
+    Here ‖t‖/S is a thousandth: the frame's orientation matters at 1e-10 of the risk, and turning it takes a flow a time
+    of 10⁸. The flow to a gradient of 1e-8 ends before; the prediction has the orientation at once.
+    """
     width, dim, student = (20_000, 20, 6) if small else (1_000_000, 200, 50)
     ensemble = ensembles(width, dim)["gaussian, constant readout"]
     before = peak()
@@ -278,9 +282,13 @@ def million(small: bool) -> dict:
     students = jc.initialize.Starts(
         jax.random.key(5), 4, jc.initialize.glorot_normal, width=student, dim=dim, activation=RELU
     )
-    best = jax.block_until_ready(jc.solve_many(students, moments)).best
+    best = jax.block_until_ready(jc.flow_many(students, moments)).best
     taken = time.perf_counter() - begin
+    begin = time.perf_counter()
     predicted = jc.theory.predict_frame(moments, student, dim)
+    problem = jc.RiskProblem.of(moments)
+    proof = jax.block_until_ready(certify(problem, predicted.network, polish=False))
+    theory = time.perf_counter() - begin
     return {
         "N": width,
         "d": dim,
@@ -289,12 +297,14 @@ def million(small: bool) -> dict:
         "peak GiB before, after": [before, memory],
         "energy": float(moments.energy),
         "energy_error": float(moments.energy_error),
-        "compression_seconds with compilation, 4 starts": taken,
-        "converged": bool(best.converged),
-        "gradient": float(best.gradient_norm),
         "relative risk": float(best.risk / moments.energy),
-        "above the prediction": float(best.risk - moments.energy - predicted.risk),
-        "defect": {k: float(v) for k, v in frame_defect(best.network, moments)._asdict().items()},
+        "flow of 4 starts, seconds with compilation": taken,
+        "flow converged": bool(best.converged),
+        "flow's gradient": float(best.gradient_norm),
+        "flow's risk above the prediction": float(best.risk - moments.energy - predicted.risk),
+        "flow's defect": {k: float(v) for k, v in frame_defect(best.network, moments)._asdict().items()},
+        "prediction, seconds with compilation": theory,
+        "prediction's gradient": float(proof.gradient_norm),
     }
 
 
