@@ -204,6 +204,7 @@ def phases(small: bool) -> dict:
     rows = []
     for width in widths:
         for dim in sorted({width} if small else {width, 40}):
+            jax.clear_caches()
             moments = jax.vmap(lambda t, dim=dim: jc.relu_moments(1.0, t * jnp.eye(dim)[0]))(jnp.asarray(leans))
             found = best_of(moments, width, 64)
             predicted = jax.jit(jax.vmap(lambda m, w=width, d=dim: jc.theory.predict_frame(m, w, d)))(moments)
@@ -230,10 +231,11 @@ def phase_name(prediction) -> str:
 
 def crowded(small: bool) -> dict:
     """`crowded`: `M > d + 1` neurons without a linear part, the best of 128 starts."""
-    sizes = [(2, 4)] if small else [(d, m) for d in (1, 2, 3, 4, 6) for m in range(d + 1, 13)]
+    sizes = [(2, 4)] if small else [(d, m) for d in (2, 3, 4, 6) for m in range(d + 1, 11)]
     rows = []
     for dim, width in sizes:
         moments = jax.vmap(lambda t, d=dim: jc.relu_moments(1.0, t * jnp.ones(d)))(jnp.zeros(1))
+        jax.clear_caches()  # every size compiles anew, and what was compiled for the others fills the memory
         best = best_of(moments, width, 8 if small else 128)[0]
         w, a = (np.asarray(part) for part in (best.network.weights, best.network.readout))
         norms = np.linalg.norm(w, axis=1)
