@@ -1,6 +1,6 @@
 """Compression of random targets: how good is the simplified risk, and which frame is its optimum?
 
-Four questions, one record each (`--parts`):
+Five questions, one record each (`--parts`):
 
 - `gap`: the distance between the minima of the exact and of the simplified risk, and between their minimisers, against
   the input dimension and the width of the target, over ensembles, with fitted rates;
@@ -343,10 +343,15 @@ def draw(record: dict, folder: Path) -> None:
 def main() -> None:
     """Play the parts that are asked for; the others keep their record."""
     made = common.parser(__doc__, "random_targets.json")
+    made.set_defaults(out=None)
     made.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
     made.add_argument("--small", action="store_true", help="sizes that take a minute")
     arguments = made.parse_args()
     common.pin(arguments.core)
+    if arguments.out is None:
+        if arguments.small:
+            made.error("--small does not belong among the results: say where it goes with --out")
+        arguments.out = common.RESULTS / "random_targets.json"
     record = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for name in arguments.parts:
         begin = time.perf_counter()

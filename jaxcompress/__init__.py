@@ -67,7 +67,7 @@ _ROOM_OF = {
 }
 _ROOMS = ("compress", "kernels", "landscape", "networks", "plotting", "risk", "solve", "special", "theory")
 
-__all__ = [*_ROOM_OF, "compress", "kernels", "solve"]
+__all__ = [*_ROOM_OF, "compress", "kernels", "landscape", "solve", "theory"]
 
 
 def __getattr__(name: str) -> Any:

@@ -63,6 +63,7 @@ def widths(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
     return axes
 
 
+_STYLES = ("-", "--", ":", "-.")
 # One colour a phase, so that neighbours differ also in grey.
 _PHASES = {"isotropic": "#0b3c49", "tilted": _OURS, "split": "#e3b23c", "pair": "#b4443c"}
 
@@ -73,12 +74,13 @@ def gaps(study: Mapping[str, Any], measure: str, axes: Axes) -> Axes:
     `study` is the record `gap` of `benchmarks/random_targets.py`; `measure` one of its measures ("relative gap",
     "excess", "distance of minimisers"). Bars are one standard error. Draws into `axes` and returns them.
     """
+    styles: dict[str, str] = {}
     for name, fit in study["fits"].items():
         ensemble, order, what = name.rsplit(", ", 2)
         if what != measure:
             continue
         colour, marker = (_SIMPLE, "o") if order == "order 1" else (_OURS, "s")
-        style = {"gaussian": "-", "rademacher": "--", "sphere": ":"}[ensemble.split(",")[0]]
+        style = styles.setdefault(ensemble, _STYLES[len(styles) % len(_STYLES)])
         label = f"{ensemble.split(',')[0]}, {order}: {fit['rate']:.2f} ± {fit['standard_error']:.2f}"
         axes.errorbar(fit["sizes"], fit["means"], fit["errors"], fmt=marker + style, color=colour, ms=4, label=label)
     axes.set(xscale="log", yscale="log", xlabel="input dimension d  (N = d²)", ylabel=measure)

@@ -46,6 +46,10 @@ def test_a_tilted_frame_has_no_defect_against_the_moments_whose_axis_it_has():
     alone = frame_defect(found)
     assert alone.orientation == pytest.approx(np.cos(1.1))
     assert max(alone.gram_spread, alone.mass_spread, alone.tightness) < 1e-14
+    against = jc.relu_moments(1.0, jnp.zeros(6).at[5].set(-0.3))
+    assert frame_defect(found, against).orientation == pytest.approx(2 * np.cos(1.1))
+    mirrored = jc.relu_moments(-1.0, jnp.zeros(6).at[5].set(-0.3))
+    assert frame_defect(found, mirrored).largest < 1e-14
     across = jc.relu_moments(1.0, jnp.zeros(6).at[4].set(0.3))
     assert frame_defect(found, across).orientation == pytest.approx(np.cos(1.1))
 

@@ -19,7 +19,8 @@ class FrameDefect(NamedTuple):
     `gram_spread`: largest minus least `⟨u_i, u_j⟩`, `i ≠ j`. `mass_spread`: largest minus least mass over their mean
     size. `tightness`: spread of the eigenvalues of `Σ_j (u_j − ū)(u_j − ū)ᵀ` on the `min(M − 1, d)` dimensions that a
     frame fills, over their mean. `orientation`: how far the frame leans away from its axis `t̂`: the part of `ū` across
-    `t̂`, and the spread of `⟨u_j, t̂⟩` where that is larger; without a linear part, `‖ū‖`.
+    `t̂`, the spread of `⟨u_j, t̂⟩`, or twice their mean where it is negative, whichever is largest; without a linear
+    part, `‖ū‖`. For a target of negative mean the axis is `−t̂`.
     """
 
     gram_spread: Float[Array, ""]
@@ -40,7 +41,7 @@ def frame_defect(network: TwoLayer, moments: TargetMoments | None = None) -> Fra
     `TargetMoments` (of standard normal inputs) that it was solved against, for the axis: left out, or with a linear
     part of zero (below `√ε` of the constant, where rounding decides its direction), the frame must be centred. Use
     `jax.vmap` for batches. A neuron of zero norm counts as a direction of zero: no frame.
-    Returns a `FrameDefect` of numbers ≥ 0; frames in general position have them of order 1. One neuron is a frame.
+    Returns a `FrameDefect` of numbers ≥ 0; frames in general position have them of order 1.
     Raises `ValueError` for leading axes, several outputs, biases, or moments of another dimension.
     Reference: Amani et al. 2022 (the optimum of the simplified risk); Sustik et al. 2007 (such frames).
     """
@@ -68,11 +69,14 @@ def _orientation(units: Array, middle: Array, moments: TargetMoments | None) -> 
     if moments is None:
         return centred
     size = jnp.linalg.norm(moments.linear)
-    axis = divide(moments.linear, size)
+    # a target of negative mean is matched by negative masses, and then the frame leans the other way
+    axis = divide(moments.linear, size) * jnp.where(moments.constant < 0, -1, 1).astype(size.dtype)
     along = units @ axis
     across = jnp.linalg.norm(middle - jnp.mean(along) * axis)
     known = size > jnp.sqrt(jnp.finfo(size.dtype).eps) * jnp.abs(moments.constant)
-    return jnp.where(known, jnp.maximum(across, jnp.max(along) - jnp.min(along)), centred)
+    against = -2 * jnp.mean(along)
+    leaning = jnp.maximum(jnp.maximum(across, jnp.max(along) - jnp.min(along)), against)
+    return jnp.where(known, leaning, centred)
 
 
 def _check(network: TwoLayer, moments: TargetMoments | None) -> None:

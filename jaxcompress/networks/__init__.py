@@ -15,6 +15,7 @@ from jaxcompress.networks._layer import (
     hermite_orders,
     layer_mean,
     neuron_means,
+    norms,
     offset_of,
     still,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "layer_mean",
     "load",
     "neuron_means",
+    "norms",
     "offset_of",
     "orders_energy",
     "read_arrays",

@@ -31,8 +31,8 @@ BLOCK = 4096
 # Widths up to which the energy is the exact sum over all pairs (3e8 of them: seconds), and, beyond, how many samples of
 # how many neurons it is estimated from.
 EXACT_WIDTH, SAMPLES, SAMPLE = 2**14, 8, 1024
-# Dimensions up to which a matrix is kept for the sake of that estimate.
-SECOND_DIM = 4096
+# Numbers up to which the second order is kept for the sake of that estimate: 128 MiB in float64.
+SECOND_SIZE = 2**24
 
 
 class TargetMoments(eqx.Module):
@@ -52,6 +52,20 @@ class TargetMoments(eqx.Module):
     energy: Float[Array, "..."]
     energy_error: Float[Array, "..."]
     outputs: int | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        if not all(hasattr(array, "shape") for array in self.parameters().values()):
+            return  # placeholders, as transformations make them
+        shapes: dict[str, tuple] = {name: array.shape for name, array in self.parameters().items()}
+        runs, outputs = shapes["energy"], () if self.outputs is None else (self.outputs,)
+        dim = shapes["linear"][-1:]
+        expected = {"constant": runs + outputs, "linear": runs + outputs + dim, "quadratic": runs + outputs + 2 * dim}
+        wrong = [name for name, shape in expected.items() if shapes.get(name, shape) != shape]
+        if wrong or not dim or shapes["energy_error"] != runs:
+            raise ValueError(
+                f"TargetMoments: given {shapes} with outputs={self.outputs}; expected constant () or (o,), linear (d,) "
+                "or (o, d), quadratic (d, d) or (o, d, d), energies (), and the same leading axes on all of them"
+            )
 
     @property
     def order(self) -> int:
@@ -132,7 +146,8 @@ def rest_in_sample(sample: Layer, width: int, order: int) -> Float[Array, ""]:
 def estimated_energy(total: Sums, rests: Float[Array, " samples"]) -> tuple[Array, Array]:
     """The energy from its exact parts and samples of the rest, and its standard error."""
     error = jnp.std(rests, ddof=1) / math.sqrt(rests.shape[0])
-    return total.energy + total.alone + jnp.mean(rests), error
+    # the orders alone are a lower bound, which a wide scatter of samples may miss
+    return jnp.maximum(total.energy + total.alone + jnp.mean(rests), total.energy), error
 
 
 def as_moments(
@@ -148,9 +163,9 @@ def as_moments(
     return TargetMoments(constant, linear, quadratic, energy, energy_error, outputs)
 
 
-def summed_order(width: int, dim: int, order: int) -> int:
+def summed_order(width: int, dim: int, outputs: int, order: int) -> int:
     """The order up to which sums go: where the energy is estimated, the second makes it precise, if a matrix fits."""
-    return 2 if order == 2 or (width > EXACT_WIDTH and dim <= SECOND_DIM) else 1
+    return 2 if order == 2 or (width > EXACT_WIDTH and outputs * dim**2 <= SECOND_SIZE) else 1
 
 
 def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs | None = None) -> TargetMoments:
@@ -161,16 +176,24 @@ def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs |
     `inputs`, the law under which students will be compared (`StandardNormal()` when left out).
     Returns `TargetMoments`. Cost: one pass over the neurons, in blocks. Up to width 16384 the energy is exact, from all
     pairs; beyond, pairs of different neurons are sampled for what they have in orders above 2 (8 samples of 1024
-    neurons drawn by a fixed key), and `energy_error` is the standard error. Only a constant of the risk depends on it.
+    neurons drawn by a fixed key), and `energy_error` is the standard error: many digits with readouts of one sign, few
+    in two or three dimensions with centred readouts. Only a constant of the risk depends on it.
     Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when law and target do not fit.
+    For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf, r, axis=0), moments)` is the
+    batch that `solve_many` takes.
     Reference: Amani et al. 2022, lemma on the simplified risk.
     """
     inputs = StandardNormal() if inputs is None else inputs
     check_order("target_moments", order)
     if not isinstance(target, TwoLayer) or target.weights.ndim not in (2, 3):
+        given = f"weights {target.weights.shape}" if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(
-            f"target_moments: given {type(target).__name__}; expected a TwoLayer with weights (k, d), or (runs, k, d) "
-            "for a batch"
+            f"target_moments: given {given}; expected a TwoLayer with weights (k, d), or (runs, k, d) for a batch; "
+            "use jax.vmap for more axes, and Ensemble.moments(key) for an ensemble"
+        )
+    if not isinstance(inputs, AbstractInputs):
+        raise ValueError(
+            f"target_moments: given inputs of type {type(inputs).__name__}; expected a law, such as StandardNormal()"
         )
     if inputs.dim not in (None, target.dim):
         raise ValueError(
@@ -183,7 +206,7 @@ def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs |
 
 def check_order(where: str, order: int) -> None:
     """Raise `ValueError` unless the order is one that is kept."""
-    if isinstance(order, bool) or order not in (1, 2):
+    if isinstance(order, bool) or not isinstance(order, int) or order not in (1, 2):
         raise ValueError(f"{where}: given order={order!r}; expected 1 or 2; higher ones are in population_risk")
 
 
@@ -197,7 +220,7 @@ def _measured(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMom
 def _of_one(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMoments:
     layer = as_layer(target, inputs)
     width, dim = layer.weights.shape
-    upto = summed_order(width, dim, order)
+    upto = summed_order(width, dim, layer.readout.shape[1], order)
     arrays = layer.weights, layer.mean, layer.readout
 
     def part(rows: tuple[Array, Array | None, Array]) -> Layer:
@@ -228,5 +251,7 @@ def relu_moments(total: Float[Array, ""], direction: Float[Array, " d"]) -> Targ
     if linear.ndim != 1:
         raise ValueError(f"relu_moments: given a direction of shape {linear.shape}; expected (d,); use jax.vmap")
     constant = jnp.asarray(total, linear.dtype) / math.sqrt(2 * math.pi)
+    if constant.ndim:
+        raise ValueError(f"relu_moments: given a total of shape {constant.shape}; expected a number; use jax.vmap")
     energy = orders_energy(constant, linear, None)
     return TargetMoments(constant, linear, None, energy, 4 * jnp.finfo(linear.dtype).eps * energy)

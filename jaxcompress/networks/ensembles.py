@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, summed_blocks
+from jaxcompress.kernels import AbstractActivation, is_concrete, summed_blocks
 from jaxcompress.networks import _moments
 from jaxcompress.networks._expected import expected_orders
 from jaxcompress.networks._layer import Layer
@@ -96,6 +96,12 @@ class Ensemble(eqx.Module):
         self._check()
 
     def _check(self) -> None:
+        sizes = (self.width, self.dim, *(() if self.outputs is None else (self.outputs,)))
+        if not all(isinstance(size, int | np.integer) for size in sizes):
+            raise ValueError(
+                f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; expected whole numbers; "
+                "write 10**6, not 1e6"
+            )
         if min(self.width, self.dim, 1 if self.outputs is None else self.outputs) < 1:
             raise ValueError(
                 f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; expected all at least 1; "
@@ -132,13 +138,19 @@ class Ensemble(eqx.Module):
     def _divisor(self) -> float:
         return float(self.width) if self.scaling == "1/N" else math.sqrt(self.width)
 
-    @eqx.filter_jit
     def block(self, key: Array, i: Array | int) -> tuple[Float[Array, "block d"], Array]:
         """Block `i` of the network that `draw(key)` gives: 4096 neurons (or all, if fewer) and their readout.
 
         Both draw from `fold_in(key, i)`: the weights from `fold_in(·, 0)` of that, the readout from `fold_in(·, 1)`.
         Neurons of the last block beyond the width have a readout of zero: sums over blocks are sums over the network.
+        Raises `ValueError` for a number that is no block's.
         """
+        if is_concrete(i) and not 0 <= int(i) < self.blocks:
+            raise ValueError(f"Ensemble.block: given block {i}; expected 0 to {self.blocks - 1}, see `blocks`")
+        return self._block(key, jnp.asarray(i, jnp.int32))
+
+    @eqx.filter_jit
+    def _block(self, key: Array, i: Array) -> tuple[Float[Array, "block d"], Array]:
         key, size = jax.random.fold_in(key, i), self._block_size
         shape = (size,) if self.outputs is None else (size, self.outputs)
         weights = self.weights.draw(jax.random.fold_in(key, 0), size, self.dim, self.dtype)
@@ -192,7 +204,7 @@ class Ensemble(eqx.Module):
 
 @eqx.filter_jit
 def _streamed(ensemble: Ensemble, key: Array, order: int) -> TargetMoments:
-    width, upto = ensemble.width, _moments.summed_order(ensemble.width, ensemble.dim, order)
+    width, upto = ensemble.width, _moments.summed_order(ensemble.width, ensemble.dim, ensemble.outputs or 1, order)
 
     def layer(weights: Array, readout: Array) -> Layer:
         return Layer(weights, None, readout if readout.ndim == 2 else readout[:, None], ensemble.activation)

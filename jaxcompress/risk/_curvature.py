@@ -27,7 +27,7 @@ from jaxcompress.kernels import (
     table_gradient,
     table_in_blocks,
 )
-from jaxcompress.networks import ONE, Layer, TwoLayer, neuron_means, offset_of, still
+from jaxcompress.networks import ONE, Layer, TargetMoments, TwoLayer, neuron_means, offset_of, still
 from jaxcompress.risk._population import RiskProblem, check_compatible
 
 
@@ -46,11 +46,15 @@ def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
 
 
 def risk_hessian(
-    student: TwoLayer, target: TwoLayer, *, inputs: AbstractInputs | None = None, freeze: Sequence[str] = ()
+    student: TwoLayer,
+    target: TwoLayer | TargetMoments,
+    *,
+    inputs: AbstractInputs | None = None,
+    freeze: Sequence[str] = (),
 ) -> Float[Array, "P P"]:
-    """The exact Hessian of `population_risk` in the student's parameters.
+    """The exact Hessian of `population_risk` (of `simplified_risk` for moments) in the student's parameters.
 
-    Arguments as for `population_risk`; `freeze` names parameters to leave out (static): any of "weights",
+    Arguments as for these; `freeze` names parameters to leave out (static): any of "weights",
     "readout", "bias", "output_bias". Rows and columns follow `jax.flatten_util.ravel_pytree(student)`.
     Returns a symmetric `(P, P)` array; entries are accurate also where neurons coincide, where differentiating
     the closed forms twice gives NaN. A homogeneous neuron of zero norm contributes zero second derivatives.
@@ -64,7 +68,9 @@ def risk_hessian(
 
 
 @eqx.filter_jit
-def _hessian_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs, freeze: tuple[str, ...]) -> Array:
+def _hessian_once(
+    student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, freeze: tuple[str, ...]
+) -> Array:
     return hessian(RiskProblem.of(target, inputs), student, freeze)
 
 

@@ -31,6 +31,7 @@ from jaxcompress.networks import (
     layer_mean,
     neuron_means,
     offset_of,
+    orders_energy,
 )
 
 
@@ -116,6 +117,7 @@ def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
     Linear neurons carry `T`, quadratic ones along the eigenvectors of `Q` the rest. Derivatives by `Q` itself would
     have to pass through these.
     """
+    _check_moments(moments, inputs)
     constant, linear, quadratic = moments.with_outputs()
     unit = jnp.eye(linear.shape[0], dtype=linear.dtype)
     layers = [Layer(linear, None, unit, activations.identity)]
@@ -125,7 +127,9 @@ def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
         # ½ λ ((u·z)² − 1) is λ/√2 times the orthonormal polynomial of degree 2
         readout = (unit[:, None] * values[:, :, None] / math.sqrt(2)).reshape(-1, linear.shape[0])
         layers.append(Layer(rows, None, readout, activations.hermite(2)))
-    return RiskProblem(tuple(layers), constant, inputs, moments.energy, moments.energy, moments)
+    # A target has at least the energy of its orders; less, from a wide estimate, would clip many risks to one zero.
+    energy = jnp.maximum(moments.energy, orders_energy(constant, linear, quadratic))
+    return RiskProblem(tuple(layers), constant, inputs, energy, energy, moments)
 
 
 def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInputs | None = None) -> Float[Array, ""]:
@@ -178,11 +182,8 @@ def check_compatible(student: TwoLayer, target: TwoLayer | TargetMoments, inputs
     _check_single("student", student.weights)
     if isinstance(target, TwoLayer):
         _check_single("target", target.weights)
-    elif target.runs:
-        raise ValueError(
-            f"simplified_risk: given moments with leading axes {target.runs}; expected those of one target; "
-            "use jax.vmap or solve_many for leading axes"
-        )
+    else:
+        _check_moments(target, inputs)
     _check_dimensions(student, target, inputs)
     if student.outputs != target.outputs:
         raise ValueError(
@@ -200,6 +201,24 @@ def check_compatible(student: TwoLayer, target: TwoLayer | TargetMoments, inputs
     )
 
 
+def _check_moments(moments: TargetMoments, inputs: AbstractInputs) -> None:
+    if moments.runs:
+        raise ValueError(
+            f"simplified_risk: given moments with leading axes {moments.runs}; expected those of one target; "
+            "use jax.vmap or solve_many for leading axes"
+        )
+    check_finite("simplified_risk: moments", **moments.parameters())
+    seen = moments.dim
+    if inputs.dim is not None:  # moments are those of the standard normal inputs behind the law
+        weights = jnp.zeros((1, inputs.dim), moments.linear.dtype)
+        seen = jax.eval_shape(inputs.standardize, weights, None)[0].shape[1]
+    if seen != moments.dim:
+        raise ValueError(
+            f"simplified_risk: given moments of standard normal dimension {moments.dim} and inputs of dimension "
+            f"{inputs.dim} with {seen} of variance; expected the law under which the moments were taken"
+        )
+
+
 def _check_single(name: str, weights: Array) -> None:
     if weights.ndim != 2:
         raise ValueError(
@@ -210,12 +229,10 @@ def _check_single(name: str, weights: Array) -> None:
 
 def _check_dimensions(student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs) -> None:
     law = "" if inputs.dim is None else f", inputs of dimension {inputs.dim}"
-    if inputs.dim in (None, student.dim):
-        seen = student.dim
-        if isinstance(target, TargetMoments):  # which are those of the standard normal inputs behind the law
-            seen = jax.eval_shape(inputs.standardize, student.weights, student.bias)[0].shape[1]
-        if seen == target.dim:
-            return
+    # moments under another law have the dimension of the standard normal inputs behind it (`_check_moments`)
+    beside = isinstance(target, TargetMoments) and inputs.dim is not None
+    if inputs.dim in (None, student.dim) and (beside or student.dim == target.dim):
+        return
     kind = "a target of input dimension" if isinstance(target, TwoLayer) else "moments, of standard normal dimension"
     raise ValueError(
         f"population_risk: given a student of input dimension {student.dim} and {kind} "

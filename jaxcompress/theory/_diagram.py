@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import as_array, check_floating
+from jaxcompress.kernels import as_array, check_floating, is_concrete
 from jaxcompress.theory import _phases
 from jaxcompress.theory._split import every_split
 
@@ -23,6 +23,8 @@ def frame_risks(total: Float[Array, ""], tilt: Float[Array, ""], width: int, dim
     """
     total, tilt = as_array("frame_risks", "total", total), as_array("frame_risks", "tilt", tilt)
     check_floating("frame_risks", total=total, tilt=tilt)
+    if is_concrete(tilt) and not tilt.ndim and not tilt >= 0:
+        raise ValueError(f"frame_risks: given tilt {tilt}; expected the length of a vector, zero or more")
     if total.ndim or tilt.ndim or width < 1 or dim < 1 or width > dim + 1:
         raise ValueError(
             f"frame_risks: given total {total.shape}, tilt {tilt.shape}, width {width} and dim {dim}; expected two "

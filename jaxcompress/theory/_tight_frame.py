@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcompress.kernels import activations
+from jaxcompress.kernels import activations, check_finite
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.special import sqrt, unit
+from jaxcompress.special import divide, sqrt, unit
 from jaxcompress.theory import _phases
 from jaxcompress.theory._frames import completed, corners, padded, reflected, simplex_frame
 from jaxcompress.theory._split import every_split
@@ -114,6 +114,11 @@ def _best(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
 
 def _checked(moments: TargetMoments, width: int, dim: int) -> tuple[Array, Array]:
     """`S` and `t` of the moments, once everything fits together."""
+    if not isinstance(moments, TargetMoments):
+        raise ValueError(
+            f"tight_frame: given {type(moments).__name__}; expected moments; take them with target_moments"
+        )
+    check_finite("tight_frame: moments", **moments.parameters())
     if moments.outputs is not None or moments.order != 1 or moments.runs:
         raise ValueError(
             f"tight_frame: given moments of order {moments.order} with outputs={moments.outputs} and leading axes "
@@ -133,12 +138,14 @@ def _predict(S: Array, t: Array, width: int, dim: int) -> FramePrediction:
     """The best phase, turned towards `t` and written as a balanced network."""
     sign = jnp.where(S < 0, -1, 1).astype(S.dtype)
     axis = unit(sign * t)
-    best = _best(jnp.abs(S), axis.norm, width, dim)
+    # all phases are homogeneous: in units of S + T no risk underflows before it is compared
+    scale = jnp.abs(S) + axis.norm
+    best = _best(jnp.where(scale > 0, divide(jnp.abs(S), scale), 1), divide(axis.norm, scale), width, dim)
     direction = jnp.where(axis.norm > 0, axis.direction, jnp.eye(1, dim, dtype=S.dtype)[0])
-    share = sqrt(jnp.abs(best.masses))
+    share = sqrt(jnp.abs(best.masses)) * sqrt(scale)
     weights = share[:, None] * reflected(best.directions, direction)
     network = TwoLayer(weights, sign * jnp.where(best.masses < 0, -share, share), activation=activations.relu)
-    return FramePrediction(network, best.risk, best.phase, best.groups)
+    return FramePrediction(network, best.risk * scale * scale, best.phase, best.groups)
 
 
 def predict_frame(moments: TargetMoments, width: int, dim: int) -> FramePrediction:
@@ -151,9 +158,10 @@ def predict_frame(moments: TargetMoments, width: int, dim: int) -> FramePredicti
     companions have norm zero; at `S = 0`, `t = 0` every neuron has. The balanced network of each is returned:
     `‖w_j‖ = |a_j| = √|α_j|`.
 
-    Arguments: `moments` of order 1 of a target of one output (`target_moments`, `relu_moments`), for students whose
-    activation is relu; `width` M and `dim` d (static). Works under `jax.jit` and `jax.vmap` over the moments, in their
-    dtype. Returns a `FramePrediction`; `prediction.risk + moments.energy` is the simplified risk there.
+    Arguments: `moments` of order 1 of a target of one output (`target_moments`, `relu_moments`; the target may have any
+    activation), for students whose activation is relu; `width` M and `dim` d (static). Works under `jax.jit` and
+    `jax.vmap` over the moments, in their dtype. Returns a `FramePrediction`; `prediction.risk + moments.energy` is the
+    simplified risk there.
     Raises `ValueError` for several outputs, order 2, another dimension, and `width > dim + 1` (no phase is known).
     Reference: Amani et al. 2022 (the isotropic frame). The other phases are the package's own: that they are the
     lowest was seen over grids of `M`, `d` and `‖t‖/S`, not proved.
