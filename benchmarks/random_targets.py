@@ -73,6 +73,7 @@ def gap_row(law: str, width: int, dim: int, seed: int) -> dict:
             "true risk there": true,
             "bound": bound,
             "bound holds": abs(true - float(found.risk)) <= bound,
+            "gap over energy": abs(float(found.risk) - float(exact.risk)) / float(problem.energy),
             "relative gap": abs(float(found.risk) - float(exact.risk)) / float(exact.risk),
             "excess": (true - float(exact.risk)) / float(exact.risk),
             "distance of minimisers": math.sqrt(apart),
@@ -122,7 +123,7 @@ def slope(rows: list[dict], by: str, value: Callable[[dict], float]) -> dict:
     }
 
 
-MEASURES = ("relative gap", "excess", "distance of minimisers")
+MEASURES = ("gap over energy", "relative gap", "excess", "distance of minimisers")
 
 
 def gap(small: bool) -> dict:
@@ -332,7 +333,7 @@ def draw(record: dict, folder: Path) -> None:
 
     if "gap" in record:
         panels = [lambda axes, m=m: plotting.gaps(record["gap"], m, axes) for m in MEASURES]
-        save("simplified_gaps", panels, (13, 4.2))
+        save("simplified_gaps", panels, (17, 4.2))
     if "phases" in record:
         rows = [row for row in record["phases"]["rows"] if row["d"] == row["M"]]
         save("frame_phases", [lambda axes: plotting.frame_phases(rows, axes)], (7, 4))

@@ -71,8 +71,9 @@ _PHASES = {"isotropic": "#0b3c49", "tilted": _OURS, "split": "#e3b23c", "pair": 
 def gaps(study: Mapping[str, Any], measure: str, axes: Axes) -> Axes:
     """How the simplified risk approaches the true one with the dimension, for both orders and every ensemble.
 
-    `study` is the record `gap` of `benchmarks/random_targets.py`; `measure` one of its measures ("relative gap",
-    "excess", "distance of minimisers"). Bars are one standard error. Draws into `axes` and returns them.
+    `study` is the record `gap` of `benchmarks/random_targets.py`; `measure` one of its measures ("gap over
+    energy", "relative gap", "excess", "distance of minimisers"). Bars are one standard error. Draws into `axes` and
+    returns them.
     """
     styles: dict[str, str] = {}
     for name, fit in study["fits"].items():
@@ -118,9 +119,8 @@ def crowding(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
         shade = str(0.8 - 0.7 * i / max(1, len(dims) - 1))
         at = [row["M"] for row in mine], [row["risk"] for row in mine]
         axes.plot(*at, "o-", color=shade, ms=4, label=f"d = {dim}")
-    widest = sorted((row for row in rows if row["d"] == dims[-1]), key=lambda row: row["M"])
-    formula = [row["simplex formula"] for row in widest]
-    axes.plot([row["M"] for row in widest], formula, "--", color=_OURS, label="formula of the simplex frame")
+    formula = sorted({(row["M"], row["simplex formula"]) for row in rows})
+    axes.plot(*zip(*formula, strict=True), "--", color=_OURS, label="formula of the simplex frame")
     axes.set(xlabel="neurons of the student M", ylabel="least simplified risk − E‖f*‖²  (t = 0, S = 1)")
     axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
