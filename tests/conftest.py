@@ -8,6 +8,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import jaxtyping
+import pytest
 
 jax.config.update("jax_enable_x64", True)
 # Compilation is most of the suite's time: workers share what they compile, and so does the next run in this checkout.
@@ -34,3 +35,15 @@ _INNER = (
     "compress._starts",
 )
 jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in _INNER], "beartype.beartype")
+
+# Every compiled function keeps some ten memory maps, of which Linux grants 65530 a process; beyond, LLVM aborts it.
+_MANY_MAPS = 25_000
+
+
+@pytest.fixture(autouse=True)
+def _room_for_compiled_functions():
+    """Forget what was compiled before the maps of a worker run out; the next use finds it in the cache on disk."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
+        jax.clear_caches()
