@@ -1,0 +1,231 @@
+"""One neuron `w = c Σ v_j` against `k` orthonormal ones, for any activation: `a` in closed form, `c` by bisection.
+
+Letters: `X = w·x` of variance `s = kc²`, `Y = v_j·x`, `q = E XY = c`; `m = E φ(X)`, `μ = E φ(Y)`, `V = Var φ(X)`,
+`V₁ = Var φ(Y)`, `κ = Cov(φ(X), φ(Y))`. The best readout is `a = k(mμ + κ)/(m² + V)`, and leaves the risk `k V₁ + k² P`,
+`P = (μ²V − 2mμκ − κ²)/(m² + V)`. Means are kept apart, for at large `k` they are `k` times larger than what is left of
+them; so `κ` and `V` are integrals of slopes (Price), `κ = ∫₀^q E[φ′(X)φ′(Y)] dq`, and no differences of products.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import AbstractActivation, GaussianPair, expectation, slope
+from jaxcompress.networks import ONE
+
+# 20 nodes leave 1e-16 for k = 2, where the correlation 1/√2 is the largest; they were tried on relu, step and tanh.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+_NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
+# Neurons measured at once, in the scan and in each round of bisection alike: one compilation an activation.
+_BATCH = 64
+# Norms that are scanned: from 1e-4/√k, for the best norm of smooth functions falls like 1/√k, to 1e4; without closed
+# forms only as far as the kernels' rule holds (tanh: 5e-11 at a norm of 3, 1e-5 at 10). A limit is read off 1e4 times
+# beyond the end: GELU's distance from ReLU falls like 1/norm² and is below rounding there, that of relu + erf is 1e-8.
+_LEAST, _LARGEST, _LARGEST_BY_RULE, _A_DECADE = 1e-4, 1e4, 3.0, 12
+_BEYOND = 1e4
+# Below this share of E φ², a variance is integrated: the difference would lose more than two bits.
+_SPREAD = 0.25
+
+
+class Neuron(NamedTuple):
+    """The scalars of the best neuron: `c`, its readout, and the risk."""
+
+    scale: float
+    readout: float
+    risk: float
+
+
+class _Measured(NamedTuple):
+    """`m`, `V` and `κ` of many neurons, and derivatives by `log c`: arrays of JAX, then of NumPy, then numbers."""
+
+    mean: Any
+    spread: Any
+    shared: Any
+    mean_slope: Any
+    spread_slope: Any
+    shared_slope: Any
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _measure(f: AbstractActivation, c: Float[Array, " batch"], k: Array, mu: Array) -> _Measured:
+    """Kernels of each neuron with itself and with a target neuron, and the integrals of slopes."""
+    s = k * c * c
+    one, none = jnp.ones_like(s), jnp.zeros_like(s)
+    # One table of both, for what is compiled is what takes the time. The slopes by s and by t of a neuron with itself
+    # are the same, and the second is asked for nowhere.
+    value, by_both = _pulled(f, f, GaussianPair(jnp.stack([s, s]), jnp.stack([s, one]), jnp.stack([s, c])))
+    (own, across), (own_cov, across_cov) = by_both.var_x, by_both.cov
+    mean, by = _pulled(f, ONE, GaussianPair(s, one, none))
+    shared, integral = _integrals(f, s, c)
+    difference = value[0] - mean**2
+    return _Measured(
+        mean,
+        jnp.where(difference > _SPREAD * value[0], difference, integral),
+        shared,
+        2 * s * by.var_x,
+        2 * s * (2 * own + own_cov - 2 * mean * by.var_x),
+        c * across_cov + 2 * s * (across - by.var_x * mu),
+    )
+
+
+def _pulled(f: AbstractActivation, g: AbstractActivation, pairs: GaussianPair) -> tuple[Array, GaussianPair]:
+    """An expectation and its slopes, pair by pair."""
+    value, pull = jax.vjp(lambda pairs: expectation(f, g, pairs), pairs)
+    return value, pull(jnp.ones_like(value))[0]
+
+
+def _integrals(f: AbstractActivation, s: Array, c: Array) -> tuple[Array, Array]:
+    """`κ` and `V` by Gauss–Legendre, of `q` from 0 to `c`, and of `t` in `q = s(1 − t²)`.
+
+    The slopes of kinked functions have a square root at `q = s`, where one of the two neurons is the other.
+    """
+    nodes, weights = jnp.asarray(_NODES, c.dtype), jnp.asarray(_WEIGHTS, c.dtype)
+    itself = jnp.broadcast_to(s[:, None], (s.size, nodes.size))
+    products = jnp.concatenate([c[:, None] * nodes[None], itself * (1 - nodes**2)[None]], 1)
+    pairs = GaussianPair(jnp.tile(itself, 2), jnp.concatenate([jnp.ones_like(itself), itself], 1), products)
+    along, about = jnp.split(_pulled(f, f, pairs)[1].cov, 2, axis=1)
+    return c * (along @ weights), s * (about @ (2 * nodes * weights))
+
+
+class _Target(NamedTuple):
+    """`φ`, `k`, and mean and variance of one target neuron."""
+
+    activation: AbstractActivation
+    k: int
+    mean: float
+    spread: float
+    dtype: type
+
+    def measure(self, c: np.ndarray) -> _Measured:
+        """In the dtype asked for; then in float64, on the host."""
+        # As static as the arguments are: also inside somebody's jit.
+        with jax.ensure_compile_time_eval():
+            given = (jnp.asarray(x, self.dtype) for x in (c, self.k, self.mean))
+            return _Measured(*(np.asarray(part, float) for part in _measure(self.activation, *given)))
+
+    def profile(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`P` and its derivative by `log c`; infinite where exponentials have left the range of the dtype."""
+        at, mu = self.measure(c), self.mean
+        with np.errstate(all="ignore"):
+            above = mu**2 * at.spread - 2 * at.mean * mu * at.shared - at.shared**2
+            below = at.mean**2 + at.spread
+            above_slope = mu**2 * at.spread_slope - 2 * mu * (at.mean_slope * at.shared + at.mean * at.shared_slope)
+            above_slope -= 2 * at.shared * at.shared_slope
+            below_slope = 2 * at.mean * at.mean_slope + at.spread_slope
+            value, derivative = above / below, (above_slope - above / below * below_slope) / below
+        within = (below > 0) & (below < float(jnp.finfo(self.dtype).max) ** 0.3) & np.isfinite(derivative)
+        return np.where(within, value, np.inf), np.where(within, derivative, 0.0)
+
+    def neuron(self, c: float) -> Neuron:
+        """The best readout at this `c`, and the risk."""
+        at = _Measured(*(float(part[0]) for part in self.measure(np.full(_BATCH, c))))
+        readout = self.k * (at.mean * self.mean + at.shared) / (at.mean**2 + at.spread)
+        P = (self.mean**2 * at.spread - 2 * at.mean * self.mean * at.shared - at.shared**2) / (at.mean**2 + at.spread)
+        return Neuron(c, readout, max(self.k * (self.spread + self.k * P), 0.0))
+
+
+def degree(f: AbstractActivation, dtype) -> float | None:
+    """The `p ≥ 0` with `f(λx) = λ^p f(x)` for all `λ > 0`, or `None`; seen at points from 1e-2 to 10 of either sign."""
+    with jax.ensure_compile_time_eval():
+        x = np.outer([1, -1], np.geomspace(1e-2, 10, 12)).ravel()
+        once, twice = (np.asarray(f(jnp.asarray(part, dtype)), float) for part in (x, 2 * x))
+    largest = np.argmax(np.abs(once))
+    if once[largest] == 0 or twice[largest] == 0:
+        return None
+    p = math.log2(abs(twice[largest] / once[largest]))
+    same = np.allclose(twice, 2**p * once, rtol=1e4 * float(jnp.finfo(dtype).eps), atol=0)
+    return round(p, 6) + 0.0 if same and p > -1e-6 else None
+
+
+def best_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
+    """The lowest of all neurons `w = c Σ v_j` with their best readouts, `c` of either sign.
+
+    Of a homogeneous function every norm is as good, and the balanced one is taken, `‖w‖ = |a|`. Where no norm is the
+    best, `c` is zero or infinite, the readout is what it tends to, and the risk its infimum.
+    Raises `ValueError` where the function is zero, where it jumps without being homogeneous, for then the kernel of a
+    neuron with itself has no slope, and where the kernels are not known as far as the risk falls.
+    """
+    if k == 1:
+        return Neuron(1.0, 1.0, 0.0)
+    still = _Target(f, 1, 0.0, 0.0, dtype).measure(np.ones(_BATCH))
+    target = _Target(f, k, float(still.mean[0]), float(still.spread[0]), dtype)
+    if not target.mean**2 + target.spread > 0:
+        raise ValueError(f"one_neuron: given {f!r}, which is zero; expected an activation that is not; choose another")
+    power = degree(f, dtype)
+    if power is None:
+        _check_continuous(f)
+        low, high = _scanned(target)
+        return _limit(target, low) if high is None else target.neuron(_bisected(target, low, high))
+    found = target.neuron(1 / math.sqrt(k))
+    norm = abs(found.readout) ** (1 / (power + 1))
+    return Neuron(norm / math.sqrt(k), found.readout / norm**power, found.risk)
+
+
+def _check_continuous(f: AbstractActivation) -> None:
+    try:
+        slope(f)
+    except ValueError:
+        raise ValueError(
+            f"one_neuron: given {f!r}, which jumps and is not homogeneous; expected an activation with a slope, or one "
+            "without a scale such as step; smooth the jump, for example with normal_cdf for step"
+        ) from None
+
+
+def _scanned(target: _Target) -> tuple[float, float | None]:
+    """A bracket, in `c`, about the lowest minimum; an end of the scan and `None` where the risk is lowest there."""
+    root, largest = math.sqrt(target.k), _LARGEST_BY_RULE if target.activation.terms is None else _LARGEST
+    decades = math.log10(largest / _LEAST * root)
+    norms = np.geomspace(_LEAST / root, largest, math.ceil(decades * _A_DECADE / _BATCH) * _BATCH)
+    found: list[tuple[float, float, float | None]] = []
+    for sign in (1, -1):
+        c = sign * norms / root
+        risks = np.concatenate([target.profile(part)[0] for part in c.reshape(-1, _BATCH)])
+        # Exponentials leave the range of the dtype before the norms end.
+        c, risks = c[np.isfinite(risks)], risks[np.isfinite(risks)]
+        within = np.flatnonzero((risks[1:-1] < risks[:-2]) & (risks[1:-1] <= risks[2:])) + 1
+        found += [(risks[i], c[i - 1], c[i + 1]) for i in within]
+        found += [(risks[end] + _noise(target), c[end], None) for end in (0, -1)]
+    _, low, high = min(found, key=lambda each: each[0])
+    if high is None and abs(low) * root > 0.99 * largest and largest < _LARGEST:
+        raise ValueError(
+            f"one_neuron: given {target.activation!r} and k={target.k}, whose risk still falls at a norm of {largest}; "
+            "expected the best norm to be smaller, where quadrature is right; take an activation with closed forms"
+        )
+    return low, high
+
+
+def _limit(target: _Target, end: float) -> Neuron:
+    """What the neurons tend to beyond an end of the scan."""
+    outwards = abs(end) * math.sqrt(target.k) > 1
+    beyond = end * (_BEYOND if outwards else 1 / _BEYOND)
+    near = target.neuron(end)
+    known = np.isfinite(target.profile(np.full(_BATCH, beyond))[0][0])
+    far = target.neuron(beyond) if known else near
+    growth = abs(far.readout / near.readout) if near.readout else 1.0
+    readout = 0.0 if growth < 0.1 else math.copysign(math.inf, far.readout) if growth > 10 else far.readout
+    return Neuron(math.copysign(math.inf if outwards else 0.0, end), readout, far.risk)
+
+
+def _noise(target: _Target) -> float:
+    """What `P` is known to: in a profile flat to rounding, of many odd neurons, the ends would be as good as minima."""
+    return 1e3 * float(jnp.finfo(target.dtype).eps) * (target.spread + target.mean**2) / target.k
+
+
+def _bisected(target: _Target, low: float, high: float) -> float:
+    """The zero of the slope between `low` and `high` to the last bit, `_BATCH − 1` parts at once."""
+    for _ in range(12):
+        c = np.linspace(low, high, _BATCH)
+        slopes = target.profile(c)[1]
+        i = int(np.argmax(slopes[1:] > 0)) + 1
+        narrower = (c[i - 1], c[i])
+        if narrower == (low, high) or slopes[i] <= 0:
+            break
+        low, high = narrower
+        if abs(high - low) <= 2 * float(jnp.finfo(target.dtype).eps) * abs(low):
+            break
+    return (low + high) / 2
