@@ -1,4 +1,4 @@
-"""One neuron and copy–average: closed forms against mpmath, predictions against the risk's gradient, claims by counting.
+"""One neuron and copy–average: closed forms against mpmath, predictions against gradients, claims by counting.
 
 The oracles share no formula with the package: mpmath for what is closed, tensor Gauss–Hermite rules in NumPy with
 SciPy's scalar minimisation for what is not.
@@ -73,9 +73,9 @@ def test_the_closed_forms_are_right_to_rounding_for_every_k(f, oracle):
 
 def test_the_recorded_values_are_met():
     for k, risk in {2: 0.023221680625336694, 3: 0.040593177313953954, 5: 0.07245264520367023}.items():
-        assert abs(float(one_neuron(act.erf, k).risk) - risk) < 1e-16
+        assert abs(float(one_neuron(act.erf, k).risk) - risk) < 1e-15
     assert abs(float(one_neuron(act.relu, 5).risk) - 1.560152994504) < 1e-12
-    assert abs(float(copy_average_risk(act.erf, (1, 1, 4))) - 0.05675452774074974) < 1e-16
+    assert abs(float(copy_average_risk(act.erf, (1, 1, 4))) - 0.05675452774074974) < 1e-15
     assert abs(float(copy_average_risk(act.erf, best_partition(act.erf, 8, 6))) - 0.040593177314) < 1e-12
 
 
@@ -95,7 +95,7 @@ def test_the_scan_that_serves_all_activations_finds_the_closed_forms(f, oracle):
         # Worst measured: 2e-14. What averages a million odd neurons is linear, and has a readout but no scale.
         assert abs(found.risk / risk - 1) < 1e-13
         if f == act.relu or k < 1e4:
-            np.testing.assert_allclose(found.scale, scale, rtol=1e-14 + (f == act.erf) * 1e-15 * k**2)
+            np.testing.assert_allclose(found.scale, scale, rtol=1e-14 + (f == act.erf) * 3e-15 * k**2)
 
 
 def test_normal_cdf_is_erf_by_halves_and_its_mean_costs_nothing():
@@ -225,11 +225,13 @@ def test_every_partition_of_twelve_or_fewer_is_critical_for_erf_and_has_the_risk
     def padded(k, partition):
         network = copy_average(jc.targets.orthonormal(k, k, activation=act.erf), partition)
         rest = LARGEST - len(partition)
-        weights = jnp.pad(network.weights, ((0, rest), (0, LARGEST - k)))
-        return weights, jnp.pad(network.readout, (0, rest)), (jnp.arange(LARGEST) < k).astype(float)
+        weights = np.pad(network.weights, ((0, rest), (0, LARGEST - k)))
+        return weights, np.pad(network.readout, (0, rest)), (np.arange(LARGEST) < k).astype(float)
 
     assert len(EVERY) == 271
-    weights, readouts, targets = (jnp.stack(part) for part in zip(*itertools.starmap(padded, EVERY), strict=True))
+    weights, readouts, targets = (
+        jnp.asarray(np.stack(part)) for part in zip(*itertools.starmap(padded, EVERY), strict=True)
+    )
 
     def risk(weights, readout, b):
         student = jc.TwoLayer(weights, readout, activation=act.erf)
@@ -281,7 +283,7 @@ def test_groups_of_relu_see_each_other_so_the_sum_is_refused_and_rightly():
     student = jc.TwoLayer(weights, jnp.stack([jnp.ones(()), pair.readout]), activation=act.relu)
     assert steepest(student, target) > 0.1
     for f, partition in ((act.relu, (1, 2)), (act.tanh, (2, 1)), (act.sigmoid, (2, 2)), (act.leaky_relu(0.1), (1, 3))):
-        with pytest.raises(ValueError, match="copy_average_risk: given .* not critical; expected .* search with solve"):
+        with pytest.raises(ValueError, match=r"copy_average_risk: given .* not critical; expected"):
             copy_average_risk(f, partition)
 
 
@@ -305,15 +307,26 @@ def test_copies_and_one_average_are_the_best_partition_by_enumeration():
             if len(ranked) > 1:  # The gap closes like 1/k²; 3e-6 at k = 14.
                 assert ranked[1].risk - ranked[0].risk > 1e-6
     assert best_partition(act.erf, 10**6, 3) == (1, 1, 10**6 - 2)
-    for f in (act.sin, act.normal_cdf, act.hermite(2), act.relu):
-        assert best_partition(f, 9, 4) == (1, 1, 1, 6)
+    for f in (act.sin, act.normal_cdf, act.hermite(2)):
+        assert best_partition(f, 9, 4) == rank_partitions(f, 9, 4)[0].partition == (1, 1, 1, 6)
 
 
-def test_a_risk_that_is_not_concave_leaves_the_best_partition_to_the_count():
-    # ReLU's risk grows like k², and two halves cost less than one and all others.
-    costs = [float(one_neuron(act.relu, k).risk) for k in range(1, 8)]
-    assert costs[2] - costs[1] > costs[1] - costs[0]
-    assert best_partition(act.relu, 8, 2) == rank_partitions(act.relu, 8, 2)[0].partition != (1, 7)
+def dual_risk(f, k):
+    """`k d(1) + k(k−1) d(0) − k² d(1/k)`, what the best function of `Σ v_j·x` leaves."""
+    one, none, shared = jc.kernels.dual_activation(f, jnp.asarray([1, 0, 1 / k]))
+    return float(k * one + k * (k - 1) * none - k**2 * shared)
+
+
+@pytest.mark.parametrize("f", [act.erf, act.sin, act.bump(), act.hermite(3), act.exp], ids=str)
+def test_closed_under_gaussian_averages_a_neuron_is_the_best_function_of_its_input(f):
+    for k in (2, 3, 8):
+        np.testing.assert_allclose(one_neuron(f, k).risk, dual_risk(f, k), rtol=1e-12)
+
+
+@pytest.mark.parametrize("f", [act.relu, act.tanh, act.gelu, act.abs], ids=str)
+def test_others_leave_more_than_the_best_function_would(f):
+    for k in (2, 3, 8):
+        assert float(one_neuron(f, k).risk) > dual_risk(f, k) + 1e-11
 
 
 def test_partitions_are_all_there_once_and_rising():
@@ -355,6 +368,8 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
         (lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.ones((2, 2))), (2,)), "expected one network of one output"),
         (lambda: list(partitions(2, 3)), "partitions: given k=2 and n=3; expected integers 1 ≤ n ≤ k"),
         (lambda: best_partition(act.erf, 3, 0), "best_partition: given k=3 and n=0"),
+        (lambda: best_partition(act.relu, 4, 2), "best_partition: given relu .* not critical"),
+        (lambda: rank_partitions(act.relu, 4, 2), "rank_partitions: given relu .* not critical"),
         (lambda: rank_partitions(act.erf, 3, True), "rank_partitions: given k=3 and n=True"),
     ],
 )

@@ -1,5 +1,6 @@
 """Copy–average networks: every neuron stands for a group of orthonormal target neurons, one or many."""
 
+import math
 import operator
 from collections.abc import Sequence
 
@@ -8,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Erf, hermite_coefficients, is_concrete
+from jaxcompress.kernels import AbstractActivation, Erf, dual_activation, hermite_coefficients, is_concrete
 from jaxcompress.networks import TwoLayer
-from jaxcompress.theory._one_neuron import OneNeuron, one_neuron
+from jaxcompress.theory._averaging import Neuron
+from jaxcompress.theory._one_neuron import known_neuron
 
 # Entries of VVᵀ and readouts may be off by this many ulp of one: a QR decomposition leaves 5 in 100 dimensions.
 _ROUNDING = 1e4
@@ -25,8 +27,9 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     It is critical in all directions if no group leaves anything of its mean and of its linear part,
     `a E φ(X) = ℓ E φ(Y)` and `a c E φ′(X) = E φ′(Y)`, for this is all that the neurons of other groups see of it. So it
     is where the average over a Gaussian `E φ(βx + τZ)` is a multiple of `φ(γx)`: erf, normal_cdf, sin, cos, exp, bump,
-    identity, `hermite(p)`. For ReLU, GELU, tanh, sigmoid, softplus and SiLU it is not: their neurons lean
-    towards the groups of others, and only one group `(k,)`, or copies alone, are critical.
+    identity, `hermite(p)`. There a neuron is `E[f* | X]`, the best of all functions of its `X`, and with `d` the dual
+    activation `R*(ℓ) = ℓ d(1) + ℓ(ℓ−1) d(0) − ℓ² d(1/ℓ)`. For ReLU, GELU, tanh, sigmoid, softplus and SiLU it is not:
+    their neurons lean towards the groups of others, and only one group `(k,)`, or copies alone, are critical.
 
     Arguments: `target` of one output, without biases, with orthonormal rows `(k, d)` and equal readouts `(k,)`;
     `partition`, `n` positive integers that sum to `k` (static). Returns a network of `n` neurons in the target's dtype.
@@ -36,14 +39,11 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     """
     sizes = _sizes("copy_average", partition, target)
     _check_target(target)
-    neurons = _neurons("copy_average", target.activation, sizes, target.weights.dtype)
-    ends = np.cumsum(sizes)
-    groups = [target.weights[end - size : end].sum(0) for end, size in zip(ends, sizes, strict=True)]
-    scales, readouts = (
-        jnp.stack(parts) for parts in zip(*((each.scale, each.readout) for each in neurons), strict=True)
-    )
-    weights = scales[:, None] * jnp.stack(groups)
-    return TwoLayer(weights, readouts * target.readout[ends - 1], activation=target.activation)
+    neurons = group_neurons("copy_average", target.activation, sizes, target.weights.dtype)
+    scales, readouts = (np.array([each[i] for each in neurons], target.weights.dtype) for i in (0, 1))
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    weights = scales[:, None] * jax.ops.segment_sum(target.weights, group, len(sizes))
+    return TwoLayer(weights, readouts * target.readout[np.cumsum(sizes) - 1], activation=target.activation)
 
 
 def copy_average_risk(activation: AbstractActivation, partition: Sequence[int], *, dtype=None) -> Float[Array, ""]:
@@ -55,7 +55,7 @@ def copy_average_risk(activation: AbstractActivation, partition: Sequence[int], 
     """
     sizes = _sizes("copy_average_risk", partition)
     dtype = jnp.dtype(dtype or jnp.result_type(float))
-    return sum((each.risk for each in _neurons("copy_average_risk", activation, sizes, dtype)), jnp.zeros((), dtype))
+    return jnp.asarray(sum(each.risk for each in group_neurons("copy_average_risk", activation, sizes, dtype)), dtype)
 
 
 def _sizes(where: str, partition: Sequence[int], target: TwoLayer | None = None) -> tuple[int, ...]:
@@ -90,25 +90,25 @@ def _check_target(target: TwoLayer) -> None:
         )
 
 
-def _neurons(where: str, f: AbstractActivation, sizes: tuple[int, ...], dtype) -> list[OneNeuron]:
-    """One neuron a group, once it is known that the groups do not see each other."""
-    found = {size: one_neuron(f, size, dtype=dtype) for size in dict.fromkeys(sizes)}
-    if not all(np.isfinite(each.norm) and each.norm > 0 and np.isfinite(each.readout) for each in found.values()):
+def group_neurons(where: str, f: AbstractActivation, sizes: tuple[int, ...], dtype) -> list[Neuron]:
+    """One neuron a group, once it is known that groups of these sizes do not see each other; one alone never does."""
+    found = {size: known_neuron(f, size, dtype) for size in dict.fromkeys(sizes)}
+    if not all(0 < abs(each.scale) < math.inf and abs(each.readout) < math.inf for each in found.values()):
         raise ValueError(
-            f"{where}: given {f!r} and the partition {sizes}, whose best norms are zero or infinite; expected "
-            "neurons that exist; one_neuron has the infimum of the risk"
+            f"{where}: given {f!r} and groups of {sizes}, whose best norms are zero or infinite; expected neurons that "
+            "exist; one_neuron has the infimum of the risk"
         )
-    seen = [] if len(sizes) == 1 else [size for size in found if size > 1 and not _hidden(f, size, found[size])]
+    seen = [] if len(sizes) == 1 else [size for size in found if size > 1 and not _hidden(f, size, found[size], dtype)]
     if seen:
         raise ValueError(
-            f"{where}: given {f!r} and the partition {sizes}, whose groups of {seen} leave some of their mean or of "
-            "their linear part to the others, so that the network is not critical; expected an activation closed under "
+            f"{where}: given {f!r} and groups of {sizes}, of which those of {seen} leave some of their mean or "
+            "linear part to the others, so that the network is not critical; expected an activation closed under "
             "Gaussian averages (erf, normal_cdf, sin, cos, exp, bump), one group, or copies alone; search with solve"
         )
     return [found[size] for size in sizes]
 
 
-def _hidden(f: AbstractActivation, size: int, neuron: OneNeuron) -> bool:
+def _hidden(f: AbstractActivation, size: int, neuron: Neuron, dtype) -> bool:
     """Whether mean and linear part of a group are met to rounding.
 
     Of pairs sin, bump and `hermite(3)` leave 8e-16, tanh 4e-5, softplus 7e-4, ReLU 0.2; of groups of 1000 tanh leaves
@@ -117,10 +117,11 @@ def _hidden(f: AbstractActivation, size: int, neuron: OneNeuron) -> bool:
     if isinstance(f, Erf):
         return True
     with jax.ensure_compile_time_eval():
-        mean, linear = hermite_coefficients(f, 1, neuron.norm)
-        target_mean, target_linear = hermite_coefficients(f, 1, jnp.ones_like(neuron.norm))
-        left = neuron.readout * mean - size * target_mean
-        # E φ′ = linear/norm, and c/norm is a sign over √ℓ.
-        bent = neuron.readout * jnp.sign(neuron.scale) * linear / size**0.5 - target_linear
-        slack = 1e3 * float(jnp.finfo(neuron.norm.dtype).eps) * (jnp.abs(target_mean) + jnp.abs(target_linear))
-        return bool((jnp.abs(left) <= size * slack) & (jnp.abs(bent) <= slack))
+        one = jnp.ones((), dtype)
+        mean, linear = map(float, hermite_coefficients(f, 1, abs(neuron.scale) * math.sqrt(size) * one))
+        target_mean, target_linear = map(float, hermite_coefficients(f, 1, one))
+        root_of_square = math.sqrt(dual_activation(f, one))
+    # E φ′ = linear/norm, and c/norm is a sign over √ℓ.
+    bent = neuron.readout * math.copysign(1, neuron.scale) * linear / math.sqrt(size) - target_linear
+    left = max(abs(neuron.readout * mean - size * target_mean), size * abs(bent))
+    return left <= 1e3 * float(jnp.finfo(dtype).eps) * size * root_of_square

@@ -42,31 +42,29 @@ def one_neuron(activation: AbstractActivation, k: int, *, dtype=None) -> OneNeur
     more, end as a ReLU.
     Raises `ValueError` for `k < 1`, for an activation that is zero, that jumps without being homogeneous, or that has
     no closed forms and wants a norm beyond 3, where quadrature ends.
+    No neuron along `Σ v_j`, of whatever activation, comes below `k d(1) + k(k−1) d(0) − k² d(1/k)`, `d` the dual
+    activation; those of `copy_average` reach it.
     Reference: Şimşek et al. 2023, theorems on erf and ReLU, where this is the best of all neurons. For the others it is
     the best along `Σ v_j`, and need not be a minimum in all directions: against `hermite(3)` a copy of one target
     neuron leaves `k − 1`, this one `k − 1/k`.
     Where it fails: `R*` keeps its digits for every `k` (erf at 1e9: 1e-15 also by the scan), but a neuron of an odd
-    activation that averages many is nearly linear and hardly feels its norm, so that `c` is right to `1e-16 k²`.
+    activation that averages many is nearly linear and hardly feels its norm, so that `c` is right to `2e-15 k²`.
     """
     dtype = jnp.dtype(dtype or jnp.result_type(float))
-    found = _known(activation, _checked("one_neuron", k), dtype)
+    found = known_neuron(activation, k, dtype)
     values = (found.scale, found.readout, found.risk, abs(found.scale) * math.sqrt(k))
     return OneNeuron(*(jnp.asarray(value, dtype) for value in values))
 
 
-def one_neuron_risk(activation: AbstractActivation, k: int, dtype) -> float:
-    """`R*(k)`, a number of the host."""
-    return _known(activation, k, jnp.dtype(dtype)).risk
-
-
-def _checked(where: str, k: int) -> int:
+def known_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
+    """The numbers of `one_neuron`, on the host, each found once."""
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"{where}: given k={k!r}; expected an integer, 1 at least; it counts target neurons")
-    return k
+        raise ValueError(f"one_neuron: given k={k!r}; expected an integer, 1 at least; it counts target neurons")
+    return _found(f, k, jnp.dtype(dtype))
 
 
 @functools.lru_cache(maxsize=4096)
-def _known(f: AbstractActivation, k: int, dtype) -> Neuron:
+def _found(f: AbstractActivation, k: int, dtype) -> Neuron:
     if isinstance(f, Erf):
         return _erf(k)
     if isinstance(f, Relu):

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxcompress.kernels import AbstractActivation, Erf
-from jaxcompress.theory._one_neuron import one_neuron_risk
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.theory._copy_average import group_neurons
 
 Partition = tuple[int, ...]
 
@@ -46,38 +46,31 @@ def _at_least(least: int, k: int, n: int) -> Iterator[Partition]:
 def rank_partitions(activation: AbstractActivation, k: int, n: int) -> list[RankedPartition]:
     """Every partition of `k` into `n` groups with its `Σ R*(ℓ_i)`, the least first: the theory's claim, by enumeration.
 
-    Equal risks stay in the order of `partitions`. The number of partitions grows like `exp(2.6√k)/k` over all `n`: at
-    `k = 12` there are 77, at `k = 60` a million.
+    Equal risks stay in the order of `partitions`. Their number over all `n` is 77 for `k = 12` and a million for 60.
     Arguments: an activation, `1 ≤ n ≤ k`. Returns a list of `RankedPartition`.
-    Raises `ValueError` for other sizes, and where `one_neuron` has no answer.
-    Where it fails: the sum is the risk of a critical point only where `copy_average` does not refuse the partition.
+    Raises `ValueError` for other sizes, and for activations whose groups see each other (`copy_average`).
     """
     _check("rank_partitions", k, n)
-    costs = [one_neuron_risk(activation, size, jnp.result_type(float)) for size in range(1, k - n + 2)]
-    ranked = [RankedPartition(each, sum(costs[size - 1] for size in each)) for each in partitions(k, n)]
+    sizes = tuple(range(1, k - n + 2)) if n > 1 else (k,)
+    neurons = group_neurons("rank_partitions", activation, sizes, jnp.result_type(float))
+    costs = {size: float(neuron.risk) for size, neuron in zip(sizes, neurons, strict=True)}
+    ranked = [RankedPartition(each, sum(costs[size] for size in each)) for each in partitions(k, n)]
     return sorted(ranked, key=lambda each: each.risk)
 
 
 def best_partition(activation: AbstractActivation, k: int, n: int) -> Partition:
-    """The partition of least `Σ R*(ℓ_i)`: `(1, …, 1, k−n+1)`, copies and one average, wherever `R*` is concave.
+    """The partition of least `Σ R*(ℓ_i)`: `(1, …, 1, k−n+1)`, copies and one average.
 
-    Of two groups `p ≤ q` concavity makes `(p−1, q+1)` as good or better, and so on down to one. For erf `R*` is
-    concave, for `−ℓ² arcsin(1/(2ℓ))` is a sum of `−ℓ^{1−2j}` with positive factors; for others it is computed up to
-    `k−n+1` and looked at, and the partitions are enumerated where it is not concave.
+    Wherever the sum holds, `R*(ℓ) = Σ_p c_p² (ℓ − ℓ^{2−p})` with the Hermite coefficients `c_p`, `p ≥ 1`, of the
+    activation, for `d(ρ) = Σ c_p² ρ^p` (`copy_average`). It is concave, so of two groups `p ≤ q` `(p−1, q+1)` are as
+    good or better, and so on down to one.
 
     Arguments: an activation, `1 ≤ n ≤ k`. Returns a tuple of `n` sizes that sum to `k`, smallest first.
-    Raises `ValueError` for other sizes, and where `one_neuron` has no answer.
+    Raises `ValueError` for other sizes, and for activations whose groups see each other.
     Reference: Şimşek et al. 2023 (erf).
     """
     _check("best_partition", k, n)
-    extreme = (1,) * (n - 1) + (k - n + 1,)
-    if isinstance(activation, Erf) or n in (1, k):
-        return extreme
-    dtype = jnp.result_type(float)
-    costs = [one_neuron_risk(activation, size, dtype) for size in range(1, k - n + 2)]
-    # A straight line, as of hermite(2), bends by its rounding.
-    slack = 1e2 * float(jnp.finfo(dtype).eps) * costs[-1]
-    bends = zip(costs[:-2], costs[1:-1], costs[2:], strict=True)
-    if all(low + high <= 2 * middle + slack for low, middle, high in bends):
-        return extreme
-    return rank_partitions(activation, k, n)[0].partition
+    if n > 1:
+        # An activation that is not closed under averages shows it in pairs.
+        group_neurons("best_partition", activation, (1, min(2, k - n + 1), k - n + 1), jnp.result_type(float))
+    return (1,) * (n - 1) + (k - n + 1,)
