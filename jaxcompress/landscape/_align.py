@@ -166,8 +166,9 @@ def _applied(a: TwoLayer, b: TwoLayer, move: Move, rotation: np.ndarray | None) 
         weights = weights @ rotation
     if symmetry.degree is not None:
         first = weights if bias is None else np.concatenate([weights, bias[:, None]], 1)
-        scale = _scale(a, symmetry.degree) / _balance(first, readout, symmetry.degree)
-        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+        scales = _scale(a, symmetry.degree), _balance(first, readout, symmetry.degree)
+        known = np.all([np.isfinite(scale) & (scale > 0) for scale in scales], axis=0)
+        scale = np.divide(*scales, where=known, out=np.ones(n))
         weights, readout = weights * scale[:, None], readout / scale[:, None] ** symmetry.degree
         bias = None if bias is None else bias * scale
     readout = readout.reshape(b.readout.shape)

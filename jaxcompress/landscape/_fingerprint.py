@@ -5,11 +5,13 @@ signs every neuron is written with both, where maps turn columns every column is
 """
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress.kernels import is_concrete
 from jaxcompress.landscape._distance import Symmetric, check_one, symmetries_of
 from jaxcompress.landscape._hierarchy import column_points
 from jaxcompress.landscape._neurons import Neurons, neurons
@@ -32,46 +34,49 @@ def fingerprint(network: TwoLayer, target: Symmetric = None) -> Float[Array, " m
     """
     check_one("fingerprint", "network", network)
     symmetries = symmetries_of("fingerprint", network, target)
-    rows = neurons(network, jnp)
-    table, lengths, colours, omega = _seen(rows, symmetries)
+    # one network is measured in float64 by NumPy, 100 times faster than by operations that are compiled one by one
+    traced = not all(is_concrete(array) for array in network.parameters().values())
+    xp: Any = jnp if traced else np
+    return jnp.asarray(_numbers(neurons(network, xp), symmetries, xp), network.weights.dtype)
+
+
+def _numbers(rows: Neurons, symmetries: TargetSymmetries | None, xp: Any) -> Any:
+    """The fingerprint by NumPy or by `jax.numpy`."""
+    table, lengths, colours, omega = _seen(rows, symmetries, xp)
     signs = rows.signs
-    root = _root(rows.weights)
-    related = jnp.concatenate([sign * root for sign in signs], 1)
+    u, sizes, _ = xp.linalg.svd(rows.weights, full_matrices=False)
+    root = (u * sizes[None]) @ u.T
+    related = xp.concatenate([sign * root for sign in signs], 1)
     share = 1 / math.sqrt(len(signs))
     parts = [
-        jnp.concatenate([rows.own_with(sign) for sign in signs]) / math.sqrt(2),
-        jnp.concatenate([lengths[:, None]] * len(signs)) / math.sqrt(2),
-        jnp.concatenate([jnp.sort(sign * related, axis=1) for sign in signs]) * (share / math.sqrt(8)),
+        xp.concatenate([rows.own_with(sign) for sign in signs]) / math.sqrt(2),
+        xp.concatenate([lengths[:, None]] * len(signs)) / math.sqrt(2),
+        xp.concatenate([xp.sort(sign * related, axis=1) for sign in signs]) * (share / math.sqrt(8)),
     ]
-    both = jnp.concatenate([sign * table for sign in signs])
+    both = xp.concatenate([sign * table for sign in signs])
     columns = [rows.offset]
     for colour in np.unique(colours):
         group = both[:, np.flatnonzero(colours == colour)]
-        parts.append(jnp.sort(group, axis=1) * math.sqrt(omega / 2))
-        columns.append(_mixed_sorted(jnp.sort(group, axis=0).T) * (share * math.sqrt(omega) / 2))
-    return jnp.concatenate([_mixed_sorted(jnp.concatenate(parts, 1)) * share, *columns])
+        parts.append(xp.sort(group, axis=1) * math.sqrt(omega / 2))
+        columns.append(_mixed_sorted(xp.sort(group, axis=0).T, xp) * (share * math.sqrt(omega) / 2))
+    return xp.concatenate([_mixed_sorted(xp.concatenate(parts, 1), xp) * share, *columns])
 
 
-def _seen(rows: Neurons, symmetries: TargetSymmetries | None) -> tuple[Array, Array, np.ndarray, float]:
+def _seen(rows: Neurons, symmetries: TargetSymmetries | None, xp: Any) -> tuple[Any, Any, np.ndarray, float]:
     """The table with a column for every point, the lengths outside the span, the colours of columns, their weight."""
     w = rows.weights
     if symmetries is None:
-        return w, jnp.zeros_like(w[:, 0]), np.arange(w.shape[1]), 1.0
-    frame = jnp.asarray(symmetries.frame, w.dtype)
+        return w, xp.zeros_like(w[:, 0]), np.arange(w.shape[1]), 1.0
+    frame = xp.asarray(symmetries.frame, w.dtype)
     table = w @ frame.T
-    outside = w - table @ frame if symmetries.complement else jnp.zeros_like(w)
+    outside = w - table @ frame if symmetries.complement else xp.zeros_like(w)
     colours = symmetries.colours[column_points(symmetries)]
     if symmetries.doubled:
-        table = jnp.concatenate([table, -table], 1)
-    return table, jnp.sqrt(jnp.sum(outside**2, 1)), colours, 0.5 if symmetries.doubled else 1.0
+        table = xp.concatenate([table, -table], 1)
+    return table, xp.sqrt(xp.sum(outside**2, 1)), colours, 0.5 if symmetries.doubled else 1.0
 
 
-def _root(rows: Array) -> Array:
-    u, sizes, _ = jnp.linalg.svd(rows, full_matrices=False)
-    return (u * sizes[None]) @ u.T
-
-
-def _mixed_sorted(rows: Array) -> Array:
+def _mixed_sorted(rows: Any, xp: Any) -> Any:
     """The rows in another orthonormal basis (cosines), every coordinate sorted: what a set of rows is, without order.
 
     Coordinates sorted as they are would forget which of them stood in one row.
@@ -80,4 +85,4 @@ def _mixed_sorted(rows: Array) -> Array:
     grid = np.arange(size)
     basis = np.sqrt(2 / size) * np.cos(np.pi * (grid[:, None] + 0.5) * grid[None] / size)
     basis[:, 0] = np.sqrt(1 / size)
-    return jnp.ravel(jnp.sort(rows @ jnp.asarray(basis, rows.dtype), axis=0))
+    return xp.ravel(xp.sort(rows @ xp.asarray(basis, rows.dtype), axis=0))

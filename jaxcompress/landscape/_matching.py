@@ -16,8 +16,6 @@ from jaxcompress.landscape._symmetries import TargetSymmetries
 
 # Entries of the largest array that is held while maps are compared: 16 MB.
 _ENTRIES = 2_000_000
-# Totals below this share of the largest cost are matched again: above it, rounding moves a distance by 1e-10 of itself.
-FINE = 1e-6
 
 
 class View(NamedTuple):
@@ -48,30 +46,15 @@ class Match(NamedTuple):
 
 
 def assign(costs: np.ndarray) -> tuple[float, np.ndarray]:
-    """The cheapest perfect matching of a table `(n, n)` of costs ≥ 0 (`inf` forbids), to the precision of its own cost.
-
-    The algorithm's sums round at `ε` of the largest cost, that is at `√ε` of a distance: once the total is known,
-    dearer pairs are out of the question, and the rest is matched again.
-    """
+    """The cheapest perfect matching of a table `(n, n)` of costs ≥ 0; `inf` forbids a pair."""
     match = linear_sum_assignment(costs)[1]
-    total = float(np.sum(costs[np.arange(len(costs)), match]))
-    while total < FINE * np.max(costs, initial=0, where=np.isfinite(costs)):
-        costs = np.where(costs <= total, costs, np.inf)
-        again = linear_sum_assignment(costs)[1]
-        better = float(np.sum(costs[np.arange(len(costs)), again]))
-        if better >= total:
-            break
-        total, match = better, again
-    return total, match
+    return float(np.sum(costs[np.arange(len(costs)), match])), match
 
 
 def totals(costs: np.ndarray) -> np.ndarray:
     """What the cheapest matchings of many tables `(many, n, n)` cost."""
     match = np.array([linear_sum_assignment(table)[1] for table in costs])
-    out = np.sum(np.take_along_axis(costs, match[:, :, None], 2)[:, :, 0], axis=1)
-    for i in np.flatnonzero(out < FINE * np.max(costs, axis=(1, 2), initial=0)):
-        out[i] = assign(costs[i])[0]
-    return out
+    return np.sum(np.take_along_axis(costs, match[:, :, None], 2)[:, :, 0], axis=1)
 
 
 def squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
