@@ -221,12 +221,15 @@ def test_where_the_linear_limit_is_best_the_norm_is_zero_and_the_rest_is_lost():
 
 
 def test_every_partition_of_twelve_or_fewer_is_critical_for_erf_and_has_the_risk_of_the_sum():
-    # Neurons of zero weight and readout, and targets of no readout, change no gradient of erf: one shape for all.
+    target = jc.targets.orthonormal(LARGEST, LARGEST, activation=act.erf)
+
+    # The first neurons of a partition of twelve that goes on with copies. Neurons of zero weight and readout change no
+    # gradient of erf, nor do targets of no readout: one shape for all.
     def padded(k, partition):
-        network = copy_average(jc.targets.orthonormal(k, k, activation=act.erf), partition)
-        rest = LARGEST - len(partition)
-        weights = np.pad(network.weights, ((0, rest), (0, LARGEST - k)))
-        return weights, np.pad(network.readout, (0, rest)), (np.arange(LARGEST) < k).astype(float)
+        network = copy_average(target, (*partition, *[1] * (LARGEST - k)))
+        mine = np.arange(LARGEST) < len(partition)
+        weights, readout = (np.resize(part, (LARGEST, *part.shape[1:])) for part in (network.weights, network.readout))
+        return weights * mine[:, None], readout * mine, np.where(np.arange(LARGEST) < k, 1.0, 0.0)
 
     assert len(EVERY) == 271
     weights, readouts, targets = (

@@ -41,9 +41,14 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     _check_target(target)
     neurons = group_neurons("copy_average", target.activation, sizes, target.weights.dtype)
     scales, readouts = (np.array([each[i] for each in neurons], target.weights.dtype) for i in (0, 1))
-    group = np.repeat(np.arange(len(sizes)), sizes)
-    weights = scales[:, None] * jax.ops.segment_sum(target.weights, group, len(sizes))
-    return TwoLayer(weights, readouts * target.readout[np.cumsum(sizes) - 1], activation=target.activation)
+    weights, readout = _averages(target.weights, target.readout, scales, readouts, np.repeat(range(len(sizes)), sizes))
+    return TwoLayer(weights, readout, activation=target.activation)
+
+
+@jax.jit
+def _averages(V: Array, b: Array, scales: Array, readouts: Array, group: Array) -> tuple[Array, Array]:
+    """Weights and readouts of the groups; the target's readouts are one number."""
+    return scales[:, None] * jax.ops.segment_sum(V, group, scales.size), readouts * b[0]
 
 
 def copy_average_risk(activation: AbstractActivation, partition: Sequence[int], *, dtype=None) -> Float[Array, ""]:
