@@ -14,7 +14,7 @@ from jaxcompress.networks import TwoLayer
 from jaxcompress.theory._averaging import Neuron
 from jaxcompress.theory._one_neuron import known_neuron
 
-# Entries of VVᵀ and readouts may be off by this many ulp of one: a QR decomposition leaves 5 in 100 dimensions.
+# Entries of VVᵀ and readouts may be off by this many ulp of one: a QR decomposition leaves 4 in 100 dimensions.
 _ROUNDING = 1e4
 
 

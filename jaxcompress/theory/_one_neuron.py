@@ -84,7 +84,7 @@ def _erf(k: int) -> Neuron:
 
 
 def _relu(k: int) -> Neuron:
-    """No term outgrows the others: at `k = 2` the risk is a fifth of its largest one, and for large `k` two thirds."""
+    """No term outgrows the others: at `k = 2` the risk is a sixth of the largest, and for large `k` two thirds."""
     u = math.sqrt(1 / k)
     mass = k * (math.sqrt((k - 1) / k) + u * (math.pi - math.acos(u))) / math.pi
     risk = k / 2 + k * (k - 1) / (2 * math.pi) - mass**2 / 2 if k > 1 else 0.0
