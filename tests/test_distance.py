@@ -17,50 +17,7 @@ from hypothesis import strategies as st
 import jaxcompress as jc
 from jaxcompress.landscape import align, distance, fingerprint, target_symmetries
 from tests.problems import network, run
-
-A = jc.activations
-ODD, EVEN = (A.erf, A.tanh, A.sin), (A.abs, A.cos, A.hermite(2))
-SCALED = {A.relu: 1, A.leaky_relu(0.1): 1, A.abs: 1, A.identity: 1, A.rectified_power(2): 2, A.sign: 0}
-PLAIN = (A.softplus, A.exp, A.gelu)
-
-
-def rotation(rng, d):
-    """A random orthogonal matrix."""
-    return np.linalg.qr(rng.normal(size=(d, d)))[0]
-
-
-def orthonormal_map(rng, k, d, turns=False):
-    """A permutation of the first `k` axes (with signs where asked) and a rotation of the others."""
-    q = np.zeros((d, d))
-    q[:k, :k] = np.eye(k)[rng.permutation(k)] * (rng.choice([-1, 1], k) if turns else 1)
-    q[k:, k:] = rotation(rng, d - k)
-    return q
-
-
-def image(net, rng, q=None, order=True, sign=True, scale=True):
-    """The network under random symmetries of its activation, and under `w ↦ wq`."""
-    f, n = net.activation, net.width
-    w, a = np.asarray(net.weights, float), np.asarray(net.readout, float).reshape(n, -1)
-    bias = None if net.bias is None else np.asarray(net.bias, float)
-    if q is not None:
-        w = w @ q
-    turned = (rng.choice([-1, 1], n) if sign and f in (*ODD, *EVEN) else np.ones(n))[:, None]
-    factor = (np.exp(2 * rng.normal(size=n)) if scale and f in SCALED else np.ones(n))[:, None]
-    w, a = turned * factor * w, (turned if f in ODD else 1) * a / factor ** SCALED.get(f, 1)
-    bias = None if bias is None else bias * (turned * factor)[:, 0]
-    p = rng.permutation(n) if order else np.arange(n)
-    like = net.readout.dtype
-    return jc.TwoLayer(
-        jnp.asarray(w[p], like),
-        jnp.asarray(a[p].reshape(net.readout.shape), like),
-        None if bias is None else jnp.asarray(bias[p], like),
-        net.output_bias,
-        f,
-    )
-
-
-def with_rows(weights, readout, f):
-    return jc.TwoLayer(jnp.asarray(weights, float), jnp.asarray(readout, float), activation=f)
+from tests.symmetry_oracle import EVEN, ODD, PLAIN, SCALED, A, exact, image, orthonormal_map, rotation, with_rows
 
 
 def copy_average(partition, d, f=A.erf):
@@ -169,90 +126,7 @@ def test_rotations_of_the_inputs_count_only_where_they_fix_the_target():
     assert distance(net, image(net, rng, np.diag([-1.0, 1, 1, 1])), target) > 0.1
 
 
-# — the maps that fix a target ————————————————————————————————————————————————————————————————————————————————————————
-
-HEPTAGON = np.stack([np.cos(2 * np.pi * np.arange(7) / 7), np.sin(2 * np.pi * np.arange(7) / 7)], 1)
-SIMPLEX = np.eye(4) - 0.25
-TARGETS = [  # target, maps on its span, dimension of the complement
-    (jc.targets.orthonormal(5, 7, activation=A.erf), 120, 2),
-    (jc.targets.orthonormal(4, 4, activation=A.abs), 2**4 * 24, 0),
-    (with_rows(np.eye(4), [1, 1, -1, -1], A.erf), 24, 0),  # an odd neuron of readout −1 is its opposite with 1
-    (with_rows(np.eye(4), [1, 1, -1, -1], A.relu), 4, 0),
-    (with_rows(HEPTAGON, np.ones(7), A.erf), 14, 0),
-    (with_rows(HEPTAGON, np.ones(7), A.relu), 28, 0),  # without a linear part, ReLU targets are even
-    (with_rows(SIMPLEX, np.ones(4), A.relu), 48, 1),
-    (with_rows([[1, 0, 0], [2, 0, 0], [0, 3, 0]], [1, 1, 1], A.relu), 2, 1),  # equal neurons add up
-    (with_rows([[1, 0, 0], [-1, 0, 0]], [1, -1], A.relu), 1, 2),  # a linear function
-    (with_rows([[1, 0], [0, 1], [1, 1]], [1, 1, 0], A.erf), 2, 0),  # no readout, no neuron
-    (network(9, 9, 6, A.relu), 1, 0),
-    (network(9, 3, 6, A.erf, outputs=2, bias=True), 1, 3),
-    (jc.TwoLayer(jnp.eye(4), jnp.repeat(jnp.eye(2), 2, axis=0), activation=A.relu), 4, 0),
-    (jc.TwoLayer(jnp.eye(4), jnp.ones(4), jnp.asarray([1.0, 1, 1, 2]), activation=A.softplus), 6, 0),
-    (with_rows(np.zeros((2, 3)), [1, 1], A.relu), 1, 3),
-]
-
-
-@pytest.mark.parametrize(("target", "order", "complement"), TARGETS)
-def test_the_maps_of_a_target_are_found_and_fix_it(target, order, complement):
-    symmetries = target_symmetries(target)
-    assert (symmetries.order, symmetries.complement) == (order, complement)
-    x = np.random.default_rng(10).normal(size=(20, target.dim))
-    maps = [symmetries.matrix(i) for i in range(order)]
-    assert len({tuple(np.round(q, 9).ravel() + 0.0) for q in maps}) == order
-    for q in maps:
-        np.testing.assert_allclose(q @ q.T, np.eye(target.dim), atol=1e-14)
-        np.testing.assert_allclose(target(jnp.asarray(x @ q)), target(jnp.asarray(x)), atol=1e-13)
-
-
-@pytest.mark.parametrize(("target", "order", "complement"), TARGETS)
-@pytest.mark.parametrize("limit", [1, 1000])
-def test_the_maps_of_any_target_leave_networks_where_they_are(target, order, complement, limit):
-    rng = np.random.default_rng(11)
-    listed = target_symmetries(target)
-    outside = np.linalg.svd(listed.frame)[2][target.dim - complement :] if listed.frame.size else np.eye(target.dim)
-    q = listed.matrix(order - 1)
-    q = q @ (np.eye(target.dim) + outside.T @ (rotation(rng, complement) - np.eye(complement)) @ outside)
-    net = network(12, 3, target.dim, target.activation, outputs=target.outputs)
-    other = image(net, rng, q)
-    symmetries = target_symmetries(target, limit)
-    assert distance(net, other, symmetries) < 1e-13
-    assert gap(net, other, symmetries) < 1e-13
-
-
-def test_a_target_of_too_many_maps_says_so():
-    symmetries = target_symmetries(jc.targets.orthonormal(20, 20, activation=A.relu))
-    assert symmetries.order is None
-    with pytest.raises(ValueError, match="larger limit"):
-        symmetries.matrix(0)
-
-
 # — exact values and bounds ———————————————————————————————————————————————————————————————————————————————————————————
-
-
-def balanced(net):
-    """Rows `(w, a)`, of equal norms where the activation is homogeneous of degree one."""
-    w, a = np.asarray(net.weights), np.asarray(net.readout)[:, None]
-    if SCALED.get(net.activation) == 1:
-        size, length = np.linalg.norm(w, axis=1, keepdims=True), np.abs(a)
-        w, a = w * np.sqrt(length / size), a * np.sqrt(size / length)
-    return w, a
-
-
-def exact(x, y, k):
-    """The distance for an orthonormal target by trying everything: permutations, signs, maps; Procrustes outside."""
-    (w, a), (v, b) = balanced(x), balanced(y)
-    n, f, least = len(w), x.activation, np.inf
-    signs = list(itertools.product([1, -1], repeat=n)) if f in (*ODD, *EVEN) else [(1,) * n]
-    turns = list(itertools.product([1, -1], repeat=k)) if f in EVEN else [(1,) * k]
-    for p in map(list, itertools.permutations(range(n))):
-        for s in np.array(signs):
-            moved, read = s[:, None] * v[p], (s[:, None] if f in ODD else 1) * b[p]
-            rest = np.sum((a - read) ** 2) + np.sum(w[:, k:] ** 2) + np.sum(moved[:, k:] ** 2)
-            rest -= 2 * np.sum(np.linalg.svd(w[:, k:].T @ moved[:, k:], compute_uv=False))
-            for t in itertools.permutations(range(k)):
-                for flip in turns:
-                    least = min(least, rest + np.sum((w[:, :k] - moved[:, list(t)] * np.array(flip)) ** 2))
-    return math.sqrt(max(least, 0))
 
 
 @pytest.mark.parametrize("f", [A.relu, A.erf, A.abs, A.softplus], ids=str)
@@ -473,8 +347,3 @@ NET = network(70, 3, 4, A.relu)
 def test_networks_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         distance(*arguments)
-
-
-def test_a_limit_without_the_identity_is_refused():
-    with pytest.raises(ValueError, match=r"limit=0.*at least 1"):
-        target_symmetries(NET, limit=0)

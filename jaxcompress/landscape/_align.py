@@ -40,7 +40,7 @@ def align(a: TwoLayer, b: TwoLayer, target: Symmetric = None) -> TwoLayer:
     Returns a network like `b`, an image of it whatever the search found: the nearest one without a target, and with one
     whose maps are listed if a network lies in the span; else the best of several searches.
     Raises `ValueError` as `distance` does.
-    Cost, one core: that of `distance` where maps are listed; 0.2 s for n = k = 20.
+    Cost, one core: that of `distance` for images and where maps are listed; up to 0.2 s for others of n = k = 20.
     """
     x, y, symmetries = views("align", a, b, target)
     moves = _moves(x, y, symmetries)

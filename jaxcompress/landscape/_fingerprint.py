@@ -28,7 +28,8 @@ def fingerprint(network: TwoLayer, target: Symmetric = None) -> Float[Array, " m
     over neurons or targets (of a colour).
     Arguments: one network, traced or not: use `jax.vmap` for many; `target` as for `distance`, with entries that are
     known (for many calls its `target_symmetries`).
-    Returns `(m,)` in the network's dtype; `m` depends on sizes, activation and target: 1241 for n = k = 20 and ReLU.
+    Returns `(m,)` in the network's dtype; `m` depends on sizes, activation and target: 1281 for n = k = 20 and ReLU.
+    Cost, one core: 0.5 ms for that one; 1000 of them under `vmap` 0.9 s.
     Raises `ValueError` for leading axes, or sizes that do not fit.
     Where it fails: no derivatives; in float32 it is good to 1e-6 of the norms.
     """

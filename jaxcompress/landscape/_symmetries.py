@@ -20,7 +20,7 @@ from jaxcompress.kernels import check_finite
 from jaxcompress.landscape._neurons import activation_symmetry, halves
 from jaxcompress.networks import TwoLayer
 
-# 6!: six interchangeable neurons, compared in 1 to 5 ms; seven take 40 to 90 ms (one core).
+# 6!: six interchangeable neurons, compared in 1 to 20 ms; seven take 40 to 90 ms, the bound for eight 2 ms (one core).
 LISTED = 720
 # A level that would look at this many times the limit is taken to exceed it: 0.1 s, not 5 s, for 200 equal neurons.
 _WORK = 32
