@@ -18,8 +18,8 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractActivation, GaussianPair, expectation, slope
 from jaxcompress.networks import ONE
 
-# 20 nodes leave 1e-15 of κ, at k = 2 where the correlation 1/√2 is the largest, and 2e-15 of V up to norms of one (relu,
-# gelu, tanh); of V at a norm of 10 4e-9 (tanh), but there it is a difference.
+# 20 nodes leave 1e-15 of κ, at k = 2 where the correlation 1/√2 is the largest, and 2e-15 of V up to norms of one
+# (relu, gelu, tanh); of V at a norm of 10 4e-9 (tanh), but there it is a difference.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
 # Neurons measured at once, in the scan and in each round of bisection alike: one compilation an activation.
