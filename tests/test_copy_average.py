@@ -57,7 +57,7 @@ def against(f, k, found):
     return jc.TwoLayer(weights, found.readout[None], activation=f), target
 
 
-@pytest.mark.parametrize(("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=str)
+@pytest.mark.parametrize(("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=["erf", "relu"])
 def test_the_closed_forms_are_right_to_rounding_for_every_k(f, oracle):
     for k in MANY:
         found = one_neuron(f, k)
@@ -86,7 +86,7 @@ def test_the_risk_of_many_erf_neurons_has_the_expansion_that_is_stated():
         assert 0 < stated - float(one_neuron(act.erf, k).risk) < 2.4e-4 / k**5
 
 
-@pytest.mark.parametrize(("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=str)
+@pytest.mark.parametrize(("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=["erf", "relu"])
 def test_the_scan_that_serves_all_activations_finds_the_closed_forms(f, oracle):
     for k in (2, 5, 1000, 10**6, 10**9):
         found = best_neuron(f, k, jnp.float64)
