@@ -5,7 +5,16 @@ What enters: arrays, keys, laws, files. What leaves: a `TwoLayer`, a PyTree whos
 """
 
 from jaxcompress.networks import ensembles, initialize, targets
-from jaxcompress.networks._files import check_writable, load, read_arrays, real_array, save
+from jaxcompress.networks._files import (
+    activation_name,
+    activation_named,
+    check_writable,
+    load,
+    read_arrays,
+    real_array,
+    save,
+    write_arrays,
+)
 from jaxcompress.networks._layer import (
     ONE,
     Layer,
@@ -36,6 +45,8 @@ __all__ = [
     "Starts",
     "TargetMoments",
     "TwoLayer",
+    "activation_name",
+    "activation_named",
     "as_layer",
     "check_order",
     "check_writable",
@@ -56,4 +67,5 @@ __all__ = [
     "still",
     "target_moments",
     "targets",
+    "write_arrays",
 ]

@@ -81,7 +81,7 @@ def load(path: str | os.PathLike) -> TwoLayer:
     when an array holds NaN, or when the activation is unknown.
     """
     arrays = read_arrays(path, _REQUIRED, _OPTIONAL)
-    activation = _activation_named(path, arrays.pop("activation"))
+    activation = activation_named(path, arrays.pop("activation"))
     arrays = {name: real_array(path, name, array) for name, array in arrays.items()}
     try:
         network = TwoLayer(**arrays, activation=activation)
@@ -101,7 +101,8 @@ def _check_one(where: str, network: TwoLayer) -> None:
     check_finite(where, **network.parameters())
 
 
-def _activation_named(path: str | os.PathLike, stored: np.ndarray) -> AbstractActivation:
+def activation_named(path: str | os.PathLike, stored: np.ndarray) -> AbstractActivation:
+    """The activation that a file names. Raises `ValueError` for a name that is not known."""
     name = str(stored) if stored.ndim == 0 and stored.dtype.kind in "US" else repr(stored)
     if stored.dtype.kind == "S":
         name = stored.item().decode(errors="replace") if stored.ndim == 0 else name
@@ -157,11 +158,16 @@ def save(path: str | os.PathLike, network: TwoLayer) -> None:
     _check_one("save", network)
     arrays = {name: np.asarray(array) for name, array in network.parameters().items()}
     name = activation_name(network.activation)
+    write_arrays(path, {"activation": np.array(name), **arrays})
+
+
+def write_arrays(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
+    """Write an `.npz` of plain arrays, whole or not at all. Raises `ValueError` when the path cannot be written."""
     path = check_writable(path)
     descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".saving-", suffix=".npz")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, activation=np.array(name), **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         os.chmod(scratch, 0o666 & ~_umask())
         os.replace(scratch, path)
     except BaseException:
