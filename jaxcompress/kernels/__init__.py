@@ -30,6 +30,7 @@ from jaxcompress.kernels._moments import AbstractMoments, First, Second
 from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk, slope
 from jaxcompress.kernels._pair import GaussianPair, expectation
 from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels._rests import AbstractRests, rests
 from jaxcompress.kernels._table import table_gradient
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "AbstractCentred",
     "AbstractInputs",
     "AbstractMoments",
+    "AbstractRests",
     "Affine",
     "CentredSecond",
     "Erf",
@@ -64,6 +66,7 @@ __all__ = [
     "is_concrete",
     "nngp",
     "ntk",
+    "rests",
     "slope",
     "summed_blocks",
     "table_gradient",

@@ -1,21 +1,32 @@
 """What a solver found, seen against what the theory says.
 
 What enters: networks, solved or predicted, and perhaps the target or its moments. What leaves: numbers and names for
-them. Nothing here moves a network, but by symmetries that leave its risk as it is.
+them. A network is moved by symmetries alone, which leave its risk as it is; only the few numbers of a *sector*, of all
+networks with one isotropy, have a solver of their own, for targets of any width.
 """
 
 from jaxcompress.landscape._align import align
 from jaxcompress.landscape._distance import distance
 from jaxcompress.landscape._fingerprint import fingerprint
 from jaxcompress.landscape._frame import FrameDefect, frame_defect
+from jaxcompress.landscape._sector import Sector, SectorNumbers, copy_average_sector, perturbed_copy_sector
+from jaxcompress.landscape._sector_network import sector_coordinates
+from jaxcompress.landscape._sector_solve import SectorPoint, solve_sector
 from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
 
 __all__ = [
     "FrameDefect",
+    "Sector",
+    "SectorNumbers",
+    "SectorPoint",
     "TargetSymmetries",
     "align",
+    "copy_average_sector",
     "distance",
     "fingerprint",
     "frame_defect",
+    "perturbed_copy_sector",
+    "sector_coordinates",
+    "solve_sector",
     "target_symmetries",
 ]

@@ -1,0 +1,200 @@
+"""What is left of a centred pair when Hermite orders 0 and 1 are taken away, without cancellation.
+
+Between `k` almost orthogonal neurons the orders 0 and 1 add up to `k²` and the rest to much less: risks of thousands of
+neurons keep their digits if each is summed on its own. A pair is two vectors of neurons here, for derivatives by `s`,
+`t`, `q` alone do not exist between parallel ReLUs.
+
+Letters: `w`, `u` neurons; `s = |w|²`, `t = |u|²`, `q = w·u`; `φ = arcsin(q/√(st))`, the lean from a right angle;
+`r = E[f(w·x) f(u·x)] − E f(w·x) E f(u·x) − (w·u) E f′(w·x) E f′(u·x)`.
+"""
+
+import abc
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels._activation import AbstractActivation, Erf, Relu
+from jaxcompress.special import divide, sine_minus_arc_cosine
+
+_CIRCLE = 2 * math.pi
+_OWN = 0.25 - 1 / _CIRCLE
+# arcsin x − x = Σ_{n≥1} (2n choose n) x^{2n+1}/(4ⁿ(2n+1)); at the crossover 14 terms leave 1e-20.
+_SERIES = [math.comb(2 * n, n) / 4**n / (2 * n + 1) for n in range(1, 15)]
+_CROSSOVER = 0.25
+
+
+class AbstractRests(abc.ABC):
+    """The rest `r` of pairs of neurons of one activation; vectors lie along the last axis, all others are batches.
+
+    Value, gradient and Hessian hold where neurons coincide or oppose; at norm zero they are those of a dead neuron.
+    """
+
+    @abc.abstractmethod
+    def own(self, s: Float[Array, "..."]) -> Float[Array, "..."]:
+        """`r` of a neuron with itself."""
+
+    @abc.abstractmethod
+    def rest(self, w: Float[Array, "... d"], u: Float[Array, "... d"]) -> Float[Array, "..."]:
+        """`r`, to a few ulp of its own size also where `q` is small."""
+
+    @abc.abstractmethod
+    def apart(self, w: Float[Array, "... d"], u: Float[Array, "... d"]) -> Float[Array, "..."]:
+        """`r(w, w) − 2r(w, u) + r(u, u)`, the square of a distance, with digits of its own next to `w = u`."""
+
+
+class ErfRests(AbstractRests):
+    """`r = (2/π)(arcsin x − x)`, `x = q/√((1+s)(1+t))`."""
+
+    def own(self, s):
+        return 2 / math.pi * _excess(s / (1 + s))
+
+    def rest(self, w, u):
+        return 2 / math.pi * _excess(_dot(w, u) / jnp.sqrt((1 + _dot(w, w)) * (1 + _dot(u, u))))
+
+    def apart(self, w, u):
+        return _erf_apart(w, u)
+
+
+class ReluRests(AbstractRests):
+    """`r = √(st)(φ sin φ − 2 sin²(φ/2))/2π`, with `∂r/∂w = (φu − 2√(t/s) sin²(φ/2) w)/2π`."""
+
+    def own(self, s):
+        return _OWN * s
+
+    def rest(self, w, u):
+        return _relu_rest(w, u)
+
+    def apart(self, w, u):
+        return _relu_apart(w, u)
+
+
+@functools.cache
+def rests(f: AbstractActivation) -> AbstractRests | None:
+    """The rests of an activation with itself, or `None` where nobody wrote them without cancellation."""
+    match f:
+        case Erf():
+            return ErfRests()
+        case Relu():
+            return ReluRests()
+        case _:
+            return None
+
+
+def _dot(x: Array, y: Array) -> Array:
+    return jnp.sum(x * y, -1)
+
+
+def _norm(x: Array) -> Array:
+    return jnp.linalg.norm(x, axis=-1)
+
+
+@jax.custom_jvp
+def _excess(x: Array) -> Array:
+    """`arcsin x − x`, relative to itself."""
+    small = jnp.where(jnp.abs(x) < _CROSSOVER, x, 0)
+    square = small * small
+    series = jnp.full_like(x, _SERIES[-1])
+    for coefficient in _SERIES[-2::-1]:
+        series = series * square + coefficient
+    return jnp.where(jnp.abs(x) < _CROSSOVER, small * square * series, jnp.arcsin(x) - x)
+
+
+@_excess.defjvp
+def _excess_slope(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    root = jnp.sqrt((1 - x) * (1 + x))
+    return _excess(x), x * x / (root * (1 + root)) * dx
+
+
+def _climb(x: Array, y: Array, gap: Array) -> Array:
+    """`(arcsin x − x) − (arcsin y − y)` for `x > 0`, given `gap = x − y`; `sin(arcsin x − arcsin y)` has no difference
+    but `gap`."""
+    sine = jnp.sqrt((1 - y) * (1 + y)) * x + jnp.sqrt((1 - x) * (1 + x)) * y
+    near = jnp.arcsin(jnp.clip(divide(gap * (x + y), sine), -1, 1)) - gap
+    return jnp.where(y > 0, near, _excess(x) - _excess(y))
+
+
+@jax.custom_jvp
+def _erf_apart(w: Array, u: Array) -> Array:
+    """With `x̄` the mean of the two own `x = s/(1+s)` and `h` half their difference, a second difference of
+    `arcsin x − x` and twice a first one; `x̄ − x_wu = ½|w/√(1+s) − u/√(1+t)|²`."""
+    s, t = 1 + _dot(w, w), 1 + _dot(u, u)
+    half, middle = 0.5 * _dot(w - u, w + u) / (s * t), 1 - 0.5 * (1 / s + 1 / t)
+    gap = w / jnp.sqrt(s)[..., None] - u / jnp.sqrt(t)[..., None]
+    gap = 0.5 * _dot(gap, gap)
+    bend = _climb(middle + half, middle, half) - _climb(middle, middle - half, half)
+    return 2 / math.pi * (bend + 2 * _climb(middle, middle - gap, gap))
+
+
+@_erf_apart.defjvp
+def _erf_apart_slope(primals, tangents):
+    known = ErfRests()
+    return _erf_apart(*primals), jax.jvp(functools.partial(_plainly, known), primals, tangents)[1]
+
+
+def _plainly(known: AbstractRests, w: Array, u: Array) -> Array:
+    """`apart` as it is defined, whose slopes cancel to an absolute ulp, which is all that a Newton step feels."""
+    return known.own(_dot(w, w)) + known.own(_dot(u, u)) - 2 * known.rest(w, u)
+
+
+def _angles(w: Array, u: Array) -> tuple[Array, Array, Array, Array]:
+    """Norms and unit vectors."""
+    s, t = _norm(w), _norm(u)
+    return s, t, divide(w, s[..., None]), divide(u, t[..., None])
+
+
+@jax.custom_jvp
+def _lean(w: Array, u: Array) -> Array:
+    """`φ`; `cos φ = ½|ŵ − û||ŵ + û|` has its digits next to parallel neurons."""
+    _, _, w, u = _angles(w, u)
+    return jnp.arctan2(_dot(w, u), 0.5 * _norm(w - u) * _norm(w + u))
+
+
+@_lean.defjvp
+def _lean_slope(primals, tangents):
+    """`n·dw/|w| + m·du/|u|`, `n = unit(û − sin φ ŵ)`, `m = unit(ŵ − sin φ û)`; between parallel neurons, where it has
+    no derivative, zero: what it multiplies in `r` vanishes there."""
+    (w, u), (dw, du) = primals, tangents
+    s, t, w, u = _angles(w, u)
+    sign = jnp.where(_dot(w, u) < 0, -1.0, 1.0).astype(w.dtype)[..., None]
+    away = u - sign * w
+    # 1 − |sin φ| = ½|û ∓ ŵ|²
+    short = 0.5 * _dot(away, away)[..., None]
+    open_by = (0.5 * _norm(w - u) * _norm(w + u))[..., None]
+    n, m = divide(away + short * sign * w, open_by), divide(sign * (short * u - away), open_by)
+    slope = divide(_dot(n, dw), s) + divide(_dot(m, du), t)
+    return jnp.arctan2(_dot(w, u), open_by[..., 0]), slope
+
+
+@jax.custom_jvp
+def _relu_rest(w: Array, u: Array) -> Array:
+    lean = _lean(w, u)
+    return _norm(w) * _norm(u) * (lean * jnp.sin(lean) - 2 * jnp.sin(lean / 2) ** 2) / _CIRCLE
+
+
+@_relu_rest.defjvp
+def _relu_rest_slope(primals, tangents):
+    (w, u), (dw, du) = primals, tangents
+    s, t, lean = jnp.sqrt(_dot(w, w)), jnp.sqrt(_dot(u, u)), _lean(w, u)
+    shrink = 2 * jnp.sin(lean / 2) ** 2
+    slope = lean * (_dot(u, dw) + _dot(w, du)) - shrink * (divide(t, s) * _dot(w, dw) + divide(s, t) * _dot(u, du))
+    return _relu_rest(w, u), slope / _CIRCLE
+
+
+@jax.custom_jvp
+def _relu_apart(w: Array, u: Array) -> Array:
+    """`(¼ − 1/2π)(√s − √t)² + 2√(st)(π sin²(θ/2) − (sin θ − θ cos θ))/2π`, `θ = π/2 − φ`."""
+    s, t, w_hat, u_hat = _angles(w, u)
+    angle = 2 * jnp.arctan2(_norm(w_hat - u_hat), _norm(w_hat + u_hat))
+    turned = math.pi * jnp.sin(angle / 2) ** 2 - sine_minus_arc_cosine(angle)
+    longer = divide(_dot(w - u, w + u), s + t)
+    return _OWN * longer**2 + 2 * s * t * turned / _CIRCLE
+
+
+@_relu_apart.defjvp
+def _relu_apart_slope(primals, tangents):
+    known = ReluRests()
+    return _relu_apart(*primals), jax.jvp(functools.partial(_plainly, known), primals, tangents)[1]
