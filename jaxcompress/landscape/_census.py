@@ -21,7 +21,8 @@ class Census(eqx.Module):
     """The distinct critical points that starts of one problem ended at, lowest risk first.
 
     `rows`; `target`; `runs`, all starts, of which `unconverged` ended nowhere and are in no row; `freeze`, what was
-    held; `isotropic`, whether inputs were standard normal (else rotations are no symmetries and nothing is named); `tolerance`, the distance
+    held; `isotropic`, whether inputs were standard normal (else rotations are no symmetries and nothing is named);
+    `tolerance`, the distance
     within which ends were one point.
     `len(census)` and `census[i]` are those of the rows; `str(census)` is a table; `columns()` feeds
     `pandas.DataFrame`, `to_xarray()` labels all of it.

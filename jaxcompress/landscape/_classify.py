@@ -1,5 +1,6 @@
 """What a critical point is called: the names of the theory, each with how far away the named point is."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -81,19 +82,13 @@ def classify(
     first, readout = rows_of(target)
     lengths = np.linalg.norm(first, axis=1), np.linalg.norm(readout, axis=1)
     infinity = (float(np.max(lengths[0], initial=1)) / loose, float(np.sum(lengths[1], initial=1)) / loose)
-    for threshold in (tolerance, loose):
-        reduced = reduce_network(network, threshold, infinity)
-        degenerate = reduced.dead + reduced.infinite + reduced.repeated > 0
-        if threshold == loose and not degenerate:
-            break
-        named = _named(reduced, target, found, tuple(freeze), threshold)
-        if named is not None:
-            return named
-    core = reduce_network(network, tolerance, infinity)
-    group = "1" if core.core is None else isotropy(core.core, found, tolerance).group
-    return Classification(
-        "unknown", "unknown", None, group, np.inf, tolerance, core.dead, core.infinite, core.repeated, None, core.core
-    )
+    strict = reduce_network(network, tolerance, infinity)
+    named = _named(strict, target, found, tuple(freeze), tolerance)
+    if named is None:
+        degenerate = reduce_network(network, loose, infinity)
+        if degenerate.dead + degenerate.infinite + degenerate.repeated > 0:
+            named = _named(degenerate, target, found, tuple(freeze), loose)
+    return named or _symmetric(strict, found, tolerance)
 
 
 def name_tolerance(dtype) -> float:
@@ -119,8 +114,16 @@ def _named(
         if distance <= threshold:
             known = form.partition, found.group, distance, threshold, point, form.point
             return _classification(reduced, form.kind, form.name + remarks, *known)
-    if found.trivial or found.distance > threshold:
-        return None
+    return None
+
+
+def _symmetric(reduced: Reduced, symmetries: TargetSymmetries, threshold: float) -> Classification:
+    """A network by its isotropy alone, or unknown."""
+    core, remarks = reduced.core, _remarks(reduced)
+    found = None if core is None else isotropy(core, symmetries, threshold)
+    if found is None or found.trivial or found.distance > threshold:
+        group = "1" if found is None else found.group
+        return _classification(reduced, "unknown", "unknown" + remarks, None, group, math.inf, threshold, None, core)
     name = f"symmetric {found.group}{remarks}"
     return _classification(reduced, "symmetric", name, None, found.group, found.distance, threshold, None, core)
 

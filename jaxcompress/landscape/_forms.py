@@ -14,7 +14,8 @@ from jaxcompress.landscape._isotropy import Isotropy
 from jaxcompress.landscape._neurons import student_parity
 from jaxcompress.landscape._reduced import reduce_network, rows_of, with_rows
 from jaxcompress.landscape._sector import Sector
-from jaxcompress.landscape._sector_solve import sector_coordinates, solve_sector
+from jaxcompress.landscape._sector_network import sector_coordinates
+from jaxcompress.landscape._sector_solve import solve_sector
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 from jaxcompress.theory import copy_average
@@ -120,7 +121,8 @@ def sector_form(core: TwoLayer, target: TwoLayer, found: Isotropy, freeze: tuple
 def _sector_of(core: TwoLayer, target: TwoLayer, found: Isotropy) -> tuple[Sector, np.ndarray, np.ndarray] | None:
     """The sector of an isotropy, with the orders of target neurons and of neurons that `lift` gives them."""
     M = np.abs(overlaps(core, target)[0])
-    rows = [(each, _followers(each, found, M)) for each in found.classes]
+    rows = [(each, _followers(each, found, M)) for each in found.classes if each[0] < target.width]
+    # (what is left of the classes is the linear part of the target, which nothing joins)
     rows.sort(key=lambda pair: (-len(pair[1]), -len(pair[0])))  # one structure, one compilation
     order = [i for _, followers in rows for follower in followers for i in follower]
     single = [i for i in range(core.width) if i not in order]

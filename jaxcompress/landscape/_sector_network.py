@@ -51,7 +51,9 @@ def sector_coordinates(sector: Sector, network: TwoLayer) -> SectorNumbers:
         )
     ends = np.cumsum(sector.sizes)[:-1]
     columns = np.cumsum(sector.targets)
-    parts = [_average(rows, p, columns) for rows, p in zip(np.split(network.weights, ends), sector.partners, strict=True)]
+    parts = [
+        _average(rows, p, columns) for rows, p in zip(np.split(network.weights, ends), sector.partners, strict=True)
+    ]
     readout = [np.mean(part) for part in np.split(np.asarray(network.readout), ends)]
     dtype = network.weights.dtype
     own, overlaps = ([part[i] for part in parts] for i in (0, 1))
