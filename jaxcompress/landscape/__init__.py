@@ -6,21 +6,30 @@ networks with one isotropy, have a solver of their own, for targets of any width
 """
 
 from jaxcompress.landscape._align import align
+from jaxcompress.landscape._census import Census, census, census_of
+from jaxcompress.landscape._classify import Classification, classify
 from jaxcompress.landscape._distance import distance
 from jaxcompress.landscape._fingerprint import fingerprint
 from jaxcompress.landscape._frame import FrameDefect, frame_defect
+from jaxcompress.landscape._rows import Row
 from jaxcompress.landscape._sector import Sector, SectorNumbers, copy_average_sector, perturbed_copy_sector
 from jaxcompress.landscape._sector_network import sector_coordinates
 from jaxcompress.landscape._sector_solve import SectorPoint, solve_sector
 from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
 
 __all__ = [
+    "Census",
+    "Classification",
     "FrameDefect",
+    "Row",
     "Sector",
     "SectorNumbers",
     "SectorPoint",
     "TargetSymmetries",
     "align",
+    "census",
+    "census_of",
+    "classify",
     "copy_average_sector",
     "distance",
     "fingerprint",

@@ -1,0 +1,249 @@
+"""Should a student copy or average its target? Which end points the flow has over (n, k), and which of them is lower.
+
+Against an orthonormal target of `k` neurons and readout one, `n < k` students from Glorot-normal starts (Şimşek et al.
+2023). Four questions, one record each (`--parts`):
+
+- `censuses`: the end points of a few sizes from many starts, among them the realisable ReLU problem n = k = 20;
+- `diagram`: a census of every (n, k) up to `--largest` for each of `--activations`, `--starts` starts a cell. Cells are
+  shared between `--processes` and stored as they come: a run that was stopped goes on where it was;
+- `crossing`: at which n/k the perturbed copy becomes the lower one, followed in the sectors up to k = 10⁶;
+- `trajectories`: the order parameters along two flows, one to each end.
+
+    python benchmarks/copy_or_average.py --parts diagram --processes 2
+"""
+
+import concurrent.futures
+import itertools
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import common
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxcompress as jc
+from jaxcompress.landscape import (
+    Census,
+    census_of,
+    copy_average_sector,
+    perturbed_copy_sector,
+    solve_sector,
+)
+
+# A compiled solver keeps a thousand memory maps, of which Linux grants a process 65 530.
+_CELLS_A_CACHE = 16
+# activation, n, k, starts, key, held; keys as they came, but for (6, 8), whose rare end wants a thousand lucky starts
+CENSUSES = (
+    ("erf", 3, 6, 1000, 0, ()),
+    ("erf", 6, 8, 1000, 0, ()),
+    ("relu", 1, 5, 200, 0, ()),
+    ("relu", 2, 4, 1000, 0, ()),
+    ("relu", 3, 6, 1000, 0, ()),
+    ("relu", 20, 20, 1000, 0, ("readout",)),
+)
+
+
+def starts(activation: str, n: int, k: int, runs: int, key: int, freeze: tuple[str, ...] = ()) -> jc.TwoLayer:
+    """Glorot-normal students in the dimension of the target; readouts that are held are one."""
+    f = getattr(jc.activations, activation)
+    made = jc.initialize.glorot_normal(jax.random.key(key), n, k, activation=f, runs=runs)
+    return eqx.tree_at(lambda s: s.readout, made, jnp.ones((runs, n))) if "readout" in freeze else made
+
+
+def solved(activation: str, n: int, k: int, runs: int, key: int, freeze: tuple[str, ...] = ()) -> tuple[Census, dict]:
+    """A census, and the seconds that it took."""
+    target = jc.targets.orthonormal(k, k, activation=getattr(jc.activations, activation))
+    begin = time.perf_counter()
+    ends = jax.block_until_ready(jc.solve_many(starts(activation, n, k, runs, key, freeze), target, freeze=freeze))
+    middle = time.perf_counter()
+    found = census_of(ends, target, freeze=freeze)
+    return found, {"solve_seconds": middle - begin, "census_seconds": time.perf_counter() - middle}
+
+
+def plain(found: Census) -> dict[str, Any]:
+    """A census as plain numbers."""
+    return {"runs": found.runs, "unconverged": found.unconverged, "rows": found.columns()}
+
+
+def cell(activation: str, n: int, k: int, runs: int) -> dict[str, Any]:
+    """One cell of the diagram, with what theory and sectors say of the two competitors."""
+    found, seconds = solved(activation, n, k, runs, 0)
+    return {"activation": activation, "n": n, "k": k, **competitors(activation, n, k), **plain(found), **seconds}
+
+
+def competitors(activation: str, n: int, k: int) -> dict[str, float | None]:
+    """The risks of copy–average (which leans, where groups see each other) and of the perturbed copy, in their sectors.
+
+    `None` where the sector's solver ends at another point: where a copy no longer overlaps most with its own neuron.
+    """
+    f = getattr(jc.activations, activation)
+    average = solve_sector(copy_average_sector(n, k), f)
+    copy = solve_sector(perturbed_copy_sector(n, k), f)
+    own, mixed = float(copy.own[0]), np.asarray(copy.overlaps[0])
+    copies = bool(copy.converged) and own + mixed[0] > 2 * float(np.max(np.abs(mixed)))
+    return {
+        "copy_average": float(average.risk) if bool(average.converged) else None,
+        "perturbed_copy": float(copy.risk) if copies else None,
+    }
+
+
+def diagram(options: Any, known: list[dict]) -> list[dict]:
+    """All cells, the expensive ones first; `known` are done already, and every new one is stored at once."""
+    done = {(row["activation"], row["n"], row["k"], row["runs"]) for row in known}
+    sizes = [(n, k) for k in range(2, options.largest + 1) for n in range(1, k)]
+    wanted = [(f, n, k, options.starts) for f, (n, k) in itertools.product(options.activations, sizes)]
+    todo = sorted((each for each in wanted if each not in done), key=lambda each: -each[1] * each[2])
+    begin, rows = time.perf_counter(), list(known)
+    counter = multiprocessing.get_context("spawn").Value("i", 0)
+    with concurrent.futures.ProcessPoolExecutor(
+        options.processes, multiprocessing.get_context("spawn"), _begin, (counter, options.core)
+    ) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(_one, *each) for each in todo]):
+            rows.append(future.result())
+            store(options.out, {"diagram": rows})
+            last = rows[-1]
+            name = f"{last['activation']} ({last['n']}, {last['k']})"
+            left = f"{len(rows) - len(known)} of {len(todo)} after {time.perf_counter() - begin:.0f} s"
+            print(f"{name}: {'; '.join(last['rows']['name'])}  [{left}]", flush=True)
+    return sorted(rows, key=lambda row: (row["activation"], row["k"], row["n"]))
+
+
+_done = itertools.count(1)
+
+
+def _begin(counter: Any, core: int | None) -> None:
+    """Every process on a core of its own."""
+    with counter.get_lock():
+        number, counter.value = counter.value, counter.value + 1
+    if hasattr(os, "sched_setaffinity"):
+        usable = sorted(os.sched_getaffinity(0))
+        common.pin(usable[number % len(usable)] if core is None else core)
+
+
+def _one(*arguments: Any) -> dict:
+    out = cell(*arguments)
+    if next(_done) % _CELLS_A_CACHE == 0:
+        jax.clear_caches()
+    return out
+
+
+def censuses() -> list[dict]:
+    """The censuses of the acceptance."""
+    out = []
+    for activation, n, k, runs, key, freeze in CENSUSES:
+        found, seconds = solved(activation, n, k, runs, key, freeze)
+        out.append({"activation": activation, "n": n, "k": k, "freeze": freeze, **plain(found), **seconds})
+        print(activation, n, k, freeze, found, sep="  ", flush=True)
+    return out
+
+
+def crossing(sizes: tuple[int, ...]) -> list[dict]:
+    """For every k and activation the share n/k above which the perturbed copy is lower than the copy–average.
+
+    Between whole numbers n the gap is interpolated; below k = 100 every n is looked at, above it is bisected.
+    """
+    rows = []
+    for activation in ("erf", "relu"):
+        for k in sizes:
+            low, high = max(1, k // 2), k - 1
+            gaps = {n: gap(activation, n, k) for n in (low, high)}
+            if not (gaps[low] > 0 > gaps[high]):
+                rows.append({"activation": activation, "k": k, "share": None, "gap at k−1": gaps[high] / k})
+                continue
+            while high - low > 1:
+                middle = (low + high) // 2
+                gaps[middle] = gap(activation, middle, k)
+                low, high = (middle, high) if gaps[middle] > 0 else (low, middle)
+            n = low + gaps[low] / (gaps[low] - gaps[high])
+            rows.append(
+                {"activation": activation, "k": k, "share": n / k, "first": high, "gap at k−1": gaps[k - 1] / k}
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def gap(activation: str, n: int, k: int) -> float:
+    """Perturbed copy minus copy–average; infinite where there is no perturbed copy."""
+    both = competitors(activation, n, k)
+    if both["perturbed_copy"] is None or both["copy_average"] is None:
+        return float("inf")
+    return both["perturbed_copy"] - both["copy_average"]
+
+
+def trajectories(n: int = 6, k: int = 8, times: int = 80) -> list[dict]:
+    """Overlaps, norms, readouts and risk along a flow to each of the two main ends of (6, 8)."""
+    target = jc.targets.orthonormal(k, k, activation=jc.activations.erf)
+    many = starts("erf", n, k, 32, 0)
+    names = [row.kind for row in (_name(end, target) for end in _ends(many, target))]
+    out = []
+    for kind in ("copy-average", "perturbed copy"):
+        start = jax.tree.map(lambda leaf, i=names.index(kind): leaf[i], many)
+        save_at = jnp.geomspace(1e-1, 3e4, times)
+        path = jc.gradient_flow(start, target, save_at=save_at).trajectory
+        risks = jax.vmap(lambda net: jc.population_risk(net, target))(path)
+        signs = jnp.sign(path.readout)
+        out.append(
+            {
+                "kind": kind,
+                "time": np.asarray(save_at),
+                "risk": np.asarray(risks),
+                "readout": np.asarray(path.readout * signs),
+                "overlaps": np.asarray(path.weights @ target.weights.T * signs[..., None]),
+            }
+        )
+    return out
+
+
+def _ends(many: jc.TwoLayer, target: jc.TwoLayer) -> list[jc.TwoLayer]:
+    ends = jc.solve_many(many, target).network
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], ends) for i in range(many.width and len(many.weights))]
+
+
+def _name(end: jc.TwoLayer, target: jc.TwoLayer) -> Any:
+    return jc.landscape.classify(end, target)
+
+
+def store(path: Path, parts: dict) -> None:
+    """Put parts into the record, whole or not at all."""
+    record = read(path) | parts
+    scratch = path.with_suffix(".part")
+    common.write(scratch, record)
+    os.replace(scratch, path)
+
+
+def read(path: Path) -> dict:
+    """The record so far, without its environment."""
+    record = json.loads(path.read_text()) if path.exists() else {}
+    record.pop("environment", None)
+    return record
+
+
+def main() -> None:
+    parser = common.parser(__doc__, "copy_or_average.json")
+    names = ("censuses", "diagram", "crossing", "trajectories")
+    parser.add_argument("--parts", nargs="+", choices=names, default=names)
+    parser.add_argument("--activations", nargs="+", choices=("erf", "relu"), default=("erf", "relu"))
+    parser.add_argument("--largest", type=int, default=14, help="largest k of the diagram")
+    parser.add_argument("--starts", type=int, default=256, help="starts a cell of the diagram")
+    parser.add_argument("--processes", type=int, default=1, help="processes that share the cells")
+    options = parser.parse_args()
+    for part in options.parts:
+        begin = time.perf_counter()
+        if part == "diagram":
+            store(options.out, {part: diagram(options, read(options.out).get(part, []))})
+        else:
+            common.pin(options.core)
+            sizes = (8, 10, 12, 14, 16, 20, 32, 100, 1000, 10_000, 100_000, 1_000_000)
+            made = {"censuses": censuses, "trajectories": trajectories, "crossing": lambda: crossing(sizes)}[part]()
+            store(options.out, {part: made})
+        print(part, f"{time.perf_counter() - begin:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
