@@ -7,6 +7,7 @@ networks with one isotropy, have a solver of their own, for targets of any width
 
 from jaxcompress.landscape._align import align
 from jaxcompress.landscape._census import Census, census, census_of
+from jaxcompress.landscape._census_file import load_census, save_census
 from jaxcompress.landscape._classify import Classification, classify
 from jaxcompress.landscape._distance import distance
 from jaxcompress.landscape._fingerprint import fingerprint
@@ -34,7 +35,9 @@ __all__ = [
     "distance",
     "fingerprint",
     "frame_defect",
+    "load_census",
     "perturbed_copy_sector",
+    "save_census",
     "sector_coordinates",
     "solve_sector",
     "target_symmetries",

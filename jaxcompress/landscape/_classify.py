@@ -68,7 +68,7 @@ def classify(
     `loose`, the same for degenerate points, with dead, infinite or repeated neurons, to which flat valleys lead and at
     which a flow stops early: there a neuron of norm `1/loose`, in units of the target's, counts as infinite.
     Returns a `Classification`; never a name without a distance within the threshold that it states.
-    Raises `ValueError` for leading axes and sizes that do not fit.
+    Raises `ValueError` for leading axes, sizes that do not fit, and unless `0 < tolerance ≤ loose`.
     Reference: Şimşek et al. 2023; Arjevani & Field 2019.
     Where it fails: names beyond `"target"` need an orthonormal target of readout one and the target's activation;
     isotropy is found as far as swaps of target neurons generate it. That a point is critical is not looked at.
@@ -79,6 +79,11 @@ def classify(
     assert found is not None
     dtype = network.weights.dtype
     tolerance = name_tolerance(dtype) if tolerance is None else tolerance
+    if not 0 < tolerance <= loose:
+        raise ValueError(
+            f"classify: given tolerance={tolerance!r}, loose={loose!r}; expected 0 < tolerance ≤ loose; leave them out "
+            "for those of the dtype"
+        )
     first, readout = rows_of(target)
     lengths = np.linalg.norm(first, axis=1), np.linalg.norm(readout, axis=1)
     infinity = (float(np.max(lengths[0], initial=1)) / loose, float(np.sum(lengths[1], initial=1)) / loose)
