@@ -10,10 +10,12 @@ from jaxcompress.landscape._census import Census, census, census_of
 from jaxcompress.landscape._census_file import load_census, save_census
 from jaxcompress.landscape._classify import Classification, classify
 from jaxcompress.landscape._distance import distance
+from jaxcompress.landscape._expansion import Expansion, fit_expansion
 from jaxcompress.landscape._fingerprint import fingerprint
 from jaxcompress.landscape._frame import FrameDefect, frame_defect
 from jaxcompress.landscape._rows import Row
 from jaxcompress.landscape._sector import Sector, SectorNumbers, copy_average_sector, perturbed_copy_sector
+from jaxcompress.landscape._sector_family import SectorFamily, follow_sector
 from jaxcompress.landscape._sector_network import sector_coordinates
 from jaxcompress.landscape._sector_solve import SectorPoint, solve_sector
 from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
@@ -21,9 +23,11 @@ from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetrie
 __all__ = [
     "Census",
     "Classification",
+    "Expansion",
     "FrameDefect",
     "Row",
     "Sector",
+    "SectorFamily",
     "SectorNumbers",
     "SectorPoint",
     "TargetSymmetries",
@@ -34,6 +38,8 @@ __all__ = [
     "copy_average_sector",
     "distance",
     "fingerprint",
+    "fit_expansion",
+    "follow_sector",
     "frame_defect",
     "load_census",
     "perturbed_copy_sector",

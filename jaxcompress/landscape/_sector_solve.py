@@ -9,21 +9,24 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels import AbstractActivation, Relu
 from jaxcompress.landscape._sector import Sector, SectorNumbers
 from jaxcompress.landscape._sector_network import lifted
-from jaxcompress.landscape._sector_risk import Partners, known_rests, sector_risk, steepest
+from jaxcompress.landscape._sector_risk import Classes, classes, known_rests, sector_risk, squares, steepest
 from jaxcompress.landscape._sector_starts import default_start
 from jaxcompress.networks import TwoLayer
-from jaxcompress.special import precision
+from jaxcompress.special import divide, precision
 
 # Warm starts take 5 to 15 trials, starts by default up to 150 (ReLU, k = 10⁶).
 _MAX_STEPS = 500
-# Near the floor g wanders by rounding: so many trials in a row without real progress are the end.
-_PATIENCE = 6
+# So many trials in a row without real progress are the end. Damping that has fallen to 1e-14 needs 15 to be back at 1:
+# with 6 of them, erf's perturbed copy of 10 neurons among 20 stopped at |g| = 4e-4.
+_PATIENCE = 20
 # After scaling by D, directions that neither order 0 nor order 1 feels have λ of 1/k and more; the flat ones of ReLU
 # come out at 1e-16 of the largest.
 _FLAT = 1e-14
@@ -83,12 +86,12 @@ def solve_sector(
 ) -> SectorPoint:
     """Go down to a minimum of the risk within a sector, a critical point of the full risk.
 
-    Damped Newton steps `−DQ(|λ| + μ)⁻¹QᵀDg`, flat directions left alone, until rounding hides all progress. Sizes are
-    traced: one compilation serves all `k` of a structure (partners, and which classes have one neuron).
+    Damped Newton steps `−DQ(|λ| + μ)⁻¹QᵀDg`, flat directions left alone, until rounding hides all progress. Sizes
+    and partners are traced: one compilation serves all sectors with as many classes.
     Arguments: `activation`, erf or relu, also that of the target; `start`, numbers of the sector, or a point of another
     one of the same structure (`follow_sector`); `freeze`, `("readout",)` or nothing: the readout stays as in the start.
-    Returns a `SectorPoint`. Which minimum it is depends on the start. `converged` is whether the gradient is within
-    1e-10, or within the `4e-16 k` to which the means of `k` neurons add up.
+    Returns a `SectorPoint`, of ReLUs the one with `|w| = |a|` unless frozen. Which minimum it is depends on the start.
+    `converged` says that the full gradient is within 1e-10, or the rounding `4e-16 (k + R) max(1, |a|)` of its sums.
     Raises `ValueError` for other activations, starts of other shapes, and where JAX has no float64: the numbers of a
     thousand neurons differ from a copy by less than float32 resolves.
     Reference: Arjevani & Field 2019, 2020 (the equations of a sector, and their expansion in `1/√k`).
@@ -98,9 +101,14 @@ def solve_sector(
     if set(freeze) - {"readout"}:
         raise ValueError(f"solve_sector: given freeze={freeze!r}; expected ('readout',) or (); weights always move")
     numbers = checked_start("solve_sector", sector, default_start(sector, activation) if start is None else start)
-    places, targets = sector.places(tuple(freeze)), jnp.asarray(sector.targets, float)
-    numbers, *found = _newton(activation, sector.partners, places, targets, numbers)
-    return SectorPoint(*numbers, *found, sector=sector, activation=activation)
+    places = np.array(sector.places(tuple(freeze)))
+    free = np.isin(np.arange(sum(part.size for part in numbers)), places)
+    known = classes(sector), jnp.asarray(free)
+    numbers, *found, bent = _newton(activation, *known, numbers)
+    if isinstance(activation, Relu) and "readout" not in freeze:
+        numbers, *found, bent = _newton(activation, *known, _balanced(known[0], numbers))
+    values = jnp.asarray(np.linalg.eigvalsh(np.asarray(bent)[np.ix_(places, places)]))
+    return SectorPoint(*numbers, *found, values, sector=sector, activation=activation)
 
 
 def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint) -> SectorNumbers:
@@ -127,43 +135,50 @@ def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint
     return SectorNumbers(a, e, c)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _newton(f: AbstractActivation, partners: Partners, places: tuple[int, ...], targets: Array, start: SectorNumbers):
-    """Numbers, risk, gradient norm, whether that is at its floor, scaled eigenvalues."""
-    at = jnp.array(places)
+@jax.jit
+def _balanced(classes: Classes, numbers: SectorNumbers) -> SectorNumbers:
+    """The same ReLUs with `|w| = |a|`: on the way down from far, scales drift by factors of 1000."""
+    a, e, c = numbers
+    ratio = jnp.sqrt(divide(jnp.abs(a), jnp.sqrt(squares(classes.targets, classes.paired, numbers)), 1.0))
+    ratio = jnp.where(ratio > 0, ratio, 1)
+    return SectorNumbers(a / ratio, e * ratio, c * ratio[:, None])
 
-    def numbers(x: Array) -> SectorNumbers:
-        flat = jnp.concatenate([jnp.ravel(part) for part in start]).at[at].set(x)
-        a, e, c = jnp.split(flat, [len(partners), 2 * len(partners)])
-        return SectorNumbers(a, e, c.reshape(start.overlaps.shape))
 
-    def risk(x: Array) -> Array:
-        return sector_risk(f, partners, targets, numbers(x))
+@functools.partial(jax.jit, static_argnums=0)
+def _newton(f: AbstractActivation, classes: Classes, free: Array, start: SectorNumbers):
+    """Numbers, risk, gradient norm, whether that is at its floor, and `DHD`; the risk is one of all numbers, of which
+    those that are not `free` neither slope nor bend."""
+    first, unravel = jax.flatten_util.ravel_pytree(start)
+    eps, k = jnp.finfo(first.dtype).eps, jnp.sum(classes.targets)
+    held = jnp.diag(jnp.where(free, 0, 1).astype(first.dtype))
 
-    floor = 4 * jnp.finfo(targets.dtype).eps * jnp.sum(targets)
+    def measure(x: Array) -> tuple[Array, Array, Array]:
+        """Risk, gradient and Hessian in one pass: a second one would double the time to compile."""
 
-    def trial(state: _State) -> _State:
-        return _trial(risk, floor, state)
+        def slope(x):
+            value, gradient = jax.value_and_grad(lambda x: sector_risk(f, classes, unravel(x)))(x)
+            return jnp.where(free, gradient, 0), (value, gradient)
+
+        hessian, (value, gradient) = jax.jacfwd(slope, has_aux=True)(x)
+        return value, jnp.where(free, gradient, 0), jnp.where(free[None], hessian, 0) + held
 
     def busy(state: _State) -> Array:
         return (state.stalls < _PATIENCE) & (state.steps < _MAX_STEPS)
 
-    first, count = jnp.concatenate([jnp.ravel(part) for part in start])[at], jnp.zeros((), jnp.int32)
-    damping = jnp.full_like(floor, 1e-3)
-    end = jax.lax.while_loop(busy, trial, _State(first, *_measure(risk, first), damping, count, count))
-    slope = jnp.zeros(sum(part.size for part in start), first.dtype).at[at].set(end.gradient)
-    a, e, c = jnp.split(slope, [len(partners), 2 * len(partners)])
-    norm = steepest(partners, targets, SectorNumbers(a, e, c.reshape(start.overlaps.shape)))
-    scale = _scale(end.hessian)
-    values = jnp.linalg.eigvalsh(scale[:, None] * end.hessian * scale[None])
-    converged = norm <= precision(targets.dtype).critical + floor / 2
-    return numbers(end.x), end.risk, norm, converged, values
+    end = jax.lax.while_loop(busy, lambda state: _trial(measure, 4 * eps * k, state), _begin(first))
+    norm, scale = steepest(classes, unravel(end.gradient)), _scale(end.hessian)
+    found = unravel(end.x)
+    rounding = 2 * eps * (k + end.risk) * jnp.maximum(1, jnp.max(jnp.abs(found.readout)))
+    converged = norm <= precision(first.dtype).critical + rounding
+    return found, end.risk, norm, converged, scale[:, None] * end.hessian * scale[None]
 
 
-def _measure(risk, x: Array) -> tuple[Array, Array, Array]:
-    """Risk, gradient and Hessian."""
-    value, slope = jax.value_and_grad(risk)(x)
-    return value, slope, jax.hessian(risk)(x)
+def _begin(x: Array) -> _State:
+    """Before the first trial, whose step is none and is taken: so that what measures is compiled once."""
+    count, zero = jnp.zeros((), jnp.int32), jnp.zeros_like(x)
+    return _State(
+        x, jnp.full((), jnp.inf, x.dtype), zero, jnp.diag(zero + 1), jnp.full((), 1e-2, x.dtype), count, count
+    )
 
 
 def _scale(hessian: Array) -> Array:
@@ -172,7 +187,7 @@ def _scale(hessian: Array) -> Array:
     return jnp.where(diagonal > 0, jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1)), 1)
 
 
-def _trial(risk, floor: Array, state: _State) -> _State:
+def _trial(measure, floor: Array, state: _State) -> _State:
     """One step, taken if it lowers the risk, or the scaled gradient where the risk no longer tells."""
     scale = _scale(state.hessian)
     values, basis = jnp.linalg.eigh(scale[:, None] * state.hessian * scale[None])
@@ -180,11 +195,13 @@ def _trial(risk, floor: Array, state: _State) -> _State:
     curved = sizes > _FLAT * jnp.max(sizes)
     step = jnp.where(curved, slope, 0) / (jnp.where(curved, sizes, 1) + state.damping * jnp.max(sizes))
     x = state.x - scale * (basis @ step)
-    value, gradient, hessian = _measure(risk, x)
+    value, gradient, hessian = measure(x)
     old, new = jnp.linalg.norm(slope), jnp.linalg.norm(scale * gradient)
-    lower = value < state.risk - floor  # comparisons are false for NaN
-    better = lower | ((value <= state.risk + floor) & (new < old))
-    progress = better & (lower | (new < 0.5 * old))
+    noise = floor + 4 * jnp.finfo(x.dtype).eps * jnp.abs(value)
+    lower = value < state.risk - noise  # comparisons are false for NaN
+    better = lower | ((value <= state.risk + noise) & (new < old))
+    # Along a direction of λ = 1e-9 nothing shows before the damping is smaller (erf averages of 5000 neurons).
+    progress = better & (lower | (new < 0.5 * old) | (state.damping > _FLAT))
     after = _State(
         x,
         value,

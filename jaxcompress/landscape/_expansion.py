@@ -1,0 +1,46 @@
+"""Coefficients of an expansion in powers of `1/k`, or of `1/√k`, from values at several `k`."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Float
+
+
+class Expansion(NamedTuple):
+    """`Σ_j coefficients_j k^exponents_j`, and how far one more term moves each coefficient: `errors`, signless."""
+
+    coefficients: Float[np.ndarray, " terms"]
+    exponents: Float[np.ndarray, " terms"]
+    errors: Float[np.ndarray, " terms"]
+
+
+def fit_expansion(
+    sizes: Sequence[int], values: Float[Array, " sizes"], *, terms: int, step: float = 1.0, leading: float = 0.0
+) -> Expansion:
+    """Fit `values ≈ Σ_{j < terms} c_j k^{leading − j·step}` at `sizes`, to equal relative accuracy at all sizes.
+
+    With `κ` the smallest size, the unknowns are `c_j κ^{−j·step}` and the columns `(κ/k)^{j·step}`, between 0 and 1,
+    solved for by singular values. Sizes that span a factor of 10 to 100 do best.
+    Arguments: `sizes (m,)` and `values (m,)`, `m > terms`; `step`, ½ for an expansion in `1/√k`; `leading`, the first
+    exponent. Returns an `Expansion` in float64. The errors are the differences to a fit with one term more: what is left
+    out, and rounding, which both spoil the last terms first.
+    Raises `ValueError` for fewer than `terms + 1` different sizes, or for a step that is not positive.
+    Where it fails: an exponent that is not there (`1/√k` fitted with `step = 1`) shows as errors that do not fall with
+    the number of terms.
+    """
+    k, y = np.asarray(sizes, np.float64), np.asarray(values, np.float64)
+    if k.ndim != 1 or y.shape != k.shape or terms < 1 or len(np.unique(k)) <= terms or k.min() <= 0 or not step > 0:
+        raise ValueError(
+            f"fit_expansion: given sizes {k.shape}, values {y.shape}, terms={terms!r}, step={step!r}; expected as many "
+            "positive sizes as values, more of them different than terms (one or more), and a positive step; add sizes"
+        )
+    smallest = k.min()
+    scaled = y * k**-leading
+    powers = np.arange(terms + 1) * step
+    columns = (smallest / k)[:, None] ** powers
+    back = smallest**powers
+    one, two = (
+        np.linalg.lstsq(columns[:, :count], scaled, rcond=None)[0] * back[:count] for count in (terms, terms + 1)
+    )
+    return Expansion(one, leading - powers[:terms], np.abs(one - two[:terms]))
