@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jaxcompress.solve import RESULTS as RESULTS
     from jaxcompress.solve import Solution as Solution
     from jaxcompress.solve import SolveError as SolveError
+    from jaxcompress.solve import critical_points as critical_points
     from jaxcompress.solve import flow_many as flow_many
     from jaxcompress.solve import gradient_flow as gradient_flow
     from jaxcompress.solve import solve_many as solve_many
@@ -50,6 +51,7 @@ _ROOM_OF = {
     "TargetMoments": "networks",
     "TwoLayer": "networks",
     "activations": "kernels",
+    "critical_points": "solve",
     "ensembles": "networks",
     "flow_many": "solve",
     "gradient_flow": "solve",

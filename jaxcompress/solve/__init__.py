@@ -7,8 +7,9 @@ the Hessian. The flow decides the basin; the polish takes the point in it to the
 Inside, from the outside in: `_solve` (what users call) checks and compiles; `_batch` turns networks into vectors and
 ends into a `Solution`, `_reduction` takes superfluous input dimensions off; `_engine` sends runs through lanes
 (`_lanes`) three times, for the flow (`_stepping`, whose methods are `_rosenbrock` and `_chebyshev`, chosen in
-`_method`; `_slide` is its event), the hand-over (`_newton`) and the polish (`_polish`). All of these see only vectors
-with their gradient and Hessian, which `_motions` supplies. `_flow` follows one run with its trajectory by diffrax.
+`_method`; `_slide` is its event), the hand-over (`_newton`) and the polish (`_polish`), or once, for the search of
+saddles (`_critical`). All of these see only vectors with their gradient and Hessian, which `_motions` supplies. `_flow`
+follows one run with its trajectory by diffrax.
 """
 
 from jaxcompress._rooms import make_callable
@@ -18,7 +19,7 @@ from jaxcompress.solve._flow import gradient_flow
 from jaxcompress.solve._method import METHODS
 from jaxcompress.solve._rosenbrock import Rodas5P
 from jaxcompress.solve._solution import RESULTS, Solution, SolveError
-from jaxcompress.solve._solve import flow_many, solve, solve_many
+from jaxcompress.solve._solve import critical_points, flow_many, solve, solve_many
 
 __all__ = [
     "METHODS",
@@ -28,6 +29,7 @@ __all__ = [
     "Solution",
     "SolveError",
     "certify",
+    "critical_points",
     "flow_many",
     "gradient_flow",
     "solve",

@@ -11,7 +11,7 @@ from jaxtyping import Array
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import Starts, TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
-from jaxcompress.solve._engine import Flows, Polished, at_rest, descend, flow_to_end, polish_all
+from jaxcompress.solve._engine import Flows, Polished, at_rest, descend, flow_to_end, polish_all, search_all
 from jaxcompress.solve._lanes import Occupancy, Progress
 from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
 from jaxcompress.solve._motions import AbstractMotions, motions_of
@@ -143,6 +143,25 @@ def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | N
     return eqx.tree_at(where, out, (flows.course.time, converged, result, stats))
 
 
+def critical_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
+    """A critical point of any kind for every start; nobody is told about progress, and nothing flows."""
+    motions = runs.motions(options.rates)
+    y, own = runs.load(motions)
+    budget = options.flow.max_steps
+    out = as_solution(
+        motions,
+        search_all(motions, y, own, options.final_tolerance, budget, lanes),
+        own,
+        options.final_tolerance,
+        budget,
+    )
+    assert out.index is not None  # a polish has its spectrum
+    known = out.index >= 0  # a network of zeros may have none
+    stats = {"steps": out.stats["polish_steps"], "flat_modes": out.stats["flat_modes"]}
+    ends = (out.converged & known, either(known, out.result, RESULTS.nonfinite), stats)
+    return eqx.tree_at(lambda s: (s.converged, s.result, s.stats), out, ends)
+
+
 def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
     """Any of these in as few dimensions as the weights span (`_reduction`), where the inputs have more."""
     if not reduces(runs):
@@ -187,14 +206,16 @@ def _pairs_a_neuron(target: TwoLayer | TargetMoments) -> int:
     return target.width
 
 
-def as_solution(motions: AbstractMotions, polished: Polished, own: Any, tolerance: Array) -> Solution:
+def as_solution(
+    motions: AbstractMotions, polished: Polished, own: Any, tolerance: Array, max_steps: Array | int = MAX_STEPS
+) -> Solution:
     """Polished runs with their certificates. A run that broke down ranks last and poisons no comparison."""
     flat = precision(polished.risk.dtype).flat
     known = jnp.all(jnp.isfinite(polished.eigenvalues), axis=1)
     largest = jnp.max(jnp.abs(polished.eigenvalues), axis=1, keepdims=True)
     index = jnp.where(known, jnp.sum(polished.eigenvalues < -flat * largest, axis=1), -1)
     converged = polished.gradient_norm <= tolerance
-    stuck = either(polished.steps < MAX_STEPS, RESULTS.gradient_floor, RESULTS.max_steps_reached)
+    stuck = either(polished.steps < max_steps, RESULTS.gradient_floor, RESULTS.max_steps_reached)
     stuck = either(known, stuck, RESULTS.nonfinite)
     flats = jnp.sum(jnp.abs(polished.eigenvalues) <= flat * largest, axis=1)
     return Solution(

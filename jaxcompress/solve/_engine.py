@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcompress.solve._critical import search_ended, search_start, search_step
 from jaxcompress.solve._lanes import Occupancy, Progress, Queue, run_in_lanes
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
@@ -223,29 +224,60 @@ def polish_all(
     lanes: int,
 ) -> Polished:
     """The critical point beside each point, with its spectrum. `settled` runs stay where they are and get only that."""
-    runs, size = y.shape
-    blank, count = jnp.zeros(runs, y.dtype), jnp.zeros(runs, jnp.int32)
-    store = Polished(y, blank, blank, blank, jnp.zeros((runs, size), y.dtype), count)
+    store = _through(
+        motions,
+        lambda y, own: polish_start(motions, y, own),
+        lambda state: spectrum_step(motions, state),
+        lambda state: jnp.ones(state.risk.shape, bool),
+        (_unpolished(y), own, settled),
+        lanes,
+    )
+    return _through(
+        motions,
+        lambda y, own: polish_start(motions, y, own),
+        lambda state: polish_step(motions, state),
+        lambda state: polish_ended(motions, tolerance, state),
+        (store, own, ~settled),
+        lanes,
+    )
+
+
+def search_all(
+    motions: AbstractMotions, y: Float[Array, "runs P"], own: Any, tolerance: Array, max_steps: Array, lanes: int
+) -> Polished:
+    """A critical point of any kind for each point, with its spectrum."""
+    return _through(
+        motions,
+        lambda y, own: search_start(motions, y, own),
+        lambda state: search_step(motions, tolerance, state),
+        lambda state: search_ended(motions, tolerance, max_steps, state),
+        (_unpolished(y), own, jnp.ones(y.shape[0], bool)),
+        lanes,
+    )
+
+
+def _unpolished(y: Float[Array, "runs P"]) -> Polished:
+    """Runs of which nothing but the point is known."""
+    blank, count = jnp.zeros(y.shape[0], y.dtype), jnp.zeros(y.shape[0], jnp.int32)
+    return Polished(y, blank, blank, blank, jnp.zeros_like(y), count)
+
+
+def _through(
+    motions: AbstractMotions,
+    start: Callable,
+    step: Callable,
+    ended: Callable,
+    waiting: tuple[Polished, Any, Bool[Array, " runs"]],
+    lanes: int,
+) -> Polished:
+    """A store, what is its own and which of its runs wait: these put through one kind of second-order steps."""
+    store, own, which = waiting
+
+    def load(store, ids):
+        return start(*_rows((store.vector, own), ids))
 
     def save(state):
         largest = motions.largest(state.gradient)
         return Polished(state.y, state.risk, state.floor, largest, state.eigenvalues, state.steps)
 
-    def through(step: Callable, ended: Callable, store: Polished, waiting: Array) -> Polished:
-        def load(store, ids):
-            return polish_start(motions, *_rows((store.vector, own), ids))
-
-        return run_in_lanes(load, step, ended, save, store, queue_of(waiting), lanes)[0]
-
-    store = through(
-        lambda state: spectrum_step(motions, state),
-        lambda state: jnp.ones(state.risk.shape, bool),
-        store,
-        settled,
-    )
-    return through(
-        lambda state: polish_step(motions, state),
-        lambda state: polish_ended(motions, tolerance, state),
-        store,
-        ~settled,
-    )
+    return run_in_lanes(load, step, ended, save, store, queue_of(which), lanes)[0]

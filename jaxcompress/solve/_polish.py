@@ -54,7 +54,7 @@ def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
     curved = sizes > flat * jnp.max(sizes, axis=0)[None]
     sizes = jnp.where(curved, sizes, 1)
     slope = jnp.where(curved, jnp.einsum("bij,ib->jb", basis, state.gradient), 0)
-    step = slope / (sizes + _damping(slope, sizes, state.radius)[None])
+    step = slope / (sizes + damping(slope, sizes, state.radius)[None])
     point = state.y - jnp.einsum("bij,jb->ib", basis, step)
     risk, floor, gradient = motions.measure(point, state.own)
     old, new = length(state.gradient), length(gradient)
@@ -90,7 +90,7 @@ def polish_ended(motions: AbstractMotions, tolerance: Array, state: PolishState)
     return fruitless | still | (state.steps >= MAX_STEPS)
 
 
-def _damping(slope: Array, sizes: Array, radius: Array) -> Array:
+def damping(slope: Array, sizes: Array, radius: Array) -> Array:
     """The `μ ≥ 0` with `|slope/(sizes + μ)| = radius`, zero where the full step is within: Hebden's iteration, which
     converges from below."""
 

@@ -12,9 +12,19 @@ from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite, is_concrete
 from jaxcompress.networks import Starts, TargetMoments, TwoLayer
-from jaxcompress.solve._batch import BatchSolver, Options, Runs, flow_batch, in_span, leading_axes, solve_batch
+from jaxcompress.solve._batch import (
+    BatchSolver,
+    Options,
+    Runs,
+    critical_batch,
+    flow_batch,
+    in_span,
+    leading_axes,
+    solve_batch,
+)
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solve._lanes import Progress
+from jaxcompress.solve._method import MATRIX_MOST
 from jaxcompress.solve._motions import NARROW
 from jaxcompress.solve._solution import Solution
 from jaxcompress.solve._stepping import FlowOptions
@@ -113,6 +123,38 @@ def flow_many(
     return _many(flow_batch, students, targets, inputs, freeze, rates, numbers, lanes, devices, progress)
 
 
+def critical_points(
+    students: TwoLayer | Starts,
+    targets: TwoLayer | TargetMoments,
+    *,
+    inputs: AbstractInputs | None = None,
+    freeze: Sequence[str] = (),
+    gradient_tolerance: float | None = None,
+    max_steps: int = 300,
+    lanes: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> Solution:
+    """A critical point of any index for every start, minima, saddles and maxima alike, by descent on `½‖∇R‖²`.
+
+    Levenberg–Marquardt with the exact Hessian; where it arrives depends on the start and on nothing else, and is close
+    by where a critical point is: this is a search, and no flow. Its first steps are within a tenth of the start's size.
+    Arguments as for `solve_many`; `max_steps` (traced) bounds the steps of a run, each of which costs one
+    eigendecomposition.
+    Returns a `Solution` whose arrays have a leading axis `runs`, with `eigenvalues` and `index`; `stats["steps"]`, and
+    `stats["flat_modes"]`, which are those of the symmetries at a point that is otherwise isolated. `time` is zero.
+    Raises `ValueError` for input that does not fit, and beyond 4000 unknowns, where there is no matrix.
+    Where it fails: a run that ends where `‖∇R‖²` is least without being zero has `converged` false and the result
+    `gradient_floor`. Gradients also fall along ways to infinity, where the budget ends (`max_steps_reached`), and
+    towards neurons of zero readout that see nothing of the target, which are critical, but trivially: of 64 Glorot
+    starts of erf, n = 2, k = 4, 52 end at the risk of the network of zeros, where homogeneous activations have no
+    Hessian (`nonfinite`). Midpoints between minima and networks along a flow are better starts. Where a critical point
+    is degenerate beyond the symmetries, Newton's method is slow, zero eigenvalues come out at up to 1e-8, and the index
+    may count some of them.
+    """
+    numbers = (gradient_tolerance, None, 1.0, 1.0, max_steps)
+    return _many(critical_batch, students, targets, inputs, freeze, None, numbers, lanes, devices, None)
+
+
 def _many(solver: BatchSolver, students, targets, inputs, freeze, rates, numbers, lanes, devices, progress) -> Solution:
     inputs = StandardNormal() if inputs is None else inputs
     one_student, one_target, count = _without_runs(students, targets)
@@ -125,6 +167,11 @@ def _many(solver: BatchSolver, students, targets, inputs, freeze, rates, numbers
     options = _options(one_student, rates, *numbers)
     runs = Runs(students, targets, inputs, jnp.zeros((), jnp.int32), tuple(freeze), count)
     unknowns = sum(p.size for name, p in one_student.parameters().items() if name not in freeze)
+    if solver is critical_batch and unknowns > MATRIX_MOST:
+        raise ValueError(
+            f"critical_points: given {unknowns} unknowns; expected at most {MATRIX_MOST}, whose Hessian can be held; "
+            "freeze parameters, or descend with flow_many"
+        )
     if devices is None:
         devices = jax.local_devices() if jax.default_backend() != "cpu" else ()
     return _run(solver, runs, options, min(count, lanes or best_lanes(unknowns)), progress, tuple(devices))
