@@ -1,7 +1,4 @@
-"""Critical points of any index: found from starts of all kinds, and counted by an oracle that shares nothing with them.
-
-The oracle writes the risk down in complex NumPy: its gradient is a complex step, its Hessian central differences of it.
-"""
+"""Critical points of any index: found from starts of all kinds, and counted by an oracle that shares nothing."""
 
 import jax
 import jax.numpy as jnp
@@ -12,39 +9,10 @@ from jax.flatten_util import ravel_pytree
 import jaxcompress as jc
 from jaxcompress.landscape import distance
 from jaxcompress.theory import copy_average
+from tests.erf_oracle import certificate
 from tests.problems import network, run
 
 RELU, ERF = jc.activations.relu, jc.activations.erf
-
-
-def _erf_pair(c, s, t):
-    return 2 / np.pi * np.arcsin(c / np.sqrt((1 + s) * (1 + t)))
-
-
-def oracle_gradient(pair, own, shape, target, z):
-    """`∂R/∂(W, a)` of one network without biases against one of one output, by complex steps; `own` is `g(w, w)`."""
-    (n, d), V, b = shape, np.asarray(target.weights), np.asarray(target.readout)
-
-    def risk(z):
-        W, a = z[: n * d].reshape(n, d), z[n * d :]
-        s, t = (W * W).sum(1), (V * V).sum(1)
-        out = sum(a[i] ** 2 * own(s[i]) for i in range(n))
-        out += sum(2 * a[i] * a[j] * pair(W[i] @ W[j], s[i], s[j]) for i in range(n) for j in range(i))
-        return out - 2 * sum(a[i] * b[j] * pair(W[i] @ V[j], s[i], t[j]) for i in range(n) for j in range(len(b)))
-
-    return np.array([risk(z + 1e-30j * row).imag / 1e-30 for row in np.eye(len(z))])
-
-
-def oracle(pair, own, student, target):
-    """Largest entry of the gradient, and the eigenvalues of the Hessian."""
-    z = np.concatenate([np.asarray(leaf).ravel() for leaf in (student.weights, student.readout)])
-    gradient = lambda z: oracle_gradient(pair, own, student.weights.shape, target, z)  # noqa: E731
-    rows = [(gradient(z + 1e-5 * row) - gradient(z - 1e-5 * row)) / 2e-5 for row in np.eye(len(z))]
-    return np.abs(gradient(z)).max(), np.linalg.eigvalsh((np.array(rows) + np.array(rows).T) / 2)
-
-
-def _erf_own(s):
-    return _erf_pair(s, s, s)
 
 
 def _stack(networks):
@@ -94,7 +62,7 @@ def test_what_is_found_is_critical_and_has_the_spectrum_that_finite_differences_
     found = sols[kind]
     assert bool(found.converged.all())
     for i in range(found.risk.size):
-        slope, values = oracle(_erf_pair, _erf_own, found[i].network, target)
+        slope, values = certificate(found[i].network, target)
         assert slope <= 1e-10  # worst case 2e-15
         np.testing.assert_allclose(found.eigenvalues[i], values, atol=1e-7)  # worst case 3e-9
         assert int(found.index[i]) == (values < -1e-8).sum()
@@ -173,7 +141,7 @@ def test_float32_finds_the_saddle_that_float64_finds():
     assert low.risk.dtype == low.eigenvalues.dtype == jnp.float32
     assert bool(low.converged[0])
     assert distance(low[0].network, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), saddle)) <= 1e-4
-    values = oracle(_erf_pair, _erf_own, saddle, target)[1]
+    values = certificate(saddle, target)[1]
     np.testing.assert_allclose(low.eigenvalues[0], values, atol=1e-4)
     assert int(low.index[0]) == (values < -1e-8).sum()
 

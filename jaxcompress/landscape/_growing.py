@@ -1,0 +1,119 @@
+"""The neuron that helps a network most, and the network with it.
+
+Letters: `f` the network, `f*` the target, `(w, β, a)` the new neuron.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.landscape._distance import check_one
+from jaxcompress.networks import Starts, TwoLayer, initialize
+from jaxcompress.risk import RiskProblem, check_compatible
+from jaxcompress.solve import Solution, solve, solve_many
+
+
+class Grown(eqx.Module):
+    """A network with one more neuron.
+
+    `risk_before`: that of the network given. `neurons`: what was found from all starts (a leading axis), with
+    the risks of the network that has them; the best of them is the last neuron of `start`, where the others have not
+    moved. `solution`: where `solve` went from there with all of them.
+    """
+
+    risk_before: Float[Array, ""]
+    neurons: Solution
+    start: TwoLayer
+    solution: Solution
+
+    @property
+    def network(self) -> TwoLayer:
+        """The network of `n + 1` neurons."""
+        return self.solution.network
+
+    @property
+    def risk(self) -> Float[Array, ""]:
+        """Its risk."""
+        return self.solution.risk
+
+
+def grow(
+    network: TwoLayer,
+    target: TwoLayer,
+    *,
+    key: Array,
+    num_starts: int = 64,
+    inputs: AbstractInputs | None = None,
+    gradient_tolerance: float | None = None,
+    max_steps: int = 4096,
+) -> Grown:
+    """Add the neuron that lowers the risk most while the others stay, then let all of them find their new places.
+
+    With the others held fixed the risk is `E‖a φ(w·x + β) − (f* − f)‖²`: one neuron against the residual, which is
+    itself a network, of `k + n` neurons with readouts `(b, −a)`. That is solved from `num_starts` starts of Glorot's
+    law, start `i` from `fold_in(key, i)`, and the lowest end is added; `solve` refits all.
+    Arguments: one network and its target, of the same activation; `key`; `num_starts` (static); the law of the inputs
+    (`StandardNormal()` when left out); `gradient_tolerance` and `max_steps` as for `solve`, for both solves. Nothing is
+    raised where they do not converge: `result` says so.
+    Returns a `Grown`. Raises `ValueError` for activations that differ, since no one network is the residual then, and
+    for input that does not fit together.
+    Where it fails: from a minimum of `n` neurons the refit may end in another basin than the lowest of `n + 1`.
+    Reference: Fahlman & Lebiere 1990 (the constructive step), Bach 2017 (as Frank–Wolfe over neurons).
+    """
+    check_one("grow", "network", network)
+    inputs = StandardNormal() if inputs is None else inputs
+    check_compatible(network, target, inputs)
+    if not isinstance(target, TwoLayer) or network.activation != target.activation:
+        given = repr(target.activation) if isinstance(target, TwoLayer) else type(target).__name__
+        raise ValueError(
+            f"grow: given a network of {network.activation!r} and a target of {given}; expected a target network of "
+            "the same activation; solve_many from wider starts serves other targets"
+        )
+    starts = Starts(
+        key,
+        num_starts,
+        initialize.glorot_normal,
+        width=1,
+        dim=network.dim,
+        activation=network.activation,
+        outputs=network.outputs,
+        bias=network.bias is not None,
+        dtype=network.weights.dtype,
+    )
+    tolerance, against = gradient_tolerance, residual(network, target)
+    found = solve_many(starts, against, inputs=inputs, gradient_tolerance=tolerance, max_steps=max_steps)
+    start = extended(network, found.best.network)
+    solution = solve(start, target, inputs=inputs, gradient_tolerance=tolerance, max_steps=max_steps, throw=False)
+    return Grown(_risk(network, target, inputs), found, start, solution)
+
+
+@eqx.filter_jit
+def _risk(network: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> Array:
+    return RiskProblem.of(target, inputs).risk(network)
+
+
+def residual(network: TwoLayer, target: TwoLayer) -> TwoLayer:
+    """The network that is `f* − f`."""
+
+    def both(x: Array, y: Array) -> Array:
+        return jnp.concatenate([x, y])
+
+    bias = None
+    if network.bias is not None or target.bias is not None:
+        one, other = (jnp.zeros_like(net.weights[:, 0]) if net.bias is None else net.bias for net in (target, network))
+        bias = both(one, other)
+    offset = target.output_bias
+    if network.output_bias is not None:
+        offset = -network.output_bias if offset is None else offset - network.output_bias
+    weights, readout = both(target.weights, network.weights), both(target.readout, -network.readout)
+    return TwoLayer(weights, readout, bias, offset, network.activation)
+
+
+def extended(network: TwoLayer, neuron: TwoLayer) -> TwoLayer:
+    """The network with one more neuron at its end."""
+    alone = TwoLayer(neuron.weights, neuron.readout, neuron.bias, None, network.activation)
+    rest = TwoLayer(network.weights, network.readout, network.bias, None, network.activation)
+    both = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), rest, alone)
+    return TwoLayer(both.weights, both.readout, both.bias, network.output_bias, network.activation)

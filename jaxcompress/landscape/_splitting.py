@@ -1,0 +1,154 @@
+"""One neuron written as two: the lines of networks with the same function, and where on them the risk has a way down.
+
+Letters: a neuron `(w, β, a)`, `x̄ = (x, 1)` where it has a bias, `f` the network, `s` the share of the first half.
+
+On the line `(w, β, s a), (w, β, (1 − s) a)` the function stays the same, so a critical point stays critical for every
+`s`. Take the halves apart, by `(1 − s) δ` and `−s δ`: the function does not change at first order, and at second order
+it does by `½ s (1 − s) a φ″(w·x + β) (δ·x̄)²`. So the risk bends along `δ` by
+
+    s (1 − s) δᵀ B δ,    B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ],
+
+and nothing of its Hessian is left between `δ` and all other directions. By Sylvester's law of inertia the index of the
+split point is that of the point plus, for `0 < s < 1`, the number of negative eigenvalues of `B`, and of positive ones
+for `s` outside. A minimum of the narrow network is therefore one of the wide network on one side of the line if `B` is
+definite, and a saddle on both if it is not. Reference: Fukumizu & Amari 2000, theorem 3.
+"""
+
+import operator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array
+from jaxcompress.landscape._distance import check_one
+from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.risk import RiskProblem, check_compatible, hessian
+from jaxcompress.special import precision
+
+
+class SplittingSpectrum(eqx.Module):
+    """The Hessian of split networks: `eigenvalues (shares, P)`, ascending, and `index (shares,)`, the number of them
+    that are negative beyond what is flat; without the leading axis for one share."""
+
+    eigenvalues: Float[Array, "*shares P"]
+    index: Int[Array, "*shares"]
+
+
+def split(network: TwoLayer, neuron: int, share: Float[Array, "*shares"] | float = 0.5) -> TwoLayer:
+    """The network with one neuron written as two, `(w, β, s a)` in its place and `(w, β, (1 − s) a)` at the end.
+
+    Arguments: one network of `n` neurons; `neuron` from 0 to `n − 1` (static); `share`, any real number, also outside
+    of `[0, 1]`, or `(shares,)` of them (traced).
+    Returns a network of `n + 1` neurons with the same function, or one for every share along a leading axis. For a
+    homogeneous activation a half may be scaled besides, which is no other network modulo its symmetries.
+    Raises `ValueError` for a network with leading axes, a neuron that is not there, or shares of another shape.
+    Reference: Fukumizu & Amari 2000.
+    """
+    i = check_neuron("split", network, neuron)
+    s = as_array("split", "share", share).astype(network.weights.dtype)
+    if s.ndim > 1:
+        raise ValueError(f"split: given shares of shape {s.shape}; expected one number or (shares,); flatten them")
+    return jax.vmap(lambda s: _halves(network, i, s))(s) if s.ndim else _halves(network, i, s)
+
+
+def _halves(network: TwoLayer, i: Array | int, s: Array) -> TwoLayer:
+    """Neuron `i` with a share of its readout, and at the end once more with what is left."""
+
+    def longer(array: Array) -> Array:
+        return jnp.concatenate([array, array[i][None]])
+
+    readout = longer(network.readout).at[i].multiply(s).at[-1].multiply(1 - s)
+    bias = None if network.bias is None else longer(network.bias)
+    return TwoLayer(longer(network.weights), readout, bias, network.output_bias, network.activation)
+
+
+def escape_matrix(
+    network: TwoLayer, target: TwoLayer | TargetMoments, neuron: int, *, inputs: AbstractInputs | None = None
+) -> Float[Array, "p p"]:
+    """`B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ]`: the ways in which the halves of a neuron part and lower the risk.
+
+    The risk of the network split with share `s`, its halves moved by `(1 − s) δ` and `−s δ`, changes by
+    `½ s (1 − s) δᵀ B δ` at second order, at any network; eigenvectors of negative eigenvalues lead out.
+    It is read off the exact Hessian `H` of the network split in halves: `B = H₁₁ + H₂₂ − H₁₂ − H₂₁`, where what is
+    there without the residual cancels (to rounding: 4e-16 of the largest entry).
+    Arguments: one network, the target or its moments, `neuron` from 0 to `n − 1`, the law of the inputs
+    (`StandardNormal()` when left out).
+    Returns a symmetric `(p, p)`, `p = d`, or `d + 1` with the bias last.
+    Raises `ValueError` as `split` does, and for input that does not fit together.
+    Reference: Fukumizu & Amari 2000, where it decides theorem 3.
+    Where it fails: for ReLU `φ″` is a delta, `B` is finite, and the risk has no third derivative beside the line, so
+    that what holds at second order holds in a smaller neighbourhood.
+    """
+    i = check_neuron("escape_matrix", network, neuron)
+    inputs = StandardNormal() if inputs is None else inputs
+    check_compatible(network, target, inputs)
+    return _escape(network, target, inputs, jnp.asarray(i))
+
+
+@eqx.filter_jit
+def _escape(network: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, i: Array) -> Array:
+    halves = _halves(network, i, jnp.asarray(0.5, network.weights.dtype))
+    matrix = hessian(RiskProblem.of(target, inputs), halves)
+    first, last = _places(halves, i), _places(halves, network.width)
+    rows = matrix[first] - matrix[last]
+    return rows[:, first] - rows[:, last]
+
+
+def splitting_spectrum(
+    network: TwoLayer,
+    target: TwoLayer | TargetMoments,
+    neuron: int,
+    share: Float[Array, "*shares"] | float,
+    *,
+    inputs: AbstractInputs | None = None,
+) -> SplittingSpectrum:
+    """Spectrum and index of the Hessian along the line of a split: one network `split(network, neuron, share)` a share.
+
+    Arguments as for `split` and `escape_matrix`, which foretells the index.
+    Returns a `SplittingSpectrum`. At least one mode is flat, along the line; at the ends of the segment, `s = 0` and
+    `s = 1`, one half has no readout and as many more are as `B` has rows.
+    Raises `ValueError` as `split` does, and for input that does not fit together.
+    """
+    i = check_neuron("splitting_spectrum", network, neuron)
+    inputs = StandardNormal() if inputs is None else inputs
+    check_compatible(network, target, inputs)
+    networks = split(network, i, share)
+    if networks.weights.ndim == 2:
+        return _spectrum(jax.tree.map(lambda leaf: leaf[None], networks), target, inputs, one=True)
+    return _spectrum(networks, target, inputs, one=False)
+
+
+@eqx.filter_jit
+def _spectrum(
+    networks: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, one: bool
+) -> SplittingSpectrum:
+    problem = RiskProblem.of(target, inputs)
+    # one after another: the Hessians of many shares at once need not fit in memory
+    values = jax.lax.map(lambda each: jnp.linalg.eigvalsh(hessian(problem, each)), networks)
+    flat = precision(values.dtype).flat * jnp.max(jnp.abs(values), axis=1, keepdims=True)
+    out = SplittingSpectrum(values, jnp.sum(values < -flat, axis=1))
+    return jax.tree.map(lambda leaf: leaf[0], out) if one else out
+
+
+def check_neuron(where: str, network: TwoLayer, neuron: int) -> int:
+    """The number of a neuron. Raises `ValueError` unless it is one of this one network's."""
+    check_one(where, "network", network)
+    try:
+        i = operator.index(neuron)
+    except TypeError:
+        i = -1
+    if not 0 <= i < network.width:
+        raise ValueError(
+            f"{where}: given neuron {neuron!r}; expected a whole number from 0 to {network.width - 1}, one of the "
+            "network's; count from the first"
+        )
+    return i
+
+
+def _places(network: TwoLayer, i: Array | int) -> Int[Array, " p"]:
+    """Where weights and bias of neuron `i` are in the flattened network."""
+    n, d = network.width, network.dim
+    own = i * d + jnp.arange(d)
+    return own if network.bias is None else jnp.append(own, n * d + network.readout.size + i)
