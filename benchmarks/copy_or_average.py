@@ -143,7 +143,7 @@ def censuses() -> list[dict]:
     return out
 
 
-def crossing(sizes: tuple[int, ...]) -> list[dict]:
+def crossing(sizes: tuple[int, ...] = (8, 10, 12, 14, 16, 20, 32, 100, 1000, 10_000, 100_000, 1_000_000)) -> list[dict]:
     """For every k and activation the share n/k above which the perturbed copy is lower than the copy–average.
 
     Between whole numbers n the gap is interpolated; below k = 100 every n is looked at, above it is bisected.
@@ -180,33 +180,24 @@ def trajectories(n: int = 6, k: int = 8, times: int = 80) -> list[dict]:
     """Overlaps, norms, readouts and risk along a flow to each of the two main ends of (6, 8)."""
     target = jc.targets.orthonormal(k, k, activation=jc.activations.erf)
     many = starts("erf", n, k, 32, 0)
-    names = [row.kind for row in (_name(end, target) for end in _ends(many, target))]
+    ends = jc.solve_many(many, target)
+    names = [jc.landscape.classify(ends[i].network, target).kind for i in range(len(ends.risk))]
+    save_at = jnp.geomspace(1e-1, 3e4, times)
     out = []
     for kind in ("copy-average", "perturbed copy"):
-        start = jax.tree.map(lambda leaf, i=names.index(kind): leaf[i], many)
-        save_at = jnp.geomspace(1e-1, 3e4, times)
-        path = jc.gradient_flow(start, target, save_at=save_at).trajectory
-        risks = jax.vmap(lambda net: jc.population_risk(net, target))(path)
+        number = names.index(kind)
+        path = jc.gradient_flow(jax.tree.map(lambda leaf, i=number: leaf[i], many), target, save_at=save_at).trajectory
         signs = jnp.sign(path.readout)
         out.append(
             {
                 "kind": kind,
-                "time": np.asarray(save_at),
-                "risk": np.asarray(risks),
-                "readout": np.asarray(path.readout * signs),
-                "overlaps": np.asarray(path.weights @ target.weights.T * signs[..., None]),
+                "time": save_at,
+                "risk": jax.vmap(lambda net: jc.population_risk(net, target))(path),
+                "readout": path.readout * signs,
+                "overlaps": path.weights @ target.weights.T * signs[..., None],
             }
         )
     return out
-
-
-def _ends(many: jc.TwoLayer, target: jc.TwoLayer) -> list[jc.TwoLayer]:
-    ends = jc.solve_many(many, target).network
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], ends) for i in range(many.width and len(many.weights))]
-
-
-def _name(end: jc.TwoLayer, target: jc.TwoLayer) -> Any:
-    return jc.landscape.classify(end, target)
 
 
 def store(path: Path, parts: dict) -> None:
@@ -239,8 +230,7 @@ def main() -> None:
             store(options.out, {part: diagram(options, read(options.out).get(part, []))})
         else:
             common.pin(options.core)
-            sizes = (8, 10, 12, 14, 16, 20, 32, 100, 1000, 10_000, 100_000, 1_000_000)
-            made = {"censuses": censuses, "trajectories": trajectories, "crossing": lambda: crossing(sizes)}[part]()
+            made = {"censuses": censuses, "trajectories": trajectories, "crossing": crossing}[part]()
             store(options.out, {part: made})
         print(part, f"{time.perf_counter() - begin:.0f} s", flush=True)
 

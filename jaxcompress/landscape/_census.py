@@ -147,9 +147,9 @@ def census_of(
     entries = []
     for i in np.flatnonzero(converged):
         network = with_arrays(solutions.network, {name: array[i] for name, array in arrays.items()})
-        known = (float(numbers[0][i]), float(numbers[1][i]), float(numbers[2][i]))
+        measured = (float(numbers[0][i]), float(numbers[1][i]), float(numbers[2][i]))
         modes = symmetry_modes(network, target, tuple(freeze))
-        entries.append(Row(network, *known, spectra[i], int(index[i]), int(flat[i]), modes, 1, (), UNNAMED))
+        entries.append(Row(network, *measured, spectra[i], int(index[i]), int(flat[i]), modes, 1, (), UNNAMED))
     isotropic = inputs is None or isinstance(inputs, StandardNormal)
     tolerance = name_tolerance(solutions.network.weights.dtype) if tolerance is None else tolerance
     known = tuple(freeze), isotropic, tolerance

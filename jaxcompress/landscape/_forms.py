@@ -146,7 +146,7 @@ def _followers(each: np.ndarray, found: Isotropy, M: np.ndarray) -> list[list[in
     moved = [set(np.flatnonzero(match.neurons != np.arange(len(M)))) for match in swaps.values() if match is not None]
     # the one that every swap with p moves; of two that change places, the one that has more of p
     first = set.intersection(*moved) if len(each) > 2 else {i for i in moved[0] if M[i, p] >= M[i, each[1]]}
-    return [[i, *(int(match.neurons[i]) for match in swaps.values() if match is not None)] for i in sorted(first)]
+    return [[int(i), *(int(match.neurons[i]) for match in swaps.values() if match is not None)] for i in sorted(first)]
 
 
 def _resized(network: TwoLayer, dim: int) -> TwoLayer:

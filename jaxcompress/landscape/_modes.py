@@ -8,7 +8,7 @@ from jaxcompress.networks import TwoLayer
 
 
 def symmetry_modes(network: TwoLayer, target: TwoLayer, freeze: tuple[str, ...]) -> int:
-    """How many zero modes the continuous symmetries make: scalings of neurons, rotations outside the target's span.
+    """Scalings of homogeneous neurons, one each, and rotations outside the target's span.
 
     Of a part outside of rank `r` in `c` dimensions the rotations have an orbit of `r(2c − r − 1)/2` dimensions.
     """
@@ -25,5 +25,5 @@ def symmetry_modes(network: TwoLayer, target: TwoLayer, freeze: tuple[str, ...])
     outside = weights - weights @ span.T @ span
     c = network.dim - len(span)
     # a part outside that decays leaves 1e-9 and no rotation
-    r = int(np.linalg.matrix_rank(outside, tol=1e-6 * max(np.linalg.norm(weights), 1e-300))) if c else 0
+    r = int(np.linalg.matrix_rank(outside, tol=1e-6 * max(float(np.linalg.norm(weights)), 1e-300))) if c else 0
     return modes + r * (2 * c - r - 1) // 2

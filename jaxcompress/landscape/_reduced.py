@@ -63,10 +63,9 @@ class Reduced(NamedTuple):
         elif _through_zero(symmetry):
             small = dead & (size < length)
             new_first[small], new_readout[small] = 0, readout[small]
-        rows = None if core is None else rows_of(core)
-        for j in range(0 if rows is None else len(rows[0])):
+        core_first, core_readout = (first[:0], readout[:0]) if core is None else rows_of(core)
+        for j, (u, a) in enumerate(zip(core_first, core_readout, strict=True)):
             group = np.flatnonzero(self.member == j)
-            u, a = rows[0][j], rows[1][j]
             if symmetry.degree is not None:
                 norm = np.linalg.norm(u)
                 u, a = u / norm, a * norm**symmetry.degree
@@ -123,7 +122,9 @@ def reduce_network(network: TwoLayer, tolerance: float, infinity: tuple[float, f
 def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float) -> Reduced:
     """Add up the neurons of every group; groups that add up to nothing are none."""
     p = activation_symmetry(network.activation).degree
-    member, core_rows, core_weights = member.copy(), [], []
+    member = member.copy()
+    core_rows: list[np.ndarray] = []
+    core_weights: list[np.ndarray] = []
     for j in range(int(np.max(member, initial=-1)) + 1):
         group = np.flatnonzero(member == j)
         sizes, total = np.linalg.norm(weights[group], axis=1), np.sum(weights[group], axis=0)

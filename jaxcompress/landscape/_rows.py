@@ -1,6 +1,6 @@
 """The rows of a census: which ends of many runs are one critical point."""
 
-from typing import NamedTuple
+import dataclasses
 
 import numpy as np
 
@@ -16,7 +16,8 @@ _SAME_RISK = 1e-8
 UNNAMED = Classification("unknown", "unknown", None, "1", np.inf, 0.0, 0, 0, 0, None, None)
 
 
-class Row(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Row:
     """A critical point of a census.
 
     `network`, a representative; `risk`, `risk_floor`, `gradient_norm`, `eigenvalues (P,)` and `index` (negative
@@ -59,7 +60,7 @@ def gather(
             found = classify(best.network, target, symmetries=symmetries, freeze=freeze, tolerance=tolerance)
         names = tuple(dict.fromkeys(name for row in group for name in (row.names or (found.name,))))
         count = sum(row.count for row in group)
-        named.append(best._replace(count=count, names=names, classification=found))
+        named.append(dataclasses.replace(best, count=count, names=names, classification=found))
     rows = [_joined(family) for family in _families(named, symmetries, tolerance)]
     return tuple(sorted(rows, key=lambda row: row.risk))
 
@@ -95,18 +96,18 @@ def _families(rows: list[Row], symmetries: TargetSymmetries | None, tolerance: f
 
 
 def _same_core(one: Row, other: Row, symmetries: TargetSymmetries | None, tolerance: float) -> bool:
-    cores = one.classification.core, other.classification.core
-    if cores[0] is None or cores[1] is None:
+    mine, its = one.classification.core, other.classification.core
+    if mine is None or its is None:
         return one.classification.kind == other.classification.kind == "nothing"
-    if cores[0].width != cores[1].width:
+    if mine.width != its.width:
         return False
     exact = [row.classification.point is not None for row in (one, other)]
     reach = tolerance if all(exact) else max(one.classification.threshold, other.classification.threshold)
-    return distance(*cores, symmetries) <= reach
+    return distance(mine, its, symmetries) <= reach
 
 
 def _joined(family: list[Row]) -> Row:
     """One row of a family, with the representative of its commonest member."""
     first = max(family, key=lambda row: (row.count, -row.index))
     names = tuple(dict.fromkeys(name for row in family for name in row.names))
-    return first._replace(count=sum(row.count for row in family), names=names)
+    return dataclasses.replace(first, count=sum(row.count for row in family), names=names)
