@@ -25,9 +25,11 @@ import common
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib.figure
 import numpy as np
 
 import jaxcompress as jc
+from jaxcompress import plotting
 from jaxcompress.landscape import (
     Census,
     census_of,
@@ -200,6 +202,27 @@ def trajectories(n: int = 6, k: int = 8, times: int = 80) -> list[dict]:
     return out
 
 
+def figures(path: Path) -> None:
+    """Draw what the record holds, beside it."""
+    record = read(path)
+    if record.get("diagram"):
+        names = [f for f in ("erf", "relu") if any(row["activation"] == f for row in record["diagram"])]
+        figure = matplotlib.figure.Figure(figsize=(7 * len(names), 6), layout="constrained")
+        for name, axes in zip(names, np.atleast_1d(figure.subplots(1, len(names))), strict=True):
+            plotting.copy_or_average([row for row in record["diagram"] if row["activation"] == name], axes)
+            axes.set_title(name)
+        plotting.save_figure(figure, path.with_suffix(".png"))
+    if record.get("crossing"):
+        figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
+        plotting.crossing(record["crossing"], figure.add_subplot())
+        plotting.save_figure(figure, path.with_name("copy_or_average_crossing.png"))
+    if record.get("trajectories"):
+        figure = matplotlib.figure.Figure(figsize=(11, 4), layout="constrained")
+        for run, axes in zip(record["trajectories"], figure.subplots(1, 2, sharey=True), strict=True):
+            plotting.order_parameters(run, axes).set_title(f"to the {run['kind']}")
+        plotting.save_figure(figure, path.with_name("copy_or_average_flows.png"))
+
+
 def store(path: Path, parts: dict) -> None:
     """Put parts into the record, whole or not at all."""
     record = read(path) | parts
@@ -233,6 +256,7 @@ def main() -> None:
             made = {"censuses": censuses, "trajectories": trajectories, "crossing": crossing}[part]()
             store(options.out, {part: made})
         print(part, f"{time.perf_counter() - begin:.0f} s", flush=True)
+    figures(options.out)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,78 @@ def crowding(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
     return axes
 
 
+# What a start ended at: the two competitors, and everything else.
+_ENDS = {"copy–average": _OURS, "perturbed copy": "#e3b23c", "others": "#d5d5d5"}
+
+
+def copy_or_average(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
+    """Where starts end over (n, k): a cell a size, its width shared between copy–average, perturbed copy and others.
+
+    A dot marks the lower of the two, in the half of the cell that the colour of the legend names. `rows` are those of
+    the record `diagram` of `benchmarks/copy_or_average.py`, of one activation. Draws into `axes` and returns them.
+    """
+    for row in rows:
+        left, known = row["n"] - 0.46, []
+        for name, risk in (("copy–average", row["copy_average"]), ("perturbed copy", row["perturbed_copy"])):
+            ends = zip(row["rows"]["risk"], row["rows"]["count"], strict=True)
+            known.append(0 if risk is None else sum(count for end, count in ends if abs(end - risk) < 1e-8))
+            width = 0.92 * known[-1] / row["runs"]
+            axes.barh(row["k"], width, 0.86, left=left, color=_ENDS[name])
+            left += width
+        axes.barh(row["k"], 0.92 * (1 - sum(known) / row["runs"]), 0.86, left=left, color=_ENDS["others"])
+        if row["copy_average"] is not None and row["perturbed_copy"] is not None:
+            lower = 0.3 if row["perturbed_copy"] < row["copy_average"] else -0.3
+            axes.plot(row["n"] + lower, row["k"], "o", color="black", ms=2.5)
+    sizes = sorted({row["k"] for row in rows})
+    axes.plot(sizes, sizes, color=_SIMPLE, lw=1)
+    for name, colour in _ENDS.items():
+        axes.bar(0, 0, color=colour, label=name)
+    axes.plot([], [], "o", color="black", ms=2.5, ls="none", label="lower: left copy–average, right perturbed copy")
+    axes.set(xlabel="neurons of the student n", ylabel="neurons of the target k")
+    axes.set(xlim=(0.3, max(sizes) + 0.2), ylim=(min(sizes) - 0.7, max(sizes) + 0.7))
+    axes.legend(loc="upper left", frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def crossing(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
+    """The share n/k at which the perturbed copy becomes the lower end point, against k, for each activation.
+
+    `rows` hold `activation`, `k` and `share` (`None` where there is no crossing): the record `crossing` of
+    `benchmarks/copy_or_average.py`. Draws into `axes` and returns them.
+    """
+    for name, colour, marker in (("erf", _OURS, "o"), ("relu", "#b4443c", "s")):
+        mine = [row for row in rows if row["activation"] == name and row["share"] is not None]
+        if mine:
+            at = [row["k"] for row in mine], [row["share"] for row in mine]
+            axes.semilogx(*at, marker + "-", color=colour, ms=4, label=name)
+    axes.set(xlabel="neurons of the target k", ylabel="n/k where the perturbed copy becomes lower")
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def order_parameters(path: Mapping[str, Any], axes: Axes) -> Axes:
+    """The overlaps `w_j·v_i` and the readouts along a flow, against its time; those that end large in colour.
+
+    `path` holds `time (T,)`, `overlaps (T, n, k)` and `readout (T, n)`, signed so that readouts are positive (the
+    record `trajectories` of `benchmarks/copy_or_average.py`). Draws into `axes` and returns them.
+    """
+    time, overlaps = np.asarray(path["time"]), np.asarray(path["overlaps"])
+    lines = overlaps.reshape(len(time), -1)
+    large = np.abs(lines[-1]) > 0.1
+    axes.semilogx(time, lines[:, ~large], color=_PLAIN, lw=0.7)
+    axes.semilogx(time, lines[:, large], color=_OURS, lw=1.2)
+    axes.semilogx(time, np.asarray(path["readout"]), color="#b4443c", lw=1.2, ls="--")
+    axes.plot([], [], color=_OURS, label="overlaps, those that end large")
+    axes.plot([], [], color=_PLAIN, label="other overlaps")
+    axes.plot([], [], color="#b4443c", ls="--", label="readouts")
+    axes.set(xlabel="flow time", ylabel="order parameter")
+    axes.legend(frameon=False, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
 def save_compression_figure(report: Mapping[str, Any], path: str | os.PathLike) -> None:
     """Draw `compression` into a file, whole or not at all; the ending of the name selects the format."""
     figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
