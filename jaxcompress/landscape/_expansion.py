@@ -23,8 +23,8 @@ def fit_expansion(
     With `κ` the smallest size, the unknowns are `c_j κ^{−j·step}` and the columns `(κ/k)^{j·step}`, between 0 and 1,
     solved for by singular values. Sizes that span a factor of 10 to 100 do best.
     Arguments: `sizes (m,)` and `values (m,)`, `m > terms`; `step`, ½ for an expansion in `1/√k`; `leading`, the first
-    exponent. Returns an `Expansion` in float64. The errors are the differences to a fit with one term more: what is left
-    out, and rounding, which both spoil the last terms first.
+    exponent. Returns an `Expansion` in float64. The errors are the differences to a fit with one term more: they
+    show what is left out, and rounding, which both spoil the last terms first.
     Raises `ValueError` for fewer than `terms + 1` different sizes, or for a step that is not positive.
     Where it fails: an exponent that is not there (`1/√k` fitted with `step = 1`) shows as errors that do not fall with
     the number of terms.

@@ -33,6 +33,8 @@ class Sector:
     of the target class that it is paired with, or `None` for a single neuron. Two classes may share a partner.
     All neurons have the activation of the target. By the principle of symmetric criticality a point that is critical
     within the sector is critical among all networks; a minimum within it may be a saddle outside.
+    For ReLUs of readout one, `n = k`, the minima that descents end in are in `Sector((k−p, p), (0, 1))`: beside `k − p`
+    copies a class of `p` neurons turns round, `w_j ≈ −v_j + (2/k) Σ v` over all targets, or with `2/p` over its own.
     Raises `ValueError` for sizes below one and partners that do not exist.
     Reference: Arjevani & Field 2019, *On the principle of least symmetry breaking in shallow ReLU models*.
     """

@@ -117,7 +117,8 @@ def _vectors(
     at = [[jnp.sum(place * c[each], 1) for place in kept] for each in (p, q)]
     at[0][0] += e[p] * jnp.sum(places[0], 1)
     at[1][-1] += e[q] * jnp.sum(places[1], 1)
-    return tuple(jnp.concatenate([c[each] * bulk, jnp.stack(x, 1)], 1) for each, x in zip((p, q), at, strict=True))
+    w, u = (jnp.concatenate([c[each] * bulk, jnp.stack(x, 1)], 1) for each, x in zip((p, q), at, strict=True))
+    return w, u
 
 
 def steepest(classes: Classes, slope: SectorNumbers) -> Float[Array, ""]:

@@ -104,11 +104,12 @@ def solve_sector(
     places = np.array(sector.places(tuple(freeze)))
     free = np.isin(np.arange(sum(part.size for part in numbers)), places)
     known = classes(sector), jnp.asarray(free)
-    numbers, *found, bent = _newton(activation, *known, numbers)
+    found = _newton(activation, *known, numbers)
     if isinstance(activation, Relu) and "readout" not in freeze:
-        numbers, *found, bent = _newton(activation, *known, _balanced(known[0], numbers))
+        found = _newton(activation, *known, _balanced(known[0], found[0]))
+    (a, e, c), risk, norm, converged, bent = found
     values = jnp.asarray(np.linalg.eigvalsh(np.asarray(bent)[np.ix_(places, places)]))
-    return SectorPoint(*numbers, *found, values, sector=sector, activation=activation)
+    return SectorPoint(a, e, c, risk, norm, converged, values, sector, activation)
 
 
 def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint) -> SectorNumbers:

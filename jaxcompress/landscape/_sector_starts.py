@@ -2,6 +2,7 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels import AbstractActivation, Erf
@@ -34,7 +35,7 @@ def default_start(sector: Sector, f: AbstractActivation) -> SectorNumbers:
             # A copy that leans by a hundredth leaves the saddle that an exact copy may be.
             c[g, partner] = 0.01 / sector.n * (sector.targets[partner] > 1)
             c[g, left] = (0.1 if singles else 1.0) / sector.n
-    return SectorNumbers(a, e, c)
+    return SectorNumbers(jnp.asarray(a, float), jnp.asarray(e, float), jnp.asarray(c, float))
 
 
 def _average(many: float, f: AbstractActivation) -> tuple[float, float]:
