@@ -14,8 +14,8 @@ from jaxcompress.landscape._sector import Sector, SectorNumbers
 from jaxcompress.landscape._sector_solve import SectorPoint, solve_sector
 from jaxcompress.landscape._sector_starts import default_start
 
-# Between sizes further apart than this factor others are solved too: a power law drawn through two points then predicts
-# the next within 1e-2 from k = 10 on, and no family was lost.
+# Between sizes further apart than this factor others are solved too, so that the prediction stays close: copy–averages,
+# perturbed copies and turned ReLUs were all kept from 20 to 10⁶, at 1 ms a size.
 _STRIDE = 2.0
 # Numbers that change faster than this with k are not following a power of k, but on their way through zero.
 _STEEPEST = 2.5
