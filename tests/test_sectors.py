@@ -157,7 +157,6 @@ def test_risk_gradient_and_curvature_are_those_of_the_lifted_network(f, sector):
     ours = derivatives(f, classes(sector), numbers)
     curvature = lift.T @ np.asarray(jc.risk_hessian(network, target)) @ lift
     theirs = jc.population_risk(network, target), lift.T @ np.asarray(slope), curvature
-    # Worst measured: 6e-16 and 2e-15 of the largest entry.
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-14)
     np.testing.assert_allclose(ours[1][np.array(places)], theirs[1], atol=1e-14 * np.abs(theirs[1]).max())
     np.testing.assert_allclose(ours[2][np.ix_(places, places)], theirs[2], atol=3e-14 * np.abs(theirs[2]).max())
@@ -202,7 +201,7 @@ def test_the_distance_of_two_neurons_has_digits_of_its_own(f):
 
             exact = rest(s, s, s) + rest(t, t, t) - 2 * rest(s, t, q)
             found = float(rests(f).apart(jnp.asarray(w), jnp.asarray(u))) / float(exact)
-        # Worst measured: 2e-9, of a distance of 1e-16.
+        # Of neurons a step apart the inputs themselves have eps/step.
         assert abs(found - 1) < 1e-14 / step
 
 
@@ -214,7 +213,6 @@ def test_the_risk_anywhere_is_that_of_the_whole_table(f):
             numbers = numbers._replace(overlaps=numbers.overlaps / sector.k)
             with mp.workdps(50):
                 exact = exact_risk(f, sector, numbers)
-            # Worst measured: 2e-15.
             found = derivatives(f, classes(sector), SectorNumbers(*map(jnp.asarray, numbers)))[0]
             np.testing.assert_allclose(found, float(exact), rtol=1e-13)
 
@@ -299,7 +297,6 @@ def test_erf_copy_average_is_followed_to_a_million_along_its_closed_form(share):
     assert bool(found.converged.all())
     for k, risk in zip(sizes, found.risk, strict=True):
         group = k - family(k).n + 1
-        # Worst measured: 2e-14.
         np.testing.assert_allclose(risk, one_neuron(act.erf, group).risk, rtol=1e-12)
 
 
@@ -308,7 +305,7 @@ def test_the_expansion_of_one_erf_neuron_is_that_of_its_closed_form():
     fit = fit_expansion(DOUBLING, found.risk, terms=5, leading=1)
     stated = [1 / 3 - 1 / np.pi, 0, -1 / (24 * np.pi), 0, -3 / (640 * np.pi)]
     off = np.abs(fit.coefficients - stated)
-    # Each term loses three digits or four: measured 4e-17, 3e-14, 1e-11, 2e-9, 1e-7 or so.
+    # Each term loses three digits or so.
     assert np.all(off < [1e-15, 1e-12, 1e-9, 1e-6, 1e-3])
     assert np.all(off <= 10 * fit.errors + 1e-15)
     np.testing.assert_allclose(fit.exponents, [1, 0, -1, -2, -3])

@@ -28,7 +28,7 @@ _MAX_STEPS = 500
 # with 6 of them, erf's perturbed copy of 10 neurons among 20 stopped at |g| = 4e-4.
 _PATIENCE = 20
 # After scaling by D, directions that neither order 0 nor order 1 feels have λ of 1/k and more; the flat ones of ReLU
-# come out at 1e-16 of the largest.
+# come out at 1e-15 of the largest or less.
 _FLAT = 1e-14
 
 
