@@ -29,7 +29,7 @@ import matplotlib.figure
 import numpy as np
 
 import jaxcompress as jc
-from jaxcompress import plotting
+from jaxcompress import plotting, theory
 from jaxcompress.landscape import (
     Census,
     census_of,
@@ -80,19 +80,20 @@ def cell(activation: str, n: int, k: int, runs: int) -> dict[str, Any]:
 
 
 def competitors(activation: str, n: int, k: int) -> dict[str, float | None]:
-    """The risks of copy–average (which leans, where groups see each other) and of the perturbed copy, in their sectors.
+    """The risks of copy–average (which leans, where groups see each other) and of the perturbed copy.
 
-    `None` where the sector's solver ends at another point: where a copy no longer overlaps most with its own neuron.
+    `None` where the sector's solver ends elsewhere: where a neuron no longer overlaps most with what it stands for.
     """
     f = getattr(jc.activations, activation)
-    average = solve_sector(copy_average_sector(n, k), f)
     copy = solve_sector(perturbed_copy_sector(n, k), f)
     own, mixed = float(copy.own[0]), np.asarray(copy.overlaps[0])
     copies = bool(copy.converged) and own + mixed[0] > 2 * float(np.max(np.abs(mixed)))
-    return {
-        "copy_average": float(average.risk) if bool(average.converged) else None,
-        "perturbed_copy": float(copy.risk) if copies else None,
-    }
+    if activation == "erf":  # groups do not see each other
+        average: float | None = float(theory.one_neuron(f, k - n + 1).risk)
+    else:
+        found = solve_sector(copy_average_sector(n, k), f)
+        average = float(found.risk) if bool(found.converged) else None
+    return {"copy_average": average, "perturbed_copy": float(copy.risk) if copies else None}
 
 
 def diagram(options: Any, known: list[dict]) -> list[dict]:
@@ -145,36 +146,39 @@ def censuses() -> list[dict]:
     return out
 
 
-def crossing(sizes: tuple[int, ...] = (8, 10, 12, 14, 16, 20, 32, 100, 1000, 10_000, 100_000, 1_000_000)) -> list[dict]:
+SIZES = (8, 10, 12, 14, 16, 20, 32, 100, 1000, 10_000, 100_000, 1_000_000)
+
+
+def crossing() -> list[dict]:
     """For every k and activation the share n/k above which the perturbed copy is lower than the copy–average.
 
-    Between whole numbers n the gap is interpolated; below k = 100 every n is looked at, above it is bisected.
+    The gap of the two risks is bisected over whole n, once halving n has changed its sign, and interpolated between
+    two of them.
     """
     rows = []
-    for activation in ("erf", "relu"):
-        for k in sizes:
-            low, high = max(1, k // 2), k - 1
-            gaps = {n: gap(activation, n, k) for n in (low, high)}
-            if not (gaps[low] > 0 > gaps[high]):
-                rows.append({"activation": activation, "k": k, "share": None, "gap at k−1": gaps[high] / k})
-                continue
-            while high - low > 1:
-                middle = (low + high) // 2
-                gaps[middle] = gap(activation, middle, k)
-                low, high = (middle, high) if gaps[middle] > 0 else (low, middle)
-            n = low + gaps[low] / (gaps[low] - gaps[high])
-            rows.append(
-                {"activation": activation, "k": k, "share": n / k, "first": high, "gap at k−1": gaps[k - 1] / k}
-            )
-            print(rows[-1], flush=True)
+    for activation, k in itertools.product(("erf", "relu"), SIZES):
+        low = high = k - 1
+        gaps = {high: gap(activation, high, k)}
+        row = {"activation": activation, "k": k, "gap at k-1": gaps[high], "share": None}
+        while gaps[low] < 0 and low > 1:
+            low, high = low // 2, low
+            gaps[low] = gap(activation, low, k)
+        while gaps[low] > 0 > gaps[high] and high - low > 1:
+            middle = (low + high) // 2
+            gaps[middle] = gap(activation, middle, k)
+            low, high = (middle, high) if gaps[middle] > 0 else (low, middle)
+        if gaps[low] > 0 > gaps[high]:
+            row |= {"share": (low + gaps[low] / (gaps[low] - gaps[high])) / k, "first": high}
+        rows.append(row)
+        print(row, flush=True)
     return rows
 
 
 def gap(activation: str, n: int, k: int) -> float:
-    """Perturbed copy minus copy–average; infinite where there is no perturbed copy."""
+    """Perturbed copy minus copy–average; NaN where one of them was not found."""
     both = competitors(activation, n, k)
     if both["perturbed_copy"] is None or both["copy_average"] is None:
-        return float("inf")
+        return float("nan")
     return both["perturbed_copy"] - both["copy_average"]
 
 
@@ -189,14 +193,14 @@ def trajectories(n: int = 6, k: int = 8, times: int = 80) -> list[dict]:
     for kind in ("copy-average", "perturbed copy"):
         number = names.index(kind)
         path = jc.gradient_flow(jax.tree.map(lambda leaf, i=number: leaf[i], many), target, save_at=save_at).trajectory
-        signs = jnp.sign(path.readout)
+        signs = jnp.sign(path.readout[-1])
         out.append(
             {
                 "kind": kind,
                 "time": save_at,
                 "risk": jax.vmap(lambda net: jc.population_risk(net, target))(path),
                 "readout": path.readout * signs,
-                "overlaps": path.weights @ target.weights.T * signs[..., None],
+                "overlaps": path.weights @ target.weights.T * signs[:, None],
             }
         )
     return out
