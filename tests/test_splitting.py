@@ -114,19 +114,33 @@ def _away(net, neuron, size=1e-3):
     return jc.TwoLayer(halves.weights.at[neuron].add(shift).at[-1].add(-shift), halves.readout, activation=ERF)
 
 
-def test_the_way_out_of_the_split_average_leads_to_the_next_minimum_and_dropping_leads_back():
+def test_the_way_out_of_the_split_average_leads_to_the_next_minimum():
     up = jc.solve(_away(TWO, 1), TARGET)
     assert int(up.index) == 0
     assert distance(up.network, THREE, TARGET) <= 1e-8  # 4e-14
-    down = drop(up.network, TARGET)
-    np.testing.assert_allclose(down.risk_before, up.risk, rtol=1e-12)
-    # a copy goes, not the average over two, which then averages over three
-    assert int(down.neuron) != int(jnp.argmax(up.network.readout))
-    assert bool(down.solution.converged)
-    assert distance(down.network, TWO, TARGET) <= 1e-8  # 5e-14
     line = risk_along((split(TWO, 1, 0.0), split(TWO, 1), up.network), TARGET, np.linspace(0, 2, 7))
     np.testing.assert_allclose(line[:4], line[0], rtol=1e-12)
     assert float(line[-1]) < float(line[0]) < float(line.max())  # level along the split, then over a hill
+
+
+def test_a_perfect_network_that_loses_a_neuron_keeps_its_symmetry_and_its_index_says_so():
+    down = drop(TARGET, TARGET)
+    np.testing.assert_allclose(down.candidates, down.candidates[0], rtol=1e-12)
+    assert float(down.risk_before) <= 1e-15
+    assert bool(down.solution.converged)
+    assert jc.population_risk(THREE, TARGET) < down.risk < down.candidates[0]
+    slope, values = erf_oracle.certificate(down.network, TARGET)
+    assert slope <= 1e-10
+    assert int(down.solution.index) == (values < -1e-7).sum() == 2
+    way = np.linalg.norm(down.network.weights[0] - down.network.weights[1])
+    other = np.linalg.norm(down.network.weights[0] - down.network.weights[2])
+    assert abs(way - other) <= 1e-8  # three neurons, alike
+
+
+def test_a_copy_is_dropped_before_an_average():
+    out = drop(THREE, TARGET, refit=False)
+    assert int(out.neuron) != int(jnp.argmax(THREE.readout))
+    np.testing.assert_allclose(out.risk_before, jc.population_risk(THREE, TARGET), rtol=1e-12)
 
 
 def test_growing_finds_the_best_new_neuron_and_then_the_next_minimum():

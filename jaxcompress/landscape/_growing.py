@@ -59,8 +59,11 @@ def grow(
     raised where they do not converge: `result` says so.
     Returns a `Grown`. Raises `ValueError` for activations that differ, since no one network is the residual then, and
     for input that does not fit together.
-    Where it fails: from a minimum of `n` neurons the refit may end in another basin than the lowest of `n + 1`.
     Reference: Fahlman & Lebiere 1990 (the constructive step), Bach 2017 (as Frank–Wolfe over neurons).
+    From the erf copy–average minimum (1, 3) of four targets, of risk 0.0406, the new neuron leaves 0.0383, and the
+    refit ends at the minimum (1, 1, 2) of 0.0232.
+    Where it fails: the refit may end in another basin than the lowest of `n + 1` neurons, or in a saddle that shares
+    the symmetry of its start: look at `solution.index`.
     """
     check_one("grow", "network", network)
     inputs = StandardNormal() if inputs is None else inputs

@@ -8,10 +8,15 @@ it does by `½ s (1 − s) a φ″(w·x + β) (δ·x̄)²`. So the risk bends al
 
     s (1 − s) δᵀ B δ,    B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ],
 
-and nothing of its Hessian is left between `δ` and all other directions. By Sylvester's law of inertia the index of the
-split point is that of the point plus, for `0 < s < 1`, the number of negative eigenvalues of `B`, and of positive ones
-for `s` outside. A minimum of the narrow network is therefore one of the wide network on one side of the line if `B` is
-definite, and a saddle on both if it is not. Reference: Fukumizu & Amari 2000, theorem 3.
+and at a critical point of one output nothing of its Hessian is left between `δ` and all other directions. By the law of
+inertia the index of the split point is that of the point plus, for `0 < s < 1`, the number of negative
+eigenvalues of `B`, and of positive ones for `s` outside: a minimum of the narrow network is one of the wide network on
+one side of the line if `B` is definite, and a saddle on both if `B` has both signs. In copy–average networks of erf a
+neuron that copies has `B = 0`, and one that averages over `ℓ` has `ℓ − 1` equal negative eigenvalues (−0.26, −0.28,
+−0.29, −0.29 for `ℓ` = 2 to 5) and no positive one. With several outputs the halves may also exchange a readout
+`ε ⊥ a`, which meets `δ` in `2 E[⟨f − f*, ε⟩ φ′ x̄]`: `B` alone does not give the index then, `splitting_spectrum` does
+(two outputs, `B` of signs 2 and 2: index 2 inside and 3 outside). The same goes for a neuron of zero readout.
+Reference: Fukumizu & Amari 2000.
 """
 
 import operator
@@ -72,12 +77,13 @@ def escape_matrix(
     The risk of the network split with share `s`, its halves moved by `(1 − s) δ` and `−s δ`, changes by
     `½ s (1 − s) δᵀ B δ` at second order, at any network; eigenvectors of negative eigenvalues lead out.
     It is read off the exact Hessian `H` of the network split in halves: `B = H₁₁ + H₂₂ − H₁₂ − H₂₁`, where what is
-    there without the residual cancels (to rounding: 4e-16 of the largest entry).
+    there without the residual cancels: at a neuron that copies one of orthonormal targets, where `B = 0` and `H₁₁` is
+    of order one, it comes out at 2e-16.
     Arguments: one network, the target or its moments, `neuron` from 0 to `n − 1`, the law of the inputs
     (`StandardNormal()` when left out).
     Returns a symmetric `(p, p)`, `p = d`, or `d + 1` with the bias last.
     Raises `ValueError` as `split` does, and for input that does not fit together.
-    Reference: Fukumizu & Amari 2000, where it decides theorem 3.
+    Reference: Fukumizu & Amari 2000.
     Where it fails: for ReLU `φ″` is a delta, `B` is finite, and the risk has no third derivative beside the line, so
     that what holds at second order holds in a smaller neighbourhood.
     """
@@ -106,7 +112,7 @@ def splitting_spectrum(
 ) -> SplittingSpectrum:
     """Spectrum and index of the Hessian along the line of a split: one network `split(network, neuron, share)` a share.
 
-    Arguments as for `split` and `escape_matrix`, which foretells the index.
+    Arguments as for `split` and `escape_matrix`, which foretells the index where there is one output.
     Returns a `SplittingSpectrum`. At least one mode is flat, along the line; at the ends of the segment, `s = 0` and
     `s = 1`, one half has no readout and as many more are as `B` has rows.
     Raises `ValueError` as `split` does, and for input that does not fit together.
