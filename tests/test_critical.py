@@ -105,7 +105,7 @@ def test_relu_saddles_have_a_flat_mode_for_every_neuron_and_the_index_of_finite_
         if (np.abs(values) < 1e-5).sum() == int(sols.stats["flat_modes"][i]):  # zeros converge slowly elsewhere
             assert int(sols.index[i]) == (values < -1e-5).sum()
             counted += 1
-    assert counted >= 5  # 7: halves of one neuron, mostly, with the share as a third flat mode
+    assert counted >= 5  # mostly halves of one neuron, with the share as a third flat mode
 
 
 def test_a_network_without_a_hessian_is_no_critical_point(relu_batch):
