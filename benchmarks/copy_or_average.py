@@ -30,13 +30,8 @@ import numpy as np
 
 import jaxcompress as jc
 from jaxcompress import plotting, theory
-from jaxcompress.landscape import (
-    Census,
-    census_of,
-    copy_average_sector,
-    perturbed_copy_sector,
-    solve_sector,
-)
+from jaxcompress.landscape import Census, census_of
+from jaxcompress.sectors import copy_average_sector, perturbed_copy_sector, solve_sector
 
 # A compiled solver keeps a thousand memory maps, of which Linux grants a process 65 530.
 _CELLS_A_CACHE = 16

@@ -67,9 +67,9 @@ _ROOM_OF = {
     "target_moments": "networks",
     "targets": "networks",
 }
-_ROOMS = ("compress", "kernels", "landscape", "networks", "plotting", "risk", "solve", "special", "theory")
+_ROOMS = ("compress", "kernels", "landscape", "networks", "plotting", "risk", "sectors", "solve", "special", "theory")
 
-__all__ = [*_ROOM_OF, "compress", "kernels", "landscape", "solve", "theory"]
+__all__ = [*_ROOM_OF, "compress", "kernels", "landscape", "sectors", "solve", "theory"]
 
 
 def __getattr__(name: str) -> Any:

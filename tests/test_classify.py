@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxcompress as jc
-from jaxcompress.landscape import Sector, classify, perturbed_copy_sector, solve_sector
+from jaxcompress.landscape import classify
+from jaxcompress.sectors import Sector, perturbed_copy_sector, solve_sector
 from jaxcompress.theory import partitions
 from tests.problems import network
 from tests.symmetry_oracle import image, orthonormal_map, with_rows

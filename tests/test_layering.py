@@ -18,9 +18,9 @@ ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 _NETWORKS = {"special", "kernels", "networks"}
 _SOLVE = _NETWORKS | {"risk", "solve"}
-_ALL = _SOLVE | {"theory", "landscape"}
+_ALL = _SOLVE | {"theory", "sectors", "landscape"}
 # Room → the rooms that it may use. Data flows one way; `theory` knows neither `risk` nor `solve`, or agreement between
-# them would prove nothing; `plotting` solves nothing.
+# them would prove nothing; `sectors` has its own solver, of a few numbers; `plotting` solves nothing.
 MAY_USE = {
     "special": set(),
     "kernels": {"special"},
@@ -28,7 +28,8 @@ MAY_USE = {
     "risk": _NETWORKS,
     "solve": _NETWORKS | {"risk"},
     "theory": _NETWORKS,
-    "landscape": _SOLVE,
+    "sectors": _NETWORKS,
+    "landscape": _SOLVE | {"theory", "sectors"},
     "sweep": _ALL,
     "compress": _ALL,
     "plotting": _NETWORKS,

@@ -15,7 +15,7 @@ from mpmath import mp, mpf
 import jaxcompress as jc
 from jaxcompress import activations as act
 from jaxcompress.kernels import rests
-from jaxcompress.landscape import (
+from jaxcompress.sectors import (
     Sector,
     SectorNumbers,
     SectorPoint,
@@ -26,8 +26,8 @@ from jaxcompress.landscape import (
     sector_coordinates,
     solve_sector,
 )
-from jaxcompress.landscape._sector_risk import classes, sector_risk, steepest
-from jaxcompress.landscape._sector_solve import _newton
+from jaxcompress.sectors._risk import classes, sector_risk, steepest
+from jaxcompress.sectors._solve import _newton
 from jaxcompress.theory import one_neuron
 
 BOTH = [act.erf, act.relu]

@@ -13,11 +13,9 @@ from jaxcompress.landscape._align import align
 from jaxcompress.landscape._isotropy import Isotropy
 from jaxcompress.landscape._neurons import student_parity
 from jaxcompress.landscape._reduced import reduce_network, rows_of, with_rows
-from jaxcompress.landscape._sector import Sector
-from jaxcompress.landscape._sector_network import sector_coordinates
-from jaxcompress.landscape._sector_solve import solve_sector
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
+from jaxcompress.sectors import Sector, sector_coordinates, solve_sector
 from jaxcompress.theory import copy_average
 
 # A target neuron counts for a student neuron whose largest overlap it has half of, and a copy has no second one.

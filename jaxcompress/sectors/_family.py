@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.landscape._sector import Sector, SectorNumbers
-from jaxcompress.landscape._sector_solve import SectorPoint, solve_sector
-from jaxcompress.landscape._sector_starts import default_start
+from jaxcompress.sectors._sector import Sector, SectorNumbers
+from jaxcompress.sectors._solve import SectorPoint, solve_sector
+from jaxcompress.sectors._starts import default_start
 
 # Between sizes further apart than this factor others are solved too, so that the prediction stays close: copy–averages,
 # perturbed copies and turned ReLUs were all kept from 20 to 10⁶, at 1 ms a size.

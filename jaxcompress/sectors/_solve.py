@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import AbstractActivation, Relu
-from jaxcompress.landscape._sector import Sector, SectorNumbers
-from jaxcompress.landscape._sector_network import lifted
-from jaxcompress.landscape._sector_risk import Classes, classes, known_rests, sector_risk, squares, steepest
-from jaxcompress.landscape._sector_starts import default_start
 from jaxcompress.networks import TwoLayer
+from jaxcompress.sectors._network import lifted
+from jaxcompress.sectors._risk import Classes, classes, known_rests, sector_risk, squares, steepest
+from jaxcompress.sectors._sector import Sector, SectorNumbers
+from jaxcompress.sectors._starts import default_start
 from jaxcompress.special import divide, precision
 
 # Measured: 21 to 110 trials, of which the last 20 are patience.

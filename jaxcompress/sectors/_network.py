@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.landscape._sector import Sector, SectorNumbers
 from jaxcompress.networks import TwoLayer
+from jaxcompress.sectors._sector import Sector, SectorNumbers
 
 # 10⁸ weights are 0.8 GB.
 _LARGEST = 10**8

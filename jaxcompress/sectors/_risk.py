@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, AbstractRests, centred_means, rests
-from jaxcompress.landscape._sector import Sector, SectorNumbers
+from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.special import divide
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels import AbstractActivation, Erf
-from jaxcompress.landscape._sector import Sector, SectorNumbers
+from jaxcompress.sectors._sector import Sector, SectorNumbers
 
 
 def default_start(sector: Sector, f: AbstractActivation) -> SectorNumbers:
