@@ -1,12 +1,13 @@
 """Should a student copy or average its target? Which end points the flow has over (n, k), and which of them is lower.
 
 Against an orthonormal target of `k` neurons and readout one, `n < k` students from Glorot-normal starts (Şimşek et al.
-2023). Four questions, one record each (`--parts`):
+2023). Five questions, one record each (`--parts`):
 
 - `censuses`: the end points of a few sizes from many starts, among them the realisable ReLU problem n = k = 20;
 - `diagram`: a census of every (n, k) up to `--largest` for each of `--activations`, `--starts` starts a cell. Cells are
   shared between `--processes` and stored as they come: a run that was stopped goes on where it was;
 - `crossing`: at which n/k the perturbed copy becomes the lower one, followed in the sectors up to k = 10⁶;
+- `one_neuron`: whether the best single neuron of other activations is the one that the theory says;
 - `trajectories`: the order parameters along two flows, one to each end.
 
     python benchmarks/copy_or_average.py --parts diagram --processes 2
@@ -222,6 +223,34 @@ def figures(path: Path) -> None:
         plotting.save_figure(figure, path.with_name("copy_or_average_flows.png"))
 
 
+ONE = ("softplus", "tanh", "gelu", "sigmoid")
+
+
+def one_neuron(k: int = 3, runs: int = 8) -> list[dict]:
+    """One student of other activations against `k`: the best of some starts, against the theory's two scalars."""
+    rows = []
+    for name in ONE:
+        f = getattr(jc.activations, name)
+        target = jc.targets.orthonormal(k, k, activation=f)
+        ends = jc.solve_many(starts(name, 1, k, runs, 0), target)
+        predicted = theory.one_neuron(f, k)
+        lowest = ends.best
+        rows.append(
+            {
+                "activation": name,
+                "k": k,
+                "predicted": predicted.risk,
+                "predicted_norm": predicted.norm,
+                "solved": lowest.risk,
+                "solved_norm": jnp.linalg.norm(lowest.network.weights),
+                "converged": lowest.converged,
+                "difference": lowest.risk - predicted.risk,
+            }
+        )
+        print({key: str(value) for key, value in rows[-1].items()}, flush=True)
+    return rows
+
+
 def store(path: Path, parts: dict) -> None:
     """Put parts into the record, whole or not at all."""
     record = read(path) | parts
@@ -239,7 +268,7 @@ def read(path: Path) -> dict:
 
 def main() -> None:
     parser = common.parser(__doc__, "copy_or_average.json")
-    names = ("censuses", "diagram", "crossing", "trajectories")
+    names = ("censuses", "diagram", "crossing", "one_neuron", "trajectories")
     parser.add_argument("--parts", nargs="+", choices=names, default=names)
     parser.add_argument("--activations", nargs="+", choices=("erf", "relu"), default=("erf", "relu"))
     parser.add_argument("--largest", type=int, default=14, help="largest k of the diagram")
@@ -252,8 +281,8 @@ def main() -> None:
             store(options.out, {part: diagram(options, read(options.out).get(part, []))})
         else:
             common.pin(options.core)
-            made = {"censuses": censuses, "trajectories": trajectories, "crossing": crossing}[part]()
-            store(options.out, {part: made})
+            made = {"censuses": censuses, "crossing": crossing, "one_neuron": one_neuron, "trajectories": trajectories}
+            store(options.out, {part: made[part]()})
         print(part, f"{time.perf_counter() - begin:.0f} s", flush=True)
     figures(options.out)
 

@@ -148,15 +148,15 @@ def copy_or_average(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
         axes.barh(row["k"], 0.92 * (1 - sum(known) / row["runs"]), 0.86, left=left, color=_ENDS["others"])
         if row["copy_average"] is not None and row["perturbed_copy"] is not None:
             lower = 0.3 if row["perturbed_copy"] < row["copy_average"] else -0.3
-            axes.plot(row["n"] + lower, row["k"], "o", color="black", ms=2.5)
+            axes.plot(row["n"] + lower, row["k"], "o", color="black", mec="white", ms=4)
     sizes = sorted({row["k"] for row in rows})
     axes.plot(sizes, sizes, color=_SIMPLE, lw=1)
     for name, colour in _ENDS.items():
         axes.bar(0, 0, color=colour, label=name)
-    axes.plot([], [], "o", color="black", ms=2.5, ls="none", label="lower: left copy–average, right perturbed copy")
+    axes.plot([], [], "o", color="black", mec="white", ms=4, ls="none", label="lower: left copy–average, right perturbed copy")
     axes.set(xlabel="neurons of the student n", ylabel="neurons of the target k")
     axes.set(xlim=(0.3, max(sizes) + 0.2), ylim=(min(sizes) - 0.7, max(sizes) + 0.7))
-    axes.legend(loc="upper left", frameon=False, fontsize="small")
+    axes.legend(loc="lower right", frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
