@@ -54,14 +54,44 @@ def starts(activation: str, n: int, k: int, runs: int, key: int, freeze: tuple[s
     return eqx.tree_at(lambda s: s.readout, made, jnp.ones((runs, n))) if "readout" in freeze else made
 
 
-def solved(activation: str, n: int, k: int, runs: int, key: int, freeze: tuple[str, ...] = ()) -> tuple[Census, dict]:
-    """A census, and the seconds that it took."""
+def solved(
+    activation: str, n: int, k: int, runs: int, key: int, freeze: tuple[str, ...] = (), ends: Path | None = None
+) -> tuple[Census, dict]:
+    """A census, and the seconds that it took; end points that are stored are not solved for again."""
     target = jc.targets.orthonormal(k, k, activation=getattr(jc.activations, activation))
-    begin = time.perf_counter()
-    ends = jax.block_until_ready(jc.solve_many(starts(activation, n, k, runs, key, freeze), target, freeze=freeze))
-    middle = time.perf_counter()
-    found = census_of(ends, target, freeze=freeze)
-    return found, {"solve_seconds": middle - begin, "census_seconds": time.perf_counter() - middle}
+    path = None if ends is None else ends / f"{activation}-{n}-{k}-{runs}-{key}.npz"
+    seconds: dict[str, float] = {}
+    if path is not None and path.exists():
+        found = stored_ends(path, activation)
+    else:
+        students = starts(activation, n, k, runs, key, freeze)
+        seconds["solve_seconds"], found = common.seconds(lambda: jc.solve_many(students, target, freeze=freeze))
+        if path is not None:
+            store_ends(path, found)
+    seconds["census_seconds"], census = common.seconds(lambda: census_of(found, target, freeze=freeze))
+    return census, seconds
+
+
+_OF_ENDS = ("risk", "risk_floor", "gradient_norm", "converged", "time", "eigenvalues", "index")
+
+
+def store_ends(path: Path, found: jc.Solution) -> None:
+    """Every end point of a cell, for censuses to come; whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.asarray(getattr(found, name)) for name in _OF_ENDS}
+    arrays |= {name: np.asarray(array) for name, array in found.network.parameters().items()}
+    scratch = path.with_suffix(".part.npz")
+    np.savez(scratch, flat_modes=np.asarray(found.stats["flat_modes"]), **arrays)
+    os.replace(scratch, path)
+
+
+def stored_ends(path: Path, activation: str) -> jc.Solution:
+    """What `store_ends` wrote."""
+    with np.load(path) as arrays:
+        network = jc.TwoLayer(arrays["weights"], arrays["readout"], activation=getattr(jc.activations, activation))
+        numbers = {name: jnp.asarray(arrays[name]) for name in _OF_ENDS}
+        stats = {"flat_modes": jnp.asarray(arrays["flat_modes"])}
+    return jc.Solution(network=network, result=jc.RESULTS.converged, stats=stats, **numbers)
 
 
 def plain(found: Census) -> dict[str, Any]:
@@ -69,9 +99,9 @@ def plain(found: Census) -> dict[str, Any]:
     return {"runs": found.runs, "unconverged": found.unconverged, "rows": found.columns()}
 
 
-def cell(activation: str, n: int, k: int, runs: int) -> dict[str, Any]:
+def cell(activation: str, n: int, k: int, runs: int, ends: Path | None) -> dict[str, Any]:
     """One cell of the diagram, with what theory and sectors say of the two competitors."""
-    found, seconds = solved(activation, n, k, runs, 0)
+    found, seconds = solved(activation, n, k, runs, 0, ends=ends)
     return {"activation": activation, "n": n, "k": k, **competitors(activation, n, k), **plain(found), **seconds}
 
 
@@ -103,7 +133,7 @@ def diagram(options: Any, known: list[dict]) -> list[dict]:
     with concurrent.futures.ProcessPoolExecutor(
         options.processes, multiprocessing.get_context("spawn"), _begin, (counter, options.core)
     ) as pool:
-        for future in concurrent.futures.as_completed([pool.submit(_one, *each) for each in todo]):
+        for future in concurrent.futures.as_completed([pool.submit(_one, *each, options.ends) for each in todo]):
             rows.append(future.result())
             store(options.out, {"diagram": rows})
             last = rows[-1]
@@ -274,6 +304,9 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=14, help="largest k of the diagram")
     parser.add_argument("--starts", type=int, default=256, help="starts a cell of the diagram")
     parser.add_argument("--processes", type=int, default=1, help="processes that share the cells")
+    parser.add_argument(
+        "--ends", type=Path, default=None, help="a folder that keeps the end points of the diagram's cells"
+    )
     options = parser.parse_args()
     for part in options.parts:
         begin = time.perf_counter()

@@ -153,7 +153,9 @@ def copy_or_average(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
     axes.plot(sizes, sizes, color=_SIMPLE, lw=1)
     for name, colour in _ENDS.items():
         axes.bar(0, 0, color=colour, label=name)
-    axes.plot([], [], "o", color="black", mec="white", ms=4, ls="none", label="lower: left copy–average, right perturbed copy")
+    axes.plot(
+        [], [], "o", color="black", mec="white", ms=4, ls="none", label="lower: left copy–average, right perturbed copy"
+    )
     axes.set(xlabel="neurons of the student n", ylabel="neurons of the target k")
     axes.set(xlim=(0.3, max(sizes) + 0.2), ylim=(min(sizes) - 0.7, max(sizes) + 0.7))
     axes.legend(loc="lower right", frameon=False, fontsize="small")
