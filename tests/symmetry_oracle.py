@@ -52,7 +52,7 @@ def image(net, rng, q=None, order=True, sign=True, scale=True):
     )
 
 
-def with_rows(weights, readout, f):
+def with_rows(weights, readout, f=A.erf):
     return jc.TwoLayer(jnp.asarray(weights, float), jnp.asarray(readout, float), activation=f)
 
 

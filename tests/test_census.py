@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
-from jaxcompress.landscape import census, census_of, distance, load_census, save_census
+from jaxcompress.landscape import census, census_of, distance, load_census, save_census, split, target_symmetries
+from jaxcompress.landscape._modes import symmetry_modes
 from tests.problems import network, run
 
 A = jc.activations
@@ -58,21 +59,21 @@ def test_relu_has_the_reference_minimum_with_one_zero_mode_a_neuron_and_a_bounda
 
 
 def test_modes_outside_of_the_span_are_counted_as_the_dimension_of_their_orbit():
-    # weights (2, 3) outside of the span: rank 2 in 3 dimensions, an orbit of SO(3) of full dimension 3
-    from jaxcompress.landscape._modes import symmetry_modes
-
-    target = jc.targets.orthonormal(2, 5, activation=A.tanh)
+    goal = jc.targets.orthonormal(2, 5, activation=A.tanh)
+    symmetries = target_symmetries(goal)
     net = network(0, 2, 5, A.tanh)
-    assert symmetry_modes(net, target, ()) == 3
     tangents = []
     for i, j in ((2, 3), (2, 4), (3, 4)):
         turn = np.zeros((5, 5))
         turn[i, j], turn[j, i] = 1, -1
         tangents.append(np.ravel(net.weights @ turn))
-    assert np.linalg.matrix_rank(tangents) == 3
-    assert symmetry_modes(net, target, ("weights",)) == 0
-    assert symmetry_modes(network(0, 2, 5, A.relu), target, ()) == 3 + 2
-    assert symmetry_modes(network(0, 2, 5, A.relu), target, ("readout",)) == 3
+    assert symmetry_modes(net, symmetries, ()) == np.linalg.matrix_rank(tangents) == 3
+    assert symmetry_modes(net, symmetries, ("weights",)) == 0
+    assert symmetry_modes(network(0, 2, 5, A.relu), symmetries, ()) == 3 + 2
+    assert symmetry_modes(network(0, 2, 5, A.relu), symmetries, ("readout",)) == 3
+    assert symmetry_modes(network(0, 2, 5, A.sign), symmetries, ("readout",)) == 3 + 2  # sign needs no readout for it
+    dead = eqx.tree_at(lambda net: net.readout, goal, jnp.array([1.0, 0.0]))  # one more dimension turns freely
+    assert symmetry_modes(network(0, 1, 5, A.tanh), target_symmetries(dead), ()) == 3
 
 
 def test_frequencies_carry_wilsons_interval():
@@ -93,8 +94,19 @@ def test_a_merged_census_is_the_census_of_all_starts():
     assert [set(row.names) for row in merged] == [set(row.names) for row in whole]
     np.testing.assert_allclose([row.risk for row in merged], [row.risk for row in whole], rtol=1e-12)
     assert merged.runs == STARTS
-    with pytest.raises(ValueError, match="take both censuses of one problem"):
+    nothing = census_of(eqx.tree_at(lambda s: s.converged, solutions, jnp.zeros(STARTS, bool)), target)
+    for one, other in ((nothing, whole), (whole, nothing)):
+        both = one.merge(other)
+        assert [row.count for row in both] == [row.count for row in whole]
+        assert (both.runs, both.unconverged) == (2 * STARTS, STARTS + whole.unconverged)
+    with pytest.raises(ValueError, match="given censuses with activation relu and erf"):
         merged.merge(taken(A.erf, 3, 6))
+    laws = [jc.Gaussian(jnp.zeros(4), jnp.diag(jnp.array([1.0, 1, 1, last]))) for last in (2.0, 7.0)]
+    one, other = (census_of(solutions, target, inputs=law) for law in laws)
+    with pytest.raises(ValueError, match="given censuses with inputs 'Gaussian"):
+        one.merge(other)
+    with pytest.raises(ValueError, match="given censuses of two targets"):
+        whole.merge(census_of(solutions, jc.targets.orthonormal(4, 4, activation=A.relu, readout=1.5)))
 
 
 def test_a_stored_census_comes_back_and_can_be_merged(tmp_path):
@@ -135,6 +147,30 @@ def test_rows_are_distinct_points_and_representatives_are_critical():
             assert distance(row.network, other.network, target) > 1e-2
 
 
+def test_families_keep_the_indices_of_all_their_members():
+    target = jc.targets.orthonormal(4, 4, activation=A.erf)
+    halves = split(jc.theory.copy_average(target, (1, 3)), 1, jnp.array([0.5, 1.5, 0.5, 1.5]))
+    solutions = jc.critical_points(halves, target)
+    found = census_of(solutions, target)
+    assert sorted(solutions.index.tolist()) == [0, 0, 2, 2]  # Fukumizu & Amari 2000: between the halves, and outside
+    (row,) = found
+    assert row.indices == (0, 2)
+    assert "0|2" in str(found)
+
+
+def test_in_float32_ends_of_one_point_are_one_row():
+    solutions, target = solved(A.erf, 3, 6)
+    single = jax.tree.map(lambda leaf: leaf.astype("float32") if leaf.dtype == jnp.float64 else leaf, solutions)
+    noise = 1e-5 * jax.random.normal(jax.random.key(1), single.network.weights.shape, "float32")
+    single = eqx.tree_at(
+        lambda s: (s.network.weights, s.risk, s.risk_floor),
+        single,
+        (single.network.weights + noise, single.risk + noise[:, 0, 0] / 20, jnp.full(STARTS, 1e-6, "float32")),
+    )
+    (row,) = census_of(single, jax.tree.map(lambda leaf: leaf.astype("float32"), target))
+    assert (row.count, row.name) == (STARTS, "copy–average 4+1+1")
+
+
 def test_one_neuron_alone_has_one_row():
     target = jc.targets.orthonormal(3, 3, activation=A.erf)
     students = jc.initialize.glorot_normal(jax.random.key(0), 1, 3, activation=A.erf, runs=16)
@@ -150,7 +186,9 @@ def test_more_students_than_targets_realise_it_in_one_row_whatever_the_extra_neu
     assert best.risk < 1e-12
     assert best.classification.kind == "target"
     assert all(name.startswith("the target, 1 ") for name in best.names)
+    assert best.count == sum(float(risk) < 1e-12 for risk in solved(f, 3, 2, runs=48)[0].risk)
     assert best.count >= 24
+    assert len([row for row in found if row.risk < 1e-9]) == 1
 
 
 def test_ends_that_did_not_converge_are_counted_and_in_no_row():

@@ -74,16 +74,88 @@ def test_every_copy_average_point_is_named_with_its_partition_wherever_symmetrie
         (with_neurons(copy_average((3, 1)), np.zeros((1, D)), [0.7]), "1 at zero"),  # erf(0) = 0
         (with_neurons(copy_average((3, 1)), [np.eye(D)[3], -np.eye(D)[3]], [0.4, 0.4]), "2 repeated"),
         (with_neurons(copy_average((3, 1)), [np.ones(D), np.ones(D)], [0.8, -0.8]), "2 at zero"),  # they cancel
-        (with_neurons(copy_average((3, 1)), [[0, 1e7, 0, 0, 0, 0]], [0.0]), "1 at infinity"),
+        (with_neurons(copy_average((3, 1)), [[0, 1e7, 0, 0, 0, 0]], [0.0]), "1 at zero"),
     ],
-    ids=["no readout", "no weights", "split", "cancelled", "infinite"],
+    ids=["no readout", "no weights", "split", "cancelled", "long and dead"],
 )
 def test_neurons_that_do_not_count_leave_the_name_and_are_remarked(net, remark):
     found = classify(moved(net, 4, 1), target(4))
     assert found.kind == "copy-average"
     assert found.name == f"copy–average 3+1, {remark}"
-    assert found.distance <= (1e-6 if "infinity" in remark else 1e-12)
-    assert found.boundary == ("zero" in remark or "infinity" in remark)
+    assert found.distance <= 1e-12
+    assert found.boundary == ("zero" in remark)
+
+
+@pytest.mark.parametrize(
+    ("weights", "readout", "infinite"),
+    [
+        ([[0, 1e7, 0, 0, 0, 0]], [0.7], 1),  # a step
+        ([0.5 * np.eye(D)[0] + 1e-3 * np.eye(D)[1], 0.5 * np.eye(D)[0]], [1e3, -1e3], 2),  # a derivative
+        ([0.5 * np.eye(D)[0] + 1e-3 * np.eye(D)[1], -0.5 * np.eye(D)[0]], [1e3, 1e3], 2),  # the same, turned round
+    ],
+    ids=["step", "derivative", "turned"],
+)
+def test_what_works_at_infinity_is_no_neuron_that_does_not_count(weights, readout, infinite):
+    found = classify(with_neurons(copy_average((3, 1)), weights, readout), target(4))
+    assert (found.kind, found.infinite, found.boundary) == ("infinite", infinite, True)
+    assert found.distance <= found.threshold
+    assert found.point is None
+
+
+@pytest.mark.parametrize(
+    ("net", "goal"),
+    [
+        # a derivative of moderate size: no neuron is infinite, and the two are not one
+        (with_neurons(copy_average((3, 1)), [np.eye(D)[0] + 0.02 * np.eye(D)[1], np.eye(D)[0]], [50, -50]), target(4)),
+        (with_rows([[1.0, 0], [1, 5e-3], [0, 1]], [-19.0, 20, 1]), target(2, d=2)),
+        # an output bias that the target does not have
+        (jc.TwoLayer(*copy_average((3, 1)).parameters().values(), None, jnp.asarray(5.0), A.erf), target(4)),
+        # small next to one, not next to the target
+        (with_rows([[1, 1, 1, 0, 0, 0]], [5e-4]), jc.targets.orthonormal(3, D, activation=A.erf, readout=1e-3)),
+        # one dead neuron gives the others no licence
+        (with_neurons(with_rows(copy_average((3, 1)).weights + 4e-3, [3, 1]), np.zeros((1, D)), [0]), target(4)),
+    ],
+    ids=["derivative", "derivative beside the target", "output bias", "small target", "licence"],
+)
+def test_other_functions_do_not_get_the_name_of_what_they_are_near(net, goal):
+    assert classify(net, goal).kind in ("unknown", "symmetric")
+
+
+def test_readouts_of_the_target_are_units_and_names_follow_them():
+    goal = jc.targets.orthonormal(4, D, activation=A.erf, readout=-1e-3)
+    exact = copy_average((3, 1))
+    net = with_rows(exact.weights, -1e-3 * np.asarray(exact.readout))
+    found = classify(moved(net, 4, 8), goal)
+    assert (found.kind, found.partition) == ("copy-average", (3, 1))
+    assert found.distance < 1e-13
+
+
+def test_even_activations_are_named_with_either_sign():
+    goal = target(3, A.cos)
+    net = jc.theory.copy_average(goal, (1, 2))
+    for seed in range(4):
+        assert classify(moved(net, 3, seed), goal).partition == (2, 1)
+
+
+def test_students_and_targets_of_other_kinds_are_served_without_a_name():
+    for f in (A.tanh, A.gelu):
+        found = classify(network(1, 2, D, f), target(3, f))
+        assert found.kind == "unknown"
+        fixed = with_rows(0.3 * np.ones((1, D)), [1.0], f)  # a group for every target neuron, and no sector for it
+        assert classify(fixed, target(D, f)).kind == "symmetric"
+    assert classify(network(1, 2, D, A.relu), target(3, A.erf)).kind == "unknown"
+
+
+def test_in_float32_names_come_with_its_tolerance():
+    exact = copy_average((3, 1))
+    net = jc.TwoLayer(exact.weights.astype("float32"), exact.readout.astype("float32"), activation=A.erf)
+    goal = target(4)
+    single = jc.TwoLayer(goal.weights.astype("float32"), goal.readout.astype("float32"), activation=A.erf)
+    for each in (goal, single):
+        found = classify(net, each)
+        assert found.kind == "copy-average"
+        assert 1e-6 < found.threshold < 1e-3
+        assert found.distance < 1e-6
 
 
 def test_a_nearly_dead_neuron_is_named_only_within_the_loose_threshold_and_says_so():
@@ -174,6 +246,9 @@ def test_bad_input_is_refused():
         classify(net, target(3, d=5))
     with pytest.raises(ValueError, match="expected one TwoLayer"):
         classify(jc.TwoLayer(net.weights[None], net.readout[None], activation=A.erf), target(3))
+    for freeze in ("readout", ("readot",)):
+        with pytest.raises(ValueError, match="expected a tuple of names among weights, readout"):
+            classify(net, target(3), freeze=freeze)
     with pytest.raises(ValueError, match="tolerance"):
         classify(net, target(3), tolerance=-1.0)
     with pytest.raises(ValueError, match="loose"):

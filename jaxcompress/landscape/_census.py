@@ -1,5 +1,7 @@
 """The list of distinct critical points that many starts reach, with how often they do."""
 
+import dataclasses
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,31 +11,35 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binomtest
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape._classify import name_tolerance
+from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
+from jaxcompress.landscape._classify import checked_freeze, name_tolerance
 from jaxcompress.landscape._modes import symmetry_modes
 from jaxcompress.landscape._rows import UNNAMED, Row, gather
+from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.solve import Solution, solve_many
 
 
-class Census(eqx.Module):
+@dataclasses.dataclass(frozen=True)
+class Census:
     """The distinct critical points that starts of one problem ended at, lowest risk first.
 
-    `rows`; `target`; `runs`, all starts, of which `unconverged` ended nowhere and are in no row; `freeze`, what was
-    held; `isotropic`, whether inputs were standard normal (else rotations are no symmetries and nothing is named);
-    `tolerance`, the distance
-    within which ends were one point.
+    `rows`; `runs`, all starts, of which `unconverged` ended nowhere and are in no row. The problem: `target`; the
+    students' `activation` and `shapes` by name; `freeze`, what was held; `inputs`, the law in words (where it is not
+    standard normal, rotations are no symmetries and nothing is named); `tolerance`, the distance within which ends
+    were one point.
     `len(census)` and `census[i]` are those of the rows; `str(census)` is a table; `columns()` feeds
     `pandas.DataFrame`, `to_xarray()` labels all of it.
     """
 
     rows: tuple[Row, ...]
-    target: TwoLayer
     runs: int
     unconverged: int
+    target: TwoLayer
+    activation: AbstractActivation
+    shapes: tuple[tuple[str, tuple[int, ...]], ...]
     freeze: tuple[str, ...]
-    isotropic: bool
+    inputs: str
     tolerance: float
 
     def __len__(self) -> int:
@@ -52,34 +58,40 @@ class Census(eqx.Module):
         shares = [self.frequency(i) for i in range(len(self))]
         plain = ("risk", "risk_floor", "gradient_norm", "index", "zero_modes", "symmetry_modes", "count", "name")
         out: dict[str, list] = {name: [getattr(row, name) for row in self.rows] for name in plain}
+        out["indices"] = [_words(row.indices) for row in self.rows]
         out |= {name: [share[i] for share in shares] for i, name in enumerate(("frequency", "low", "high"))}
         out |= {name: [getattr(row.classification, name) for row in self.rows] for name in _NAMED}
         return out
 
     def __str__(self) -> str:
-        """Rows as text: risk, how often, index, zero modes (made by symmetries), distance, names."""
+        """Rows as text: risk, how often, indices, zero modes (made by symmetries), distance, names."""
         lines = [f"{'risk':>17}  {'share':>7}  {'95 %':>15}  index  zero modes  distance  name"]
         for i, row in enumerate(self.rows):
             share, low, high = self.frequency(i)
             zero = f"{row.zero_modes} ({row.symmetry_modes})"
             lines.append(
-                f"{row.risk:17.12f}  {share:7.2%}  {low:6.2%} – {high:6.2%}  {row.index:5d}  {zero:>10}  "
+                f"{row.risk:17.12f}  {share:7.2%}  {low:6.2%} – {high:6.2%}  {_words(row.indices):>5}  {zero:>10}  "
                 f"{row.classification.distance:8.1e}  {row.name}"
             )
         return "\n".join([*lines, f"{self.runs} starts, {self.unconverged} not converged"])
 
     def merge(self, other: "Census") -> "Census":
-        """The census of all starts of both. Raises `ValueError` unless they are of one problem."""
-        mine, its = (_problem(census) for census in (self, other))
-        if mine != its:
+        """The census of all starts of both. Raises `ValueError`, which says what differs, unless the problem is one."""
+        for name in ("activation", "shapes", "freeze", "inputs", "tolerance"):
+            mine, its = getattr(self, name), getattr(other, name)
+            if mine != its:
+                raise ValueError(
+                    f"Census.merge: given censuses with {name} {mine!r} and {its!r}; expected those of one problem; "
+                    "take the same target, students and options for both"
+                )
+        if not _same_network(self.target, other.target):
             raise ValueError(
-                f"Census.merge: given censuses of {mine} and {its}; expected the same target, students, frozen "
-                "parameters and inputs; take both censuses of one problem"
+                f"Census.merge: given censuses of two targets, {self.target.weights.shape} and "
+                f"{other.target.weights.shape}; expected one target, entry for entry; take the same for both"
             )
-        entries = [row for census in (self, other) for row in census.rows]
-        known = self.target, self.freeze, self.isotropic, self.tolerance
-        rows, unconverged = gather(entries, *known), self.unconverged + other.unconverged
-        return Census(rows, self.target, self.runs + other.runs, unconverged, *known[1:])
+        rows = gather([*self.rows, *other.rows], self.target, _symmetries(self), self.freeze, self.tolerance)
+        runs, unconverged = self.runs + other.runs, self.unconverged + other.unconverged
+        return dataclasses.replace(self, rows=rows, runs=runs, unconverged=unconverged)
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset`: the columns by `row`, with spectra, weights and readouts. Needs xarray."""
@@ -94,6 +106,7 @@ class Census(eqx.Module):
         return xarray.Dataset(data, attrs={"activation": repr(self.target.activation), **notes})
 
 
+_STANDARD = "standard normal"
 _NAMED = ("kind", "isotropy", "distance", "threshold", "dead", "infinite", "repeated")
 _DIMENSIONS = {
     "weights": ("neuron", "input"),
@@ -116,12 +129,14 @@ def census(
 
     Arguments: `students` with a leading axis, or `Starts`; one target; `inputs`, `freeze` and further options as for
     `solve_many`; `tolerance`, the distance within which ends are one point, as for `classify`.
-    Returns a `Census`. Ends that differ only in what became of neurons that do not count (dead, or repeated: there the
-    critical points are whole families) are one row.
+    For saddles take `critical_points` instead of `solve_many` and give its solutions to `census_of`.
+    Returns a `Census`. Ends that differ only in what became of neurons that do not count (dead, repeated: there the
+    critical points are whole families; or on their way to infinity) are one row.
     Raises `ValueError` as `solve_many` and `classify`.
     Reference: Şimşek et al. 2023.
     Cost: that of `solve_many`, and 1 to 30 ms a start to tell the ends apart.
     """
+    checked_freeze("census", students.draw(0) if isinstance(students, Starts) else students, freeze)
     solutions = solve_many(students, target, inputs=inputs, freeze=freeze, **options)
     return census_of(solutions, target, inputs=inputs, freeze=freeze, tolerance=tolerance)
 
@@ -140,20 +155,59 @@ def census_of(
             f"census_of: given solutions with risk {solutions.risk.shape} and "
             f"{'no' if solutions.eigenvalues is None else 'a'} spectrum; expected those of solve_many, (runs,)"
         )
+    students = solutions.network
+    made = Census(
+        (),
+        len(solutions.risk),
+        int(np.sum(~np.asarray(solutions.converged))),
+        target,
+        students.activation,
+        tuple((name, array.shape[1:]) for name, array in students.parameters().items()),
+        checked_freeze("census_of", students, freeze),
+        _law(inputs),
+        name_tolerance(students.weights.dtype) if tolerance is None else tolerance,
+    )
+    symmetries = _symmetries(made)
+    rows = gather(_entries(solutions, symmetries, made.freeze), target, symmetries, made.freeze, made.tolerance)
+    return dataclasses.replace(made, rows=rows)
+
+
+def _entries(solutions: Solution, symmetries: TargetSymmetries | None, freeze: tuple[str, ...]) -> list[Row]:
+    """A row for every end that converged."""
     arrays = {name: np.asarray(array) for name, array in solutions.network.parameters().items()}
     numbers = [np.asarray(x) for x in (solutions.risk, solutions.risk_floor, solutions.gradient_norm)]
-    spectra, index = np.asarray(solutions.eigenvalues), np.asarray(solutions.index)
-    flat, converged = np.asarray(solutions.stats["flat_modes"]), np.asarray(solutions.converged)
+    spectra, indices = np.asarray(solutions.eigenvalues), np.asarray(solutions.index)
+    flat = np.asarray(solutions.stats["flat_modes"])
     entries = []
-    for i in np.flatnonzero(converged):
+    for i in np.flatnonzero(np.asarray(solutions.converged)):
         network = with_arrays(solutions.network, {name: array[i] for name, array in arrays.items()})
         measured = (float(numbers[0][i]), float(numbers[1][i]), float(numbers[2][i]))
-        modes = symmetry_modes(network, target, tuple(freeze))
-        entries.append(Row(network, *measured, spectra[i], int(index[i]), int(flat[i]), modes, 1, (), UNNAMED))
-    isotropic = inputs is None or isinstance(inputs, StandardNormal)
-    tolerance = name_tolerance(solutions.network.weights.dtype) if tolerance is None else tolerance
-    known = tuple(freeze), isotropic, tolerance
-    return Census(gather(entries, target, *known), target, len(converged), int(np.sum(~converged)), *known)
+        index, zero, modes = int(indices[i]), int(flat[i]), symmetry_modes(network, symmetries, freeze)
+        entries.append(Row(network, *measured, spectra[i], index, zero, modes, 1, (), (index,), UNNAMED))
+    return entries
+
+
+def _symmetries(one: Census) -> TargetSymmetries | None:
+    """Those of the target, where inputs have them too."""
+    return target_symmetries(one.target) if one.inputs == _STANDARD else None
+
+
+def _law(inputs: AbstractInputs | None) -> str:
+    """The law of the inputs in words, equal for equal laws."""
+    if inputs is None or isinstance(inputs, StandardNormal):
+        return _STANDARD
+    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(inputs)))
+    return f"{type(inputs).__name__} {digest.hexdigest()[:16]}"
+
+
+def _words(indices: tuple[int, ...]) -> str:
+    return "|".join(map(str, indices))
+
+
+def _same_network(one: TwoLayer, other: TwoLayer) -> bool:
+    mine, its = one.parameters(), other.parameters()
+    equal = bool(one.activation == other.activation) and list(mine) == list(its)
+    return equal and all(bool(np.array_equal(mine[name], its[name])) for name in mine)
 
 
 def with_arrays(network: TwoLayer, arrays: dict[str, np.ndarray]) -> TwoLayer:
@@ -167,14 +221,3 @@ def with_arrays(network: TwoLayer, arrays: dict[str, np.ndarray]) -> TwoLayer:
 def stacked(rows: Iterable[Row]) -> TwoLayer:
     """All representatives, with a leading axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(row.network for row in rows))
-
-
-def _problem(one: Census) -> tuple:
-    """What two censuses must have in common."""
-    target = tuple((name, array.tobytes()) for name, array in _arrays(one.target).items())
-    student = tuple((name, array.shape) for row in one.rows[:1] for name, array in row.network.parameters().items())
-    return repr(one.target.activation), target, student, one.freeze, one.isotropic, one.tolerance
-
-
-def _arrays(network: TwoLayer) -> dict[str, np.ndarray]:
-    return {name: np.asarray(array) for name, array in network.parameters().items()}

@@ -17,6 +17,7 @@ _PARAMETERS = ("weights", "readout", "bias", "output_bias")
 _NUMBERS = ("risk", "risk_floor", "gradient_norm", "index", "zero_modes", "symmetry_modes", "count")
 _REQUIRED = ("about", "activation", "eigenvalues", *_NUMBERS)
 _NETWORKS = tuple(f"{kind}_{name}" for kind in ("target", "row") for name in _PARAMETERS)
+_PLAIN = ("runs", "unconverged", "shapes", "freeze", "inputs", "tolerance")
 _WORDS = tuple(name for name in Classification._fields if name not in ("point", "core"))
 
 
@@ -32,12 +33,12 @@ def save_census(path: str | os.PathLike, census: Census) -> None:
     arrays |= {f"row_{name}": np.asarray(array) for name, array in (stacked(rows).parameters() if rows else {}).items()}
     arrays |= {name: np.array([getattr(row, name) for row in rows]) for name in _NUMBERS}
     arrays["eigenvalues"] = np.stack([row.eigenvalues for row in rows]) if rows else np.zeros((0, 0))
-    students = [row.network.activation for row in rows[:1]]
-    arrays["activation"] = np.array([activation_name(f) for f in (census.target.activation, *students)])
+    arrays["activation"] = np.array([activation_name(f) for f in (census.target.activation, census.activation)])
     about = {
         "format": _FORMAT,
-        **{name: getattr(census, name) for name in ("runs", "unconverged", "freeze", "isotropic", "tolerance")},
+        **{name: getattr(census, name) for name in _PLAIN},
         "names": [row.names for row in rows],
+        "indices": [row.indices for row in rows],
         "classifications": [{name: getattr(row.classification, name) for name in _WORDS} for row in rows],
     }
     write_arrays(path, arrays | {"about": np.array(json.dumps(about))})
@@ -61,22 +62,20 @@ def load_census(path: str | os.PathLike) -> Census:
     activations = [activation_named(path, name) for name in np.atleast_1d(arrays["activation"])]
     target = _network(arrays, "target", activations[0])
     rows = []
-    for i, (names, words) in enumerate(zip(about["names"], about["classifications"], strict=True)):
+    for i, words in enumerate(about["classifications"]):
         words["partition"] = None if words["partition"] is None else tuple(words["partition"])
         numbers: dict[str, Any] = {name: arrays[name][i].item() for name in _NUMBERS}
+        lists: dict[str, Any] = {name: tuple(about[name][i]) for name in ("names", "indices")}
         found = Classification(**words, point=None, core=None)
-        network = _network(arrays, "row", activations[-1], i)
-        rows.append(
-            Row(network, eigenvalues=arrays["eigenvalues"][i], names=tuple(names), classification=found, **numbers)
-        )
+        network = _network(arrays, "row", activations[1], i)
+        rows.append(Row(network, eigenvalues=arrays["eigenvalues"][i], classification=found, **lists, **numbers))
     return Census(
-        tuple(rows),
-        target,
-        about["runs"],
-        about["unconverged"],
-        tuple(about["freeze"]),
-        about["isotropic"],
-        about["tolerance"],
+        rows=tuple(rows),
+        target=target,
+        activation=activations[1],
+        shapes=tuple((name, tuple(shape)) for name, shape in about["shapes"]),
+        freeze=tuple(about["freeze"]),
+        **{name: about[name] for name in ("runs", "unconverged", "inputs", "tolerance")},
     )
 
 

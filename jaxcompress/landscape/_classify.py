@@ -1,20 +1,34 @@
 """What a critical point is called: the names of the theory, each with how far away the named point is."""
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.landscape._distance import check_one, symmetries_of
-from jaxcompress.landscape._forms import copy_average_form, is_orthonormal, sector_form, target_itself
-from jaxcompress.landscape._isotropy import isotropy
-from jaxcompress.landscape._reduced import Reduced, reduce_network, rows_of
+from jaxcompress.landscape._forms import Form, copy_average_form, orthonormal, sector_form, target_itself
+from jaxcompress.landscape._isotropy import Isotropy, isotropy
+from jaxcompress.landscape._reduced import (
+    Reduced,
+    Units,
+    reduce_network,
+    rows_apart,
+    rows_of,
+    scaled,
+    units_of,
+)
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 from jaxcompress.special import precision
 
 # A neuron that dies, or joins another, does so along a flat valley: |∇R| = 1e-10 is reached 1e-3 before the end.
-_LOOSE = 1e-2
+LOOSE = 1e-2
+# A function may differ by this many times the distance: readouts multiply what weights are off by.
+_STEEP = 4.0
+# Inputs over which functions are compared: their mean square is known to a few per cent.
+_INPUTS = 2048
 
 
 class Classification(NamedTuple):
@@ -22,9 +36,11 @@ class Classification(NamedTuple):
 
     `kind`: `"target"` (all of it, copied), `"copy-average"`, `"perturbed copy"`, `"perturbed copy-average"` (both the
     critical points of their sectors, found to rounding), `"symmetric"` (another isotropy), `"nothing"` (no neuron is
-    left), or `"unknown"`. `name`: the kind in words, with what happened to neurons that are not counted.
+    left), `"infinite"` (on a way that ends at infinity: a neuron of infinite norm, or a pair that becomes a neuron and
+    its derivative), or `"unknown"`. `name`: the kind in words, with what happened to neurons that are not counted.
     `partition`: how many target neurons each neuron stands for, where the kind has one. `isotropy`: the group of the
-    core, as `S5×S3`. `distance` of the network from the named point, at most `threshold`; infinite for `"unknown"`.
+    core, as `S5×S3`. `distance` of the network from the named point, in units of the target's largest weights and
+    readout, at most `threshold`; from infinity `1/norm`; infinite for `"unknown"`.
     `dead`, `infinite`, `repeated`: how many neurons are at zero (or cancel), at infinity, or share the direction of
     another one; any but the last is the boundary of the landscape. `point`: the named network, neuron by neuron;
     `core`: the same without neurons that are not counted, or `None` where none is left.
@@ -53,9 +69,9 @@ def classify(
     target: TwoLayer,
     *,
     symmetries: TargetSymmetries | None = None,
-    freeze: tuple[str, ...] = (),
+    freeze: Sequence[str] = (),
     tolerance: float | None = None,
-    loose: float = _LOOSE,
+    loose: float = LOOSE,
 ) -> Classification:
     """The name of the critical point that a network is at, with the distance from it.
 
@@ -65,35 +81,48 @@ def classify(
 
     Arguments: one network and its target; `symmetries`, the `target_symmetries` if they are at hand; `freeze`, the
     parameters that were held. `tolerance`, the distance at which a name is given (1e-6 in float64, 3e-4 in float32);
-    `loose`, the same for degenerate points, with dead, infinite or repeated neurons, to which flat valleys lead and at
-    which a flow stops early: there a neuron of norm `1/loose`, in units of the target's, counts as infinite.
-    Returns a `Classification`; never a name without a distance within the threshold that it states.
-    Raises `ValueError` for leading axes, sizes that do not fit, and unless `0 < tolerance ≤ loose`.
+    `loose`, the same for dead and repeated neurons, to which flat valleys lead and before which a flow stops early (the
+    others must be within `loose²`); a neuron of norm `1/loose` counts as infinite. Both in units of the target's.
+    Returns a `Classification`; never a name without a distance within the threshold that it states, nor one for a
+    network that is another function: `E (f − f_point)²` is within `(4·threshold·Σ‖b‖)²`.
+    Raises `ValueError` for leading axes, sizes that do not fit, parameters frozen that do not exist, and unless
+    `0 < tolerance ≤ loose`.
     Reference: Şimşek et al. 2023; Arjevani & Field 2019.
-    Where it fails: names beyond `"target"` need an orthonormal target of readout one and the target's activation;
+    Where it fails: names beyond `"target"` need an orthonormal target of equal readouts and the target's activation,
+    those of sectors erf or ReLU and float64;
     isotropy is found as far as swaps of target neurons generate it. That a point is critical is not looked at.
     Cost, one core: 2 to 30 ms, and once a structure of sector some seconds to compile its solver.
     """
     check_one("classify", "network", network)
     found = symmetries_of("classify", network, target if symmetries is None else symmetries)
     assert found is not None
-    dtype = network.weights.dtype
-    tolerance = name_tolerance(dtype) if tolerance is None else tolerance
+    freeze = checked_freeze("classify", network, freeze)
+    tolerance = name_tolerance(network.weights.dtype) if tolerance is None else tolerance
     if not 0 < tolerance <= loose:
         raise ValueError(
             f"classify: given tolerance={tolerance!r}, loose={loose!r}; expected 0 < tolerance ≤ loose; leave them out "
             "for those of the dtype"
         )
-    first, readout = rows_of(target)
-    lengths = np.linalg.norm(first, axis=1), np.linalg.norm(readout, axis=1)
-    infinity = (float(np.max(lengths[0], initial=1)) / loose, float(np.sum(lengths[1], initial=1)) / loose)
-    strict = reduce_network(network, tolerance, infinity)
-    named = _named(strict, target, found, tuple(freeze), tolerance)
+    units = units_of(target)
+    strict = reduce_network(network, tolerance, 1 / loose, units)
+    named = _named(strict, target, found, freeze, tolerance, tolerance)
     if named is None:
-        degenerate = reduce_network(network, loose, infinity)
-        if degenerate.dead + degenerate.infinite + degenerate.repeated > 0:
-            named = _named(degenerate, target, found, tuple(freeze), loose)
-    return named or _symmetric(strict, found, tolerance)
+        degenerate = reduce_network(network, loose, 1 / loose, units)
+        if degenerate.dead + degenerate.repeated > 0:
+            # the live neurons feel what the others lack by its square
+            named = _named(degenerate, target, found, freeze, loose, max(tolerance, loose**2))
+    return named or _by_isotropy(strict, found, tolerance, loose)
+
+
+def checked_freeze(where: str, network: TwoLayer, freeze: Sequence[str]) -> tuple[str, ...]:
+    """The names of parameters that were held. Raises `ValueError` for a name that the network does not have."""
+    known = tuple(network.parameters())
+    if isinstance(freeze, str) or not set(freeze) <= set(known):
+        raise ValueError(
+            f"{where}: given freeze={freeze!r}; expected a tuple of names among {', '.join(known)}; "
+            'as freeze=("readout",)'
+        )
+    return tuple(freeze)
 
 
 def name_tolerance(dtype) -> float:
@@ -102,47 +131,83 @@ def name_tolerance(dtype) -> float:
 
 
 def _named(
-    reduced: Reduced, target: TwoLayer, symmetries: TargetSymmetries, freeze: tuple[str, ...], threshold: float
+    reduced: Reduced,
+    target: TwoLayer,
+    symmetries: TargetSymmetries,
+    freeze: tuple[str, ...],
+    threshold: float,
+    core_threshold: float,
 ) -> Classification | None:
-    """The first form whose point is within the threshold."""
-    remarks = _remarks(reduced)
-    if reduced.core is None:
+    """The nearest form that is within the thresholds, in parameters and as a function."""
+    remarks, core, units = _remarks(reduced), reduced.core, reduced.units
+    if reduced.infinite:
+        return None  # the others are at home in another landscape
+    if core is None:
         distance = reduced.gap(reduced.place(None))
-        if distance > threshold:
+        if distance > threshold or not _alike(reduced, None, threshold):
             return None
         return _classification(reduced, "nothing", "no neuron" + remarks, None, "", distance, threshold, None, None)
-    core = reduced.core
-    found = isotropy(core, symmetries, threshold)
-    for form in _forms(core, target, symmetries, found, freeze):
+    found = isotropy(scaled(core, units), symmetries, core_threshold)
+    best = None
+    for form in _forms(core, target, symmetries, found, freeze, units):
         point = reduced.place(form.point)
         distance = reduced.gap(point)
-        if distance <= threshold:
+        near = rows_apart(core, form.point, units) <= core_threshold and distance <= threshold
+        # forms of one point are equally near; then the first has the better name
+        nearer = best is None or best.distance - distance > 0.1 * threshold
+        if near and nearer and _alike(reduced, form.point, threshold):
             known = form.partition, found.group, distance, threshold, point, form.point
-            return _classification(reduced, form.kind, form.name + remarks, *known)
-    return None
+            best = _classification(reduced, form.kind, form.name + remarks, *known)
+    return best
 
 
-def _symmetric(reduced: Reduced, symmetries: TargetSymmetries, threshold: float) -> Classification:
-    """A network by its isotropy alone, or unknown."""
+def _alike(reduced: Reduced, point: TwoLayer | None, threshold: float) -> bool:
+    """Whether the network is the named one as a function: `E (f − f_point)²` within the threshold, in units.
+
+    Distances of parameters do not see what large readouts make of them. A mean over fixed inputs tells the size of it
+    without compiling a risk for every pair of widths.
+    """
+    rng, network = np.random.default_rng(0), reduced.network
+    x = jnp.asarray(rng.normal(size=(_INPUTS, network.dim)), network.weights.dtype)
+    apart = np.asarray(network(x), float) - (0.0 if point is None else np.asarray(point(x), float))
+    rounding = 64 * float(np.finfo(x.dtype).eps) * float(np.sum(np.abs(rows_of(network)[1])))
+    allowed = _STEEP * threshold * reduced.units.total + rounding
+    return float(np.sqrt(np.sum(apart**2) / _INPUTS)) <= allowed
+
+
+def _by_isotropy(reduced: Reduced, symmetries: TargetSymmetries, threshold: float, loose: float) -> Classification:
+    """A network by what is at infinity and by its isotropy alone, or unknown."""
     core, remarks = reduced.core, _remarks(reduced)
-    found = None if core is None else isotropy(core, symmetries, threshold)
-    if found is None or found.trivial or found.distance > threshold:
-        group = "1" if found is None else found.group
-        return _classification(reduced, "unknown", "unknown" + remarks, None, group, math.inf, threshold, None, core)
-    name = f"symmetric {found.group}{remarks}"
-    return _classification(reduced, "symmetric", name, None, found.group, found.distance, threshold, None, core)
+    found = None if core is None else isotropy(scaled(core, reduced.units), symmetries, threshold)
+    group = "1" if found is None else found.group
+    if reduced.infinite:
+        distance = reduced.gap(reduced.place(core))
+        if distance <= loose:
+            name = f"at infinity, {group}{remarks}"
+            return _classification(reduced, "infinite", name, None, group, distance, loose, None, core)
+    elif found is not None and not found.trivial:
+        distance = math.hypot(found.distance, reduced.gap(reduced.place(core)))
+        if distance <= threshold:
+            name = f"symmetric {group}{remarks}"
+            return _classification(reduced, "symmetric", name, None, group, distance, threshold, None, core)
+    return _classification(reduced, "unknown", "unknown" + remarks, None, group, math.inf, threshold, None, core)
 
 
-def _forms(core, target, symmetries, found, freeze):
+def _forms(
+    core: TwoLayer,
+    target: TwoLayer,
+    symmetries: TargetSymmetries,
+    found: Isotropy,
+    freeze: tuple[str, ...],
+    units: Units,
+) -> Iterator[Form]:
     """The forms to try, the cheap ones first."""
-    form = target_itself(core, target, symmetries)
-    if form is not None:
-        yield form
-    if core.activation == target.activation and core.bias is None and is_orthonormal(target):
-        form = copy_average_form(core, target)
-        if form is not None:
-            yield form
-        form = None if found.trivial else sector_form(core, target, found, freeze)
+    seen = orthonormal(core, target)
+    for form in (
+        target_itself(core, target, symmetries, units),
+        None if seen is None else copy_average_form(seen),
+        None if seen is None else sector_form(seen, found, freeze),
+    ):
         if form is not None:
             yield form
 

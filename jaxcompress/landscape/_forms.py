@@ -1,18 +1,21 @@
 """The points that a core may be: the target itself, copy–average, and the critical point of its own sector.
 
 Each function takes a core near some point and returns that point, neuron by neuron in the order of the core, or `None`.
-Letters: `M = WVᵀ (n, k)`, the overlaps with an orthonormal target, signed so that readouts are positive.
+Letters: `M = WVᵀ (n, k)`, the overlaps with an orthonormal target.
 """
 
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kernels import Erf, Relu
 from jaxcompress.landscape._align import align
 from jaxcompress.landscape._isotropy import Isotropy
 from jaxcompress.landscape._neurons import student_parity
-from jaxcompress.landscape._reduced import reduce_network, rows_of, with_rows
+from jaxcompress.landscape._reduced import Units, reduce_network, rows_of, with_rows
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors import Sector, sector_coordinates, solve_sector
@@ -33,30 +36,70 @@ class Form(NamedTuple):
     point: TwoLayer
 
 
-def target_itself(core: TwoLayer, target: TwoLayer, symmetries: TargetSymmetries) -> Form | None:
+def target_itself(core: TwoLayer, target: TwoLayer, symmetries: TargetSymmetries, units: Units) -> Form | None:
     """The target, or an image of it under a symmetry, where the core has as many neurons as that has distinct ones."""
     if core.activation != target.activation or set(core.parameters()) != set(target.parameters()):
         return None
-    whole = reduce_network(target, 1e-9, (np.inf, np.inf)).core
+    whole = reduce_network(target, 1e-9, np.inf, units).core
     if whole is None or whole.width != core.width:
         return None
-    moved = align(core, whole, symmetries)
-    return Form("target", "the target", (1,) * core.width, moved)
+    alike = jax.tree.map(lambda leaf: leaf.astype(core.weights.dtype), whole)
+    return Form("target", "the target", (1,) * core.width, align(core, alike, symmetries))
 
 
-def is_orthonormal(target: TwoLayer) -> bool:
-    """Whether this is an orthonormal target of one output and readout one, without biases."""
-    if target.bias is not None or target.output_bias is not None or target.outputs is not None:
-        return False
+class Orthonormal(NamedTuple):
+    """A core against an orthonormal target of equal readouts, which are one here, as are both output biases.
+
+    `core` with its readouts over the target's; `V (k, d)`, exactly orthonormal; `readout`, the target's; `M (n, k)`,
+    the overlaps with the signs `(n,)` taken out, `outer` what these do to readouts.
+    """
+
+    core: TwoLayer
+    V: np.ndarray
+    readout: float
+    M: np.ndarray
+    sign: np.ndarray
+    outer: np.ndarray
+
+    @property
+    def k(self) -> int:
+        """Neurons of the target."""
+        return len(self.V)
+
+    def point(self, first: np.ndarray, readout: np.ndarray) -> TwoLayer:
+        """The network with these rows, written with the core's signs, against the target as it is."""
+        return with_rows(self.core, self.sign[:, None] * first, self.readout * self.outer[:, None] * readout)
+
+
+def orthonormal(core: TwoLayer, target: TwoLayer) -> Orthonormal | None:
+    """The core as `copy_average_form` and `sector_form` take it; `None` for other targets and students.
+
+    These have one output, no biases but an output bias that the activation needs no help from, and the target's
+    activation.
+    """
+    plain = target.bias is None and target.output_bias is None and target.outputs is None and core.bias is None
+    if not plain or core.outputs is not None or core.activation != target.activation:
+        return None
+    parity = student_parity(core)
+    if core.output_bias is not None:
+        if parity != -1:
+            return None  # the bias has a part to play
+        core = eqx.tree_at(lambda net: net.output_bias, core, jnp.zeros_like(core.output_bias))
     V, b = np.asarray(target.weights, float), np.asarray(target.readout, float)
-    return bool(np.max(np.abs(V @ V.T - np.eye(len(V)))) < _ORTHONORMAL and np.max(np.abs(b - 1)) < _ORTHONORMAL)
-
-
-def overlaps(core: TwoLayer, target: TwoLayer) -> tuple[np.ndarray, np.ndarray]:
-    """`M (n, k)` and the signs `(n,)` that were taken out."""
+    even = b[0] != 0 and np.max(np.abs(b - b[0])) <= _ORTHONORMAL * abs(b[0])
+    if not even or len(V) > V.shape[1] or np.max(np.abs(V @ V.T - np.eye(len(V)))) > _ORTHONORMAL:
+        return None
+    u, _, v = np.linalg.svd(V, full_matrices=False)
     first, readout = rows_of(core)
-    sign = np.where((readout[:, 0] < 0) & (student_parity(core) == -1), -1.0, 1.0)
-    return sign[:, None] * first[:, : core.dim] @ np.asarray(target.weights, float).T, sign
+    readout = readout[:, 0] / b[0]
+    M = first @ (u @ v).T
+    if parity == 1:  # the readout keeps its sign: what a neuron overlaps with most decides
+        sign = np.where(M[np.arange(len(M)), np.argmax(np.abs(M), axis=1)] < 0, -1.0, 1.0)
+    else:
+        sign = np.where((readout < 0) & (parity == -1), -1.0, 1.0)
+    outer = sign if parity == -1 else np.ones_like(sign)
+    unit = with_rows(core, sign[:, None] * first, (outer * readout)[:, None])
+    return Orthonormal(unit, u @ v, float(b[0]), sign[:, None] * M, sign, outer)
 
 
 def groups_of(M: np.ndarray) -> list[np.ndarray] | None:
@@ -69,62 +112,65 @@ def groups_of(M: np.ndarray) -> list[np.ndarray] | None:
     return groups
 
 
-def copy_average_form(core: TwoLayer, target: TwoLayer) -> Form | None:
+def copy_average_form(seen: Orthonormal) -> Form | None:
     """The copy–average network whose groups are those of the core, where it is critical."""
-    M, sign = overlaps(core, target)
-    groups = groups_of(M)
-    if groups is None or sum(map(len, groups)) != target.width:
+    groups = groups_of(seen.M)
+    if groups is None or sum(map(len, groups)) != seen.k:
         return None
-    order = np.concatenate(groups)
-    sorted_target = eqx.tree_at(lambda net: net.weights, target, target.weights[order])
+    sorted_target = with_rows(seen.core, seen.V[np.concatenate(groups)], np.ones((seen.k, 1)))
+    sorted_target = eqx.tree_at(lambda net: net.output_bias, sorted_target, None, is_leaf=lambda leaf: leaf is None)
     try:
         point = copy_average(sorted_target, [len(group) for group in groups])
     except ValueError:  # groups that see each other are no critical point
         return None
-    first, readout = rows_of(point)
     sizes = _partition(groups)
-    name = f"copy–average {_sum(sizes)}"
-    return Form("copy-average", name, sizes, with_rows(core, sign[:, None] * first, sign[:, None] * readout))
+    return Form("copy-average", f"copy–average {_sum(sizes)}", sizes, seen.point(*rows_of(point)))
 
 
-def sector_form(core: TwoLayer, target: TwoLayer, found: Isotropy, freeze: tuple[str, ...]) -> Form | None:
+def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> Form | None:
     """The critical point of the core's own sector, and what it is called."""
-    placed = _sector_of(core, target, found)
+    known = isinstance(seen.core.activation, Erf | Relu) and seen.core.weights.dtype == jnp.float64
+    placed = _sector_of(seen, found) if known and not found.trivial and set(freeze) <= {"readout"} else None
     if placed is None:
         return None
     sector, target_order, neuron_order = placed
-    M, sign = overlaps(core, target)
-    sorted_core = with_rows(core, M[neuron_order][:, target_order], (sign[:, None] * rows_of(core)[1])[neuron_order])
-    start = sector_coordinates(sector, _resized(sorted_core, sector.k))
-    solved = solve_sector(sector, core.activation, start=start, freeze=freeze)
+    _, readout = rows_of(seen.core)
+    inside = TwoLayer(
+        jnp.asarray(seen.M[neuron_order][:, target_order]),
+        jnp.asarray(readout[neuron_order, 0]),
+        activation=seen.core.activation,
+    )
+    start = sector_coordinates(sector, inside)
+    if "readout" in freeze and seen.readout != 1:
+        return None  # what is held is not in the units of the sector
+    solved = solve_sector(sector, seen.core.activation, start=start, freeze=freeze)
     if not bool(solved.converged):
         return None
-    lifted_first, lifted_readout = rows_of(solved.lift())
-    first, readout = np.zeros((core.width, core.dim)), np.zeros((core.width, 1))
-    inputs = np.asarray(target.weights, float)[target_order]
-    first[neuron_order] = lifted_first @ inputs
-    readout[neuron_order] = lifted_readout
-    point = with_rows(core, sign[:, None] * first, sign[:, None] * readout)
-    groups = groups_of(overlaps(point, target)[0])
-    if groups is None or found.trivial:
-        return Form("symmetric", f"symmetric {found.group}", None, point)
-    sizes = _partition(groups)
-    if max(sizes) == 1:
+    lifted = rows_of(solved.lift())
+    first, readout = np.zeros((len(seen.M), seen.V.shape[1])), np.zeros((len(seen.M), 1))
+    first[neuron_order], readout[neuron_order] = lifted[0] @ seen.V[target_order], lifted[1]
+    return _named(found, groups_of(first @ seen.V.T), seen, seen.point(first, readout))
+
+
+def _named(found: Isotropy, groups: list[np.ndarray] | None, seen: Orthonormal, point: TwoLayer) -> Form:
+    """What the critical point of a sector is called, by what its neurons stand for."""
+    sizes = None if groups is None else _partition(groups)
+    if sizes is not None and max(sizes) == 1:
         return Form("perturbed copy", f"perturbed copy {found.group}", None, point)
-    if sum(sizes) == target.width:
+    if sizes is not None and sum(sizes) == seen.k:
         return Form("perturbed copy-average", f"perturbed copy–average {_sum(sizes)}", sizes, point)
     return Form("symmetric", f"symmetric {found.group}", None, point)
 
 
-def _sector_of(core: TwoLayer, target: TwoLayer, found: Isotropy) -> tuple[Sector, np.ndarray, np.ndarray] | None:
+def _sector_of(seen: Orthonormal, found: Isotropy) -> tuple[Sector, np.ndarray, np.ndarray] | None:
     """The sector of an isotropy, with the orders of target neurons and of neurons that `lift` gives them."""
-    M = np.abs(overlaps(core, target)[0])
-    rows = [(each, _followers(each, found, M)) for each in found.classes if each[0] < target.width]
+    M = np.abs(seen.M)
+    rows = [(each, _followers(each, found, M)) for each in found.classes if each[0] < seen.k]
     # (what is left of the classes is the linear part of the target, which nothing joins)
     rows.sort(key=lambda pair: (-len(pair[1]), -len(pair[0])))  # one structure, one compilation
     order = [i for _, followers in rows for follower in followers for i in follower]
-    single = [i for i in range(core.width) if i not in order]
-    moved = {i for match in found.swaps.values() for i in np.flatnonzero(match.neurons != np.arange(core.width))}
+    single = [i for i in range(len(M)) if i not in order]
+    moved = {i for match in found.swaps.values() for i in np.flatnonzero(match.neurons != np.arange(len(M)))}
     fits = all(len(follower) == len(each) for each, followers in rows for follower in followers)
     if not fits or len(set(order)) < len(order) or moved & set(single):
         return None  # neurons that follow pairs of target neurons, or two classes
@@ -145,10 +191,6 @@ def _followers(each: np.ndarray, found: Isotropy, M: np.ndarray) -> list[list[in
     # the one that every swap with p moves; of two that change places, the one that has more of p
     first = set.intersection(*moved) if len(each) > 2 else {i for i in moved[0] if M[i, p] >= M[i, each[1]]}
     return [[int(i), *(int(match.neurons[i]) for match in swaps.values() if match is not None)] for i in sorted(first)]
-
-
-def _resized(network: TwoLayer, dim: int) -> TwoLayer:
-    return eqx.tree_at(lambda net: net.weights, network, network.weights[:, :dim])
 
 
 def _partition(groups: list[np.ndarray]) -> tuple[int, ...]:

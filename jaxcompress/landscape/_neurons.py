@@ -58,6 +58,13 @@ def _halves(small: list[np.ndarray], whole: tuple[np.ndarray, ...], p: int, tole
     return all(np.all(np.abs(y - x * 2.0**p) <= tolerance * np.abs(y)) for x, y in zip(small, whole, strict=True))
 
 
+@functools.lru_cache(maxsize=256)
+def vanishes_at_zero(f: AbstractActivation) -> bool:
+    """Whether a neuron that sees nothing is none: `φ(0) = 0`."""
+    with jax.ensure_compile_time_eval():
+        return float(f(jnp.zeros(()))) == 0
+
+
 def student_parity(network: TwoLayer) -> int:
     """The sign change of a neuron that leaves every function of this kind in its family: −1 with the readout, 1
     without it, 0 for none.

@@ -2,7 +2,8 @@
 
 End points of flows lie on the boundary of the landscape of fewer neurons wherever a neuron dies (readout or weights
 zero), runs to infinity, or shares its direction with another. What is left is the *core*. Letters: `φ` the activation,
-`p` its degree where it has one, a neuron `(u, a)` with `u = (w, β)`.
+`p` its degree where it has one, a neuron `(u, a)` with `u = (w, β)`; all lengths are in units of the target's largest
+weights and largest readout.
 """
 
 from typing import NamedTuple
@@ -11,28 +12,47 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.landscape._neurons import activation_symmetry, halves, neurons, student_parity
+from jaxcompress.landscape._neurons import activation_symmetry, halves, neurons, student_parity, vanishes_at_zero
 from jaxcompress.networks import TwoLayer
 
-_DEAD, _INFINITE, _CANCELLED = -1, -2, -3
+_DEAD, _INFINITE = -1, -2
+# Neurons of a pair at infinity are this parallel, and cancel to this share of themselves: what stays is a derivative.
+_PAIR = 0.1
+
+
+class Units(NamedTuple):
+    """The sizes against which neurons are small or large: of weights, of a readout, of all readouts together."""
+
+    weights: float
+    readout: float
+    total: float
+
+
+def units_of(target: TwoLayer) -> Units:
+    """Of a target; one where it has none."""
+    first, readout = rows_of(target)
+    lengths = np.linalg.norm(readout, axis=1)
+    sizes = np.max(np.linalg.norm(first, axis=1), initial=0), np.max(lengths, initial=0)
+    return Units(float(sizes[0] or 1), float(sizes[1] or 1), float(np.sum(lengths) or 1))
 
 
 class Reduced(NamedTuple):
     """A network, its core (`None` where nothing is left), and what became of every neuron.
 
-    `member (n,)`: the neuron of the core that each belongs to, −1 for a dead one, −2 for one at infinity, −3 for one
-    of a group that cancels; `sign (n,)`, the sign that it has there.
+    `member (n,)`: the neuron of the core that each belongs to, −1 for a dead one, −2 for one at infinity, −3, −4, …
+    for those of groups that cancel; `sign (n,)`, the sign that it has there.
     """
 
     network: TwoLayer
     core: TwoLayer | None
     member: np.ndarray
     sign: np.ndarray
+    units: Units
 
     @property
     def dead(self) -> int:
         """How many neurons are at zero, or cancel each other."""
-        return int(np.sum((self.member == _DEAD) | (self.member == _CANCELLED)))
+        return int(np.sum((self.member == _DEAD) | (self.member < _INFINITE)))
 
     @property
     def infinite(self) -> int:
@@ -60,11 +80,15 @@ class Reduced(NamedTuple):
         new_readout[dead] = 0
         if symmetry.degree is not None:
             new_first[dead] = 0
-        elif _through_zero(symmetry):
-            small = dead & (size < length)
+        elif vanishes_at_zero(self.network.activation):
+            small = dead & (size / self.units.weights < length / self.units.readout)
             new_first[small], new_readout[small] = 0, readout[small]
         core_first, core_readout = (first[:0], readout[:0]) if core is None else rows_of(core)
-        for j, (u, a) in enumerate(zip(core_first, core_readout, strict=True)):
+        targets = [(j, u, a) for j, (u, a) in enumerate(zip(core_first, core_readout, strict=True))]
+        for j in range(_INFINITE - 1, int(np.min(self.member, initial=0)) - 1, -1):
+            group = np.flatnonzero(self.member == j)
+            targets.append((j, np.mean(self.sign[group, None] * first[group], axis=0), np.zeros(readout.shape[1])))
+        for j, u, a in targets:
             group = np.flatnonzero(self.member == j)
             if symmetry.degree is not None:
                 norm = np.linalg.norm(u)
@@ -73,64 +97,98 @@ class Reduced(NamedTuple):
             shares = shares + (a - np.sum(shares, axis=0)) / len(group)
             new_first[group] = self.sign[group, None] * scale[group, None] * u
             new_readout[group] = outer[group] * shares / power[group]
-        return with_rows(self.network, new_first, new_readout)
+        placed = with_rows(self.network, new_first, new_readout)
+        return placed if core is None else _with_offset(placed, core.output_bias)
 
     def gap(self, placed: TwoLayer) -> float:
         """How far the network is from one that was placed, neuron by neuron; `1/norm` for one at infinity."""
-        one, other = neurons(self.network), neurons(placed)
-        square = sum(float(np.sum((x - y) ** 2)) for x, y in zip(one[:3], other[:3], strict=True))
         _, size, _, length = halves(*rows_of(self.network))
-        far = np.maximum(size, length)[self.member == _INFINITE]
-        return float(np.sqrt(square + np.sum(1 / far**2)))
+        far = np.maximum(size / self.units.weights, length / self.units.total)[self.member == _INFINITE]
+        return float(np.hypot(rows_apart(self.network, placed, self.units), np.sqrt(np.sum(1 / far**2))))
 
 
-def reduce_network(network: TwoLayer, tolerance: float, infinity: tuple[float, float]) -> Reduced:
-    """Reduce a network, with distances up to a tolerance taken for none.
+def rows_apart(one: TwoLayer, other: TwoLayer, units: Units) -> float:
+    """The distance of two networks neuron by neuron, as they are ordered and signed, in units."""
+    pairs = zip(neurons(scaled(one, units))[:3], neurons(scaled(other, units))[:3], strict=True)
+    return float(np.sqrt(sum(float(np.sum((x - y) ** 2)) for x, y in pairs)))
 
-    Distances are those of `distance`: of a homogeneous neuron from zero `√2 (‖a‖ ‖u‖^p)^{1/(p+1)}`. Norms of `u` and of
-    `a` beyond those of `infinity` are infinite; for a homogeneous activation, balanced ones beyond the larger.
+
+def scaled(network: TwoLayer, units: Units) -> TwoLayer:
+    """The network in units: weights, biases and readouts divided by theirs."""
+    first, readout = rows_of(network)
+    out = with_rows(network, first / units.weights, readout / units.readout)
+    return out if network.output_bias is None else _with_offset(out, network.output_bias / units.readout)
+
+
+def reduce_network(network: TwoLayer, tolerance: float, infinity: float, units: Units) -> Reduced:
+    """Reduce a network, with distances up to a tolerance taken for none, and norms beyond `infinity` for infinite.
+
+    Distances are those of `distance`: of a homogeneous neuron from zero `√2 (‖a‖ ‖u‖^p)^{1/(p+1)}`. At infinity are
+    weights, readouts against all of the target's, and pairs of readouts against its largest that are opposite
+    and nearly cancel (a neuron and its derivative). Neurons become one only if that moves no more than a tolerance,
+    by what they weigh: `Σ ‖a_i‖ ‖u_i − ū‖`.
     """
     symmetry, parity = activation_symmetry(network.activation), student_parity(network)
-    p, (first, readout) = symmetry.degree, rows_of(network)
+    p, (first, readout) = symmetry.degree, rows_of(scaled(network, units))
     u, size, _, length = halves(first, readout)
     if p is None:
-        far = (size > infinity[0]) | (length > infinity[1])
-        height = np.minimum(size, length) if _through_zero(symmetry) else length
+        far = (size > infinity) | (length > infinity * units.total / units.readout)
+        far |= _pairs_at_infinity(first, readout, parity, infinity)
+        height = np.minimum(size, length) if vanishes_at_zero(network.activation) else length
         rows, weights, stretch = first, readout, np.ones_like(size)
     else:
         stretch = length ** (1 / (p + 1)) * size ** (p / (p + 1)) * (size > 0)
-        far, height = stretch > max(infinity), np.sqrt(2) * stretch
+        far, height = stretch > infinity, np.sqrt(2) * stretch
         rows, weights = u, readout * size[:, None] ** p
     member, sign = np.full(len(first), _DEAD), np.ones(len(first))
+    mass, spread = np.linalg.norm(weights, axis=1), np.zeros(len(first))
     kept: list[int] = []
     signs = (1, -1) if parity else (1,)
     for i in np.argsort(-height, kind="stable"):
-        if far[i]:
+        if height[i] > tolerance and far[i]:
             member[i] = _INFINITE
         elif height[i] > tolerance:
-            apart = [stretch[i] * np.linalg.norm(rows[kept] - s * rows[i], axis=1) for s in signs]
-            nearest = np.unravel_index(np.argmin(apart), np.shape(apart)) if kept else (0, 0)
-            if kept and apart[nearest[0]][nearest[1]] <= tolerance:
-                member[i], sign[i] = nearest[1], 1 - 2 * nearest[0]
+            apart = (
+                np.array([np.linalg.norm(rows[kept] - s * rows[i], axis=1) for s in signs]) if kept else np.ones((1, 1))
+            )
+            s, j = np.unravel_index(np.argmin(apart), np.shape(apart))
+            moved = spread[j] + mass[i] * apart[s, j]
+            if kept and stretch[i] * apart[s, j] <= tolerance and moved <= tolerance:
+                member[i], sign[i], spread[j] = j, signs[s], moved
             else:
                 member[i] = len(kept)
                 kept.append(int(i))
     outer = np.where(sign < 0, parity if parity == -1 else 1, 1)[:, None]
-    return _with_core(network, member, sign, sign[:, None] * rows, outer * weights, tolerance)
+    return _with_core(network, member, sign, sign[:, None] * rows, outer * weights, tolerance, units)
 
 
-def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float) -> Reduced:
+def _pairs_at_infinity(first: np.ndarray, readout: np.ndarray, parity: int, infinity: float) -> np.ndarray:
+    """Neurons of large readout that another one, nearly parallel, all but cancels."""
+    out = np.zeros(len(first), bool)
+    size, length = np.linalg.norm(first, axis=1), np.linalg.norm(readout, axis=1)
+    for i in np.flatnonzero(length > infinity):
+        for s in (1, -1) if parity else (1,):
+            near = np.linalg.norm(first - s * first[i], axis=1) <= _PAIR * size[i]
+            outer = parity if s == -1 and parity == -1 else 1
+            cancel = np.linalg.norm(readout + outer * readout[i], axis=1) <= _PAIR * length[i]
+            out[i] |= bool(np.any(near & cancel))
+    return out
+
+
+def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float, units: Units) -> Reduced:
     """Add up the neurons of every group; groups that add up to nothing are none."""
     p = activation_symmetry(network.activation).degree
     member = member.copy()
     core_rows: list[np.ndarray] = []
     core_weights: list[np.ndarray] = []
+    cancelled = _INFINITE
     for j in range(int(np.max(member, initial=-1)) + 1):
         group = np.flatnonzero(member == j)
         sizes, total = np.linalg.norm(weights[group], axis=1), np.sum(weights[group], axis=0)
         mass = float(np.linalg.norm(total))
         if mass ** (1 if p is None else 1 / (p + 1)) <= tolerance:
-            member[group] = _CANCELLED
+            cancelled -= 1
+            member[group] = cancelled
             continue
         # each by what it weighs: the directions of small ones are not known as well
         mean = sizes @ rows[group] / np.sum(sizes)
@@ -138,15 +196,10 @@ def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float)
             scale = mass ** (1 / (p + 1))
             mean, total = mean / np.linalg.norm(mean) * scale, total / scale**p
         member[group] = len(core_rows)
-        core_rows.append(mean)
-        core_weights.append(total)
+        core_rows.append(mean * units.weights)
+        core_weights.append(total * units.readout)
     core = with_rows(network, np.array(core_rows), np.array(core_weights)) if core_rows else None
-    return Reduced(network, core, member, sign)
-
-
-def _through_zero(symmetry) -> bool:
-    """Whether a neuron without weights is none."""
-    return symmetry.parity == -1 and symmetry.constant == 0
+    return Reduced(network, core, member, sign, units)
 
 
 def rows_of(network: TwoLayer) -> tuple[np.ndarray, np.ndarray]:
@@ -170,3 +223,9 @@ def with_rows(network: TwoLayer, first: np.ndarray, readout: np.ndarray) -> TwoL
         ),
         is_leaf=lambda leaf: leaf is None,
     )
+
+
+def _with_offset(network: TwoLayer, output_bias) -> TwoLayer:
+    if network.output_bias is None:
+        return network
+    return eqx.tree_at(lambda net: net.output_bias, network, jnp.asarray(output_bias, network.weights.dtype))
