@@ -18,6 +18,8 @@ from jaxcompress.networks import TwoLayer
 _DEAD, _INFINITE = -1, -2
 # Neurons of a pair at infinity are this parallel, and cancel to this share of themselves: what stays is a derivative.
 _PAIR = 0.1
+# Readouts of a group that cancel to less than this share of themselves have a mean, but far outside of the group.
+_EXTRAPOLATES = 10.0
 
 
 class Units(NamedTuple):
@@ -190,8 +192,10 @@ def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float,
             cancelled -= 1
             member[group] = cancelled
             continue
-        # each by what it weighs: the directions of small ones are not known as well
-        mean = sizes @ rows[group] / np.sum(sizes)
+        # Σ a_i (u_i − ū) = 0, to first order the function of the group; where that would extrapolate, by what they weigh
+        shares = weights[group] @ total / mass**2
+        shares = shares if np.sum(np.abs(shares)) <= _EXTRAPOLATES else sizes / np.sum(sizes)
+        mean = shares @ rows[group]
         if p is not None:
             scale = mass ** (1 / (p + 1))
             mean, total = mean / np.linalg.norm(mean) * scale, total / scale**p
