@@ -16,6 +16,7 @@ Against an orthonormal target of `k` neurons and readout one, `n < k` students f
 import concurrent.futures
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import time
@@ -36,35 +37,35 @@ from jaxcompress.sectors import copy_average_sector, perturbed_copy_sector, solv
 
 # A compiled solver keeps a thousand memory maps, of which Linux grants a process 65 530.
 _CELLS_A_CACHE = 16
-# activation, n, k, starts, key, held; keys as they came, but for (6, 8), whose rare end wants a thousand lucky starts
+# activation, n, k, starts, held; all from key 0
 CENSUSES = (
-    ("erf", 3, 6, 1000, 0, ()),
-    ("erf", 6, 8, 1000, 0, ()),
-    ("relu", 1, 5, 200, 0, ()),
-    ("relu", 2, 4, 1000, 0, ()),
-    ("relu", 3, 6, 1000, 0, ()),
-    ("relu", 20, 20, 1000, 0, ("readout",)),
+    ("erf", 3, 6, 1000, ()),
+    ("erf", 6, 8, 1000, ()),
+    ("relu", 1, 5, 200, ()),
+    ("relu", 2, 4, 1000, ()),
+    ("relu", 3, 6, 1000, ()),
+    ("relu", 20, 20, 1000, ("readout",)),
 )
 
 
-def starts(activation: str, n: int, k: int, runs: int, key: int, freeze: tuple[str, ...] = ()) -> jc.TwoLayer:
+def starts(activation: str, n: int, k: int, runs: int, freeze: tuple[str, ...] = ()) -> jc.TwoLayer:
     """Glorot-normal students in the dimension of the target; readouts that are held are one."""
     f = getattr(jc.activations, activation)
-    made = jc.initialize.glorot_normal(jax.random.key(key), n, k, activation=f, runs=runs)
+    made = jc.initialize.glorot_normal(jax.random.key(0), n, k, activation=f, runs=runs)
     return eqx.tree_at(lambda s: s.readout, made, jnp.ones((runs, n))) if "readout" in freeze else made
 
 
 def solved(
-    activation: str, n: int, k: int, runs: int, key: int, freeze: tuple[str, ...] = (), ends: Path | None = None
+    activation: str, n: int, k: int, runs: int, freeze: tuple[str, ...] = (), ends: Path | None = None
 ) -> tuple[Census, dict]:
     """A census, and the seconds that it took; end points that are stored are not solved for again."""
     target = jc.targets.orthonormal(k, k, activation=getattr(jc.activations, activation))
-    path = None if ends is None else ends / f"{activation}-{n}-{k}-{runs}-{key}.npz"
+    path = None if ends is None else ends / f"{activation}-{n}-{k}-{runs}-0.npz"
     seconds: dict[str, float] = {}
     if path is not None and path.exists():
         found = stored_ends(path, activation)
     else:
-        students = starts(activation, n, k, runs, key, freeze)
+        students = starts(activation, n, k, runs, freeze)
         seconds["solve_seconds"], found = common.seconds(lambda: jc.solve_many(students, target, freeze=freeze))
         if path is not None:
             store_ends(path, found)
@@ -96,13 +97,25 @@ def stored_ends(path: Path, activation: str) -> jc.Solution:
 
 def plain(found: Census) -> dict[str, Any]:
     """A census as plain numbers."""
-    return {"runs": found.runs, "unconverged": found.unconverged, "rows": found.columns()}
+    rows = {
+        name: [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+        for name, values in found.columns().items()
+    }
+    return {"runs": found.runs, "unconverged": found.unconverged, "rows": rows}
 
 
 def cell(activation: str, n: int, k: int, runs: int, ends: Path | None) -> dict[str, Any]:
     """One cell of the diagram, with what theory and sectors say of the two competitors."""
-    found, seconds = solved(activation, n, k, runs, 0, ends=ends)
-    return {"activation": activation, "n": n, "k": k, **competitors(activation, n, k), **plain(found), **seconds}
+    found, seconds = solved(activation, n, k, runs, ends=ends)
+    return {
+        "activation": activation,
+        "n": n,
+        "k": k,
+        "version": jc.__version__,
+        **competitors(activation, n, k),
+        **plain(found),
+        **seconds,
+    }
 
 
 def competitors(activation: str, n: int, k: int) -> dict[str, float | None]:
@@ -122,25 +135,38 @@ def competitors(activation: str, n: int, k: int) -> dict[str, float | None]:
     return {"copy_average": average, "perturbed_copy": float(copy.risk) if copies else None}
 
 
-def diagram(options: Any, known: list[dict]) -> list[dict]:
-    """All cells, the expensive ones first; `known` are done already, and every new one is stored at once."""
-    done = {(row["activation"], row["n"], row["k"], row["runs"]) for row in known}
+def diagram(options: Any, record: dict) -> dict:
+    """All cells, the expensive ones first; those of the record are done, if this version made them of as many starts.
+
+    Every new one is stored at once, and at the end how long all took.
+    """
     sizes = [(n, k) for k in range(2, options.largest + 1) for n in range(1, k)]
-    wanted = [(f, n, k, options.starts) for f, (n, k) in itertools.product(options.activations, sizes)]
-    todo = sorted((each for each in wanted if each not in done), key=lambda each: -each[1] * each[2])
-    begin, rows = time.perf_counter(), list(known)
-    counter = multiprocessing.get_context("spawn").Value("i", 0)
-    with concurrent.futures.ProcessPoolExecutor(
-        options.processes, multiprocessing.get_context("spawn"), _begin, (counter, options.core)
-    ) as pool:
-        for future in concurrent.futures.as_completed([pool.submit(_one, *each, options.ends) for each in todo]):
+    wanted = {(f, n, k) for f, (n, k) in itertools.product(options.activations, sizes)}
+    rows = [row for row in record.get("diagram", []) if _place(row) not in wanted or _is_done(row, options)]
+    todo = sorted(wanted - {_place(row) for row in rows}, key=lambda each: (-each[1] * each[2], each))
+    begin, before = time.perf_counter(), len(rows)
+    context = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(
+        options.processes, context, _begin, (context.Value("i", 0), options.core)
+    )
+    with pool:
+        for future in concurrent.futures.as_completed([pool.submit(_one, *each, options) for each in todo]):
             rows.append(future.result())
             store(options.out, {"diagram": rows})
-            last = rows[-1]
-            name = f"{last['activation']} ({last['n']}, {last['k']})"
-            left = f"{len(rows) - len(known)} of {len(todo)} after {time.perf_counter() - begin:.0f} s"
-            print(f"{name}: {'; '.join(last['rows']['name'])}  [{left}]", flush=True)
-    return sorted(rows, key=lambda row: (row["activation"], row["k"], row["n"]))
+            name = "{} ({}, {})".format(*_place(rows[-1]))
+            left = f"{len(rows) - before} of {len(todo)} after {time.perf_counter() - begin:.0f} s"
+            print(f"{name}: {'; '.join(rows[-1]['rows']['name'])}  [{left}]", flush=True)
+    took = {"cells": len(todo), "starts": options.starts, "processes": options.processes}
+    took |= {"activations": options.activations, "wall_seconds": time.perf_counter() - begin}
+    return {"diagram": sorted(rows, key=_place), "diagram_took": [*record.get("diagram_took", []), took]}
+
+
+def _place(row: dict) -> tuple[str, int, int]:
+    return row["activation"], row["n"], row["k"]
+
+
+def _is_done(row: dict, options: Any) -> bool:
+    return row["runs"] == options.starts and row.get("version") == jc.__version__
 
 
 _done = itertools.count(1)
@@ -155,8 +181,8 @@ def _begin(counter: Any, core: int | None) -> None:
         common.pin(usable[number % len(usable)] if core is None else core)
 
 
-def _one(*arguments: Any) -> dict:
-    out = cell(*arguments)
+def _one(activation: str, n: int, k: int, options: Any) -> dict:
+    out = cell(activation, n, k, options.starts, options.ends)
     if next(_done) % _CELLS_A_CACHE == 0:
         jax.clear_caches()
     return out
@@ -165,8 +191,8 @@ def _one(*arguments: Any) -> dict:
 def censuses() -> list[dict]:
     """The censuses of the acceptance."""
     out = []
-    for activation, n, k, runs, key, freeze in CENSUSES:
-        found, seconds = solved(activation, n, k, runs, key, freeze)
+    for activation, n, k, runs, freeze in CENSUSES:
+        found, seconds = solved(activation, n, k, runs, freeze)
         out.append({"activation": activation, "n": n, "k": k, "freeze": freeze, **plain(found), **seconds})
         print(activation, n, k, freeze, found, sep="  ", flush=True)
     return out
@@ -195,6 +221,8 @@ def crossing() -> list[dict]:
             low, high = (middle, high) if gaps[middle] > 0 else (low, middle)
         if gaps[low] > 0 > gaps[high]:
             row |= {"share": (low + gaps[low] / (gaps[low] - gaps[high])) / k, "first": high}
+        elif any(math.isnan(each) for each in gaps.values()):
+            row |= {"lost at": [n for n, each in gaps.items() if math.isnan(each)]}
         rows.append(row)
         print(row, flush=True)
     return rows
@@ -211,7 +239,7 @@ def gap(activation: str, n: int, k: int) -> float:
 def trajectories(n: int = 6, k: int = 8, times: int = 80) -> list[dict]:
     """Overlaps, norms, readouts and risk along a flow to each of the two main ends of (6, 8)."""
     target = jc.targets.orthonormal(k, k, activation=jc.activations.erf)
-    many = starts("erf", n, k, 32, 0)
+    many = starts("erf", n, k, 32)
     ends = jc.solve_many(many, target)
     names = [jc.landscape.classify(ends[i].network, target).kind for i in range(len(ends.risk))]
     save_at = jnp.geomspace(1e-1, 3e4, times)
@@ -262,7 +290,7 @@ def one_neuron(k: int = 3, runs: int = 8) -> list[dict]:
     for name in ONE:
         f = getattr(jc.activations, name)
         target = jc.targets.orthonormal(k, k, activation=f)
-        ends = jc.solve_many(starts(name, 1, k, runs, 0), target)
+        ends = jc.solve_many(starts(name, 1, k, runs), target)
         predicted = theory.one_neuron(f, k)
         lowest = ends.best
         rows.append(
@@ -308,10 +336,12 @@ def main() -> None:
         "--ends", type=Path, default=None, help="a folder that keeps the end points of the diagram's cells"
     )
     options = parser.parse_args()
+    if options.core is not None and options.processes > 1:
+        parser.error("--core pins one process; leave it out, and each has a core of its own")
     for part in options.parts:
         begin = time.perf_counter()
         if part == "diagram":
-            store(options.out, {part: diagram(options, read(options.out).get(part, []))})
+            store(options.out, diagram(options, read(options.out)))
         else:
             common.pin(options.core)
             made = {"censuses": censuses, "crossing": crossing, "one_neuron": one_neuron, "trajectories": trajectories}

@@ -128,24 +128,30 @@ def crowding(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
 
 
 # What a start ended at: the two competitors, and everything else.
-_ENDS = {"copy–average": _OURS, "perturbed copy": "#e3b23c", "others": "#d5d5d5"}
+_ENDS = {
+    "copy–average": _OURS,
+    "perturbed copy": "#e3b23c",
+    "fewer neurons (zero, repeated, infinite)": "#b4443c",
+    "others, or not converged": "#d5d5d5",
+}
 
 
 def copy_or_average(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
-    """Where starts end over (n, k): a cell a size, its width shared between copy–average, perturbed copy and others.
+    """Where starts end over (n, k): a cell a size, its width shared between the kinds of ends.
 
-    A dot marks the lower of the two, in the half of the cell that the colour of the legend names. `rows` are those of
+    A dot marks whether copy–average (left) or perturbed copy (right) is the lower one. `rows` are those of
     the record `diagram` of `benchmarks/copy_or_average.py`, of one activation. Draws into `axes` and returns them.
     """
     for row in rows:
-        left, known = row["n"] - 0.46, []
-        for name, risk in (("copy–average", row["copy_average"]), ("perturbed copy", row["perturbed_copy"])):
-            ends = zip(row["rows"]["risk"], row["rows"]["count"], strict=True)
-            known.append(0 if risk is None else sum(count for end, count in ends if abs(end - risk) < 1e-8))
-            width = 0.92 * known[-1] / row["runs"]
+        left, counts = row["n"] - 0.46, dict.fromkeys(_ENDS, 0)
+        table = row["rows"]
+        for kind, count, *gone in zip(*(table[name] for name in _OF_ROWS), strict=True):
+            counts[_end(kind, sum(gone))] += count
+        counts["others, or not converged"] += row["unconverged"]
+        for name, count in counts.items():
+            width = 0.92 * count / row["runs"]
             axes.barh(row["k"], width, 0.86, left=left, color=_ENDS[name])
             left += width
-        axes.barh(row["k"], 0.92 * (1 - sum(known) / row["runs"]), 0.86, left=left, color=_ENDS["others"])
         if row["copy_average"] is not None and row["perturbed_copy"] is not None:
             lower = 0.3 if row["perturbed_copy"] < row["copy_average"] else -0.3
             axes.plot(row["n"] + lower, row["k"], "o", color="black", mec="white", ms=4)
@@ -161,6 +167,17 @@ def copy_or_average(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
     axes.legend(loc="lower right", frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+_OF_ROWS = ("kind", "count", "dead", "repeated", "infinite")
+
+
+def _end(kind: str, gone: int) -> str:
+    """The colour of an end."""
+    plain, fewer, others = "perturbed copy", list(_ENDS)[2], list(_ENDS)[3]
+    if gone:
+        return fewer
+    return "copy–average" if kind in ("copy-average", "perturbed copy-average") else plain if kind == plain else others
 
 
 def crossing(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:

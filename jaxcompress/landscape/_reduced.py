@@ -192,7 +192,7 @@ def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float,
             cancelled -= 1
             member[group] = cancelled
             continue
-        # Σ a_i (u_i − ū) = 0, to first order the function of the group; where that would extrapolate, by what they weigh
+        # Σ a_i (u_i − ū) = 0: the function of the group, to first order; or by what they weigh, not to extrapolate
         shares = weights[group] @ total / mass**2
         shares = shares if np.sum(np.abs(shares)) <= _EXTRAPOLATES else sizes / np.sum(sizes)
         mean = shares @ rows[group]
