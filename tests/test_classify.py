@@ -106,8 +106,8 @@ def test_what_works_at_infinity_is_no_neuron_that_does_not_count(weights, readou
     ("net", "goal"),
     [
         # a derivative of moderate size: no neuron is infinite, and the two are not one
-        (with_neurons(copy_average((3, 1)), [np.eye(D)[0] + 0.02 * np.eye(D)[1], np.eye(D)[0]], [50, -50]), target(4)),
-        (with_rows([[1.0, 0], [1, 5e-3], [0, 1]], [-19.0, 20, 1]), target(2, d=2)),
+        (with_neurons(copy_average((3, 1)), [np.eye(D)[0] + 0.1 * np.eye(D)[1], np.eye(D)[0]], [10, -10]), target(4)),
+        (with_rows([[1.0, 0], [1, 5e-2], [0, 1]], [-9.0, 10, 1]), target(2, d=2)),
         # an output bias that the target does not have
         (jc.TwoLayer(*copy_average((3, 1)).parameters().values(), None, jnp.asarray(5.0), A.erf), target(4)),
         # small next to one, not next to the target

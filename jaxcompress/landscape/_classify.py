@@ -11,6 +11,7 @@ from jaxcompress.landscape._distance import check_one, symmetries_of
 from jaxcompress.landscape._forms import Form, copy_average_form, orthonormal, sector_form, target_itself
 from jaxcompress.landscape._isotropy import Isotropy, isotropy
 from jaxcompress.landscape._reduced import (
+    CHANNEL,
     Reduced,
     Units,
     reduce_network,
@@ -36,14 +37,14 @@ class Classification(NamedTuple):
 
     `kind`: `"target"` (all of it, copied), `"copy-average"`, `"perturbed copy"`, `"perturbed copy-average"` (both the
     critical points of their sectors, found to rounding), `"symmetric"` (another isotropy), `"nothing"` (no neuron is
-    left), `"infinite"` (on a way that ends at infinity: a neuron of infinite norm, or a pair that becomes a neuron and
-    its derivative), or `"unknown"`. `name`: the kind in words, with what happened to neurons that are not counted.
-    `partition`: how many target neurons each neuron stands for, where the kind has one. `isotropy`: the group of the
-    core, as `S5×S3`. `distance` of the network from the named point, in units of the target's largest weights and
-    readout, at most `threshold`; from infinity `1/norm`; infinite for `"unknown"`.
-    `dead`, `infinite`, `repeated`: how many neurons are at zero (or cancel), at infinity, or share the direction of
-    another one; any but the last is the boundary of the landscape. `point`: the named network, neuron by neuron;
-    `core`: the same without neurons that are not counted, or `None` where none is left.
+    left), `"infinite"` (in a channel that ends at infinity: a neuron of infinite norm, or a pair that becomes a neuron
+    and its derivative, with readouts that grow without bound), or `"unknown"`. `name`: the kind in words, with what
+    happened to neurons that are not counted. `partition`: how many target neurons each neuron stands for, where the
+    kind has one. `isotropy`: the group of the core, as `S5×S3`. `distance` of the network from the named point, in
+    units of the target's largest weights and readout, at most `threshold`; from infinity `1/norm`; infinite for
+    `"unknown"`. `dead`, `infinite`, `repeated`: how many neurons are at zero (or cancel), at infinity, or share the
+    direction of another one; any but the last is the boundary of the landscape. `point`: the named network, neuron by
+    neuron; `core`: the same without neurons that are not counted, or `None` where none is left.
     """
 
     kind: str
@@ -82,7 +83,8 @@ def classify(
     Arguments: one network and its target; `symmetries`, the `target_symmetries` if they are at hand; `freeze`, the
     parameters that were held. `tolerance`, the distance at which a name is given (1e-6 in float64, 3e-4 in float32);
     `loose`, the same for dead and repeated neurons, to which flat valleys lead and before which a flow stops early (the
-    others must be within `loose²`); a neuron of norm `1/loose` counts as infinite. Both in units of the target's.
+    others must be within `loose²`); a neuron of norm `1/loose` counts as infinite, in a pair that cancels one of a fifth of that. All in units of the
+    target's.
     Returns a `Classification`; never a name without a distance within the threshold that it states, nor one for a
     network that is another function: `E (f − f_point)²` is within `(4·threshold·Σ‖b‖)²`.
     Raises `ValueError` for leading axes, sizes that do not fit, parameters frozen that do not exist, and unless
@@ -181,10 +183,10 @@ def _by_isotropy(reduced: Reduced, symmetries: TargetSymmetries, threshold: floa
     found = None if core is None else isotropy(scaled(core, reduced.units), symmetries, threshold)
     group = "1" if found is None else found.group
     if reduced.infinite:
-        distance = reduced.gap(reduced.place(core))
-        if distance <= loose:
-            name = f"at infinity, {group}{remarks}"
-            return _classification(reduced, "infinite", name, None, group, distance, loose, None, core)
+        distance, allowed = reduced.gap(reduced.place(core)), 2 * CHANNEL * loose
+        if distance <= allowed:
+            name = f"channel to infinity {group}{remarks}"
+            return _classification(reduced, "infinite", name, None, group, distance, allowed, None, core)
     elif found is not None and not found.trivial:
         distance = math.hypot(found.distance, reduced.gap(reduced.place(core)))
         if distance <= threshold:

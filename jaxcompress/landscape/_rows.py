@@ -13,6 +13,7 @@ from jaxcompress.networks import TwoLayer
 # Ends of one point differ by less than this in risk, in units of the largest of a census, and by a few times rounding;
 # flat valleys of the target itself end at 1e-13 of what its neurons weigh, those to infinity at 1e-9.
 _SAME_RISK, _FLOORS, _VALLEY, _FAR = 1e-8, 16.0, 1e-12, 1e-6
+_SETTLES = 4.0
 
 UNNAMED = Classification("unknown", "unknown", None, "1", np.inf, 0.0, 0, 0, 0, None, None)
 
@@ -129,9 +130,10 @@ def _same_core(one: Row, other: Row, symmetries: TargetSymmetries | None, tolera
     if mine.width != its.width or ("infinite" in kinds and kinds[0] != kinds[1]):
         return False
     exact = [row.classification.point is not None for row in (one, other)]
-    # what is left of a way to infinity settles as the norm grows, each end at its own distance from it
     reach = tolerance if all(exact) else max(one.classification.threshold, other.classification.threshold)
-    return distance(mine, its, symmetries) <= (10 * reach if "infinite" in kinds else reach)
+    if "infinite" in kinds:  # what is left settles as the norm grows, each end at its own distance from infinity
+        reach = _SETTLES * (one.classification.distance + other.classification.distance)
+    return distance(mine, its, symmetries) <= reach
 
 
 def _joined(family: list[Row]) -> Row:
