@@ -83,17 +83,17 @@ def classify(
     Arguments: one network and its target; `symmetries`, the `target_symmetries` if they are at hand; `freeze`, the
     parameters that were held. `tolerance`, the distance at which a name is given (1e-6 in float64, 3e-4 in float32);
     `loose`, the same for dead and repeated neurons, to which flat valleys lead and before which a flow stops early (the
-    others must be within `loose²`); a neuron of norm `1/loose` counts as infinite, in a pair that cancels one of a fifth of that. All in units of the
-    target's.
+    others must be within `loose²`); a neuron of norm `1/loose` counts as infinite, and in a pair that cancels one of a
+    fifth of that. All in units of the target's.
     Returns a `Classification`; never a name without a distance within the threshold that it states, nor one for a
     network that is another function: `E (f − f_point)²` is within `(4·threshold·Σ‖b‖)²`.
     Raises `ValueError` for leading axes, sizes that do not fit, parameters frozen that do not exist, and unless
     `0 < tolerance ≤ loose`.
     Reference: Şimşek et al. 2023; Arjevani & Field 2019.
     Where it fails: names beyond `"target"` need an orthonormal target of equal readouts and the target's activation,
-    those of sectors erf or ReLU and float64;
-    isotropy is found as far as swaps of target neurons generate it. That a point is critical is not looked at.
-    Cost, one core: 2 to 30 ms, and once a structure of sector some seconds to compile its solver.
+    those of sectors erf or ReLU and float64; isotropy is found as far as swaps of target neurons generate it. That a
+    point is critical is not looked at.
+    Cost, one core: 5 to 100 ms, and once a structure of sector some seconds to compile its solver.
     """
     check_one("classify", "network", network)
     found = symmetries_of("classify", network, target if symmetries is None else symmetries)
