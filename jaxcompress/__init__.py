@@ -67,9 +67,21 @@ _ROOM_OF = {
     "target_moments": "networks",
     "targets": "networks",
 }
-_ROOMS = ("compress", "kernels", "landscape", "networks", "plotting", "risk", "sectors", "solve", "special", "theory")
+_ROOMS = (
+    "compress",
+    "kernels",
+    "landscape",
+    "networks",
+    "plotting",
+    "risk",
+    "sectors",
+    "solve",
+    "special",
+    "sweep",
+    "theory",
+)
 
-__all__ = [*_ROOM_OF, "compress", "kernels", "landscape", "sectors", "solve", "theory"]
+__all__ = [*_ROOM_OF, "compress", "kernels", "landscape", "sectors", "solve", "sweep", "theory"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,33 @@
+"""Declared grids of runs: done in blocks, stored as they are done, resumed after anything.
+
+What enters: a `Plan`, in Python or TOML. What leaves: a folder that `xarray.open_zarr` reads, with one entry a run, and
+any single run again from its number. Results are functions of the plan: neither kills nor workers leave a trace.
+
+Inside: `_plan` and the records in `_parts` (laws by name in `_laws`, sums of sizes in `_sizes`); `_cells` and `_blocks`
+cut the grid up, `_estimate` says what it costs; `_draw` and `_solving` turn a block into arrays; `_variables`,
+`_layout`, `_skeleton` and `_disk` turn arrays into files, of which `_store` keeps account; `_work` is what a worker
+does, `_run` gives the work out; `_replay` repeats a run.
+"""
+
+from jaxcompress.sweep._estimate import Estimate, estimate
+from jaxcompress.sweep._parts import Orthonormal, Random, Solver, Start
+from jaxcompress.sweep._plan import Plan
+from jaxcompress.sweep._replay import problem_of, replay
+from jaxcompress.sweep._run import Progress, resume, run
+from jaxcompress.sweep._solving import run_block
+
+__all__ = [
+    "Estimate",
+    "Orthonormal",
+    "Plan",
+    "Progress",
+    "Random",
+    "Solver",
+    "Start",
+    "estimate",
+    "problem_of",
+    "replay",
+    "resume",
+    "run",
+    "run_block",
+]

@@ -1,0 +1,75 @@
+"""Blocks: consecutive runs of one cell, which are solved in one call and stored in one chunk.
+
+A cell is cut into as few blocks as the plan's limit allows, of one size: all calls of a shape then have one program,
+and a cell wastes fewer runs on filling its last block than it has blocks.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from jaxcompress.sweep._cells import Cell
+
+if TYPE_CHECKING:
+    from jaxcompress.sweep._plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Runs `first` to `first + count − 1` of the plan, all of `cell`, where they begin at `offset`."""
+
+    number: int
+    cell: Cell
+    offset: int
+    first: int
+    count: int
+
+
+def blocks_a_cell(plan: "Plan") -> int:
+    """Blocks into which a cell is cut."""
+    return -(-plan.runs // plan.block)
+
+
+def block_size(plan: "Plan") -> int:
+    """Runs that every call solves; the last block of a cell repeats its last run where it has fewer."""
+    return -(-plan.runs // blocks_a_cell(plan))
+
+
+def block_count(plan: "Plan") -> int:
+    """Blocks of a plan."""
+    return blocks_a_cell(plan) * len(plan.cells)
+
+
+def block_of(plan: "Plan", number: int) -> Block:
+    """Block number `number`. Raises `ValueError` when there is none."""
+    if not 0 <= number < block_count(plan):
+        raise ValueError(f"sweep: given block {number}; expected 0 to {block_count(plan) - 1}; choose one of these")
+    cell, place = divmod(number, blocks_a_cell(plan))
+    offset = place * block_size(plan)
+    count = min(block_size(plan), plan.runs - offset)
+    return Block(number, plan.cells[cell], offset, cell * plan.runs + offset, count)
+
+
+def block_with(plan: "Plan", run: int) -> Block:
+    """The block that holds a run. Raises `ValueError` when there is no such run."""
+    if isinstance(run, bool) or not isinstance(run, int) or not 0 <= run < plan.total:
+        raise ValueError(f"sweep: given run {run!r}; expected a number from 0 to {plan.total - 1}; choose one of these")
+    cell, place = divmod(run, plan.runs)
+    return block_of(plan, cell * blocks_a_cell(plan) + place // block_size(plan))
+
+
+def shape_of(plan: "Plan", cell: Cell) -> tuple:
+    """What decides which compiled program a cell needs: two cells of one shape share it.
+
+    A target known by its moments has no width; the values of a shared target are traced, its law does not enter.
+    """
+    width = None if plan.risk == "simplified" else cell.k
+    return (cell.activation, cell.target_activation, cell.n, width, cell.d, cell.own_targets)
+
+
+def in_order(plan: "Plan", numbers: list[int]) -> list[int]:
+    """Blocks with those of one shape together, so that a process meets every shape once."""
+    first: dict[tuple, int] = {}
+    for cell in plan.cells:
+        first.setdefault(shape_of(plan, cell), cell.number)
+    share = blocks_a_cell(plan)
+    return sorted(numbers, key=lambda number: (first[shape_of(plan, plan.cells[number // share])], number))

@@ -1,0 +1,57 @@
+"""Files that appear whole or not at all.
+
+A file is written beside its place and renamed into it. Data is not forced to the disk: a process that is killed loses
+nothing that it has written, and what a power failure takes is found by its checksum and done again; `fsync` takes
+3.7 ms a file on an ordinary cloud disk, 50 ms a block of a dozen files, where a block solves in 600 ms.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
+    """Write a file by way of the folder `scratch`; `lasting` waits until it is on the disk. Raises `OSError`."""
+    try:
+        _put(path, data, scratch, lasting)
+    except FileNotFoundError:  # another process that found the sweep complete has tidied `scratch` away
+        _put(path, data, scratch, lasting)
+
+
+def _put(path: Path, data: bytes, scratch: Path, lasting: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True)
+    descriptor, part = tempfile.mkstemp(dir=scratch)
+    try:
+        try:
+            write(descriptor, data)
+            os.fchmod(descriptor, 0o644)
+            if lasting:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """All of the bytes; the one place where anything is written. Raises `OSError`, as when the disk is full."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def digest(data: bytes) -> str:
+    """The checksum of a file's content."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(path: Path) -> bytes | None:
+    """The content of a file, or `None` where there is none or it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

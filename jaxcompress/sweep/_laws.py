@@ -1,0 +1,86 @@
+"""Laws by name, as a plan writes them: `gaussian(scale=2)` for neurons, readouts and inputs."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcompress.kernels import AbstractActivation, AbstractInputs, Gaussian, StandardNormal
+from jaxcompress.networks import activation_named, ensembles
+from jaxcompress.sweep._errors import refuse
+
+_CALL = re.compile(r"([a-z_]+)(?:\((.*)\))?")
+
+# Law → what it makes, and its arguments with their defaults; `None` for an argument that must be given.
+WEIGHTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
+    "gaussian": (ensembles.GaussianEntries, {"scale": 1.0}),
+    "rademacher": (ensembles.RademacherEntries, {"scale": 1.0}),
+    "uniform": (ensembles.UniformEntries, {"scale": 1.0}),
+    "sparse": (ensembles.SparseEntries, {"probability": None, "scale": 1.0}),
+    "sphere": (ensembles.Sphere, {"scale": 1.0}),
+}
+READOUTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
+    "constant": (ensembles.ConstantReadout, {"value": 1.0}),
+    "gaussian": (ensembles.GaussianReadout, {"mean": 0.0, "std": 1.0}),
+    "uniform": (ensembles.UniformReadout, {"low": 0.0, "high": 1.0}),
+    "rademacher": (ensembles.RademacherReadout, {}),
+}
+
+
+def _standard_normal() -> Callable[[int, Any], AbstractInputs]:
+    return lambda dim, dtype: StandardNormal()
+
+
+def _gaussian(mean: float, variance: float, correlation: float) -> Callable[[int, Any], AbstractInputs]:
+    """Every input of the same mean and variance, every two of the same correlation."""
+
+    def law(dim: int, dtype: Any) -> AbstractInputs:
+        matrix = variance * ((1 - correlation) * jnp.eye(dim, dtype=dtype) + correlation)
+        return Gaussian(jnp.full(dim, mean, dtype) if mean else None, matrix)
+
+    return law
+
+
+INPUTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
+    "standard_normal": (_standard_normal, {}),
+    "gaussian": (_gaussian, {"mean": 0.0, "variance": 1.0, "correlation": 0.0}),
+}
+
+
+def law_named(field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, float | None]]]) -> Any:
+    """What a text such as `sparse(probability=0.1)` stands for. Raises `ValueError` that names the field."""
+    match = _CALL.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or match[1] not in laws:
+        expected = ", ".join(f"{name}({', '.join(given)})" if given else name for name, (_, given) in laws.items())
+        refuse(field, text, f"one of {expected}", 'write a name, with arguments as "gaussian(scale=2)"')
+    make, known = laws[match[1]]
+    arguments = dict(known)
+    for part in filter(None, (match[2] or "").split(",")):
+        name, _, number = (piece.strip() for piece in part.partition("="))
+        if name not in known or not _is_number(number):
+            expected = ", ".join(known) or "no arguments"
+            refuse(field, text, f"numbers by name: {expected}", 'write them as "name=number"')
+        arguments[name] = float(number)
+    missing = [name for name, number in arguments.items() if number is None]
+    if missing:
+        refuse(field, text, f"the argument {missing[0]}", f'write "{match[1]}({missing[0]}=0.1)"')
+    try:
+        return make(**arguments)
+    except ValueError as error:
+        raise ValueError(f"Plan.{field}: {error}") from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float("-inf") < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def activation_of(field: str, name: Any) -> AbstractActivation:
+    """The activation of a name, such as `relu` or `leaky_relu(0.1)`. Raises `ValueError` that names the field."""
+    if not isinstance(name, str):
+        refuse(field, name, "the name of an activation", 'write one, such as "erf"')
+    return activation_named(f"Plan.{field}", np.array(name))

@@ -1,0 +1,158 @@
+"""What a plan is made of besides its sizes: laws of targets, of starts, and what the solver is asked for.
+
+Each is a frozen record of plain values, which TOML can hold; each refuses what it cannot be, by its field's name.
+"""
+
+import dataclasses
+from typing import Any
+
+from jaxcompress.sweep._errors import check_choice, check_flag, check_keys, check_positive, check_whole, refuse
+from jaxcompress.sweep._laws import READOUTS, WEIGHTS, activation_of, law_named
+
+
+def _is_real(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < float("inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Orthonormal:
+    """`k` neurons along the first coordinate axes, all with this `readout`. `activation`: that of the student, if left
+    out."""
+
+    readout: float = 1.0
+    activation: str | None = None
+
+    law = "orthonormal"
+
+    def __post_init__(self):
+        if not _is_real(self.readout):
+            refuse("target.readout", self.readout, "a finite number", "change it, or leave it out for 1")
+        if self.activation is not None:
+            activation_of("target.activation", self.activation)
+
+    @property
+    def label(self) -> str:
+        """How tables and the store call it."""
+        parts = [f"readout={self.readout:g}"] if self.readout != 1 else []
+        parts += [f"activation={self.activation}"] if self.activation else []
+        return f"orthonormal({', '.join(parts)})" if parts else "orthonormal"
+
+
+@dataclasses.dataclass(frozen=True)
+class Random:
+    """A network of `k` neurons from an ensemble (`networks.ensembles.Ensemble`).
+
+    `weights` (gaussian, rademacher, uniform, sparse, sphere) and `readout` (constant, gaussian, uniform, rademacher)
+    are laws by name, with arguments as in `"gaussian(scale=2)"`; `scaling` of the readout, `"1/N"` or `"1/sqrt(N)"`;
+    `each`: a target to every `"run"`, or one to every `"cell"`; `activation`: that of the student, if left out.
+    """
+
+    weights: str = "gaussian"
+    readout: str = "constant"
+    scaling: str = "1/N"
+    each: str = "run"
+    activation: str | None = None
+
+    law = "random"
+
+    def __post_init__(self):
+        law_named("target.weights", self.weights, WEIGHTS)
+        law_named("target.readout", self.readout, READOUTS)
+        check_choice("target.scaling", self.scaling, ("1/N", "1/sqrt(N)"))
+        check_choice("target.each", self.each, ("run", "cell"))
+        if self.activation is not None:
+            activation_of("target.activation", self.activation)
+
+    @property
+    def label(self) -> str:
+        """How tables and the store call it."""
+        tail = f", {self.activation}" if self.activation else ""
+        return f"random({self.weights}, {self.readout}, {self.scaling}, a {self.each}{tail})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The law of students: `"glorot_normal"` or `"glorot_uniform"`, times `scale`.
+
+    `readout`: the value of every readout instead of a random one; `bias`, `output_bias`: whether students have them
+    (they start at zero).
+    """
+
+    law: str = "glorot_normal"
+    scale: float = 1.0
+    readout: float | None = None
+    bias: bool = False
+    output_bias: bool = False
+
+    def __post_init__(self):
+        check_choice("start.law", self.law, ("glorot_normal", "glorot_uniform"))
+        check_positive("start.scale", self.scale)
+        if self.readout is not None and not _is_real(self.readout):
+            refuse("start.readout", self.readout, "a finite number", "change it, or leave it out for random ones")
+        check_flag("start.bias", self.bias)
+        check_flag("start.output_bias", self.output_bias)
+
+
+@dataclasses.dataclass(frozen=True)
+class Solver:
+    """What the solver is asked for: `"solve"` (flow, then polish) or `"flow"`, and the numbers of `solve_many`.
+
+    Tolerances that are left out are those of the precision.
+    """
+
+    method: str = "solve"
+    gradient_tolerance: float | None = None
+    flow_tolerance: float | None = None
+    rtol: float = 1e-3
+    atol: float = 1e-4
+    max_steps: int = 2000
+
+    def __post_init__(self):
+        check_choice("solver.method", self.method, ("solve", "flow"))
+        check_positive("solver.gradient_tolerance", self.gradient_tolerance, allow_none=True)
+        check_positive("solver.flow_tolerance", self.flow_tolerance, allow_none=True)
+        check_positive("solver.rtol", self.rtol)
+        check_positive("solver.atol", self.atol)
+        check_whole("solver.max_steps", self.max_steps, 1)
+        if self.method == "flow" and self.flow_tolerance is not None:
+            remedy = "give gradient_tolerance, or leave it out"
+            refuse("solver.flow_tolerance", self.flow_tolerance, 'nothing with method "flow"', remedy)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of `solve_many` or `flow_many`."""
+        given = dataclasses.asdict(self)
+        if given.pop("method") == "flow":
+            given.pop("flow_tolerance")
+        return given
+
+
+Target = Orthonormal | Random
+_TARGETS: dict[str, type] = {"orthonormal": Orthonormal, "random": Random}
+
+
+def names(part: Any) -> tuple[str, ...]:
+    """The fields of a record."""
+    return tuple(field.name for field in dataclasses.fields(part))
+
+
+def part_from(field: str, kind: type, given: Any) -> Any:
+    """A record from a table of its fields. Raises `ValueError` that names what does not fit."""
+    return given if isinstance(given, kind) else kind(**check_keys(field, given, names(kind)))
+
+
+def target_from(given: Any) -> Target:
+    """A target law from its name or its table. Raises `ValueError` that names what does not fit."""
+    if isinstance(given, Orthonormal | Random):
+        return given
+    table = {"law": given} if isinstance(given, str) else dict(check_keys("target", given, _KEYS))
+    law = check_choice("target.law", table.pop("law", "orthonormal"), tuple(_TARGETS))
+    return part_from("target", _TARGETS[law], table)
+
+
+_KEYS = ("law", *dict.fromkeys((*names(Orthonormal), *names(Random))))
+
+
+def plain(part: Any) -> dict[str, Any]:
+    """The fields of a record that are given, for TOML has no nothing; a target with its law."""
+    given = {name: entry for name, entry in dataclasses.asdict(part).items() if entry is not None}
+    return {"law": part.law, **given} if isinstance(part, Orthonormal | Random) else given
