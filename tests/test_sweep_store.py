@@ -1,0 +1,248 @@
+"""The store of a sweep: what a stranger reads in it, what is refused, and what is found and done again."""
+
+import errno
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import xarray
+
+import jaxcompress as jc
+from jaxcompress import activations, initialize, sweep, targets
+from jaxcompress.sweep import _blocks, _disk, _layout, _variables
+from jaxcompress.sweep._compiling import compile_clock
+from jaxcompress.sweep._solving import arrays_of
+from jaxcompress.sweep._store import open_store
+from tests.sweep_child import LANES, files, small_plan
+
+pytestmark = pytest.mark.xdist_group("sweep")
+FEW = 12  # runs a cell of sweeps that are broken and mended: 4 blocks each
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """An undisturbed sweep, and what its progress was."""
+    folder, told = tmp_path_factory.mktemp("sweep") / "done", []
+    sweep.run(small_plan(runs=FEW), folder, lanes=LANES, progress=told.append)
+    return folder, told
+
+
+@pytest.fixture
+def copy(done, tmp_path):
+    """A copy of it, to be broken."""
+    return shutil.copytree(done[0], tmp_path / "copy")
+
+
+def resumed(folder):
+    return sweep.resume(folder, lanes=LANES)
+
+
+def test_a_stranger_finds_a_dataset_that_explains_itself(done):
+    with xarray.open_zarr(done[0]) as data:
+        assert data.sizes == {"cell": 2, "seed": FEW}
+        assert data.activation.values.tolist() == ["erf", "erf"]
+        assert data.target.values.tolist() == ["orthonormal", "orthonormal(readout=2)"]
+        assert [data[name].values.tolist() for name in "nkd"] == [[1, 1], [2, 2], [2, 2]]
+        assert all(column.attrs["long_name"] and column.attrs["units"] == "1" for column in data.values())
+        meanings = dict(zip(data.result.attrs["flag_values"], data.result.attrs["flag_meanings"].split(), strict=True))
+        assert {meanings[code] for code in data.result.values.ravel().tolist()} == {"converged"}
+        assert json.loads(data.attrs["plan"]) == small_plan(runs=FEW).to_dict()
+        assert data.attrs["jaxcompress_version"] == jc.__version__
+        assert "fold_in(key, number)" in data.attrs["summary"]
+        assert data.risk.chunks == ((1, 1), (3,) * (FEW // 3))
+        assert bool(data.converged.all())
+
+
+def test_every_result_code_of_the_solver_has_its_meaning(done):
+    codes = _variables.result_codes()
+    assert len(codes) == len(jc.RESULTS)
+    for name, code in codes.items():
+        assert int(jax.tree.leaves(getattr(jc.RESULTS, name))[0]) == code
+
+
+def test_the_numbers_are_those_of_the_solver_and_the_end_points_have_the_risk_that_is_stored(done):
+    target = [targets.orthonormal(2, 2, activation=activations.erf, readout=value) for value in (1.0, 2.0)]
+    starts = initialize.Starts(
+        jax.random.key(0), 2 * FEW, initialize.glorot_normal, width=1, dim=2, activation=activations.erf
+    )
+    with xarray.open_zarr(done[0]) as data, xarray.open_zarr(done[0], group="networks/erf-n1-d2") as ends:
+        assert ends.network_cell.values.tolist() == [0, 1]
+        for cell in range(2):
+            first = int(data.first_run[cell])
+            for seed in (0, 5, FEW - 1):
+                alone = jc.gradient_flow(starts.draw(first + seed), target[cell], rtol=1e-8, atol=1e-10)
+                assert abs(data.risk.values[cell, seed] - alone.risk) < 1e-12  # gradients of 1e-8 leave 1e-16
+                arrays = (ends[name].sel(network_cell=cell, seed=seed).values for name in ("weights", "readout"))
+                end = jc.TwoLayer(*arrays, activation=activations.erf)
+                np.testing.assert_allclose(jc.population_risk(end, target[cell]), data.risk[cell, seed], rtol=1e-12)
+
+
+def test_a_block_is_repeated_bit_for_bit(done):
+    store = open_store(done[0])
+    for number in (1, 7):
+        block = _blocks.block_of(store.plan, number)
+        arrays = arrays_of(store.plan, block, sweep.run_block(store.plan, number, lanes=LANES))
+        for path, data in _layout.chunks_of(store.plan, block, arrays):
+            assert (done[0] / path).read_bytes() == data
+
+
+def test_progress_counts_runs_and_the_share_that_converged(done):
+    states = done[1]
+    assert [state.done for state in states] == list(range(3, 2 * FEW + 1, 3))
+    assert all(state.converged == state.done == state.done_here and state.runs == 2 * FEW for state in states)
+    assert states[-1].remaining == 0
+    assert states[0].remaining == pytest.approx((2 * FEW - 3) * states[0].seconds / 3)
+
+
+def test_a_finished_sweep_is_resumed_without_any_work(done, copy):
+    before = files(copy)
+    state = resumed(copy)
+    assert (state.done, state.done_here, state.converged) == (2 * FEW, 0, 2 * FEW)
+    assert files(copy) == before
+
+
+def test_what_has_not_been_done_is_marked_as_such(done, tmp_path):
+    class Enough(Exception):
+        pass
+
+    def stop(state):
+        if state.done == 9:
+            raise Enough
+
+    with pytest.raises(Enough):
+        sweep.run(small_plan(runs=FEW), tmp_path / "part", lanes=LANES, progress=stop)
+    with xarray.open_zarr(tmp_path / "part") as data:
+        there = np.arange(2 * FEW).reshape(2, FEW) < 9
+        np.testing.assert_array_equal(data.result.values == -1, ~there)
+        np.testing.assert_array_equal(np.isnan(data.risk.values), ~there)
+    assert resumed(tmp_path / "part").done_here == 2 * FEW - 9
+    assert files(tmp_path / "part") == files(done[0])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "risk/c/0/2",
+        "converged/c/1/0",
+        "networks/erf-n1-d2/weights/c/1/3/0/0",
+        "sweep/blocks/000005.json",
+        "zarr.json",
+        "risk/zarr.json",
+        "activation/c/0",
+    ],
+)
+@pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
+def test_damage_is_found_and_done_again(done, copy, path, damage):
+    file = copy / path
+    data = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(data[: len(data) // 2] if damage == "cut" else data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+    state = resumed(copy)
+    assert state.done_here == (3 if ("/c/" in path and "activation" not in path) or "blocks" in path else 0)
+    assert files(copy) == files(done[0])
+
+
+def test_stores_of_other_plans_formats_and_versions_are_refused(copy, tmp_path, monkeypatch):
+    before = files(copy)
+    with pytest.raises(ValueError, match=r"another plan \(its runs is 12, not 13\)"):
+        sweep.run(small_plan(runs=FEW + 1), copy)
+    head = json.loads((copy / "sweep/plan.json").read_text())
+    for changes, reason in (
+        ({"format": 0}, "format 0; expected format 1"),
+        ({"made_with": {"jaxcompress": "0.0.1"}}, r"jaxcompress 0\.0\.1; expected one of"),
+        ({"plan": head["plan"] | {"key": 1}}, "changed after the store was made"),
+        ({"plan": head["plan"] | {"colour": 1}}, r"no plan \(Plan\.colour"),
+    ):
+        (copy / "sweep/plan.json").write_text(json.dumps(head | changes))
+        with pytest.raises(ValueError, match=reason):
+            sweep.resume(copy)
+    (copy / "sweep/plan.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged sweep/plan"):
+        sweep.resume(copy)
+    (copy / "sweep/plan.json").write_bytes(before["sweep/plan.json"])
+    assert files(copy) == before
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ValueError, match=r"without sweep/plan\.json"):
+        sweep.resume(tmp_path / "other")
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="something else"):
+        sweep.run(small_plan(), tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+def limited(monkeypatch, allowed, code):
+    """Let the disk take so many bytes more, half a file included."""
+    real, left = _disk.write, [allowed]
+
+    def write(descriptor, data):
+        real(descriptor, data[: left[0]])
+        left[0] -= len(data)
+        if left[0] < 0:
+            left[0] = 0
+            raise OSError(code, "No space left on device" if code == errno.ENOSPC else "Read-only file system")
+
+    monkeypatch.setattr(_disk, "write", write)
+
+
+@pytest.mark.parametrize(("code", "said"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only")])
+@pytest.mark.parametrize("allowed", [0, 9_000, 26_000, 28_345])
+def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(
+    done, tmp_path, monkeypatch, allowed, code, said
+):
+    folder, told = tmp_path / "full", []
+    with monkeypatch.context() as patch:
+        limited(patch, allowed, code)
+        with pytest.raises(OSError, match=said) as caught:
+            sweep.run(small_plan(runs=FEW), folder, lanes=LANES, progress=told.append)
+    assert caught.value.errno == code
+    kept = len(told)
+    if (folder / "sweep/plan.json").exists():
+        assert f"{kept} of 8 blocks are stored" in str(caught.value)
+        assert open_store(folder).missing() == list(range(kept, 8))
+        with xarray.open_zarr(folder) as data:
+            assert np.isfinite(data.risk.values.ravel()[: 3 * kept]).all()
+    sweep.run(small_plan(runs=FEW), folder, lanes=LANES)
+    assert files(folder) == files(done[0])
+
+
+def test_a_run_alone_ends_where_it_ends_in_the_sweep(done):
+    with xarray.open_zarr(done[0], group="networks/erf-n1-d2") as ends:
+        for source in (done[0], small_plan(runs=FEW)):
+            again = sweep.replay(source, FEW + 4)
+            start, target = sweep.problem_of(source, FEW + 4)
+            np.testing.assert_allclose(again.network.weights, ends.weights.values[1, 4], atol=2e-6)
+            np.testing.assert_allclose(again.network.readout, ends.readout.values[1, 4], atol=2e-6)
+            assert bool(again.converged)
+            assert abs(again.stats["trajectory_gap"]) < 1e-12
+            np.testing.assert_allclose(again.trajectory.weights[0], start.weights, atol=0.05)
+            np.testing.assert_allclose(again.trajectory.weights[-1], again.network.weights, atol=1e-6)
+            np.testing.assert_array_equal(target.readout, [2.0, 2.0])
+    way = sweep.replay(done[0], 3, save_at=[0.0, 1.0]).trajectory
+    np.testing.assert_array_equal(way.weights[0], sweep.problem_of(done[0], 3)[0].weights)
+
+
+def test_the_compile_clock_counts_every_second_once(monkeypatch):
+    now = iter([10.0, 12.0, 13.0, 20.0, 21.0])
+    with compile_clock() as clock:
+        monkeypatch.setattr("time.monotonic", lambda: next(now))
+        for length in (1.0, 4.0, 0.5, 3.0):  # 9–10 within 8–12; 12.5–13; 17–20
+            jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", length)
+        jax.monitoring.record_event_duration_secs("/something/else", 100.0)
+        monkeypatch.undo()
+        assert clock.seconds == pytest.approx(4 + 0.5 + 3)
+    jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", 1.0)
+    assert clock.seconds == pytest.approx(7.5)
+
+
+def test_what_compiling_took_is_noted(done, tmp_path):
+    notes = open_store(done[0]).notes()
+    assert len(notes) == 8
+    assert all(0 <= note["compile_seconds"] <= note["seconds"] for note in notes)
+    assert all(note["compile_seconds"] < 0.01 for note in notes[1:])
+    with compile_clock() as clock:
+        jax.jit(lambda x: x * 3 + 1)(np.ones(3))
+    assert clock.seconds > 0
