@@ -189,22 +189,31 @@ def limited(monkeypatch, allowed, code):
 
 
 @pytest.mark.parametrize(("code", "said"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only")])
-@pytest.mark.parametrize("allowed", [0, 9_000, 26_000, 28_345])
-def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(
-    done, tmp_path, monkeypatch, allowed, code, said
-):
+@pytest.mark.parametrize("blocks", [-2, -1, 0, 2])
+def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(done, tmp_path, monkeypatch, blocks, code, said):
+    """At the first file, halfway through what is there before any run, in the first block, in the third."""
+    sizes = {name: len(data) for name, data in files(done[0]).items()}
+    block = sum(
+        size for name, size in sizes.items() if name.endswith(("/c/0/0", "/c/0/0/0", "/c/0/0/0/0", "000000.json"))
+    )
+    fixed = sum(
+        size for name, size in sizes.items() if "blocks" not in name and ("/c/0/" not in name and "/c/1/" not in name)
+    )
+    allowed = {-2: 0, -1: fixed // 2}.get(blocks, fixed + blocks * (block + 200) + block // 2)
     folder, told = tmp_path / "full", []
     with monkeypatch.context() as patch:
         limited(patch, allowed, code)
         with pytest.raises(OSError, match=said) as caught:
             sweep.run(small_plan(runs=FEW), folder, lanes=LANES, progress=told.append)
     assert caught.value.errno == code
-    kept = len(told)
-    if (folder / "sweep/plan.json").exists():
-        assert f"{kept} of 8 blocks are stored" in str(caught.value)
-        assert open_store(folder).missing() == list(range(kept, 8))
+    assert len(told) == max(blocks, 0)
+    assert (folder / "sweep/plan.json").exists() == (blocks >= 0)
+    if blocks >= 0:
+        assert f"{folder}: {said}" in str(caught.value)
+        assert f"{blocks} of 8 blocks are stored" in str(caught.value)
+        assert open_store(folder).missing() == list(range(blocks, 8))
         with xarray.open_zarr(folder) as data:
-            assert np.isfinite(data.risk.values.ravel()[: 3 * kept]).all()
+            assert np.isfinite(data.risk.values.ravel()[: 3 * blocks]).all()
     sweep.run(small_plan(runs=FEW), folder, lanes=LANES)
     assert files(folder) == files(done[0])
 
@@ -221,8 +230,20 @@ def test_a_run_alone_ends_where_it_ends_in_the_sweep(done):
             np.testing.assert_allclose(again.trajectory.weights[0], start.weights, atol=0.05)
             np.testing.assert_allclose(again.trajectory.weights[-1], again.network.weights, atol=1e-6)
             np.testing.assert_array_equal(target.readout, [2.0, 2.0])
-    way = sweep.replay(done[0], 3, save_at=[0.0, 1.0]).trajectory
+    way = sweep.replay(done[0], 3, save_at=np.linspace(0, 1, 128)).trajectory
     np.testing.assert_array_equal(way.weights[0], sweep.problem_of(done[0], 3)[0].weights)
+
+
+def test_a_polished_run_alone_has_the_end_and_the_index_that_are_stored(tmp_path):
+    state = sweep.run(small_plan(runs=3, solver={}), tmp_path / "polished", lanes=LANES)
+    assert state.converged == 6
+    again = sweep.replay(tmp_path / "polished", 5)
+    group = xarray.open_zarr(tmp_path / "polished", group="networks/erf-n1-d2")
+    with xarray.open_zarr(tmp_path / "polished") as data, group as ends:
+        assert int(again.index) == data["index"].values[1, 2] == 0
+        assert abs(float(again.risk) - data.risk.values[1, 2]) < 1e-13
+        np.testing.assert_allclose(again.network.weights, ends.weights.values[1, 2], atol=1e-8)
+        np.testing.assert_allclose(again.network.readout, ends.readout.values[1, 2], atol=1e-8)
 
 
 def test_the_compile_clock_counts_every_second_once(monkeypatch):
