@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxcompress.cli_sweep import add_commands
+
 _GUIDE = """\
 Take a trained two-layer network and find a smaller one that computes almost the same function. The error is the
 exact average over Gaussian inputs: no data is needed, only the inputs' mean and covariance if you have them.
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         "--plot", type=Path, metavar="FILE.png", help="draw what the starts reached and what pruning costs"
     )
     one.set_defaults(run=_compress)
+    add_commands(commands, _EPILOG)
     return parser
 
 

@@ -6,7 +6,7 @@ any single run again from its number. Results are functions of the plan: neither
 Inside: `_plan` and the records in `_parts` (laws by name in `_laws`, sums of sizes in `_sizes`); `_cells` and `_blocks`
 cut the grid up, `_estimate` says what it costs; `_draw` and `_solving` turn a block into arrays; `_variables`,
 `_layout`, `_skeleton` and `_disk` turn arrays into files, of which `_store` keeps account; `_work` is what a worker
-does, `_run` gives the work out; `_replay` repeats a run.
+does, `_run` gives the work out; `_replay` repeats a run, `_table` sums a store up.
 """
 
 from jaxcompress.sweep._estimate import Estimate, estimate
@@ -15,19 +15,24 @@ from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._replay import problem_of, replay
 from jaxcompress.sweep._run import Progress, resume, run
 from jaxcompress.sweep._solving import run_block
+from jaxcompress.sweep._table import Level, Row, costs, table
 
 __all__ = [
     "Estimate",
+    "Level",
     "Orthonormal",
     "Plan",
     "Progress",
     "Random",
+    "Row",
     "Solver",
     "Start",
+    "costs",
     "estimate",
     "problem_of",
     "replay",
     "resume",
     "run",
     "run_block",
+    "table",
 ]
