@@ -15,9 +15,9 @@ from jaxcompress.sweep._laws import INPUTS, activation_of, law_named
 from jaxcompress.sweep._parts import Solver, Start, Target, part_from, plain, target_from
 
 _PARAMETERS = ("weights", "readout", "bias", "output_bias")
-# Runs a block, if the plan says nothing: at 0.5 to 20 ms a run, half a second to 20 s of work that a kill may cost, and
-# the 7 ms that a block takes to store are nothing beside it.
-BLOCK = 1024
+# Runs a block, if the plan says nothing: at 0.5 to 20 ms a run, 1 to 40 s of work that a kill may cost; the 10 to 15 ms
+# that a block takes to store are 1 % of the least of it.
+BLOCK = 2048
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Whole sweeps: what is missing is done, here or by an executor's workers, and everybody is told how it goes."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import time
@@ -66,11 +67,14 @@ def run(
     under `jax.distributed`, every process does its share); `lanes`, `devices` as for `solve_many`; `programs`, a
     folder in which compiled programs are kept for the next process (JAX's persistent cache); `progress(state)`, told
     after every block.
-    Returns the last `Progress`. Killed at any moment, the same call, or `resume`, goes on where it was.
+    Returns the last `Progress` (under `jax.distributed`, that of this process). Killed at any moment, the same call, or
+    `resume`, goes on where it was.
     Raises `ValueError` for a folder that holds anything else, `OSError` when a block cannot be stored or a worker
     died: what was done stays.
     """
-    return _finish(create(directory, plan), Options(executor, lanes, devices, programs, progress))
+    with _explained(directory):
+        store = create(directory, plan)
+        return _finish(store, Options(executor, lanes, devices, programs, progress))
 
 
 def resume(
@@ -86,44 +90,56 @@ def resume(
 
     Arguments, returns and raises as for `run`; `ValueError` also for the store of another format or version.
     """
-    return _finish(open_store(directory), Options(executor, lanes, devices, programs, progress))
+    with _explained(directory):
+        store = open_store(directory)
+        return _finish(store, Options(executor, lanes, devices, programs, progress))
 
 
 def _finish(store: Store, options: Options) -> Progress:
     check_version(store)
     begin = time.perf_counter()
-    try:
-        store.mend()
-        missing = store.missing()
-        total = block_count(store.plan)
-        done = sorted(set(range(total)) - set(missing))
-        runs = sum(block_of(store.plan, number).count for number in done)
-        converged = sum(store.converged(number) for number in done)
-        state = Progress(store.plan.total, runs, converged, 0, 0.0)
-        for number, good in _blocks_done(store, in_order(store.plan, missing), options):
-            count = block_of(store.plan, number).count
-            state = Progress(
-                state.runs,
-                state.done + count,
-                state.converged + good,
-                state.done_here + count,
-                time.perf_counter() - begin,
-            )
-            if options.progress is not None:
-                options.progress(state)
-        if len(store.marked()) == total:
-            store.tidy()
-    except concurrent.futures.BrokenExecutor as error:
-        raise ChildProcessError(_stopped(store, f"a worker died ({error})", "resume the sweep")) from error
-    except OSError as error:
-        reason = _stopped(store, error.strerror or str(error), "make room or mend it, then resume the sweep")
-        raise OSError(error.errno, reason) from error
+    store.mend()
+    missing = store.missing()
+    state = _found(store, missing)
+    for number, good in _blocks_done(store, in_order(store.plan, missing), options):
+        count = block_of(store.plan, number).count
+        done, converged, here = state.done + count, state.converged + good, state.done_here + count
+        state = Progress(state.runs, done, converged, here, time.perf_counter() - begin)
+        if options.progress is not None:
+            options.progress(state)
+    if len(store.marked()) == block_count(store.plan):
+        store.tidy()
     return state
 
 
-def _stopped(store: Store, reason: str, remedy: str) -> str:
-    done, total = len(store.marked()), block_count(store.plan)
-    return f"{store.directory}: {reason}; {done} of {total} blocks are stored and can be read; {remedy}"
+def _found(store: Store, missing: list[int]) -> Progress:
+    """How a sweep stands before anything is done."""
+    done = set(range(block_count(store.plan))) - set(missing)
+    runs = sum(block_of(store.plan, number).count for number in done)
+    return Progress(store.plan.total, runs, sum(store.converged(number) for number in done), 0, 0.0)
+
+
+@contextlib.contextmanager
+def _explained(directory: str | os.PathLike) -> Iterator[None]:
+    """Errors of disks and workers with what is left and what to do."""
+    try:
+        yield
+    except concurrent.futures.BrokenExecutor as error:
+        reason = f"a worker died ({' '.join(str(error).split())})"
+        raise ChildProcessError(f"{directory}: {reason}; {_kept(directory)}; resume the sweep") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = "make room or mend it, then go on with the same call"
+        raise OSError(error.errno, f"{directory}: {reason}; {_kept(directory)}; {remedy}") from error
+
+
+def _kept(directory: str | os.PathLike) -> str:
+    """What is in a store that cannot be gone on with."""
+    try:
+        store = open_store(directory)
+    except ValueError:
+        return "no block is stored"
+    return f"{len(store.marked())} of {block_count(store.plan)} blocks are stored and can be read"
 
 
 def _blocks_done(store: Store, numbers: list[int], options: Options) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ do the same block write the same bytes, in whatever order.
 """
 
 import dataclasses
+import functools
 import json
 import os
 from importlib.metadata import version
@@ -34,6 +35,11 @@ class Store:
     directory: Path
     plan: Plan
     made_with: dict[str, str]
+
+    @functools.cached_property
+    def skeleton(self) -> dict[str, bytes]:
+        """Every file that the plan alone decides."""
+        return skeleton_of(self.plan, _attributes(self.made_with))
 
     def is_marked(self, number: int) -> bool:
         """Whether a block is said to be done; cheap, and enough for a look."""
@@ -79,7 +85,7 @@ class Store:
             "converged": converged,
             "files": digests,
         }
-        self._put(mark_path(block.number), _as_json(mark), lasting=True)
+        self._put(mark_path(block.number), _as_json(mark))
 
     def note(self, number: int, cost: dict[str, Any]) -> None:
         """Note what a block cost. Raises `OSError` when that cannot be written."""
@@ -92,7 +98,7 @@ class Store:
 
     def mend(self) -> None:
         """Put back whatever the plan alone decides and is not as it should be."""
-        for path, data in skeleton_of(self.plan, _attributes(self.made_with)).items():
+        for path, data in self.skeleton.items():
             if _disk.read(self.directory / path) != data:
                 self._put(path, data)
 
@@ -122,10 +128,8 @@ def create(directory: str | os.PathLike, plan: Plan) -> Store:
                 "plan, or an empty folder; choose another folder, or resume the sweep that is there"
             )
         return found
-    skeleton = skeleton_of(plan, _attributes(store.made_with))
-    _check_free(directory, {path.split("/")[0] for path in skeleton} | {"sweep"})
-    for path, data in skeleton.items():
-        store._put(path, data)
+    _check_free(directory, {path.split("/")[0] for path in store.skeleton} | {"sweep"})
+    store.mend()
     head = {"format": FORMAT, "made_with": store.made_with, "fingerprint": plan.fingerprint, "plan": plan.to_dict()}
     store._put(PLAN, _as_json(head), lasting=True)
     return store
