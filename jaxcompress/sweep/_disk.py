@@ -15,31 +15,38 @@ from pathlib import Path
 def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
     """Write a file by way of the folder `scratch`; `lasting` waits until it is on the disk. Raises `OSError`.
 
-    Folders are made when they turn out to be missing: at first, or because another process that found the sweep
-    complete has tidied `scratch` away.
+    Folders are made when they turn out to be missing, the first time. Another process that finds the sweep complete
+    tidies `scratch` away, and with it perhaps this file: then it is written again.
     """
+    part = _beside(data, scratch, lasting)
     try:
-        _put(path, data, scratch, lasting)
+        os.replace(part, path)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.mkdir(parents=True, exist_ok=True)
-        _put(path, data, scratch, lasting)
-
-
-def _put(path: Path, data: bytes, scratch: Path, lasting: bool) -> None:
-    descriptor, part = tempfile.mkstemp(dir=scratch)
-    try:
-        try:
-            write(descriptor, data)
-            os.fchmod(descriptor, 0o644)
-            if lasting:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(part, path)
+        os.replace(part if part.exists() else _beside(data, scratch, lasting), path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
+
+
+def _beside(data: bytes, scratch: Path, lasting: bool) -> Path:
+    """The data in a file of its own."""
+    try:
+        descriptor, name = tempfile.mkstemp(dir=scratch)
+    except FileNotFoundError:
+        scratch.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=scratch)
+    try:
+        write(descriptor, data)
+        os.fchmod(descriptor, 0o644)
+        if lasting:
+            os.fsync(descriptor)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return Path(name)
 
 
 def write(descriptor: int, data: bytes) -> None:
