@@ -246,6 +246,22 @@ def test_a_polished_run_alone_has_the_end_and_the_index_that_are_stored(tmp_path
         np.testing.assert_allclose(again.network.readout, ends.readout.values[1, 2], atol=1e-8)
 
 
+def test_random_targets_biases_and_gaussian_inputs_reach_the_store_as_they_were_declared(tmp_path):
+    """Against samples: 200 000 inputs of the declared law, within five standard errors."""
+    target = {"law": "random", "weights": "sphere(scale=2)", "readout": "gaussian(mean=1, std=1)"}
+    inputs, start = "gaussian(mean=0.5, variance=2, correlation=0.3)", {"bias": True, "output_bias": True}
+    made = small_plan(runs=2, n=1, k=3, d=3, target=target, inputs=inputs, start=start)
+    assert sweep.run(made, tmp_path / "biased", lanes=LANES).converged == 2
+    points = np.random.default_rng(0).multivariate_normal(np.full(3, 0.5), 2 * (0.7 * np.eye(3) + 0.3), 200_000)
+    group = xarray.open_zarr(tmp_path / "biased", group="networks/erf-n1-d3")
+    with xarray.open_zarr(tmp_path / "biased") as data, group as ends:
+        for seed in range(2):
+            arrays = (ends[name].values[0, seed] for name in ("weights", "readout", "bias", "output_bias"))
+            end = jc.TwoLayer(*arrays, activation=activations.erf)
+            squares = np.asarray(end(points) - sweep.problem_of(made, seed)[1](points)) ** 2
+            assert abs(squares.mean() - data.risk.values[0, seed]) < 5 * squares.std() / len(squares) ** 0.5
+
+
 def test_the_compile_clock_counts_every_second_once(monkeypatch):
     now = iter([10.0, 12.0, 13.0, 20.0, 21.0])
     with compile_clock() as clock:
