@@ -2,7 +2,7 @@
 
 A file is written beside its place and renamed into it. Only a plan is forced to the disk: a process that is killed
 loses nothing that it has written; what a power failure takes of the last half minute is found by its checksum and done
-again. An `fsync` waits 4 to 40 ms on an ordinary cloud disk, for a mark and the dozen chunks before it, of a block that
+again. An `fsync` took 4 ms a file on a cloud disk, for a mark and the dozen chunks before it, of a block that
 may solve in 600 ms.
 """
 

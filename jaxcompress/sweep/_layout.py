@@ -8,7 +8,7 @@
     sweep/parts/              files on their way; gone when the sweep is complete
 
 Chunks are the plain little-endian bytes of their arrays, so that they depend on no compressor and its version: results
-are noise to a compressor (zstd takes 4 % off a block of end points).
+are noise to a compressor.
 """
 
 import dataclasses
