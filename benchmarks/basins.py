@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import rivals
 from problems import Work
+from scipy.stats import binomtest
 
 import jaxcompress as jc
 
@@ -67,7 +68,7 @@ def compare(work: Work, options) -> dict:
     distance = distances(work, default["network"], reference["network"])
     same = distance <= SAME
     both = default["converged"] & reference["converged"]
-    low, high = common.wilson(int(same.sum()), options.runs)
+    low, high = binomtest(int(same.sum()), options.runs).proportion_ci(0.95, method="wilson")
     row = {
         "work": work.name,
         "runs": options.runs,

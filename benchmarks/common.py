@@ -118,16 +118,6 @@ def per_call(call: Callable[[], Any], at_least: float = 0.2, repeats: int = 5) -
     }
 
 
-def wilson(successes: int, trials: int, deviations: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval of a fraction; 95 % unless told otherwise (Wilson 1927)."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, square = successes / trials, deviations**2
-    middle = (share + square / (2 * trials)) / (1 + square / trials)
-    half = deviations / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def write(path: Path, record: dict) -> None:
     """Store a record with its environment."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxcompress.landscape._distance import Symmetric, list_matches, views
 from jaxcompress.landscape._hierarchy import Relaxed, columns_of, relaxed
 from jaxcompress.landscape._matching import View, assign, matched, squares
-from jaxcompress.landscape._neurons import activation_symmetry, halves
+from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
 from jaxcompress.landscape._symmetries import TargetSymmetries, extend
 from jaxcompress.networks import TwoLayer
 
@@ -182,9 +182,7 @@ def _applied(a: TwoLayer, b: TwoLayer, move: Move, rotation: np.ndarray | None) 
 
 
 def _scale(network: TwoLayer, degree: int) -> np.ndarray:
-    bias = [] if network.bias is None else [np.asarray(network.bias, float)[:, None]]
-    first = np.concatenate([np.asarray(network.weights, float), *bias], 1)
-    return _balance(first, np.asarray(network.readout, float).reshape(network.width, -1), degree)
+    return _balance(*rows_of(network), degree)
 
 
 def _balance(first: np.ndarray, readout: np.ndarray, degree: int) -> np.ndarray:

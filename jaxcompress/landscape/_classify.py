@@ -10,13 +10,13 @@ import numpy as np
 from jaxcompress.landscape._distance import check_one, symmetries_of
 from jaxcompress.landscape._forms import Form, copy_average_form, orthonormal, sector_form, target_itself
 from jaxcompress.landscape._isotropy import Isotropy, isotropy
+from jaxcompress.landscape._neurons import rows_of
 from jaxcompress.landscape._reduced import (
     CHANNEL,
     Reduced,
     Units,
     reduce_network,
     rows_apart,
-    rows_of,
     scaled,
     units_of,
 )
@@ -107,13 +107,16 @@ def classify(
         )
     units = units_of(target)
     strict = reduce_network(network, tolerance, 1 / loose, units)
-    named = _named(strict, target, found, freeze, tolerance, tolerance)
+    kept = _kept(strict, found, tolerance)
+    named = _named(strict, target, found, kept, freeze, (tolerance, tolerance))
     if named is None:
         degenerate = reduce_network(network, loose, 1 / loose, units)
         if degenerate.dead + degenerate.repeated > 0:
             # the live neurons feel what the others lack by its square
-            named = _named(degenerate, target, found, freeze, loose, max(tolerance, loose**2))
-    return named or _by_isotropy(strict, found, tolerance, loose)
+            core_threshold = max(tolerance, loose**2)
+            by_core = _kept(degenerate, found, core_threshold)
+            named = _named(degenerate, target, found, by_core, freeze, (loose, core_threshold))
+    return named or _by_isotropy(strict, kept, tolerance, loose)
 
 
 def checked_freeze(where: str, network: TwoLayer, freeze: Sequence[str]) -> tuple[str, ...]:
@@ -132,24 +135,29 @@ def name_tolerance(dtype) -> float:
     return 0.1 * precision(dtype).critical ** 0.5
 
 
+def _kept(reduced: Reduced, symmetries: TargetSymmetries, threshold: float) -> Isotropy | None:
+    """The isotropy of the core."""
+    return None if reduced.core is None else isotropy(scaled(reduced.core, reduced.units), symmetries, threshold)
+
+
 def _named(
     reduced: Reduced,
     target: TwoLayer,
     symmetries: TargetSymmetries,
+    found: Isotropy | None,
     freeze: tuple[str, ...],
-    threshold: float,
-    core_threshold: float,
+    thresholds: tuple[float, float],
 ) -> Classification | None:
-    """The nearest form that is within the thresholds, in parameters and as a function."""
+    """The nearest form that is within the thresholds, of the whole and of the core, in parameters and as a function."""
     remarks, core, units = _remarks(reduced), reduced.core, reduced.units
+    threshold, core_threshold = thresholds
     if reduced.infinite:
         return None  # the others are at home in another landscape
-    if core is None:
+    if core is None or found is None:
         distance = reduced.gap(reduced.place(None))
         if distance > threshold or not _alike(reduced, None, threshold):
             return None
         return _classification(reduced, "nothing", "no neuron" + remarks, None, "", distance, threshold, None, None)
-    found = isotropy(scaled(core, units), symmetries, core_threshold)
     best = None
     for form in _forms(core, target, symmetries, found, freeze, units):
         point = reduced.place(form.point)
@@ -177,10 +185,9 @@ def _alike(reduced: Reduced, point: TwoLayer | None, threshold: float) -> bool:
     return float(np.sqrt(np.sum(apart**2) / _INPUTS)) <= allowed
 
 
-def _by_isotropy(reduced: Reduced, symmetries: TargetSymmetries, threshold: float, loose: float) -> Classification:
+def _by_isotropy(reduced: Reduced, found: Isotropy | None, threshold: float, loose: float) -> Classification:
     """A network by what is at infinity and by its isotropy alone, or unknown."""
     core, remarks = reduced.core, _remarks(reduced)
-    found = None if core is None else isotropy(scaled(core, reduced.units), symmetries, threshold)
     group = "1" if found is None else found.group
     if reduced.infinite:
         distance, allowed = reduced.gap(reduced.place(core)), 2 * CHANNEL * loose

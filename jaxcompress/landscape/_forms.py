@@ -14,8 +14,8 @@ import numpy as np
 from jaxcompress.kernels import Erf, Relu
 from jaxcompress.landscape._align import align
 from jaxcompress.landscape._isotropy import Isotropy
-from jaxcompress.landscape._neurons import student_parity
-from jaxcompress.landscape._reduced import Units, reduce_network, rows_of, with_rows
+from jaxcompress.landscape._neurons import rows_of, student_parity
+from jaxcompress.landscape._reduced import Units, reduce_network, with_rows
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors import Sector, sector_coordinates, solve_sector
@@ -130,7 +130,9 @@ def copy_average_form(seen: Orthonormal) -> Form | None:
 def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> Form | None:
     """The critical point of the core's own sector, and what it is called."""
     known = isinstance(seen.core.activation, Erf | Relu) and seen.core.weights.dtype == jnp.float64
-    placed = _sector_of(seen, found) if known and not found.trivial and set(freeze) <= {"readout"} else None
+    # what is held at another readout is not in the units of the sector
+    free = not freeze or (set(freeze) == {"readout"} and seen.readout == 1)
+    placed = _sector_of(seen, found) if known and free and not found.trivial else None
     if placed is None:
         return None
     sector, target_order, neuron_order = placed
@@ -141,8 +143,6 @@ def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> 
         activation=seen.core.activation,
     )
     start = sector_coordinates(sector, inside)
-    if "readout" in freeze and seen.readout != 1:
-        return None  # what is held is not in the units of the sector
     solved = solve_sector(sector, seen.core.activation, start=start, freeze=freeze)
     if not bool(solved.converged):
         return None

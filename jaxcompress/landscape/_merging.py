@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
-from jaxcompress.landscape._neurons import activation_symmetry, student_parity
+from jaxcompress.landscape._neurons import activation_symmetry, rows_of, student_parity
 from jaxcompress.landscape._splitting import check_neuron
 from jaxcompress.networks import TwoLayer
 from jaxcompress.solve import solve_many
@@ -67,11 +67,8 @@ def _equal(network: TwoLayer, i: int, j: int) -> TwoLayer | None:
     """The one neuron that is the same function as two, with the output bias that goes with it, if there is one."""
     pair = _pair(network, [i, j])
     symmetry = activation_symmetry(network.activation)
-    inner = np.asarray(pair.weights, float)
-    if pair.bias is not None:
-        inner = np.concatenate([inner, np.asarray(pair.bias, float)[:, None]], 1)
+    inner, readouts = rows_of(pair)
     sizes = np.linalg.norm(inner, axis=1)
-    readouts = np.asarray(pair.readout, float).reshape(2, -1)
     idle = ~readouts.any(1) | ((sizes == 0) & bool(symmetry.degree))
     if idle.any():
         return _pair(network, [(i, j)[int(idle[0])]])

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from jaxcompress.landscape._neurons import activation_symmetry
-from jaxcompress.landscape._reduced import rows_of
+from jaxcompress.landscape._neurons import activation_symmetry, rows_of
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 

@@ -124,6 +124,13 @@ def neurons(network: TwoLayer, xp: Any = np) -> Neurons:
     return Neurons(first[:, : weights.shape[1]], own, offset, flips)
 
 
+def rows_of(network: TwoLayer) -> tuple[np.ndarray, np.ndarray]:
+    """`(w, β) (n, p)` and readouts `(n, o)` of a network, in float64 NumPy."""
+    weights = np.asarray(network.weights, float)
+    bias = [] if network.bias is None else [np.asarray(network.bias, float)[:, None]]
+    return np.concatenate([weights, *bias], 1), np.asarray(network.readout, float).reshape(network.width, -1)
+
+
 def halves(first: Any, readout: Any, xp: Any = np) -> tuple[Any, Any, Any, Any]:
     """Directions and lengths of what enters a neuron and of what leaves it: `u, ‖(w, β)‖, â, ‖a‖`; zeros for zeros."""
     out = []

@@ -12,7 +12,14 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.landscape._neurons import activation_symmetry, halves, neurons, student_parity, vanishes_at_zero
+from jaxcompress.landscape._neurons import (
+    activation_symmetry,
+    halves,
+    neurons,
+    rows_of,
+    student_parity,
+    vanishes_at_zero,
+)
 from jaxcompress.networks import TwoLayer
 
 _DEAD, _INFINITE = -1, -2
@@ -206,13 +213,6 @@ def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float,
         core_weights.append(total * units.readout)
     core = with_rows(network, np.array(core_rows), np.array(core_weights)) if core_rows else None
     return Reduced(network, core, member, sign, units)
-
-
-def rows_of(network: TwoLayer) -> tuple[np.ndarray, np.ndarray]:
-    """`(w, β) (n, p)` and readouts `(n, o)` of a network, in float64 NumPy."""
-    weights = np.asarray(network.weights, float)
-    bias = [] if network.bias is None else [np.asarray(network.bias, float)[:, None]]
-    return np.concatenate([weights, *bias], 1), np.asarray(network.readout, float).reshape(network.width, -1)
 
 
 def with_rows(network: TwoLayer, first: np.ndarray, readout: np.ndarray) -> TwoLayer:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels import check_finite
-from jaxcompress.landscape._neurons import activation_symmetry, halves
+from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
 from jaxcompress.networks import TwoLayer
 
 # 6!: six interchangeable neurons, compared in 1 to 20 ms; seven take 40 to 90 ms, the bound for eight 2 ms (one core).
@@ -105,9 +105,9 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
 def _reduced(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vectors `(m, d)` that every map permutes, and what it must keep: features of each, and of its opposite."""
     symmetry, d = activation_symmetry(target.activation), target.dim
-    weights, readout = np.asarray(target.weights, float), np.asarray(target.readout, float).reshape(target.width, -1)
-    bias = np.zeros(target.width) if target.bias is None else np.asarray(target.bias, float)
-    first = np.concatenate([weights, bias[:, None]], 1)
+    first, readout = rows_of(target)
+    weights = first[:, :d]
+    first = first if target.bias is not None else np.concatenate([first, np.zeros((target.width, 1))], 1)
     linear = symmetry.slope * readout.T @ weights
     sizes = abs(symmetry.slope) * np.abs(readout).T @ np.abs(weights)
     linear = linear[np.max(np.abs(linear), axis=1) > tolerance * np.max(sizes, axis=1)]
