@@ -136,7 +136,6 @@ def census(
     Reference: Şimşek et al. 2023.
     Cost: that of `solve_many`, and 1 to 30 ms a start to tell the ends apart.
     """
-    checked_freeze("census", students.draw(0) if isinstance(students, Starts) else students, freeze)
     solutions = solve_many(students, target, inputs=inputs, freeze=freeze, **options)
     return census_of(solutions, target, inputs=inputs, freeze=freeze, tolerance=tolerance)
 
