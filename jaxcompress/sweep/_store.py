@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,12 @@ class Store:
                 self._put(path, data)
 
     def tidy(self) -> None:
-        """Remove what killed processes have left; only when nothing is missing, for others may be writing."""
-        scratch = self.directory / SCRATCH
-        for part in scratch.glob("*"):
-            part.unlink(missing_ok=True)
-        if scratch.exists():
-            scratch.rmdir()
+        """Remove what killed processes have left; only when nothing is missing, for others may be writing.
+
+        Several processes may come to the end together and tidy at once; what one has removed, the others need not. A
+        process that still writes makes the folder anew (`_disk.put`), and tidies it in its turn.
+        """
+        shutil.rmtree(self.directory / SCRATCH, ignore_errors=True)
 
     def _put(self, path: str, data: bytes, lasting: bool = False) -> None:
         _disk.put(self.directory / path, data, self.directory / SCRATCH, lasting)
