@@ -36,6 +36,14 @@ _INNER = (
 )
 jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in _INNER], "beartype.beartype")
 
+
+def pytest_collection_modifyitems(items):
+    """Keep a file's tests in one worker, which then traces and sets up once; marks of their own and notebooks apart."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and item.path.stem != "test_notebooks":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 # Every compiled function keeps some ten memory maps, of which Linux grants 65530 a process; beyond, LLVM aborts it.
 _MANY_MAPS = 25_000
 
