@@ -1,11 +1,13 @@
 """Should a student copy or average its target? Which end points the flow has over (n, k), and which of them is lower.
 
 Against an orthonormal target of `k` neurons and readout one, `n < k` students from Glorot-normal starts (Şimşek et al.
-2023). Five questions, one record each (`--parts`):
+2023). Six questions, one record each (`--parts`):
 
 - `censuses`: the end points of a few sizes from many starts, among them the realisable ReLU problem n = k = 20;
-- `diagram`: a census of every (n, k) up to `--largest` for each of `--activations`, `--starts` starts a cell. Cells are
-  shared between `--processes` and stored as they come: a run that was stopped goes on where it was;
+- `diagram`: a census of every (n, k) from `--smallest` to `--largest` for each of `--activations`, `--starts` starts a
+  cell. Cells are shared between `--processes` and stored as they come: a run that was stopped, or whose `--minutes`
+  were over, goes on where it was;
+- `competitors`: the risks of copy–average and perturbed copy for every (n, k) up to k = 20, solved in their sectors;
 - `crossing`: at which n/k the perturbed copy becomes the lower one, followed in the sectors up to k = 10⁶;
 - `one_neuron`: whether the best single neuron of other activations is the one that the theory says;
 - `trajectories`: the order parameters along two flows, one to each end.
@@ -135,12 +137,22 @@ def competitors(activation: str, n: int, k: int) -> dict[str, float | None]:
     return {"copy_average": average, "perturbed_copy": float(copy.risk) if copies else None}
 
 
+# The largest k at which both competitors are solved for every n.
+_EVERY = 20
+
+
+def all_competitors() -> list[dict]:
+    """Both competitors of every size, whether starts end there or not."""
+    sizes = [(f, n, k) for f in ("erf", "relu") for k in range(2, _EVERY + 1) for n in range(1, k)]
+    return [{"activation": f, "n": n, "k": k, **competitors(f, n, k)} for f, n, k in sizes]
+
+
 def diagram(options: Any, record: dict) -> dict:
     """All cells, the expensive ones first; those of the record are done, if this version made them of as many starts.
 
-    Every new one is stored at once, and at the end how long all took.
+    Every new one is stored at once, and at the end how long all took. Once `--minutes` are over none is begun.
     """
-    sizes = [(n, k) for k in range(2, options.largest + 1) for n in range(1, k)]
+    sizes = [(n, k) for k in range(options.smallest, options.largest + 1) for n in range(1, k)]
     wanted = {(f, n, k) for f, (n, k) in itertools.product(options.activations, sizes)}
     rows = [row for row in record.get("diagram", []) if _place(row) not in wanted or _is_done(row, options)]
     todo = sorted(wanted - {_place(row) for row in rows}, key=lambda each: (-each[1] * each[2], each))
@@ -150,13 +162,16 @@ def diagram(options: Any, record: dict) -> dict:
         options.processes, context, _begin, (context.Value("i", 0), options.core)
     )
     with pool:
-        for future in concurrent.futures.as_completed([pool.submit(_one, *each, options) for each in todo]):
+        until = time.time() + 60 * options.minutes
+        for future in concurrent.futures.as_completed([pool.submit(_one, *each, options, until) for each in todo]):
+            if future.result() is None:
+                continue
             rows.append(future.result())
             store(options.out, {"diagram": rows})
             name = "{} ({}, {})".format(*_place(rows[-1]))
             left = f"{len(rows) - before} of {len(todo)} after {time.perf_counter() - begin:.0f} s"
             print(f"{name}: {'; '.join(rows[-1]['rows']['name'])}  [{left}]", flush=True)
-    took = {"cells": len(todo), "starts": options.starts, "processes": options.processes}
+    took = {"cells": len(rows) - before, "starts": options.starts, "processes": options.processes}
     took |= {"activations": options.activations, "wall_seconds": time.perf_counter() - begin}
     return {"diagram": sorted(rows, key=_place), "diagram_took": [*record.get("diagram_took", []), took]}
 
@@ -166,7 +181,7 @@ def _place(row: dict) -> tuple[str, int, int]:
 
 
 def _is_done(row: dict, options: Any) -> bool:
-    return row["runs"] == options.starts and row.get("version") == jc.__version__
+    return row["runs"] >= options.starts and row.get("version") == jc.__version__
 
 
 _done = itertools.count(1)
@@ -181,7 +196,10 @@ def _begin(counter: Any, core: int | None) -> None:
         common.pin(usable[number % len(usable)] if core is None else core)
 
 
-def _one(activation: str, n: int, k: int, options: Any) -> dict:
+def _one(activation: str, n: int, k: int, options: Any, until: float) -> dict | None:
+    """A cell, or nothing where the time is over."""
+    if time.time() > until:
+        return None
     out = cell(activation, n, k, options.starts, options.ends)
     if next(_done) % _CELLS_A_CACHE == 0:
         jax.clear_caches()
@@ -267,8 +285,9 @@ def figures(path: Path) -> None:
         names = [f for f in ("erf", "relu") if any(row["activation"] == f for row in record["diagram"])]
         figure = matplotlib.figure.Figure(figsize=(7 * len(names), 6), layout="constrained")
         for name, axes in zip(names, np.atleast_1d(figure.subplots(1, len(names))), strict=True):
-            plotting.copy_or_average([row for row in record["diagram"] if row["activation"] == name], axes)
-            axes.set_title(name)
+            parts = (record.get(part, []) for part in ("diagram", "competitors"))
+            cells, both = ([row for row in part if row["activation"] == name] for part in parts)
+            plotting.copy_or_average(cells, axes, both or None)
         plotting.save_figure(figure, path.with_suffix(".png"))
     if record.get("crossing"):
         figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
@@ -326,10 +345,19 @@ def read(path: Path) -> dict:
 
 def main() -> None:
     parser = common.parser(__doc__, "copy_or_average.json")
-    names = ("censuses", "diagram", "crossing", "one_neuron", "trajectories")
+    made = {
+        "censuses": censuses,
+        "competitors": all_competitors,
+        "crossing": crossing,
+        "one_neuron": one_neuron,
+        "trajectories": trajectories,
+    }
+    names = ("diagram", *made)
     parser.add_argument("--parts", nargs="+", choices=names, default=names)
     parser.add_argument("--activations", nargs="+", choices=("erf", "relu"), default=("erf", "relu"))
+    parser.add_argument("--smallest", type=int, default=2, help="smallest k of the diagram")
     parser.add_argument("--largest", type=int, default=14, help="largest k of the diagram")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell of the diagram after them")
     parser.add_argument("--starts", type=int, default=256, help="starts a cell of the diagram")
     parser.add_argument("--processes", type=int, default=1, help="processes that share the cells")
     parser.add_argument(
@@ -344,7 +372,6 @@ def main() -> None:
             store(options.out, diagram(options, read(options.out)))
         else:
             common.pin(options.core)
-            made = {"censuses": censuses, "crossing": crossing, "one_neuron": one_neuron, "trajectories": trajectories}
             store(options.out, {part: made[part]()})
         print(part, f"{time.perf_counter() - begin:.0f} s", flush=True)
     figures(options.out)

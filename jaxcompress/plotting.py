@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,11 +136,15 @@ _ENDS = {
 }
 
 
-def copy_or_average(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
+def copy_or_average(
+    rows: list[Mapping[str, Any]], axes: Axes, competitors: Sequence[Mapping[str, Any]] | None = None
+) -> Axes:
     """Where starts end over (n, k): a cell a size, its width shared between the kinds of ends.
 
-    A dot marks whether copy–average (left) or perturbed copy (right) is the lower one. `rows` are those of
-    the record `diagram` of `benchmarks/copy_or_average.py`, of one activation. Draws into `axes` and returns them.
+    A dot marks whether copy–average (left) or perturbed copy (right) is the lower one. `rows` are those of the record
+    `diagram` of `benchmarks/copy_or_average.py`, of one activation; `competitors` those of its record `competitors`,
+    for sizes without a cell too (of the rows when left out). The title says how many starts a cell has. Draws into
+    `axes` and returns them.
     """
     for row in rows:
         left, counts = row["n"] - 0.46, dict.fromkeys(_ENDS, 0)
@@ -152,21 +156,33 @@ def copy_or_average(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
             width = 0.92 * count / row["runs"]
             axes.barh(row["k"], width, 0.86, left=left, color=_ENDS[name])
             left += width
+    both = rows if competitors is None else competitors
+    for row in both:
         if row["copy_average"] is not None and row["perturbed_copy"] is not None:
             lower = 0.3 if row["perturbed_copy"] < row["copy_average"] else -0.3
             axes.plot(row["n"] + lower, row["k"], "o", color="black", mec="white", ms=4)
-    sizes = sorted({row["k"] for row in rows})
+    sizes = sorted({row["k"] for row in both})
     axes.plot(sizes, sizes, color=_SIMPLE, lw=1)
     for name, colour in _ENDS.items():
         axes.bar(0, 0, color=colour, label=name)
     axes.plot(
         [], [], "o", color="black", mec="white", ms=4, ls="none", label="lower: left copy–average, right perturbed copy"
     )
-    axes.set(xlabel="neurons of the student n", ylabel="neurons of the target k")
+    axes.set(xlabel="neurons of the student n", ylabel="neurons of the target k", title=_cells(rows))
     axes.set(xlim=(0.3, max(sizes) + 0.2), ylim=(min(sizes) - 0.7, max(sizes) + 0.7))
+    axes.locator_params(integer=True)
     axes.legend(loc="lower right", frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def _cells(rows: list[Mapping[str, Any]]) -> str:
+    """Which activation, and how many starts a cell has, by k where that differs."""
+    starts: dict[int, list[int]] = {}
+    for row in rows:
+        starts.setdefault(row["runs"], []).append(row["k"])
+    parts = [f"{runs} (k = {min(k)} to {max(k)})" for runs, k in starts.items()] if len(starts) > 1 else [*starts]
+    return f"{rows[0]['activation']}, starts a cell: {', '.join(map(str, parts))}"
 
 
 _OF_ROWS = ("kind", "count", "dead", "repeated", "infinite")

@@ -6,6 +6,7 @@ their definitions (`symmetry_oracle`); names must come back.
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -176,6 +177,17 @@ def test_perturbed_copies_and_leaning_averages_are_the_critical_points_of_their_
     found = classify(moved(leaning, 5, 3), target(5, A.relu))
     assert (found.kind, found.partition, found.isotropy) == ("perturbed copy-average", (3, 1, 1), "S3×S2")
     assert found.distance < 1e-12
+
+
+def test_a_perturbed_copy_is_named_in_float32_where_jax_has_float64_and_by_its_isotropy_where_it_has_not():
+    copy = solve_sector(perturbed_copy_sector(3, 4), A.erf).lift(D)
+    single = jax.tree.map(lambda leaf: leaf.astype("float32"), copy)
+    found = classify(moved(single, 4, 9), target(4))
+    assert (found.kind, found.point.weights.dtype) == ("perturbed copy", jnp.float32)
+    assert found.distance < 1e-6
+    goal = jax.tree.map(lambda leaf: leaf.astype("float32"), target(4))
+    with jax.enable_x64(False):
+        assert classify(single, goal).name == "symmetric S3"
 
 
 def test_a_point_of_the_right_isotropy_that_is_no_critical_one_is_named_by_its_isotropy_alone():

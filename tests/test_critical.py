@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import jaxcompress as jc
-from jaxcompress.landscape import distance
+from jaxcompress.landscape import census_of, distance
 from jaxcompress.theory import copy_average
 from tests.erf_oracle import certificate
 from tests.problems import network, run
@@ -66,6 +66,17 @@ def test_what_is_found_is_critical_and_has_the_spectrum_that_finite_differences_
         assert slope <= 1e-10  # worst case 2e-15
         np.testing.assert_allclose(found.eigenvalues[i], values, atol=1e-7)  # worst case 3e-9
         assert int(found.index[i]) == (values < -1e-8).sum()
+
+
+def test_a_census_of_what_the_search_finds_has_saddles_by_name_with_their_index(erf_batch):
+    target, _, sols, _ = erf_batch
+    found = {row.name: row for row in census_of(sols[:9], target)}
+    assert {name: (row.count, row.index) for name, row in found.items()} == {
+        "copy–average 2+2+2": (3, 3),
+        "copy–average 3+2+1": (3, 1),
+        "copy–average 4+1+1": (3, 0),
+    }
+    assert all(row.classification.distance < 1e-8 for row in found.values())
 
 
 def test_midpoints_between_minima_lead_to_saddles_between_them(erf_batch):

@@ -240,6 +240,14 @@ def test_a_point_is_critical_among_all_networks(f, sector):
     assert float(point.gradient_norm) < 1e-14
 
 
+@pytest.mark.parametrize("f", BOTH, ids=str)
+def test_a_target_that_is_copied_costs_nothing_and_never_less(f):
+    for k in (2, 5):
+        point = solved(copy_average_sector(k, k), f)  # plain sums leave −3e-18 and −8e-17
+        assert bool(point.converged)
+        assert 0 <= float(point.risk) < 1e-15
+
+
 def test_the_gradient_norm_is_the_largest_entry_of_the_full_gradient():
     for f in BOTH:
         for sector in (Sector((5, 3), (0, None)), Sector((4, 2), (1, 0))):

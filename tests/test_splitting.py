@@ -13,6 +13,7 @@ import scipy.special
 
 import jaxcompress as jc
 from jaxcompress.landscape import (
+    census,
     distance,
     drop,
     escape_matrix,
@@ -159,6 +160,16 @@ def test_growing_finds_the_best_new_neuron_and_then_the_next_minimum():
     assert best < grown.risk_before - 1e-3  # 0.0383 of 0.0406
     assert distance(grown.network, THREE, TARGET) <= 1e-8
     assert grown.risk < best
+
+
+def test_one_neuron_alone_averages_in_one_row_of_a_census():
+    # three targets, written as six neurons in four dimensions: the solver that `grow` has compiled
+    goal = jc.TwoLayer(jnp.eye(6, 4), jnp.array([1.0, 1, 1, 0, 0, 0]), activation=ERF)
+    law = {"width": 1, "dim": 4, "activation": ERF, "outputs": None, "bias": False, "dtype": jnp.dtype("float64")}
+    starts = jc.initialize.Starts(jax.random.key(0), 8, jc.initialize.glorot_normal, **law)
+    (row,) = census(starts, goal, max_steps=4096)
+    assert (row.name, row.count, row.index) == ("copy–average 3", 8, 0)
+    assert row.risk == pytest.approx(0.040593177313953954, abs=1e-13)
 
 
 @pytest.mark.parametrize("biases", [(True, True), (False, True), (True, False)])

@@ -86,8 +86,9 @@ class Census:
                 )
         if not _same_network(self.target, other.target):
             raise ValueError(
-                f"Census.merge: given censuses of two targets, {self.target.weights.shape} and "
-                f"{other.target.weights.shape}; expected one target, entry for entry; take the same for both"
+                f"Census.merge: given censuses of two targets, {self.target.weights.dtype} "
+                f"{self.target.weights.shape} and {other.target.weights.dtype} {other.target.weights.shape}; expected "
+                "one target, entry for entry, in one dtype; take the same for both"
             )
         rows = gather([*self.rows, *other.rows], self.target, _symmetries(self), self.freeze, self.tolerance)
         runs, unconverged = self.runs + other.runs, self.unconverged + other.unconverged
@@ -206,6 +207,7 @@ def _words(indices: tuple[int, ...]) -> str:
 def _same_network(one: TwoLayer, other: TwoLayer) -> bool:
     mine, its = one.parameters(), other.parameters()
     equal = bool(one.activation == other.activation) and list(mine) == list(its)
+    equal = equal and one.weights.dtype == other.weights.dtype
     return equal and all(bool(np.array_equal(mine[name], its[name])) for name in mine)
 
 

@@ -91,8 +91,8 @@ def classify(
     `0 < tolerance ≤ loose`.
     Reference: Şimşek et al. 2023; Arjevani & Field 2019.
     Where it fails: names beyond `"target"` need an orthonormal target of equal readouts and the target's activation,
-    those of sectors erf or ReLU and float64; isotropy is found as far as swaps of target neurons generate it. That a
-    point is critical is not looked at.
+    those of sectors erf or ReLU and a JAX that has float64 (the network need not); isotropy is found as far as swaps of
+    target neurons generate it. That a point is critical is not looked at.
     Cost, one core: 5 to 100 ms, and once a structure of sector some seconds to compile its solver.
     """
     check_one("classify", "network", network)
@@ -120,14 +120,17 @@ def classify(
 
 
 def checked_freeze(where: str, network: TwoLayer, freeze: Sequence[str]) -> tuple[str, ...]:
-    """The names of parameters that were held. Raises `ValueError` for a name that the network does not have."""
+    """The names of parameters that were held, in the network's order.
+
+    Raises `ValueError` for a name that the network does not have.
+    """
     known = tuple(network.parameters())
     if isinstance(freeze, str) or not set(freeze) <= set(known):
         raise ValueError(
             f"{where}: given freeze={freeze!r}; expected a tuple of names among {', '.join(known)}; "
             'as freeze=("readout",)'
         )
-    return tuple(freeze)
+    return tuple(name for name in known if name in freeze)
 
 
 def name_tolerance(dtype) -> float:

@@ -129,7 +129,7 @@ def copy_average_form(seen: Orthonormal) -> Form | None:
 
 def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> Form | None:
     """The critical point of the core's own sector, and what it is called."""
-    known = isinstance(seen.core.activation, Erf | Relu) and seen.core.weights.dtype == jnp.float64
+    known = isinstance(seen.core.activation, Erf | Relu) and jnp.result_type(float) == jnp.float64
     # what is held at another readout is not in the units of the sector
     free = not freeze or (set(freeze) == {"readout"} and seen.readout == 1)
     placed = _sector_of(seen, found) if known and free and not found.trivial else None

@@ -85,7 +85,8 @@ def escape_matrix(
     Raises `ValueError` as `split` does, and for input that does not fit together.
     Reference: Fukumizu & Amari 2000.
     Where it fails: for ReLU `φ″` is a delta, `B` is finite, and the risk has no third derivative beside the line, so
-    that what holds at second order holds in a smaller neighbourhood.
+    that what holds at second order holds in a smaller neighbourhood. A ReLU without weights has no `B`, as its halves
+    change the risk at first order when they part; zero is returned.
     """
     i = check_neuron("escape_matrix", network, neuron)
     inputs = StandardNormal() if inputs is None else inputs

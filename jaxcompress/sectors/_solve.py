@@ -111,7 +111,8 @@ def solve_sector(
         found = _newton(activation, *known, _balanced(known[0], found[0]))
     (a, e, c), risk, norm, converged, bent = found
     values = jnp.asarray(np.linalg.eigvalsh(np.asarray(bent)[np.ix_(places, places)]))
-    return SectorPoint(a, e, c, risk, norm, converged, values, sector, activation)
+    # where all is copied rounding leaves −3e-18
+    return SectorPoint(a, e, c, jnp.maximum(risk, 0), norm, converged, values, sector, activation)
 
 
 def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint) -> SectorNumbers:

@@ -1,0 +1,85 @@
+"""The stored study of copy or average: its censuses hold the reference values, its diagram what was asked of it.
+
+Nothing is solved here. `benchmarks/copy_or_average.py` made the record; constants are those of the reference file, and
+the closed form of Şimşek et al. 2023 is written out.
+"""
+
+import json
+import math
+import pathlib
+
+import pytest
+
+RECORD = json.loads(
+    (pathlib.Path(__file__).parent.parent / "benchmarks" / "results" / "copy_or_average.json").read_text()
+)
+CELLS = {(row["activation"], row["n"], row["k"]): row for row in RECORD["diagram"]}
+
+
+def census(activation, n, k):
+    (found,) = [row for row in RECORD["censuses"] if (row["activation"], row["n"], row["k"]) == (activation, n, k)]
+    return found
+
+
+def average(k):
+    """One erf neuron against k."""
+    return k / 3 - 2 / math.pi * k * k * math.asin(1 / (2 * k))
+
+
+def test_a_thousand_starts_of_erf_end_at_the_reference_minima_and_every_end_has_a_name():
+    one, two = census("erf", 3, 6), census("erf", 6, 8)
+    assert one["runs"] == two["runs"] == 1000
+    assert one["unconverged"] == two["unconverged"] == 0
+    assert one["rows"]["risk"] == pytest.approx([0.05675452774074974], abs=1e-12)
+    assert two["rows"]["risk"] == pytest.approx([0.040593177314, 0.041364548462, 0.056754527741], abs=1e-12)
+    assert all(0.4 < share < 0.6 for share in two["rows"]["frequency"][:2])
+    assert two["rows"]["low"][2] < 1 / 256 < two["rows"]["high"][2]
+    assert [kind for row in (one, two) for kind in row["rows"]["kind"]] == [
+        "copy-average",
+        "copy-average",
+        "perturbed copy",
+        "copy-average",
+    ]
+
+
+@pytest.mark.parametrize(("n", "k", "risk"), [(1, 5, 1.560152994504), (2, 4, 0.384746413873), (3, 6, 0.586392382455)])
+def test_relu_ends_at_the_reference_minima_with_one_zero_mode_a_neuron(n, k, risk):
+    rows = census("relu", n, k)["rows"]
+    assert rows["risk"][0] == pytest.approx(risk, abs=1e-12)
+    assert (rows["zero_modes"][0], rows["symmetry_modes"][0], rows["index"][0]) == (n, n, 0)
+    assert max(rows["frequency"]) == rows["frequency"][0]
+    assert "unknown" not in rows["kind"]
+
+
+def test_every_cell_of_the_erf_diagram_is_a_census_of_256_starts_whose_ends_have_names():
+    for k in range(2, 15):
+        for n in range(1, k):
+            cell = CELLS["erf", n, k]
+            assert cell["runs"] >= 256
+            assert "unknown" not in cell["rows"]["kind"]
+            assert sum(cell["rows"]["count"]) + cell["unconverged"] == cell["runs"]
+            assert cell["unconverged"] < 0.05 * cell["runs"]  # 12 of 256 at (13, 14), on their way to infinity
+    took = [each for each in RECORD["diagram_took"] if each["activations"] == ["erf"] and each["starts"] == 256]
+    whole = [each for each in took if each["cells"] == 91 and each["processes"] == 2]
+    assert min(each["wall_seconds"] for each in whole if "beside" not in each) < 30 * 60
+
+
+def test_copies_and_one_average_have_the_closed_form_in_every_census_of_erf():
+    met = 0
+    for (f, n, k), cell in CELLS.items():
+        rows = cell["rows"]
+        for risk, kind, partition in zip(rows["risk"], rows["kind"], rows["name"], strict=True):
+            if f == "erf" and kind == "copy-average" and partition.startswith(f"copy–average {k - n + 1}"):
+                assert risk == pytest.approx(average(k - n + 1), abs=1e-12)
+                met += 1
+    assert met > 80
+
+
+def test_nine_against_ten_perturb_and_six_against_eight_average():
+    for n, k, best in ((9, 10, "perturbed copy"), (6, 8, "copy-average")):
+        cell = CELLS["erf", n, k]
+        assert cell["rows"]["kind"][0] == best
+        assert (cell["perturbed_copy"] < cell["copy_average"]) == (best == "perturbed copy")
+        lowest = min(cell["perturbed_copy"], cell["copy_average"])
+        assert cell["rows"]["risk"][0] == pytest.approx(lowest, abs=1e-12)
+    assert CELLS["erf", 9, 10]["rows"]["risk"][0] == pytest.approx(0.019682157473, abs=1e-12)
