@@ -50,6 +50,12 @@ CENSUSES = (
 )
 
 
+def orthonormal(activation: str, k: int, room: int | None = None) -> jc.TwoLayer:
+    """The target; with `room`, as so many neurons in as many dimensions, those beyond `k` without a readout."""
+    target = jc.targets.orthonormal(room or k, room or k, activation=getattr(jc.activations, activation))
+    return eqx.tree_at(lambda net: net.readout, target, jnp.where(jnp.arange(room or k) < k, 1.0, 0.0))
+
+
 def starts(activation: str, n: int, k: int, runs: int, freeze: tuple[str, ...] = ()) -> jc.TwoLayer:
     """Glorot-normal students in the dimension of the target; readouts that are held are one."""
     f = getattr(jc.activations, activation)
@@ -58,16 +64,28 @@ def starts(activation: str, n: int, k: int, runs: int, freeze: tuple[str, ...] =
 
 
 def solved(
-    activation: str, n: int, k: int, runs: int, freeze: tuple[str, ...] = (), ends: Path | None = None
+    activation: str,
+    n: int,
+    k: int,
+    runs: int,
+    freeze: tuple[str, ...] = (),
+    ends: Path | None = None,
+    room: int | None = None,
 ) -> tuple[Census, dict]:
-    """A census, and the seconds that it took; end points that are stored are not solved for again."""
-    target = jc.targets.orthonormal(k, k, activation=getattr(jc.activations, activation))
-    path = None if ends is None else ends / f"{activation}-{n}-{k}-{runs}-0.npz"
+    """A census, and the seconds that it took; end points that are stored are not solved for again.
+
+    With `room`, in that many dimensions: a flow does not leave the span of its start and the target, and one compiled
+    solver serves all k. Spectra are those of the wider space.
+    """
+    target = orthonormal(activation, k, room)
+    path = None if ends is None else ends / f"{activation}-{n}-{k}-{runs}-{target.dim}.npz"
     seconds: dict[str, float] = {}
     if path is not None and path.exists():
         found = stored_ends(path, activation)
     else:
         students = starts(activation, n, k, runs, freeze)
+        beyond = jnp.zeros((runs, n, target.dim - k))
+        students = eqx.tree_at(lambda s: s.weights, students, jnp.concatenate([students.weights, beyond], 2))
         seconds["solve_seconds"], found = common.seconds(lambda: jc.solve_many(students, target, freeze=freeze))
         if path is not None:
             store_ends(path, found)
@@ -106,13 +124,14 @@ def plain(found: Census) -> dict[str, Any]:
     return {"runs": found.runs, "unconverged": found.unconverged, "rows": rows}
 
 
-def cell(activation: str, n: int, k: int, runs: int, ends: Path | None) -> dict[str, Any]:
+def cell(activation: str, n: int, k: int, options: Any) -> dict[str, Any]:
     """One cell of the diagram, with what theory and sectors say of the two competitors."""
-    found, seconds = solved(activation, n, k, runs, ends=ends)
+    found, seconds = solved(activation, n, k, options.starts, ends=options.ends, room=options.room)
     return {
         "activation": activation,
         "n": n,
         "k": k,
+        "room": options.room,
         "version": jc.__version__,
         **competitors(activation, n, k),
         **plain(found),
@@ -200,7 +219,7 @@ def _one(activation: str, n: int, k: int, options: Any, until: float) -> dict | 
     """A cell, or nothing where the time is over."""
     if time.time() > until:
         return None
-    out = cell(activation, n, k, options.starts, options.ends)
+    out = cell(activation, n, k, options)
     if next(_done) % _CELLS_A_CACHE == 0:
         jax.clear_caches()
     return out
@@ -216,7 +235,7 @@ def censuses() -> list[dict]:
     return out
 
 
-SIZES = (8, 10, 12, 14, 16, 20, 32, 100, 1000, 10_000, 100_000, 1_000_000)
+SIZES = (*range(6, 21), 32, 100, 1000, 10_000, 100_000, 1_000_000)
 
 
 def crossing() -> list[dict]:
@@ -304,17 +323,19 @@ ONE = ("softplus", "tanh", "gelu", "sigmoid")
 
 
 def one_neuron(k: int = 3, runs: int = 8) -> list[dict]:
-    """One student of other activations against `k`: the best of some starts, against the theory's two scalars."""
+    """One student of other activations against `k`: the best of some starts, against the theory's two scalars.
+
+    A GELU is best at infinite norm, where no solver arrives: beside its own end stands that of a ReLU, its limit.
+    """
     rows = []
-    for name in ONE:
+    for name, student in (*zip(ONE, ONE, strict=True), ("gelu", "relu")):
         f = getattr(jc.activations, name)
         target = jc.targets.orthonormal(k, k, activation=f)
-        ends = jc.solve_many(starts(name, 1, k, runs), target)
-        predicted = theory.one_neuron(f, k)
-        lowest = ends.best
+        predicted, lowest = theory.one_neuron(f, k), jc.solve_many(starts(student, 1, k, runs), target).best
         rows.append(
             {
                 "activation": name,
+                "student": student,
                 "k": k,
                 "predicted": predicted.risk,
                 "predicted_norm": predicted.norm,
@@ -358,6 +379,7 @@ def main() -> None:
     parser.add_argument("--smallest", type=int, default=2, help="smallest k of the diagram")
     parser.add_argument("--largest", type=int, default=14, help="largest k of the diagram")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no cell of the diagram after them")
+    parser.add_argument("--room", type=int, default=None, help="solve all cells in so many dimensions, not k")
     parser.add_argument("--starts", type=int, default=256, help="starts a cell of the diagram")
     parser.add_argument("--processes", type=int, default=1, help="processes that share the cells")
     parser.add_argument(

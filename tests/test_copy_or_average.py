@@ -83,3 +83,16 @@ def test_nine_against_ten_perturb_and_six_against_eight_average():
         lowest = min(cell["perturbed_copy"], cell["copy_average"])
         assert cell["rows"]["risk"][0] == pytest.approx(lowest, abs=1e-12)
     assert CELLS["erf", 9, 10]["rows"]["risk"][0] == pytest.approx(0.019682157473, abs=1e-12)
+
+
+def test_the_best_neuron_of_other_activations_is_where_the_full_solver_ends():
+    rows = RECORD["one_neuron"]
+    met = {row["activation"]: row for row in rows if row["converged"]}
+    assert met.keys() == {"softplus", "tanh", "gelu", "sigmoid"}
+    for name, row in met.items():
+        assert abs(row["solved"] - row["predicted"]) < 1e-9
+        assert row["student"] == ("relu" if name == "gelu" else name)  # a GELU is best at infinity, where it is a ReLU
+        if name != "gelu":
+            assert row["solved_norm"] == pytest.approx(row["predicted_norm"], rel=1e-9)
+    (own,) = [row for row in rows if row["student"] == "gelu"]
+    assert 0 < own["solved"] - own["predicted"] < 1 / own["solved_norm"] ** 2  # on its way there

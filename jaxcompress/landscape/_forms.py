@@ -75,7 +75,7 @@ def orthonormal(core: TwoLayer, target: TwoLayer) -> Orthonormal | None:
     """The core as `copy_average_form` and `sector_form` take it; `None` for other targets and students.
 
     These have one output, no biases but an output bias that the activation needs no help from, and the target's
-    activation.
+    activation. Neurons of the target without a readout do not count.
     """
     plain = target.bias is None and target.output_bias is None and target.outputs is None and core.bias is None
     if not plain or core.outputs is not None or core.activation != target.activation:
@@ -86,7 +86,8 @@ def orthonormal(core: TwoLayer, target: TwoLayer) -> Orthonormal | None:
             return None  # the bias has a part to play
         core = eqx.tree_at(lambda net: net.output_bias, core, jnp.zeros_like(core.output_bias))
     V, b = np.asarray(target.weights, float), np.asarray(target.readout, float)
-    even = b[0] != 0 and np.max(np.abs(b - b[0])) <= _ORTHONORMAL * abs(b[0])
+    V, b = V[b != 0], b[b != 0]  # what has no readout is no neuron of the target
+    even = len(b) > 0 and np.max(np.abs(b - b[0])) <= _ORTHONORMAL * abs(b[0])
     if not even or len(V) > V.shape[1] or np.max(np.abs(V @ V.T - np.eye(len(V)))) > _ORTHONORMAL:
         return None
     u, _, v = np.linalg.svd(V, full_matrices=False)
