@@ -51,6 +51,15 @@ def test_relu_ends_at_the_reference_minima_with_one_zero_mode_a_neuron(n, k, ris
     assert "unknown" not in rows["kind"]
 
 
+def test_two_hundred_starts_of_twenty_relus_end_at_every_level_of_the_reference_file_each_in_one_row():
+    levels = [0, 0.011275582, 0.021922973, 0.03215162, 0.042021556, 0.051555948, 0.077619996]
+    (found,) = [row for row in RECORD["censuses"] if (row["n"], row["runs"]) == (20, 200)]
+    for level in levels:
+        assert sum(abs(risk / 2 - level) < 2e-9 for risk in found["rows"]["risk"]) == 1
+    assert found["rows"]["kind"][0] == "target"
+    assert "unknown" not in found["rows"]["kind"]
+
+
 def test_every_cell_of_the_erf_diagram_is_a_census_of_256_starts_whose_ends_have_names():
     for k in range(2, 15):
         for n in range(1, k):
