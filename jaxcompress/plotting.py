@@ -143,9 +143,12 @@ def copy_or_average(
 
     A dot marks whether copy–average (left) or perturbed copy (right) is the lower one. `rows` are those of the record
     `diagram` of `benchmarks/copy_or_average.py`, of one activation; `competitors` those of its record `competitors`,
-    for sizes without a cell too (of the rows when left out). The title says how many starts a cell has. Draws into
-    `axes` and returns them.
+    which has sizes without a census too: they are empty frames (the rows when left out). The title says how many starts
+    a cell has. Draws into `axes` and returns them.
     """
+    both = rows if competitors is None else competitors
+    for row in both:
+        axes.barh(row["k"], 0.92, 0.86, left=row["n"] - 0.46, color="none", edgecolor=_PLAIN, lw=0.5)
     for row in rows:
         left, counts = row["n"] - 0.46, dict.fromkeys(_ENDS, 0)
         table = row["rows"]
@@ -156,7 +159,6 @@ def copy_or_average(
             width = 0.92 * count / row["runs"]
             axes.barh(row["k"], width, 0.86, left=left, color=_ENDS[name])
             left += width
-    both = rows if competitors is None else competitors
     for row in both:
         if row["copy_average"] is not None and row["perturbed_copy"] is not None:
             lower = 0.3 if row["perturbed_copy"] < row["copy_average"] else -0.3
@@ -178,11 +180,12 @@ def copy_or_average(
 
 def _cells(rows: list[Mapping[str, Any]]) -> str:
     """Which activation, and how many starts a cell has, by k where that differs."""
-    starts: dict[int, list[int]] = {}
-    for row in rows:
-        starts.setdefault(row["runs"], []).append(row["k"])
-    parts = [f"{runs} (k = {min(k)} to {max(k)})" for runs, k in starts.items()] if len(starts) > 1 else [*starts]
-    return f"{rows[0]['activation']}, starts a cell: {', '.join(map(str, parts))}"
+    parts = []
+    for runs in dict.fromkeys(row["runs"] for row in rows):
+        k = sorted({row["k"] for row in rows if row["runs"] == runs})
+        whole = len(k) > 2 and k == list(range(k[0], k[-1] + 1))
+        parts.append(f"{runs} (k = {f'{k[0]} to {k[-1]}' if whole else ', '.join(map(str, k))})")
+    return f"{rows[0]['activation']}, starts a cell: {', '.join(parts)}"
 
 
 _OF_ROWS = ("kind", "count", "dead", "repeated", "infinite")
