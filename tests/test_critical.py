@@ -153,7 +153,7 @@ def test_float32_finds_the_saddle_that_float64_finds():
     assert bool(low.converged[0])
     assert distance(low[0].network, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), saddle)) <= 1e-4
     values = certificate(saddle, target)[1]
-    np.testing.assert_allclose(low.eigenvalues[0], values, atol=1e-4)
+    np.testing.assert_allclose(low.eigenvalues[0], values, rtol=1e-4, atol=1e-5)  # worst cases 2.6e-5 and 3e-6
     assert int(low.index[0]) == (values < -1e-8).sum()
 
 
