@@ -171,7 +171,7 @@ def all_competitors() -> list[dict]:
 
 
 def diagram(options: Any, record: dict) -> dict:
-    """All cells, the expensive ones first; those of the record are done, if this version made them of as many starts.
+    """All cells, the expensive ones first; those of the record are done if this version made them, of no fewer starts.
 
     Every new one is stored at once, and at the end how long all took. Once `--minutes` are over none is begun.
     """
@@ -196,7 +196,8 @@ def diagram(options: Any, record: dict) -> dict:
             print(f"{name}: {'; '.join(rows[-1]['rows']['name'])}  [{left}]", flush=True)
     took = {"cells": len(rows) - before, "starts": options.starts, "processes": options.processes}
     took |= {"activations": options.activations, "wall_seconds": time.perf_counter() - begin}
-    return {"diagram": sorted(rows, key=_place), "diagram_took": [*record.get("diagram_took", []), took]}
+    before_it = record.get("diagram_took", [])
+    return {"diagram": sorted(rows, key=_place), "diagram_took": [*before_it, took] if took["cells"] else before_it}
 
 
 def _place(row: dict) -> tuple[str, int, int]:
