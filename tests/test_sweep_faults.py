@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from jaxcompress import sweep
+from jaxcompress.sweep import _disk
+from jaxcompress.sweep._layout import SCRATCH
+from jaxcompress.sweep._store import Store
 from tests.sweep_child import LANES, PROGRAMS, do, files, small_plan
 
 pytestmark = pytest.mark.xdist_group("sweep")
@@ -99,3 +102,24 @@ def test_a_pool_of_processes_leaves_what_one_leaves_even_when_a_worker_is_killed
         state = sweep.resume(folder, executor=pool, lanes=LANES, programs=PROGRAMS)
     assert state.done == state.converged == 2 * RUNS
     assert files(folder) == undisturbed
+
+
+def write_and_tidy(folder: str) -> None:
+    """Write a hundred files and tidy after each, as a process does that finds the sweep complete."""
+    root = pathlib.Path(folder)
+    store = Store(root, small_plan(), {})
+    for number in range(100):
+        _disk.put(root / f"results/{number % 7}/{number}", bytes([number]) * 1000, root / SCRATCH)
+        store.tidy()
+
+
+def test_processes_that_tidy_under_each_other_s_hands_lose_nothing(processes, tmp_path):
+    """Four at once: each finds its scratch folder, or its file on the way, removed by another, again and again."""
+    hands = [processes.Process(target=write_and_tidy, args=(str(tmp_path),)) for _ in range(4)]
+    for process in hands:
+        process.start()
+    for process in hands:
+        process.join()
+    assert [process.exitcode for process in hands] == [0] * 4
+    expected = {f"results/{number % 7}/{number}": bytes([number]) * 1000 for number in range(100)}
+    assert files(tmp_path) == expected

@@ -6,36 +6,44 @@ again. An `fsync` took 4 ms a file on a cloud disk, for a mark and the dozen chu
 may solve in 600 ms.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
 from pathlib import Path
 
 
+# Every process tidies at most once, so that a file is swept away at most once by each of those that share the store.
+_ATTEMPTS = 1000
+
+
 def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
     """Write a file by way of the folder `scratch`; `lasting` waits until it is on the disk. Raises `OSError`.
 
-    Folders are made when they turn out to be missing, the first time. Another process that finds the sweep complete
-    tidies `scratch` away, and with it perhaps this file: then it is written again.
+    Folders are made when they turn out to be missing. Another process that finds the sweep complete tidies `scratch`
+    away, at any moment and with it perhaps this file: then it is written again.
     """
-    part = _beside(data, scratch, lasting)
-    try:
-        os.replace(part, path)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(part if part.exists() else _beside(data, scratch, lasting), path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            part = _beside(data, scratch, lasting)
+            try:
+                os.replace(part, path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+            return
+        except FileNotFoundError:
+            if not left:
+                raise
+            for folder in (scratch, path.parent):
+                # `mkdir` looks again where the folder was there; by then it may be gone.
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _beside(data: bytes, scratch: Path, lasting: bool) -> Path:
-    """The data in a file of its own."""
-    try:
-        descriptor, name = tempfile.mkstemp(dir=scratch)
-    except FileNotFoundError:
-        scratch.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=scratch)
+    """The data in a file of its own. Raises `FileNotFoundError` when the folder is not there."""
+    descriptor, name = tempfile.mkstemp(dir=scratch)
     try:
         write(descriptor, data)
         os.fchmod(descriptor, 0o644)
