@@ -1,7 +1,7 @@
 """What plan, store and progress add to bare `solve_many`, and a large sweep from its plan to its end.
 
-`overhead`: the same runs of one cell, in the same process, alternately by `solve_many` (in one call, and in calls of a
-block each) and by `sweep.run` into a new folder, told of its progress after every block; nothing compiles while it is
+`overhead`: every cell of the large sweep, in the same process, alternately by `solve_many` in one call and by
+`sweep.run` into a new folder, told of its progress after every block, on one core; nothing compiles while it is
 timed. `large`: a sweep of 200 000 runs, erf and ReLU, by two processes that start with nothing compiled, with the share
 of compiling and storing in their time. Processes of the pool import this file: it has to be started as a script.
 """
@@ -11,6 +11,7 @@ import concurrent.futures
 import dataclasses
 import json
 import multiprocessing
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -21,61 +22,57 @@ else:
     import common
 
 import jax
-import numpy as np
 
 import jaxcompress as jc
 from jaxcompress import sweep
 
-CELLS = (("erf", 3, 6), ("relu", 3, 6), ("erf", 2, 4))
+RUNS_A_CELL = 8192  # 4 blocks; in the large sweep it is 13, over which what is done once a sweep is spread thinner
 
 
-def overhead(activation: str, n: int, k: int, runs: int, repeats: int) -> dict:
-    """Seconds of every repeat, bare and as a sweep, and the relative difference of their medians."""
-    plan = sweep.Plan(activation=activation, n=n, k=k, d="k+1", runs=runs)
-    f = getattr(jc.activations, activation)
-    target = jc.targets.orthonormal(k, k + 1, activation=f)
+def plan_of(**changes) -> sweep.Plan:
+    """The large sweep, or a part of it."""
+    return sweep.Plan(**({"activation": ["erf", "relu"], "n": [2, 3], "k": [4, 6], "d": "k+1"} | changes))
 
-    def starts(count: int) -> jc.initialize.Starts:
-        key = jax.random.key(plan.key)
-        return jc.initialize.Starts(key, count, jc.initialize.glorot_normal, width=n, dim=k + 1, activation=f)
 
-    def whole():
-        return jc.solve_many(starts(runs), target)
+def overhead(repeats: int) -> dict:
+    """Seconds of every cell and repeat, bare and as a sweep, and the relative difference of the medians' sums."""
+    rows = []
+    for cell in plan_of(runs=1).cells:
+        sizes = {"activation": cell.activation, "n": cell.n, "k": cell.k}
+        bare, stored = overhead_of(plan_of(**sizes, runs=RUNS_A_CELL), repeats)
+        extra = statistics.median(stored) / statistics.median(bare) - 1
+        rows.append({**sizes, "runs": RUNS_A_CELL, "bare_seconds": bare, "sweep_seconds": stored, "overhead": extra})
+        print(rows[-1], flush=True)
+    bare, stored = (sum(statistics.median(row[name]) for row in rows) for name in ("bare_seconds", "sweep_seconds"))
+    return {"overhead": stored / bare - 1, "bare_seconds": bare, "sweep_seconds": stored, "cells": rows}
 
-    def blocks():
-        for number in range(-(-runs // plan.block)):
-            jax.block_until_ready(sweep.run_block(plan, number))
 
-    def stored(folder: str):
+def overhead_of(plan: sweep.Plan, repeats: int) -> tuple[list[float], list[float]]:
+    """Seconds of one cell by `solve_many` in one call, and as a sweep into a new folder, by turns."""
+    (cell,) = plan.cells
+    f = getattr(jc.activations, cell.activation)
+    target = jc.targets.orthonormal(cell.k, cell.d, activation=f)
+    law = {"width": cell.n, "dim": cell.d, "activation": f}
+
+    def bare() -> jc.Solution:
+        starts = jc.initialize.Starts(jax.random.key(plan.key), plan.runs, jc.initialize.glorot_normal, **law)
+        return jc.solve_many(starts, target)
+
+    def stored() -> float:
         told: list[sweep.Progress] = []
-        sweep.run(plan, Path(folder) / "sweep", progress=told.append)
-
-    def timed(way) -> float:
         with tempfile.TemporaryDirectory() as folder:
-            return common.seconds((lambda: stored(folder)) if way is stored else way)[0]
+            return common.seconds(lambda: sweep.run(plan, Path(folder) / "sweep", progress=told.append))[0]
 
-    ways = {"one call": whole, "calls of a block": blocks, "sweep": stored}
-    first = {name: timed(way) for name, way in ways.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            seconds[name].append(timed(way))
-    middle = {name: float(np.median(times)) for name, times in seconds.items()}
-    ratios = {name: middle["sweep"] / middle[name] - 1 for name in ways if name != "sweep"}
-    return {
-        "activation": activation,
-        "n": n,
-        "k": k,
-        "runs": runs,
-        "first": first,
-        "seconds": seconds,
-        "overhead": ratios,
-    }
+    both: tuple[list[float], list[float]] = ([], [])
+    for _ in range(1 + repeats):
+        both[0].append(common.seconds(bare)[0])
+        both[1].append(stored())
+    return both[0][1:], both[1][1:]  # the first of each compiles
 
 
 def large(runs: int, processes: int, folder: Path, programs: Path) -> dict:
     """A sweep of eight cells, `runs` in all, by a pool of processes."""
-    plan = sweep.Plan(activation=["erf", "relu"], n=[2, 3], k=[4, 6], d="k+1", runs=runs // 8)
+    plan = plan_of(runs=runs // len(plan_of(runs=1).cells))
     print(plan, flush=True)
     begin = time.perf_counter()
     context = multiprocessing.get_context("spawn")
@@ -119,16 +116,13 @@ def main() -> None:
     parser.add_argument("--part", choices=("overhead", "large"), default=None, help="only this one; keep the other")
     parser.add_argument("--runs", type=int, default=200_000, help="runs of the large sweep")
     parser.add_argument("--processes", type=int, default=2, help="processes of the large sweep, a core each")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--programs", type=Path, default=None, help="where compiled programs are kept (else: nowhere)")
     options = parser.parse_args()
     common.pin(options.core)
     record = json.loads(options.out.read_text()) if options.part and options.out.exists() else {}
     if options.part != "large":
-        record["overhead"] = []
-        for activation, n, k in CELLS:
-            record["overhead"].append(overhead(activation, n, k, 4096, options.repeats))
-            print(record["overhead"][-1], flush=True)
+        record["overhead"] = overhead(options.repeats)
     if options.part != "overhead":
         with tempfile.TemporaryDirectory() as folder:
             programs = options.programs or Path(folder) / "programs"

@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:  # OSError: the disk filled up, or a folder went away, during the work
         print(f"jaxcompress: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("jaxcompress: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:  # what to do next, where a command says so
+        print(f"jaxcompress: {'; '.join(('interrupted', *map(str, interrupt.args)))}", file=sys.stderr)
         return 130
 
 

@@ -3,10 +3,11 @@
 import argparse
 import concurrent.futures
 import contextlib
-import dataclasses
 import json
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ and, where the defaults do not serve: target, start, inputs, freeze, solver, ris
 
 
 def add_commands(commands: Any, epilog: str) -> None:
-    """Add `sweep`, `resume` and `show` to the command line."""
+    """Add `sweep`, `resume`, `show` and `replay` to the command line."""
     form = argparse.RawDescriptionHelpFormatter
     one = commands.add_parser(
         "sweep", help="a plan in, a store of its runs out", description=_PLAN, epilog=epilog, formatter_class=form
@@ -51,17 +52,37 @@ def add_commands(commands: Any, epilog: str) -> None:
     three = commands.add_parser(
         "show",
         help="what a sweep has found so far",
-        description="Print what a sweep has found so far: a row a cell, with the lowest risks and their names.",
+        description="Print what a sweep has found so far, a row a cell, with the lowest risks and their names, and "
+        "draw it: risk against width, where runs ended, and the phase diagram. It may be running meanwhile.",
         epilog=epilog,
         formatter_class=form,
     )
     three.add_argument("directory", type=Path, metavar="DIR", help="the folder of the sweep")
-    three.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    three.add_argument("--json", action="store_true", help="print JSON instead of a table (and draw only with --plot)")
+    three.add_argument("--plot", type=Path, metavar="FILE", help="where to draw it (default: figure.png in DIR)")
+    _add_programs(three)
     three.set_defaults(run=_show)
+    four = commands.add_parser(
+        "replay",
+        help="one run of a sweep again, with its trajectory",
+        description="Do one run of a sweep again, from its number alone, and say where it ends and where it ended.",
+        epilog=epilog,
+        formatter_class=form,
+    )
+    four.add_argument("directory", type=Path, metavar="DIR", help="the folder of the sweep")
+    four.add_argument("number", type=int, metavar="RUN", help="number of the run: first_run of its cell, plus seed")
+    four.add_argument("--out", type=Path, metavar="FOLDER", help="store the trajectory, for xarray.open_zarr")
+    four.add_argument("--plot", type=Path, metavar="FILE", help="draw risk and order parameters against time")
+    _add_programs(four)
+    four.set_defaults(run=_replay)
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, metavar="P", help="processes on this machine (default 1)")
+    _add_programs(parser)
+
+
+def _add_programs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--programs",
         type=Path,
@@ -92,8 +113,11 @@ def _work(options: argparse.Namespace, directory: Path, call: Callable[..., Any]
 
     if options.processes < 1:
         raise ValueError(f"given --processes {options.processes}; expected at least 1; leave it out for one")
-    with _executor(options.processes) as executor, _progress_bar() as progress:
-        state = call(executor=executor, programs=options.programs, progress=progress)
+    try:
+        with _executor(options.processes) as executor, _progress_bar() as progress:
+            state = call(executor=executor, programs=options.programs, progress=progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"what was done is stored; go on with: jaxcompress resume {directory}") from None
     print(f"{state.done_here} runs done in {state.seconds:.1f} s; {state.done} of {state.runs} in all", end="")
     print(f", {_share(state):.1%} converged")
     spent = sweep.costs(directory)
@@ -111,29 +135,57 @@ def _executor(processes: int) -> Iterator[concurrent.futures.Executor | None]:
         yield None
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+    # A terminal interrupts the whole group: workers leave it to their parent, who does not wait for their blocks.
+    ignore = (signal.SIGINT, signal.SIG_IGN)
+    pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=ignore)
+    try:
         yield pool
+    except KeyboardInterrupt:
+        for worker in multiprocessing.active_children():
+            worker.kill()  # stores survive that
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
-def _progress_bar() -> Iterator[Callable[[Any], None] | None]:
-    """A bar on the error stream, gone when it is done; nothing where that is no terminal."""
+def _progress_bar() -> Iterator[Callable[[Any], None]]:
+    """A bar on the error stream, gone when it is done; where that is no terminal, a line a minute."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield None
+        yield _line_teller()
         return
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("compiling", total=None)
 
         def tell(state: Any) -> None:
-            words = f"{state.rate:.0f} runs/s, {_duration(state.remaining)} left, {_share(state):.1%} converged"
-            bar.update(task, completed=state.done, total=state.runs, description=words)
+            bar.update(task, completed=state.done, total=state.runs, description=_standing(state))
 
         yield tell
+
+
+_EVERY = 60.0  # seconds between two lines in a log
+
+
+def _line_teller() -> Callable[[Any], None]:
+    """For logs: how the sweep stands, after the first block and then once a minute."""
+    told = float("-inf")
+
+    def tell(state: Any) -> None:
+        nonlocal told
+        if state.seconds - told >= _EVERY and state.done < state.runs:
+            told = state.seconds
+            print(f"{state.done} of {state.runs}, {_standing(state)}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _standing(state: Any) -> str:
+    return f"{state.rate:.0f} runs/s, {_duration(state.remaining)} left, {_share(state):.1%} converged"
 
 
 def _share(state: Any) -> float:
@@ -148,17 +200,74 @@ def _duration(seconds: float) -> str:
 def _show(options: argparse.Namespace) -> int:
     from jaxcompress import sweep
 
+    if options.plot is not None:
+        _check_drawing(options.plot)
+    sweep.keep_programs(options.programs)  # names are found by programs too
     rows = sweep.table(options.directory)
     if options.json:
-        print(json.dumps([_plain(row) for row in rows], indent=2))
+        print(json.dumps([row.to_dict() for row in rows], indent=2))
     else:
         _print_table(rows)
+        if any(row.done < row.runs for row in rows):
+            print(f"unfinished; go on with: jaxcompress resume {options.directory}")
+    if options.plot is not None or not options.json:
+        _draw(rows, options.plot, options.directory / "figure.png")
     return 0
 
 
-def _plain(row: Any) -> dict[str, Any]:
-    risk = row.risk if row.converged else [None] * len(row.risk)  # JSON has no NaN
-    return {**dataclasses.asdict(row), "risk": risk, "cell": {**vars(row.cell), "target": row.cell.target.label}}
+def _draw(rows: list[Any], asked: Path | None, usual: Path) -> None:
+    """The figure, where it was asked for or where it usually is; that no table depends on."""
+    try:
+        from jaxcompress import plotting
+
+        plotting.save_sweep_figure([row.to_dict() for row in rows], asked or usual)
+    except (ImportError, OSError) as error:
+        if asked is not None:
+            raise
+        print(f"not drawn: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+    else:
+        if asked is None:
+            print(f"drawn in {usual}")
+
+
+def _check_drawing(path: Path) -> None:
+    """Raise `ValueError` unless a figure could be put there."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ValueError("--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'") from None
+    from jaxcompress import plotting
+
+    plotting.check_format(path)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from jaxcompress import sweep
+
+    if options.plot is not None:
+        _check_drawing(options.plot)
+    if options.out is not None and options.out.exists():
+        raise ValueError(f"{options.out}: given a place where something is; expected a new folder; choose another")
+    sweep.keep_programs(options.programs)
+    way = sweep.trajectory(options.directory, options.number)
+    about = way.attrs
+    print(f"run {about['run']}: {about['activation']} n={about['n']} k={about['k']} d={about['d']} {about['target']}")
+    print(f"risk     {float(way.risk[0]):.8g} after {float(way.time[0]):.2g}, {about['end_risk']:.10g} at the end")
+    stored = sweep.stored_run(options.directory, options.number)
+    if stored is None:
+        print("stored   nothing yet")
+    else:
+        print(f"stored   {stored['risk']:.10g}, {stored['result']}")
+    if abs(about["trajectory_gap"]) > 1e-6 * max(1.0, about["end_risk"]):
+        gap = f"{about['trajectory_gap']:+.2g}"
+        print(f"the flow at tight tolerances ends {gap} from there: the loose steps of the sweep left its basin")
+    if options.out is not None:
+        way.to_zarr(options.out)
+    if options.plot is not None:
+        from jaxcompress import plotting
+
+        plotting.save_trajectory_figure(way, options.plot)
+    return 0
 
 
 def _print_table(rows: list[Any]) -> None:
@@ -166,7 +275,12 @@ def _print_table(rows: list[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = f"{sum(row.done for row in rows)} of {sum(row.runs for row in rows)} runs"
+    ends: dict[str, int] = {}
+    for row in rows:
+        for name, count in row.results.items():
+            ends[name] = ends.get(name, 0) + count
+    said = ", ".join(f"{count} {name}" for name, count in ends.items())
+    title = f"{sum(row.done for row in rows)} of {sum(row.runs for row in rows)} runs" + (f": {said}" if said else "")
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 1))
     table.add_column("cell", overflow="fold")
     for name in ("done", "converged", "10 %", "median", "90 %", "lowest risks", "share"):

@@ -6,13 +6,15 @@ any single run again from its number. Results are functions of the plan: neither
 Inside: `_plan` and the records in `_parts` (laws by name in `_laws`, sums of sizes in `_sizes`); `_cells` and `_blocks`
 cut the grid up, `_estimate` says what it costs; `_draw` and `_solving` turn a block into arrays; `_variables`,
 `_layout`, `_skeleton` and `_disk` turn arrays into files, of which `_store` keeps account; `_work` is what a worker
-does, `_run` gives the work out; `_replay` repeats a run, `_table` sums a store up.
+does, `_run` gives the work out; `_replay` repeats a run; `_reading` opens a store, `_table` sums it up.
 """
 
+from jaxcompress.sweep._compiling import keep_programs
 from jaxcompress.sweep._estimate import Estimate, estimate
 from jaxcompress.sweep._parts import Orthonormal, Random, Solver, Start
 from jaxcompress.sweep._plan import Plan
-from jaxcompress.sweep._replay import problem_of, replay
+from jaxcompress.sweep._reading import stored_run
+from jaxcompress.sweep._replay import problem_of, replay, replay_block, trajectory
 from jaxcompress.sweep._run import Progress, resume, run
 from jaxcompress.sweep._solving import run_block
 from jaxcompress.sweep._table import Level, Row, costs, table
@@ -29,10 +31,14 @@ __all__ = [
     "Start",
     "costs",
     "estimate",
+    "keep_programs",
     "problem_of",
     "replay",
+    "replay_block",
     "resume",
     "run",
     "run_block",
+    "stored_run",
     "table",
+    "trajectory",
 ]

@@ -5,6 +5,7 @@ and a cell wastes fewer runs on filling its last block than it has blocks.
 """
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 from jaxcompress.sweep._cells import Cell
@@ -71,8 +72,27 @@ def shape_of(plan: "Plan", cell: Cell) -> tuple:
 
 def in_order(plan: "Plan", numbers: list[int]) -> list[int]:
     """Blocks with those of one shape together, so that a process meets every shape once."""
+    return sorted(numbers, key=lambda number: (_shape_number(plan, number), number))
+
+
+def each_shape_first(plan: "Plan", numbers: list[int]) -> list[int]:
+    """One block of every shape, then the others shape by shape: for processes that hand each other their programs.
+
+    In one order for all, every process would compile every program, at the same time as the others.
+    """
+    firsts = list({_shape_number(plan, number): number for number in reversed(in_order(plan, numbers))}.values())[::-1]
+    taken = set(firsts)
+    return firsts + [number for number in in_order(plan, numbers) if number not in taken]
+
+
+def _shape_number(plan: "Plan", number: int) -> int:
+    """The first cell that has the shape of a block."""
+    return _first_cells(plan)[shape_of(plan, plan.cells[number // blocks_a_cell(plan)])]
+
+
+@functools.lru_cache(maxsize=8)
+def _first_cells(plan: "Plan") -> dict[tuple, int]:
     first: dict[tuple, int] = {}
     for cell in plan.cells:
         first.setdefault(shape_of(plan, cell), cell.number)
-    share = blocks_a_cell(plan)
-    return sorted(numbers, key=lambda number: (first[shape_of(plan, plan.cells[number // share])], number))
+    return first

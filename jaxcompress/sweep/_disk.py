@@ -12,7 +12,6 @@ import os
 import tempfile
 from pathlib import Path
 
-
 # Every process tidies at most once, so that a file is swept away at most once by each of those that share the store.
 _ATTEMPTS = 1000
 

@@ -1,5 +1,6 @@
-"""One run again, alone: from its number to its end point, with the whole way there."""
+"""One run again, alone: from its number to its end point, with the whole way there, and what to draw of it."""
 
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,8 @@ from jaxcompress.solve import Solution, gradient_flow, solve
 from jaxcompress.sweep._blocks import block_with
 from jaxcompress.sweep._draw import inputs_of, students_of, targets_of
 from jaxcompress.sweep._plan import Plan
-from jaxcompress.sweep._solving import precision_of
+from jaxcompress.sweep._reading import xarray_of
+from jaxcompress.sweep._solving import precision_of, run_block
 from jaxcompress.sweep._store import open_store
 
 # Times of a trajectory when none are asked for, and how much further than Newton's hand-over it is followed.
@@ -41,13 +43,17 @@ def replay(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[floa
     Arguments: a `Plan` or a folder; the run's number; `save_at`, ascending times at which to keep the network (left
     out: 128 in geometric progression, to ten times the time at which Newton's method takes over).
     Returns a `Solution`: its end is that of the sweep up to the tolerance of the solver (alone, a run is compiled
-    otherwise than in a block; `run_block` repeats a block bit for bit). `trajectory` follows the flow at the tolerances
-    of `gradient_flow`, which are tighter than a sweep's: `stats["trajectory_gap"]` is the risk of its last network
-    minus that of the end, large where the loose steps of the sweep left the basin (0 to 3 starts in a thousand) or
-    where `save_at` ends too early.
+    otherwise than in a block; `replay_block` repeats the block of a run bit for bit). `trajectory` follows the flow at
+    the tolerances of `gradient_flow`, which are tighter than a sweep's: `stats["trajectory_gap"]` is the risk of its
+    last network minus that of the end, large where the loose steps of the sweep left the basin (0 to 3 starts in a
+    thousand) or where `save_at` ends too early.
     Raises `ValueError` when there is no such run or no such sweep.
     """
-    plan = _plan(source)
+    return _replay(_plan(source), run, save_at)[0]
+
+
+def _replay(plan: Plan, run: int, save_at: Sequence[float] | None) -> tuple[Solution, RiskProblem, Any]:
+    """The solution, its problem, and the times of its trajectory."""
     cell = block_with(plan, run).cell
     student, target = problem_of(plan, run)
     with precision_of(plan):
@@ -61,13 +67,83 @@ def replay(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[floa
         way = gradient_flow(student, target, save_at=times, **known)
         assert way.trajectory is not None  # times were given
         last = jax.tree.map(lambda leaf: leaf[-1], way.trajectory)
-        gap = RiskProblem.of(target, known["inputs"]).risk(last) - end.risk
-        return eqx.tree_at(
+        problem = RiskProblem.of(target, known["inputs"])
+        gap = problem.risk(last) - end.risk
+        solution = eqx.tree_at(
             lambda s: (s.trajectory, s.stats),
             end,
             (way.trajectory, {**end.stats, "trajectory_gap": gap}),
             is_leaf=lambda leaf: leaf is None,
         )
+        return solution, problem, times
+
+
+def replay_block(
+    source: Plan | str | os.PathLike,
+    run: int,
+    *,
+    lanes: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> tuple[range, Solution]:
+    """Do the whole block of run `run` again, bit for bit as the sweep did it on such a processor.
+
+    Arguments: a `Plan` or a folder; the run's number; `lanes` and `devices`, those that the sweep was given.
+    Returns the numbers of the block's runs and their `Solution`, with a leading axis. Raises `ValueError` when there is
+    no such run or no such sweep.
+    """
+    plan = _plan(source)
+    block = block_with(plan, run)
+    solution = run_block(plan, block.number, lanes=lanes, devices=devices)
+    return range(block.first, block.first + block.count), solution
+
+
+def trajectory(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[float] | None = None) -> Any:
+    """Do run `run` again, as `replay` does, and return its way in numbers to store and to draw.
+
+    Returns an `xarray.Dataset` along `time`: `risk` and its `risk_floor`, `readout (time, neuron)`, the overlaps
+    `w_j·w_i` (`own_overlaps`) and, where the target is a network, `w_j·v_i` (`overlaps`); `attrs` name the run.
+    Raises `ValueError` as `replay`, and when xarray is not installed.
+    """
+    plan = _plan(source)
+    xarray = xarray_of()
+    solution, problem, times = _replay(plan, run, save_at)
+    _, target = problem_of(plan, run)
+    cell = block_with(plan, run).cell
+    with precision_of(plan):
+        way: Any = solution.trajectory
+        risk, floor = _risks(problem, way)
+        values: dict[str, tuple[tuple[str, ...], Any, str]] = {
+            "risk": (("time",), risk, f"{plan.risk} risk"),
+            "risk_floor": (("time",), floor, "what rounding may have done to the risk"),
+            "readout": (("time", "neuron"), way.readout, "readouts"),
+            "own_overlaps": (("time", "neuron", "other"), way.weights @ way.weights.mT, "overlaps w_j . w_i"),
+        }
+        if isinstance(target, TwoLayer):
+            overlaps = jnp.einsum("tnd,kd->tnk", way.weights, target.weights)
+            values["overlaps"] = (("time", "neuron", "target_neuron"), overlaps, "overlaps w_j . v_i with the target")
+    values["time"] = (("time",), times, "time of d(theta)/dt = -grad R(theta)")
+    return xarray.Dataset(
+        {
+            name: (axes, np.asarray(array), {"long_name": words, "units": "1"})
+            for name, (axes, array, words) in values.items()
+        },
+        attrs={
+            "title": "one run of a jaxcompress sweep",
+            "run": run,
+            **{name: getattr(cell, name) for name in ("activation", "n", "k", "d")},
+            "target": cell.target.label,
+            "end_risk": float(solution.risk),
+            "converged": int(solution.converged),
+            "trajectory_gap": float(solution.stats["trajectory_gap"]),
+            "plan": json.dumps(plan.to_dict()),
+        },
+    )
+
+
+@eqx.filter_jit
+def _risks(problem: RiskProblem, way: TwoLayer) -> tuple[jax.Array, jax.Array]:
+    """Risk and floor of every network along a way."""
+    return jax.vmap(problem.risk_and_floor)(way)
 
 
 def _times(end: float) -> jax.Array:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from jaxcompress.sweep._blocks import block_count, block_of, in_order
+from jaxcompress.sweep._blocks import block_count, block_of, each_shape_first, in_order
 from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._store import Store, check_version, create, open_store
 from jaxcompress.sweep._work import do_block
@@ -101,7 +101,7 @@ def _finish(store: Store, options: Options) -> Progress:
     store.mend()
     missing = store.missing()
     state = _found(store, missing)
-    for number, good in _blocks_done(store, in_order(store.plan, missing), options):
+    for number, good in _blocks_done(store, missing, options):
         count = block_of(store.plan, number).count
         done, converged, here = state.done + count, state.converged + good, state.done_here + count
         state = Progress(state.runs, done, converged, here, time.perf_counter() - begin)
@@ -147,9 +147,10 @@ def _blocks_done(store: Store, numbers: list[int], options: Options) -> Iterator
     place = str(store.directory.resolve()), store.plan.fingerprint
     programs = None if options.programs is None else os.fspath(options.programs)
     if options.executor is None:
-        for number in _share(numbers):
+        for number in _share(in_order(store.plan, numbers)):
             yield number, do_block(*place, number, options.lanes, options.devices, programs)
         return
+    numbers = (in_order if programs is None else each_shape_first)(store.plan, numbers)
     futures = {options.executor.submit(do_block, *place, n, options.lanes, None, programs): n for n in numbers}
     try:
         for future in concurrent.futures.as_completed(futures):
@@ -163,10 +164,11 @@ def _share(numbers: list[int]) -> Iterator[int]:
     """The blocks that fall to this process of a `jax.distributed` program; all of them, where there is one process.
 
     By their numbers and not by their places in the list: processes that looked at the store at different times still
-    leave nothing out. All wait for the last.
+    leave nothing out. Each begins elsewhere, with another shape to compile; all wait for the last.
     """
     processes, mine = jax.process_count(), jax.process_index()
-    yield from (number for number in numbers if number % processes == mine)
+    begin = len(numbers) * mine // processes
+    yield from (number for number in numbers[begin:] + numbers[:begin] if number % processes == mine)
     if processes > 1:
         from jax.experimental import multihost_utils
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import warnings
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,8 +14,10 @@ from jaxcompress.sweep._laws import activation_of
 from jaxcompress.sweep._layout import networks_of
 from jaxcompress.sweep._parts import Orthonormal
 from jaxcompress.sweep._plan import Plan
+from jaxcompress.sweep._reading import dataset
 from jaxcompress.sweep._solving import precision_of
 from jaxcompress.sweep._store import open_store
+from jaxcompress.sweep._variables import result_codes
 
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 # Ends whose risks differ by less, relative to the larger of 1 and the risk, are counted as one level: polished ends of
@@ -27,25 +28,40 @@ _LEVELS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """Converged ends of one risk: `count` of them, `index` of one, and its `name` where it has one."""
+    """Converged ends of one risk: `count` of them; `run`, the number of one, with its `index`, and its `name` and
+    `kind` (`landscape.Classification`), empty where it has none."""
 
     risk: float
     count: int
+    run: int
     index: int | None
     name: str
+    kind: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """A cell: `done` of `runs`, of which `converged`; `risk`, quantiles 0, 10, 50, 90 and 100 % of the converged ends
-    (NaN without any); `levels`, the lowest of their risks."""
+    (NaN without any), and `risk_floor`, the largest of their rounding floors; `levels`, the lowest of their risks;
+    `results`, how many runs ended with which result code."""
 
     cell: Cell
     runs: int
     done: int
     converged: int
     risk: tuple[float, ...]
+    risk_floor: float
     levels: tuple[Level, ...]
+    results: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row in plain values for JSON, which has no NaN; figures of sweeps are drawn from such rows."""
+        cell = {**vars(self.cell), "target": self.cell.target.label, "own_targets": self.cell.own_targets}
+        plain = {name: getattr(self, name) for name in ("runs", "done", "converged", "results")}
+        risk = list(self.risk) if self.converged else [None] * len(self.risk)
+        floor = self.risk_floor if self.converged else None
+        levels = [dataclasses.asdict(level) for level in self.levels]
+        return {"cell": cell, **plain, "risk": risk, "risk_floor": floor, "levels": levels}
 
 
 def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
@@ -57,8 +73,8 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
     Raises `ValueError` when there is no sweep in the folder.
     """
     store = open_store(directory)
-    columns = _columns(directory, None)
-    ends = {group.path: _columns(directory, group.path) for group in networks_of(store.plan)}
+    columns = dataset(directory, None)
+    ends = {group.path: dataset(directory, group.path) for group in networks_of(store.plan)}
     rows = {cell: (group.path, i) for group in networks_of(store.plan) for i, cell in enumerate(group.cells)}
 
     def network(cell: Cell, seed: int) -> TwoLayer | None:
@@ -72,21 +88,11 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
         return [_row(store.plan, cell, columns, network, levels) for cell in store.plan.cells]
 
 
-def _columns(directory: str | os.PathLike, group: str | None) -> Any:
-    """The dataset of a store or of one of its groups."""
-    try:
-        import xarray
-    except ImportError:
-        raise ValueError("sweep: reading needs xarray; install it with pip install 'jaxcompress[sweep]'") from None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Object at", module="zarr")  # the folder `sweep` is no part of the array
-        return xarray.open_zarr(directory, group=group, chunks=None)
-
-
 def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> Row:
-    read = ("result", "converged", "risk", "index")
+    read = ("result", "converged", "risk", "risk_floor", "index")
     here = {name: columns[name][cell.number].values for name in read if name in columns}
     done, good = here["result"] >= 0, np.flatnonzero(here["converged"])
+    counts = {name: int((here["result"] == code).sum()) for name, code in result_codes().items()}
     risks = here["risk"][good].astype(np.float64)
     quantiles = np.quantile(risks, QUANTILES) if len(risks) else np.full(len(QUANTILES), np.nan)
     found = []
@@ -95,19 +101,30 @@ def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> Row:
     for members in np.split(order, np.flatnonzero(steps) + 1)[:most] if len(order) else ():
         seed = int(good[members[0]])
         index = int(here["index"][seed]) if "index" in here else None
-        name = _name(plan, cell, network(cell, seed))
-        found.append(Level(float(risks[members[0]]), len(members), index, name))
-    return Row(cell, plan.runs, int(done.sum()), len(good), tuple(quantiles.tolist()), tuple(found))
+        name, kind = _name(plan, cell, network(cell, seed))
+        number = cell.number * plan.runs + seed
+        found.append(Level(float(risks[members[0]]), len(members), number, index, name, kind))
+    return Row(
+        cell=cell,
+        runs=plan.runs,
+        done=int(done.sum()),
+        converged=len(good),
+        risk=tuple(quantiles.tolist()),
+        risk_floor=float(here["risk_floor"][good].max(initial=0.0)),
+        levels=tuple(found),
+        results={name: count for name, count in counts.items() if count},
+    )
 
 
-def _name(plan: Plan, cell: Cell, end: TwoLayer | None) -> str:
-    """What `classify` calls an end; nothing where the theory has no names."""
+def _name(plan: Plan, cell: Cell, end: TwoLayer | None) -> tuple[str, str]:
+    """What `classify` calls an end, and its kind; nothing where the theory has no names."""
     nameable = isinstance(cell.target, Orthonormal) and cell.target.readout == 1 and plan.risk == "population"
     if end is None or not nameable or plan.inputs != "standard_normal" or plan.start.bias or plan.start.output_bias:
-        return ""
+        return "", ""
     f = activation_of("target.activation", cell.target_activation)
     target = targets.orthonormal(cell.k, cell.d, activation=f, dtype=plan.precision)
-    return classify(end, target, freeze=plan.freeze).name
+    found = classify(end, target, freeze=plan.freeze)
+    return found.name, found.kind
 
 
 def costs(directory: str | os.PathLike) -> dict[str, float]:

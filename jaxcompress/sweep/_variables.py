@@ -1,6 +1,7 @@
 """The columns of a store: what is kept of a run, in which type, and what it means to somebody who sees it first."""
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -33,11 +34,13 @@ class Variable:
     attributes: dict[str, Any]
 
 
+@functools.cache
 def result_codes() -> dict[str, int]:
     """Every result's number."""
     return {name: int(np.asarray(jax.tree.leaves(getattr(RESULTS, name))[0])) for name in RESULT_NAMES}
 
 
+@functools.lru_cache(maxsize=8)
 def variables_of(plan: "Plan") -> tuple[Variable, ...]:
     """The columns that the sweep of a plan fills."""
     floats = {"risk": _RISK[plan.risk], **_FLOATS}
@@ -55,6 +58,7 @@ def variables_of(plan: "Plan") -> tuple[Variable, ...]:
     return tuple(out)
 
 
+@functools.cache
 def jax_words(name: str) -> str:
     """The message of a result code."""
     registry: Any = RESULTS
