@@ -11,9 +11,11 @@ import concurrent.futures
 import dataclasses
 import json
 import multiprocessing
+import resource
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 if __package__:
@@ -26,7 +28,7 @@ import jax
 import jaxcompress as jc
 from jaxcompress import sweep
 
-RUNS_A_CELL = 8192  # 4 blocks; in the large sweep it is 13, over which what is done once a sweep is spread thinner
+RUNS_A_CELL = 25_000
 
 
 def plan_of(**changes) -> sweep.Plan:
@@ -34,17 +36,20 @@ def plan_of(**changes) -> sweep.Plan:
     return sweep.Plan(**({"activation": ["erf", "relu"], "n": [2, 3], "k": [4, 6], "d": "k+1"} | changes))
 
 
-def overhead(repeats: int) -> dict:
-    """Seconds of every cell and repeat, bare and as a sweep, and the relative difference of the medians' sums."""
-    rows = []
-    for cell in plan_of(runs=1).cells:
+def overhead(repeats: int, rows: list[dict], store: Callable[[dict], None]) -> None:
+    """Seconds of every cell and repeat, bare and as a sweep, and the relative difference of the medians' sums.
+
+    `rows` that are there already are kept; `store` takes the record after every cell.
+    """
+    for cell in plan_of(runs=1).cells[len(rows) :]:
         sizes = {"activation": cell.activation, "n": cell.n, "k": cell.k}
-        bare, stored = overhead_of(plan_of(**sizes, runs=RUNS_A_CELL), repeats)
+        plan = plan_of(**sizes, runs=RUNS_A_CELL, block=plan_of(runs=RUNS_A_CELL).block)
+        bare, stored = overhead_of(plan, repeats)
         extra = statistics.median(stored) / statistics.median(bare) - 1
         rows.append({**sizes, "runs": RUNS_A_CELL, "bare_seconds": bare, "sweep_seconds": stored, "overhead": extra})
         print(rows[-1], flush=True)
-    bare, stored = (sum(statistics.median(row[name]) for row in rows) for name in ("bare_seconds", "sweep_seconds"))
-    return {"overhead": stored / bare - 1, "bare_seconds": bare, "sweep_seconds": stored, "cells": rows}
+        total = {name: sum(statistics.median(row[name]) for row in rows) for name in ("bare_seconds", "sweep_seconds")}
+        store({"overhead": total["sweep_seconds"] / total["bare_seconds"] - 1, **total, "cells": rows})
 
 
 def overhead_of(plan: sweep.Plan, repeats: int) -> tuple[list[float], list[float]]:
@@ -79,6 +84,7 @@ def large(runs: int, processes: int, folder: Path, programs: Path) -> dict:
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
         state = sweep.run(plan, folder, executor=pool, programs=programs)
     seconds = time.perf_counter() - begin
+    peak = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of the largest process of the pool
     check, _ = common.seconds(lambda: sweep.resume(folder))
     show, rows = common.seconds(lambda: sweep.table(folder))
     cost = sweep.costs(folder)
@@ -104,6 +110,8 @@ def large(runs: int, processes: int, folder: Path, programs: Path) -> dict:
         "check_seconds": check,
         "table_seconds": show,
         "estimated_solve_seconds": guess.seconds,
+        "estimated_memory": guess.memory,
+        "peak_memory": peak,
         "estimated_disk": guess.disk,
         "disk": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "cells": cells,
@@ -113,23 +121,28 @@ def large(runs: int, processes: int, folder: Path, programs: Path) -> dict:
 
 def main() -> None:
     parser: argparse.ArgumentParser = common.parser(__doc__, "sweeps.json")
-    parser.add_argument("--part", choices=("overhead", "large"), default=None, help="only this one; keep the other")
+    parser.add_argument(
+        "--part", choices=("overhead", "large"), default=None, help="only this one; what is stored is kept"
+    )
     parser.add_argument("--runs", type=int, default=200_000, help="runs of the large sweep")
     parser.add_argument("--processes", type=int, default=2, help="processes of the large sweep, a core each")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--programs", type=Path, default=None, help="where compiled programs are kept (else: nowhere)")
     options = parser.parse_args()
     common.pin(options.core)
     record = json.loads(options.out.read_text()) if options.part and options.out.exists() else {}
+
+    def write(part: str, found: dict) -> None:
+        record[part] = found
+        common.write(options.out, {name: entry for name, entry in record.items() if name != "environment"})
+
     if options.part != "large":
-        record["overhead"] = overhead(options.repeats)
+        overhead(options.repeats, record.get("overhead", {}).get("cells", []), lambda part: write("overhead", part))
     if options.part != "overhead":
         with tempfile.TemporaryDirectory() as folder:
             programs = options.programs or Path(folder) / "programs"
-            record["large"] = large(options.runs, options.processes, Path(folder) / "sweep", programs)
+            write("large", large(options.runs, options.processes, Path(folder) / "sweep", programs))
         print(record["large"], flush=True)
-    record.pop("environment", None)
-    common.write(options.out, record)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,7 @@ def _line_teller() -> Callable[[Any], None]:
         nonlocal told
         if state.seconds - told >= _EVERY and state.done < state.runs:
             told = state.seconds
-            print(f"{state.done} of {state.runs}, {_standing(state)}", file=sys.stderr, flush=True)
+            print(f"{state.done} of {state.runs} runs, {_standing(state)}", file=sys.stderr, flush=True)
 
     return tell
 
@@ -252,7 +253,7 @@ def _replay(options: argparse.Namespace) -> int:
     way = sweep.trajectory(options.directory, options.number)
     about = way.attrs
     print(f"run {about['run']}: {about['activation']} n={about['n']} k={about['k']} d={about['d']} {about['target']}")
-    print(f"risk     {float(way.risk[0]):.8g} after {float(way.time[0]):.2g}, {about['end_risk']:.10g} at the end")
+    print(f"risk     {float(way.risk[0]):.8g} at the start, {about['end_risk']:.10g} at the end")
     stored = sweep.stored_run(options.directory, options.number)
     if stored is None:
         print("stored   nothing yet")
@@ -262,7 +263,9 @@ def _replay(options: argparse.Namespace) -> int:
         gap = f"{about['trajectory_gap']:+.2g}"
         print(f"the flow at tight tolerances ends {gap} from there: the loose steps of the sweep left its basin")
     if options.out is not None:
-        way.to_zarr(options.out)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Consolidated metadata", module="zarr")  # readers need not know it
+            way.to_zarr(options.out)
     if options.plot is not None:
         from jaxcompress import plotting
 

@@ -1,6 +1,7 @@
 """Plans of sweeps: what they refuse, how their runs are numbered and drawn, and what they say they will cost."""
 
 import dataclasses
+import itertools
 import math
 import tomllib
 
@@ -10,7 +11,7 @@ import pytest
 
 from jaxcompress import activations, initialize, sweep
 from jaxcompress.networks import ensembles, target_moments
-from jaxcompress.sweep._blocks import block_count, block_of, block_size, block_with
+from jaxcompress.sweep._blocks import block_count, block_of, block_size, block_with, each_shape_first, shape_of
 from jaxcompress.sweep._draw import students_of, targets_of
 from jaxcompress.sweep._sizes import holds, value
 
@@ -141,6 +142,28 @@ def test_blocks_hold_every_run_once_in_chunks_of_one_size(runs, block):
     for number in (-1, made.total, True, 1.0):
         with pytest.raises(ValueError, match="given run"):
             block_with(made, number)
+
+
+def test_blocks_are_large_for_cheap_runs_and_small_for_wide_targets_of_their_own():
+    blocks = [plan(n=n, k=2 * n, runs=10**6).block for n in (1, 3, 4, 8, 25)]
+    assert blocks[0] == 16384
+    assert blocks == sorted(blocks, reverse=True)
+    assert blocks[-1] == 2048
+    assert plan(block=7).block == 7
+    wide = plan(k=10**6, d=50, target="random")
+    assert wide.block * 10**6 * 51 * 8 <= 2**30
+    assert plan(k=10**6, d=50, target="random", risk="simplified").block >= 2048
+    assert sweep.Plan.from_dict(wide.to_dict()) == wide
+
+
+def test_a_pool_begins_with_one_block_of_every_shape():
+    made = plan(activation=["erf", "relu"], n=[2, 3], runs=6, block=2, target=[{"readout": 1.0}, {"readout": 2.0}])
+    numbers = [number for number in range(block_count(made)) if number != 0]
+    shapes = [shape_of(made, block_of(made, number).cell) for number in each_shape_first(made, numbers)]
+    assert len(set(shapes[:4])) == 4
+    assert sorted(each_shape_first(made, numbers)) == numbers
+    rest = shapes[4:]
+    assert sum(a != b for a, b in itertools.pairwise(rest)) == 3  # then shape by shape
 
 
 def test_a_run_draws_from_its_number_alone():

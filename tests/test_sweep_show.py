@@ -1,5 +1,6 @@
 """What users of sweeps see: the table of what was found, and the commands that make, resume and show a sweep."""
 
+import errno
 import json
 import os
 import pathlib
@@ -8,9 +9,11 @@ import tomllib
 import jax
 import numpy as np
 import pytest
+import xarray
 
-from jaxcompress import cli, sweep, theory
+from jaxcompress import cli, plotting, sweep, theory
 from jaxcompress.kernels import activations
+from jaxcompress.sweep._store import create
 from tests.sweep_child import LANES, PROGRAMS, files, small_plan
 
 pytestmark = pytest.mark.xdist_group("sweep")
@@ -83,13 +86,57 @@ def test_the_command_line_makes_resumes_and_shows_a_sweep(part, tmp_path, capsys
     assert cli.main(["resume", str(part), "--programs", str(PROGRAMS)]) == 0
     assert "12 runs done" in capsys.readouterr().out
     assert files(part).keys() == files(out).keys()
-    assert cli.main(["show", str(out), "--json"]) == 0
+    there = ["--programs", str(PROGRAMS)]
+    assert cli.main(["show", str(out), "--json", *there]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["done"] for row in rows] == [9, 9]
-    assert cli.main(["show", str(out)]) == 0
+    assert [row["results"] for row in rows] == [{"converged": 9}] * 2
+    assert files(part).keys() == files(out).keys()
+    assert cli.main(["show", str(out), *there]) == 0
     shown = capsys.readouterr().out
     assert "copy–average 2" in shown
     assert "orthonormal(readout=2)" in shown
+    assert "18 of 18 runs: 18 converged" in shown
+    assert "resume" not in shown
+    assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
+    drawn, way = tmp_path / "run.png", tmp_path / "way"
+    assert cli.main(["replay", str(out), "12", "--plot", str(drawn), "--out", str(way), *there]) == 0
+    shown = capsys.readouterr().out
+    assert "run 12: erf n=1 k=2 d=2 orthonormal(readout=2)" in shown
+    assert shown.count(f"{rows[1]['risk'][0]:.9g}"[:9]) == 2
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    with xarray.open_zarr(way) as stored:
+        assert stored.attrs["run"] == 12
+        assert stored.risk[0] > stored.risk[-1]
+
+
+def test_an_unfinished_or_read_only_sweep_is_shown_with_what_to_do(tmp_path, capsys, monkeypatch):
+    store = tmp_path / "new"
+    create(store, small_plan(runs=9))
+
+    def refuse(rows, path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(plotting, "save_sweep_figure", refuse)
+    assert cli.main(["show", str(store), "--programs", str(PROGRAMS)]) == 0
+    captured = capsys.readouterr()
+    assert "0 of 18 runs" in captured.out
+    assert f"unfinished; go on with: jaxcompress resume {store}" in captured.out
+    assert captured.err == "not drawn: Read-only file system\n"
+    assert cli.main(["show", str(store), "--plot", str(tmp_path / "figure.doc")]) == 2
+    assert "doc" in capsys.readouterr().err
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    (tmp_path / "plan.toml").write_text(PLAN)
+    monkeypatch.setattr(sweep, "run", interrupt)
+    assert cli.main(["sweep", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "out")]) == 130
+    assert f"interrupted; what was done is stored; go on with: jaxcompress resume {tmp_path / 'out'}\n" in (
+        capsys.readouterr().err
+    )
 
 
 def test_bad_plans_and_folders_are_one_line_and_status_2(tmp_path, capsys):

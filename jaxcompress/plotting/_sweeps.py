@@ -49,11 +49,11 @@ def risk_by_width(rows: Rows, axes: Axes) -> Axes:
             axes.fill_between(at, low, high, color=shade, alpha=0.2, lw=0)
         else:
             axes.vlines(at, low, high, color=shade, alpha=0.4, lw=4)
-    axes.set(yscale="log", xlabel="neurons of the student n", ylabel="risk: median, 10–90 %, lowest (dotted)")
+    axes.set(yscale="log", xlabel="neurons of the student n", ylabel="risk")
     axes.set_xticks(sorted({row["cell"]["n"] for row in rows}))
-    axes.minorticks_off()
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize="small")
+        title = "median, 10–90 %, lowest (dotted)"
+        axes.legend(frameon=False, fontsize="small", title=title, title_fontsize="x-small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
@@ -199,7 +199,7 @@ def sweep(rows: Rows, figure: matplotlib.figure.Figure | None = None) -> matplot
         groups.setdefault((row["cell"]["activation"], row["cell"]["target"]), []).append(row)
     shown = list(groups.items())[:_MANY_PANELS]
     wide = any(len({row["cell"][letter] for row in rows}) > 1 for letter in "nk")
-    height = sum(max(3.2, 0.2 * min(_MANY_BARS, len(mine)) + 1) for _, mine in shown)
+    height = sum(max(3.6, 0.2 * min(_MANY_BARS, len(mine)) + 1) for _, mine in shown)
     figure = figure or matplotlib.figure.Figure(layout="constrained")
     figure.set_size_inches(5 * (3 if wide else 2), height)
     panels = figure.subplots(len(shown), 3 if wide else 2, squeeze=False)

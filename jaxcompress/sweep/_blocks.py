@@ -27,6 +27,7 @@ class Block:
 
 def blocks_a_cell(plan: "Plan") -> int:
     """Blocks into which a cell is cut."""
+    assert plan.block is not None  # a plan that was made has one
     return -(-plan.runs // plan.block)
 
 

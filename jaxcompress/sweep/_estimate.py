@@ -1,9 +1,5 @@
-"""What a sweep will cost, from its plan alone.
+"""What a sweep will cost, from its plan alone; what a run costs is estimated in `_cost`.
 
-Time is that of one processor core. A run with `P` unknowns takes about `20 µs · P^1.3 + 0.5 ns · P³`: measured are
-0.4, 0.6, 9, 24 and 156 ms at P = 12, 24, 72, 216 and 640 for erf against orthonormal targets, and up to 2.5 times that
-for ReLU. Starts of other laws, flat landscapes and tight tolerances change it by more: take it for an order of
-magnitude.
 A program takes 6 to 9 s to compile, a sixth of that when it comes out of the cache on disk.
 """
 
@@ -13,6 +9,7 @@ import numpy as np
 
 from jaxcompress.sweep._blocks import block_count, block_size, shape_of
 from jaxcompress.sweep._cells import Cell
+from jaxcompress.sweep._cost import run_seconds, target_bytes, unknowns
 from jaxcompress.sweep._layout import networks_of
 from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._variables import variables_of
@@ -20,6 +17,8 @@ from jaxcompress.sweep._variables import variables_of
 _COMPILE_SECONDS = 7.5
 # Copies of a block's unknowns that the solver holds at a time: start, flow, its stages' norms, polish, spectrum, end.
 _COPIES = 12
+# Bytes of a process that has loaded the package and compiled the solver.
+_PROCESS = 600 * 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +37,16 @@ class Estimate:
 
 def estimate(plan: Plan) -> Estimate:
     """What a plan will cost; time and memory are orders of magnitude, the rest is exact."""
-    unknowns = [_unknowns(plan, cell) for cell in plan.cells]
+    counts = [unknowns(plan, cell) for cell in plan.cells]
     shapes = len({shape_of(plan, cell) for cell in plan.cells})
     return Estimate(
         runs=plan.total,
         cells=len(plan.cells),
         shapes=shapes,
         blocks=block_count(plan),
-        seconds=plan.runs * sum(2e-5 * p**1.3 + 5e-10 * p**3 for p in unknowns),
+        seconds=plan.runs * sum(map(run_seconds, counts)),
         compile_seconds=shapes * _COMPILE_SECONDS,
-        memory=max(_memory(plan, cell, p) for cell, p in zip(plan.cells, unknowns, strict=True)),
+        memory=max(_memory(plan, cell, p) for cell, p in zip(plan.cells, counts, strict=True)),
         disk=_disk(plan),
     )
 
@@ -66,20 +65,12 @@ def summary(plan: Plan) -> str:
     )
 
 
-def _unknowns(plan: Plan, cell: Cell) -> int:
-    sizes = {"weights": cell.n * cell.d, "readout": cell.n}
-    sizes |= {"bias": cell.n} if plan.start.bias else {}
-    sizes |= {"output_bias": 1} if plan.start.output_bias else {}
-    return sum(size for name, size in sizes.items() if name not in plan.freeze)
-
-
-def _memory(plan: Plan, cell: Cell, unknowns: int) -> int:
-    """Bytes of a block in work: its runs, the Hessians of the lanes, and targets of its own."""
+def _memory(plan: Plan, cell: Cell, count: int) -> int:
+    """Bytes of a process: what JAX takes, and a block in work: its runs, the lanes' Hessians, targets of its own."""
     number = np.dtype(plan.precision).itemsize
-    target = cell.k * (cell.d + 1) if plan.risk == "population" else cell.d + 1
-    own = target * (block_size(plan) if cell.own_targets else 1)
-    lanes = min(32 * 6 * unknowns**2, 2**31 // number)
-    return number * (block_size(plan) * unknowns * _COPIES + lanes + 2 * own)
+    own = target_bytes(plan, cell) * (block_size(plan) if cell.own_targets else 1)
+    lanes = min(32 * 6 * count**2, 2**31 // number)
+    return _PROCESS + number * (block_size(plan) * count * _COPIES + lanes) + 2 * own
 
 
 def _disk(plan: Plan) -> int:

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.sweep._cells import Cell, cells_of
+from jaxcompress.sweep._cost import usual_block
 from jaxcompress.sweep._errors import check_choice, check_flag, check_keys, check_whole, refuse
 from jaxcompress.sweep._laws import INPUTS, activation_of, law_named
 from jaxcompress.sweep._parts import Solver, Start, Target, part_from, plain, target_from
 
 _PARAMETERS = ("weights", "readout", "bias", "output_bias")
-# Runs a block, if the plan says nothing: at 0.5 to 20 ms a run, 1 to 40 s of work that a kill may cost; the 10 to 15 ms
-# that a block takes to store are 1 % of the least of it.
-BLOCK = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +29,8 @@ class Plan:
     `"gaussian(mean=0.5, variance=1, correlation=0.2)"`; `start` (`Start`); `freeze`, names of parameters that stay;
     `solver` (`Solver`); `risk`, `"population"` or `"simplified"` (orders 0 and 1 of the target: at no cost that knows
     `k`); `networks`, whether the end points are stored; `block`, the most runs that are solved, stored and lost
-    together; `precision`, `"float64"` or `"float32"`.
+    together (left out: what is estimated to take ten seconds, 2048 to 16384; many processes want smaller ones);
+    `precision`, `"float64"` or `"float32"`.
 
     Run `id` is number `id % runs` of cell `id // runs`, and draws its start from `fold_in(key, id)` (as `Starts` does)
     and, where it has one of its own, its target from `fold_in(fold_in(key, id), 2)`: neither block nor device nor any
@@ -54,7 +53,7 @@ class Plan:
     solver: Solver = dataclasses.field(default_factory=Solver)
     risk: str = "population"
     networks: bool = True
-    block: int = BLOCK
+    block: int | None = None
     precision: str = "float64"
 
     def __post_init__(self):
@@ -65,7 +64,8 @@ class Plan:
         law_named("inputs", self.inputs, INPUTS)
         check_whole("runs", self.runs, 1)
         check_whole("key", self.key, 0, 2**32 - 1)
-        check_whole("block", self.block, 1)
+        if self.block is not None:
+            check_whole("block", self.block, 1)
         check_flag("networks", self.networks)
         check_choice("risk", self.risk, ("population", "simplified"))
         check_choice("precision", self.precision, ("float64", "float32"))
@@ -78,6 +78,8 @@ class Plan:
             )
         _check_freeze(self)
         check_whole("runs", self.runs, 1, (2**31 - 1) // len(self.cells))
+        if self.block is None:
+            object.__setattr__(self, "block", usual_block(self))
 
     @functools.cached_property
     def cells(self) -> tuple[Cell, ...]:

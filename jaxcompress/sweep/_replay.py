@@ -41,7 +41,7 @@ def replay(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[floa
     """Do run `run` of a plan, or of the sweep in a folder, alone and with its trajectory.
 
     Arguments: a `Plan` or a folder; the run's number; `save_at`, ascending times at which to keep the network (left
-    out: 128 in geometric progression, to ten times the time at which Newton's method takes over).
+    out: 0 and 127 in geometric progression, to ten times the time at which Newton's method takes over).
     Returns a `Solution`: its end is that of the sweep up to the tolerance of the solver (alone, a run is compiled
     otherwise than in a block; `replay_block` repeats the block of a run bit for bit). `trajectory` follows the flow at
     the tolerances of `gradient_flow`, which are tighter than a sweep's: `stats["trajectory_gap"]` is the risk of its
@@ -61,8 +61,10 @@ def _replay(plan: Plan, run: int, save_at: Sequence[float] | None) -> tuple[Solu
         options = plan.solver.options()
         if plan.solver.method == "solve":
             end = solve(student, target, **known, **options)
-        else:
-            end = gradient_flow(student, target, **known, **options)
+        else:  # times are not needed here, but with as many as below there is one program to compile
+            end = gradient_flow(
+                student, target, save_at=_times(1.0) if save_at is None else save_at, **known, **options
+            )
         times = _times(float(end.time)) if save_at is None else save_at
         way = gradient_flow(student, target, save_at=times, **known)
         assert way.trajectory is not None  # times were given
@@ -147,7 +149,7 @@ def _risks(problem: RiskProblem, way: TwoLayer) -> tuple[jax.Array, jax.Array]:
 
 
 def _times(end: float) -> jax.Array:
-    return jnp.geomspace(1e-2, max(1.0, _FURTHER * end), _TIMES)
+    return jnp.concatenate([jnp.zeros(1), jnp.geomspace(1e-2, max(1.0, _FURTHER * end), _TIMES - 1)])
 
 
 def _plan(source: Plan | str | os.PathLike) -> Plan:
