@@ -211,6 +211,33 @@ def processes(record: dict) -> list[str]:
     ]
 
 
+def sweeps(record: dict) -> list[str]:
+    """A large sweep, and what plan, store and progress add to the bare solver."""
+    large, extra = record["large"], record["overhead"]
+    rows = [
+        [
+            f"{row['activation']}, n = {row['n']}, k = {row['k']}",
+            time_of(statistics.median(row["bare_seconds"]) / row["runs"]),
+            f"{row['overhead']:+.1%}",
+        ]
+        for row in extra["cells"]
+    ]
+    return [
+        "### Sweeps",
+        "",
+        f"{large['runs']} runs by {large['processes']} processes on a core each, nothing compiled before: "
+        f"{large['seconds']:.0f} s, {large['converged']} converged; {large['compile_share']:.0%} of the processes' time "
+        f"was compiling, {large['store_share']:.2%} storing. A second look at all checksums takes "
+        f"{time_of(large['check_seconds'])}, the largest process {large['peak_memory'] / 1e6:.0f} MB, the store "
+        f"{large['disk'] / 1e6:.0f} MB.",
+        "",
+        f"Plan, store and progress add {extra['overhead']:.1%} to `solve_many` on the same runs in one call:",
+        "",
+        *table(["25 000 runs of", "a run, bare", "as a sweep"], rows),
+        "",
+    ]
+
+
 def losses(works_record: dict | None) -> list[str]:
     """Every row in which somebody else is faster than ours."""
     if works_record is None:
@@ -263,7 +290,7 @@ def generated() -> str:
         lines += [*headline(made["works"]), *losses(made["works"]), *works(made["works"])]
     tables = load("gram_tables") or {"rows": (made["works"] or {}).get("tables", [])}
     lines += tables_of(tables["rows"]) if tables["rows"] else []
-    for name, section in {"million": million, "kernel_accuracy": accuracy}.items():
+    for name, section in {"million": million, "kernel_accuracy": accuracy, "sweeps": sweeps}.items():
         record = load(name)
         lines += section(record) if record else []
     sections = {"processes": processes, "basins": basins, "lanes": lanes, "stages": stages}

@@ -59,6 +59,7 @@ def add_commands(commands: Any, epilog: str) -> None:
         formatter_class=form,
     )
     three.add_argument("directory", type=Path, metavar="DIR", help="the folder of the sweep")
+    three.add_argument("--levels", type=int, default=3, metavar="L", help="lowest risks a cell to name (default 3)")
     three.add_argument("--json", action="store_true", help="print JSON instead of a table (and draw only with --plot)")
     three.add_argument("--plot", type=Path, metavar="FILE", help="where to draw it (default: figure.png in DIR)")
     _add_programs(three)
@@ -204,7 +205,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.plot is not None:
         _check_drawing(options.plot)
     sweep.keep_programs(options.programs)  # names are found by programs too
-    rows = sweep.table(options.directory)
+    rows = sweep.table(options.directory, levels=options.levels)
     if options.json:
         print(json.dumps([row.to_dict() for row in rows], indent=2))
     else:

@@ -45,6 +45,8 @@ INVALID = [
     ("where", {"where": "n ~ k"}, "comparison"),
     ("where", {"where": "n > k"}, "leave a cell"),
     ("inputs", {"inputs": "uniform"}, "standard_normal"),
+    ("inputs", {"inputs": "gaussian(variance=0)"}, "positive"),
+    ("inputs", {"inputs": "gaussian(correlation=-0.3)"}, "-0.25 to 1"),
     ("inputs", {"inputs": "gaussian(mean=1)", "risk": "simplified"}, "standard_normal"),
     ("start.law", {"start": {"law": "he"}}, "glorot_normal"),
     ("start.scale", {"start": {"scale": 0}}, "positive"),

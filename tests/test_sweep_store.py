@@ -11,22 +11,18 @@ import xarray
 
 import jaxcompress as jc
 from jaxcompress import activations, initialize, sweep, targets
-from jaxcompress.sweep import _blocks, _disk, _layout, _variables
+from jaxcompress.sweep import _disk, _variables
 from jaxcompress.sweep._compiling import compile_clock
-from jaxcompress.sweep._solving import arrays_of
 from jaxcompress.sweep._store import open_store
-from tests.sweep_child import LANES, files, small_plan
+from tests.sweep_child import FEW, LANES, done_sweep, files, small_plan
 
 pytestmark = pytest.mark.xdist_group("sweep")
-FEW = 12  # runs a cell of sweeps that are broken and mended: 4 blocks each
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """An undisturbed sweep, and what its progress was."""
-    folder, told = tmp_path_factory.mktemp("sweep") / "done", []
-    sweep.run(small_plan(runs=FEW), folder, lanes=LANES, progress=told.append)
-    return folder, told
+    return done_sweep(tmp_path_factory.mktemp("sweep") / "done")
 
 
 @pytest.fixture
@@ -78,16 +74,6 @@ def test_the_numbers_are_those_of_the_solver_and_the_end_points_have_the_risk_th
                 arrays = (ends[name].sel(network_cell=cell, seed=seed).values for name in ("weights", "readout"))
                 end = jc.TwoLayer(*arrays, activation=activations.erf)
                 np.testing.assert_allclose(jc.population_risk(end, target[cell]), data.risk[cell, seed], rtol=1e-12)
-
-
-def test_a_block_is_repeated_bit_for_bit(done):
-    store = open_store(done[0])
-    for number, run in ((1, 4), (7, 21)):
-        block = _blocks.block_of(store.plan, number)
-        runs, solution = sweep.replay_block(done[0], run, lanes=LANES)
-        assert runs == range(block.first, block.first + block.count)
-        for path, data in _layout.chunks_of(store.plan, block, arrays_of(store.plan, block, solution)):
-            assert (done[0] / path).read_bytes() == data
 
 
 def test_runs_that_are_shared_out_over_devices_end_where_they_did(done):
@@ -185,6 +171,25 @@ def test_stores_of_other_plans_formats_and_versions_are_refused(copy, tmp_path, 
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.tex"]
 
 
+def test_a_store_of_another_jax_is_gone_on_with_and_says_so(copy):
+    head = json.loads((copy / "sweep/plan.json").read_text())
+    head["made_with"]["jax"] = "0.1.2"
+    (copy / "sweep/plan.json").write_text(json.dumps(head))
+    assert resumed(copy).done_here == 0
+    (copy / "sweep/blocks/000003.json").unlink()
+    with pytest.warns(UserWarning, match=r"made with jax 0\.1\.2 \(now .*\); new blocks may differ in their last bits"):
+        assert resumed(copy).done_here == 3
+
+
+def test_a_folder_that_is_removed_under_a_sweep_is_reported(tmp_path):
+    def remove(state):
+        shutil.rmtree(tmp_path / "gone")
+
+    with pytest.raises(OSError, match=r"gone: sweep/plan\.json is gone: .* no block is stored"):
+        sweep.run(small_plan(runs=FEW), tmp_path / "gone", lanes=LANES, progress=remove)
+    assert list(tmp_path.iterdir()) == []
+
+
 def limited(monkeypatch, allowed, code):
     """Let the disk take so many bytes more, half a file included."""
     real, left = _disk.write, [allowed]
@@ -227,48 +232,6 @@ def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(done, tmp
             assert np.isfinite(data.risk.values.ravel()[: 3 * blocks]).all()
     sweep.run(small_plan(runs=FEW), folder, lanes=LANES)
     assert files(folder) == files(done[0])
-
-
-def test_a_run_alone_ends_where_it_ends_in_the_sweep(done):
-    with xarray.open_zarr(done[0], group="networks/erf-n1-d2") as ends:
-        for source in (done[0], small_plan(runs=FEW)):
-            again = sweep.replay(source, FEW + 4)
-            start, target = sweep.problem_of(source, FEW + 4)
-            np.testing.assert_allclose(again.network.weights, ends.weights.values[1, 4], atol=2e-6)
-            np.testing.assert_allclose(again.network.readout, ends.readout.values[1, 4], atol=2e-6)
-            assert bool(again.converged)
-            assert abs(again.stats["trajectory_gap"]) < 1e-12
-            np.testing.assert_allclose(again.trajectory.weights[0], start.weights, atol=0.05)
-            np.testing.assert_allclose(again.trajectory.weights[-1], again.network.weights, atol=1e-6)
-            np.testing.assert_array_equal(target.readout, [2.0, 2.0])
-
-
-def test_a_trajectory_is_a_dataset_from_the_start_of_a_run_to_its_end(done):
-    way = sweep.trajectory(done[0], FEW + 3, save_at=[0.0, *np.geomspace(0.1, 1000, 127)])
-    start, target = sweep.problem_of(done[0], FEW + 3)
-    np.testing.assert_array_equal(way.overlaps[0], start.weights @ target.weights.T)
-    np.testing.assert_array_equal(way.own_overlaps[0], start.weights @ start.weights.T)
-    np.testing.assert_array_equal(way.readout[0], start.readout)
-    np.testing.assert_allclose(way.risk[0], jc.population_risk(start, target), rtol=1e-14)
-    assert (np.diff(way.risk) <= 1e-12).all()
-    assert all(values.attrs["long_name"] for values in way.variables.values())
-    assert (way.run, way.n, way.k, way.target) == (FEW + 3, 1, 2, "orthonormal(readout=2)")
-    stored = sweep.stored_run(done[0], FEW + 3)
-    assert stored["result"] == "converged"
-    assert abs(way.risk[-1] - stored["risk"]) < 1e-12
-    assert abs(way.end_risk - stored["risk"]) < 1e-12
-
-
-def test_a_polished_run_alone_has_the_end_and_the_index_that_are_stored(tmp_path):
-    state = sweep.run(small_plan(runs=3, solver={}), tmp_path / "polished", lanes=LANES)
-    assert state.converged == 6
-    again = sweep.replay(tmp_path / "polished", 5)
-    group = xarray.open_zarr(tmp_path / "polished", group="networks/erf-n1-d2")
-    with xarray.open_zarr(tmp_path / "polished") as data, group as ends:
-        assert int(again.index) == data["index"].values[1, 2] == 0
-        assert abs(float(again.risk) - data.risk.values[1, 2]) < 1e-13
-        np.testing.assert_allclose(again.network.weights, ends.weights.values[1, 2], atol=1e-8)
-        np.testing.assert_allclose(again.network.readout, ends.readout.values[1, 2], atol=1e-8)
 
 
 def test_random_targets_biases_and_gaussian_inputs_reach_the_store_as_they_were_declared(tmp_path):

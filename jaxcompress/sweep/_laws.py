@@ -1,7 +1,7 @@
 """Laws by name, as a plan writes them: `gaussian(scale=2)` for neurons, readouts and inputs."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -36,7 +36,15 @@ def _standard_normal() -> Callable[[int, Any], AbstractInputs]:
 def _gaussian(mean: float, variance: float, correlation: float) -> Callable[[int, Any], AbstractInputs]:
     """Every input of the same mean and variance, every two of the same correlation."""
 
+    if not variance > 0:
+        raise ValueError(f"given variance={variance:g}; expected a positive number; change it, or leave it out for 1")
+
     def law(dim: int, dtype: Any) -> AbstractInputs:
+        if not -1 <= (dim - 1) * correlation <= dim - 1:
+            raise ValueError(
+                f"given correlation={correlation:g} between {dim} inputs; expected {-1 / (dim - 1):.3g} to 1, for no "
+                "covariance is negative; change it, or leave it out for 0"
+            )
         matrix = variance * ((1 - correlation) * jnp.eye(dim, dtype=dtype) + correlation)
         return Gaussian(jnp.full(dim, mean, dtype) if mean else None, matrix)
 
@@ -70,6 +78,16 @@ def law_named(field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, f
         return make(**arguments)
     except ValueError as error:
         raise ValueError(f"Plan.{field}: {error}") from None
+
+
+def check_inputs(text: Any, dims: Iterable[int]) -> None:
+    """Raise `ValueError` unless an input law exists in these dimensions."""
+    law = law_named("inputs", text, INPUTS)
+    try:
+        for dim in dims:
+            law(dim, np.float32)
+    except ValueError as error:
+        raise ValueError(f"Plan.inputs: {error}") from None
 
 
 def _is_number(text: str) -> bool:

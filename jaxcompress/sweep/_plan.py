@@ -12,7 +12,7 @@ from typing import Any
 from jaxcompress.sweep._cells import Cell, cells_of
 from jaxcompress.sweep._cost import usual_block
 from jaxcompress.sweep._errors import check_choice, check_flag, check_keys, check_whole, refuse
-from jaxcompress.sweep._laws import INPUTS, activation_of, law_named
+from jaxcompress.sweep._laws import activation_of, check_inputs
 from jaxcompress.sweep._parts import Solver, Start, Target, part_from, plain, target_from
 
 _PARAMETERS = ("weights", "readout", "bias", "output_bias")
@@ -61,7 +61,6 @@ class Plan:
             object.__setattr__(self, name, normal)
         for name in self.activation:
             activation_of("activation", name)
-        law_named("inputs", self.inputs, INPUTS)
         check_whole("runs", self.runs, 1)
         check_whole("key", self.key, 0, 2**32 - 1)
         if self.block is not None:
@@ -77,6 +76,7 @@ class Plan:
                 'change it, or take risk "population"',
             )
         _check_freeze(self)
+        check_inputs(self.inputs, sorted({cell.d for cell in self.cells}))
         check_whole("runs", self.runs, 1, (2**31 - 1) // len(self.cells))
         if self.block is None:
             object.__setattr__(self, "block", usual_block(self))

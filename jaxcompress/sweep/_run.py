@@ -11,7 +11,7 @@ import jax
 
 from jaxcompress.sweep._blocks import block_count, block_of, each_shape_first, in_order
 from jaxcompress.sweep._plan import Plan
-from jaxcompress.sweep._store import Store, check_version, create, open_store
+from jaxcompress.sweep._store import Store, check_version, create, note_other_versions, open_store
 from jaxcompress.sweep._work import do_block
 
 
@@ -101,6 +101,8 @@ def _finish(store: Store, options: Options) -> Progress:
     store.mend()
     missing = store.missing()
     state = _found(store, missing)
+    if missing:
+        note_other_versions(store)
     for number, good in _blocks_done(store, missing, options):
         count = block_of(store.plan, number).count
         done, converged, here = state.done + count, state.converged + good, state.done_here + count

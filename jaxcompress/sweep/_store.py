@@ -5,10 +5,12 @@ do the same block write the same bytes, in whatever order.
 """
 
 import dataclasses
+import errno
 import functools
 import json
 import os
 import shutil
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,7 @@ class Store:
 
     def put(self, block: Block, arrays: dict[str, np.ndarray]) -> None:
         """Store a block: chunks first, its mark last. Raises `OSError` when they cannot be written."""
+        self._check_there()
         digests = {}
         for path, data in chunks_of(self.plan, block, arrays):
             self._put(path, data)
@@ -86,7 +89,13 @@ class Store:
             "converged": converged,
             "files": digests,
         }
+        self._check_there()
         self._put(mark_path(block.number), _as_json(mark))
+
+    def _check_there(self) -> None:
+        """Raise `FileNotFoundError` when somebody has removed the store: no folder is made anew around a block."""
+        if not (self.directory / PLAN).exists():
+            raise FileNotFoundError(errno.ENOENT, f"{PLAN} is gone: the folder was removed or replaced meanwhile")
 
     def note(self, number: int, cost: dict[str, Any]) -> None:
         """Note what a block cost. Raises `OSError` when that cannot be written."""
@@ -172,6 +181,17 @@ def check_version(store: Store) -> None:
         raise ValueError(
             f"{store.directory}: given a store of jaxcompress {made}; expected one of {here}, for numbers of two "
             "versions do not mix; install the other version to resume, or sweep into another folder"
+        )
+
+
+def note_other_versions(store: Store) -> None:
+    """Warn when libraries have changed since a store was made: new blocks may differ in their last bits."""
+    here = versions()
+    changed = [f"{name} {made} (now {here[name]})" for name, made in store.made_with.items() if made != here.get(name)]
+    if changed:
+        warnings.warn(
+            f"{store.directory}: made with {', '.join(changed)}; new blocks may differ in their last bits",
+            stacklevel=2,
         )
 
 

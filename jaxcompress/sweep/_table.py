@@ -70,8 +70,10 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
     Arguments: a folder; how many of the lowest risks to list. A level is named after one of its end points
     (`landscape.classify`), where end points are stored and targets are orthonormal of readout one: two minima of equal
     risk would share a row and a name.
-    Raises `ValueError` when there is no sweep in the folder.
+    Raises `ValueError` when there is no sweep in the folder, or no level to list.
     """
+    if levels < 1:
+        raise ValueError(f"sweep.table: given levels={levels}; expected at least 1; leave it out for {_LEVELS}")
     store = open_store(directory)
     columns = dataset(directory, None)
     ends = {group.path: dataset(directory, group.path) for group in networks_of(store.plan)}
