@@ -53,8 +53,9 @@ def add_commands(commands: Any, epilog: str) -> None:
     three = commands.add_parser(
         "show",
         help="what a sweep has found so far",
-        description="Print what a sweep has found so far, a row a cell, with the lowest risks and their names, and "
-        "draw it: risk against width, where runs ended, and the phase diagram. It may be running meanwhile.",
+        description="Print what a sweep has found so far, a row a cell, with the lowest risks, the number of "
+        "a run that ended there (see replay) and their names, and draw it: risk against width, where runs ended, and "
+        "the phase diagram. It may be running meanwhile.",
         epilog=epilog,
         formatter_class=form,
     )
@@ -287,7 +288,7 @@ def _print_table(rows: list[Any]) -> None:
     title = f"{sum(row.done for row in rows)} of {sum(row.runs for row in rows)} runs" + (f": {said}" if said else "")
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 1))
     table.add_column("cell", overflow="fold")
-    for name in ("done", "converged", "10 %", "median", "90 %", "lowest risks", "share"):
+    for name in ("done", "converged", "10 %", "median", "90 %", "lowest risks", "share", "run"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("name", overflow="fold")
     for row in rows:
@@ -297,10 +298,10 @@ def _print_table(rows: list[Any]) -> None:
         first.append(f"{row.converged / row.done:.1%}" if row.done else "–")
         first += [f"{risk:.4g}" if row.converged else "–" for risk in row.risk[1:4]]
         for level in row.levels:
-            table.add_row(*first, f"{level.risk:.8g}", f"{level.count / row.converged:.1%}", level.name)
+            table.add_row(*first, f"{level.risk:.8g}", f"{level.count / row.converged:.1%}", str(level.run), level.name)
             first = [""] * len(first)
         if not row.levels:
-            table.add_row(*first, "–", "–", "")
+            table.add_row(*first, "–", "–", "–", "")
     console = Console()
     console.width = console.width if console.is_terminal else 200  # a file has no edge
     console.print(table)
