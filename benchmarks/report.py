@@ -217,7 +217,7 @@ def sweeps(record: dict) -> list[str]:
     rows = [
         [
             f"{row['activation']}, n = {row['n']}, k = {row['k']}",
-            time_of(statistics.median(row["bare_seconds"]) / row["runs"]),
+            time_of(statistics.median(row["bare_cpu_seconds"]) / row["runs"]),
             f"{row['overhead']:+.1%}",
         ]
         for row in extra["cells"]
@@ -226,12 +226,13 @@ def sweeps(record: dict) -> list[str]:
         "### Sweeps",
         "",
         f"{large['runs']} runs by {large['processes']} processes on a core each, nothing compiled before: "
-        f"{large['seconds']:.0f} s, {large['converged']} converged; {large['compile_share']:.0%} of the processes' time "
-        f"was compiling, {large['store_share']:.2%} storing. A second look at all checksums takes "
-        f"{time_of(large['check_seconds'])}, the largest process {large['peak_memory'] / 1e6:.0f} MB, the store "
-        f"{large['disk'] / 1e6:.0f} MB.",
+        f"{large['seconds']:.0f} s, {large['converged']} converged; {large['compile_share']:.0%} of the processes' "
+        f"time was compiling, {large['store_share']:.2%} storing. A second look at all checksums takes "
+        f"{time_of(large['check_seconds'])}; the largest process took {large['peak_memory'] / 1e6:.0f} MB of memory, the "
+        f"store {large['disk'] / 1e6:.0f} MB of disk.",
         "",
-        f"Plan, store and progress add {extra['overhead']:.1%} to `solve_many` on the same runs in one call:",
+        f"Plan, store and progress add {extra['overhead']:.1%} to the processor time of `solve_many` on the same runs "
+        "in one call:",
         "",
         *table(["25 000 runs of", "a run, bare", "as a sweep"], rows),
         "",

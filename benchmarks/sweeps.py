@@ -39,40 +39,58 @@ def plan_of(**changes) -> sweep.Plan:
 def overhead(repeats: int, rows: list[dict], store: Callable[[dict], None]) -> None:
     """Seconds of every cell and repeat, bare and as a sweep, and the relative difference of the medians' sums.
 
-    `rows` that are there already are kept; `store` takes the record after every cell.
+    `rows` that are there already are gone on with; `store` takes the record after every measurement. Of wall clock and
+    processor time, the ratio of the latter is the one to trust on a core that others use too.
     """
-    for cell in plan_of(runs=1).cells[len(rows) :]:
-        sizes = {"activation": cell.activation, "n": cell.n, "k": cell.k}
-        plan = plan_of(**sizes, runs=RUNS_A_CELL, block=plan_of(runs=RUNS_A_CELL).block)
-        bare, stored = overhead_of(plan, repeats)
-        extra = statistics.median(stored) / statistics.median(bare) - 1
-        rows.append({**sizes, "runs": RUNS_A_CELL, "bare_seconds": bare, "sweep_seconds": stored, "overhead": extra})
-        print(rows[-1], flush=True)
-        total = {name: sum(statistics.median(row[name]) for row in rows) for name in ("bare_seconds", "sweep_seconds")}
-        store({"overhead": total["sweep_seconds"] / total["bare_seconds"] - 1, **total, "cells": rows})
+    for repeat in range(repeats):
+        for number, cell in enumerate(plan_of(runs=1).cells):
+            if number == len(rows):
+                rows.append({"activation": cell.activation, "n": cell.n, "k": cell.k, "runs": RUNS_A_CELL})
+                rows[-1] |= {f"{way}_{clock}": [] for way in ("bare", "sweep") for clock in CLOCKS}
+            row = rows[number]
+            if len(row["bare_seconds"]) > repeat:
+                continue
+            for name, taken in measured(row).items():
+                row[name].append(taken)
+            row["overhead"] = ratio([row], "cpu_seconds")
+            print(row, flush=True)
+            store({"overhead": ratio(rows, "cpu_seconds"), "wall_overhead": ratio(rows, "seconds"), "cells": rows})
 
 
-def overhead_of(plan: sweep.Plan, repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds of one cell by `solve_many` in one call, and as a sweep into a new folder, by turns."""
-    (cell,) = plan.cells
-    f = getattr(jc.activations, cell.activation)
-    target = jc.targets.orthonormal(cell.k, cell.d, activation=f)
-    law = {"width": cell.n, "dim": cell.d, "activation": f}
+CLOCKS = ("seconds", "cpu_seconds")
 
-    def bare() -> jc.Solution:
-        starts = jc.initialize.Starts(jax.random.key(plan.key), plan.runs, jc.initialize.glorot_normal, **law)
-        return jc.solve_many(starts, target)
 
-    def stored() -> float:
+def ratio(rows: list[dict], clock: str) -> float:
+    """How much more the sweeps of these cells take than the bare calls."""
+    bare, stored = (sum(statistics.median(row[f"{way}_{clock}"]) for row in rows) for way in ("bare", "sweep"))
+    return stored / bare - 1
+
+
+def measured(row: dict) -> dict[str, float]:
+    """One cell by `solve_many` in one call, and as a sweep into a new folder."""
+    sizes = {name: row[name] for name in ("activation", "n", "k", "runs")}
+    f = getattr(jc.activations, row["activation"])
+    target = jc.targets.orthonormal(row["k"], row["k"] + 1, activation=f)
+    law = {"width": row["n"], "dim": row["k"] + 1, "activation": f}
+    block = plan_of(runs=RUNS_A_CELL).block
+
+    def bare(**options: float) -> jc.Solution:
+        starts = jc.initialize.Starts(jax.random.key(0), row["runs"], jc.initialize.glorot_normal, **law)
+        return jc.solve_many(starts, target, **options)
+
+    def stored(**options: float) -> None:
         told: list[sweep.Progress] = []
         with tempfile.TemporaryDirectory() as folder:
-            return common.seconds(lambda: sweep.run(plan, Path(folder) / "sweep", progress=told.append))[0]
+            plan = plan_of(**sizes, block=block, solver=options)
+            sweep.run(plan, Path(folder) / "sweep", progress=told.append)
 
-    both: tuple[list[float], list[float]] = ([], [])
-    for _ in range(1 + repeats):
-        both[0].append(common.seconds(bare)[0])
-        both[1].append(stored())
-    return both[0][1:], both[1][1:]  # the first of each compiles
+    taken = {}
+    for way, call in {"bare": bare, "sweep": stored}.items():
+        common.seconds(lambda call=call: call(gradient_tolerance=1e6))  # compiles, and is content with every start
+        begin = time.process_time()
+        taken[f"{way}_seconds"] = common.seconds(call)[0]
+        taken[f"{way}_cpu_seconds"] = time.process_time() - begin
+    return taken
 
 
 def large(runs: int, processes: int, folder: Path, programs: Path) -> dict:
@@ -137,6 +155,8 @@ def main() -> None:
         common.write(options.out, {name: entry for name, entry in record.items() if name != "environment"})
 
     if options.part != "large":
+        if options.programs is not None:
+            sweep.keep_programs(options.programs)
         overhead(options.repeats, record.get("overhead", {}).get("cells", []), lambda part: write("overhead", part))
     if options.part != "overhead":
         with tempfile.TemporaryDirectory() as folder:
