@@ -228,8 +228,8 @@ def sweeps(record: dict) -> list[str]:
         f"{large['runs']} runs by {large['processes']} processes on a core each, nothing compiled before: "
         f"{large['seconds']:.0f} s, {large['converged']} converged; {large['compile_share']:.0%} of the processes' "
         f"time was compiling, {large['store_share']:.2%} storing. A second look at all checksums takes "
-        f"{time_of(large['check_seconds'])}; the largest process took {large['peak_memory'] / 1e6:.0f} MB of memory, the "
-        f"store {large['disk'] / 1e6:.0f} MB of disk.",
+        f"{time_of(large['check_seconds'])}; the largest process took {large['peak_memory'] / 1e6:.0f} MB of memory, "
+        f"the store {large['disk'] / 1e6:.0f} MB of disk.",
         "",
         f"Plan, store and progress add {extra['overhead']:.1%} to the processor time of `solve_many` on the same runs "
         "in one call:",

@@ -22,22 +22,21 @@ def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
     Folders are made when they turn out to be missing. Another process that finds the sweep complete tidies `scratch`
     away, at any moment and with it perhaps this file: then it is written again.
     """
+    part = None
     for left in reversed(range(_ATTEMPTS)):
         try:
-            part = _beside(data, scratch, lasting)
-            try:
-                os.replace(part, path)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
+            part = part if part is not None and part.exists() else _beside(data, scratch, lasting)
+            os.replace(part, path)
             return
-        except FileNotFoundError:
-            if not left:
+        except BaseException as error:
+            if not left or not isinstance(error, FileNotFoundError):
+                if part is not None:
+                    part.unlink(missing_ok=True)
                 raise
-            for folder in (scratch, path.parent):
-                # `mkdir` looks again where the folder was there; by then it may be gone.
-                with contextlib.suppress(FileExistsError):
-                    folder.mkdir(parents=True, exist_ok=True)
+        for folder in (scratch, path.parent):
+            # `mkdir` looks again where the folder was there; by then it may be gone.
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(parents=True, exist_ok=True)
 
 
 def _beside(data: bytes, scratch: Path, lasting: bool) -> Path:
