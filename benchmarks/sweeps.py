@@ -128,7 +128,6 @@ def large(runs: int, processes: int, folder: Path, programs: Path) -> dict:
         "check_seconds": check,
         "table_seconds": show,
         "estimated_solve_seconds": guess.seconds,
-        "estimated_memory": guess.memory,
         "peak_memory": peak,
         "estimated_disk": guess.disk,
         "disk": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
