@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _need_rich()
         return options.run(options)
     except (ValueError, OSError) as error:  # OSError: the disk filled up, or a folder went away, during the work
-        print(f"jaxcompress: {' '.join(str(error).split())}", file=sys.stderr)
+        own = isinstance(error, OSError) and error.filename is None and error.strerror  # without its number
+        print(f"jaxcompress: {' '.join(str(own or error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:  # what to do next, where a command says so
         print(f"jaxcompress: {'; '.join(('interrupted', *map(str, interrupt.args)))}", file=sys.stderr)

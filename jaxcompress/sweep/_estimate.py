@@ -60,10 +60,11 @@ def summary(plan: Plan) -> str:
     solving, compiling = _duration(found.seconds), _duration(found.compile_seconds)
     return "\n".join(
         (
-            f"{found.runs} runs: {found.cells} cells of {plan.runs}, in {found.blocks} blocks of {block_size(plan)}",
-            f"{found.shapes} shapes to compile, about {compiling} (once, if programs are kept)",
+            f"{found.runs} runs: {_counted(found.cells, 'cell')} of {plan.runs}, "
+            f"in {_counted(found.blocks, 'block')} of {block_size(plan)}",
+            f"{_counted(found.shapes, 'shape')} to compile, about {compiling} (once, if programs are kept)",
             f"about {solving} of solving on one core (within a factor of 3, mostly; an accelerator differs)",
-            f"about {_size(found.memory)} of memory a process, {_size(found.disk)} on disk",
+            f"about {_size(found.memory)} of memory a process, {_size(found.disk)} of results on disk",
         )
     )
 
@@ -82,6 +83,10 @@ def _disk(plan: Plan) -> int:
     number = np.dtype(plan.precision).itemsize * plan.runs
     ends = [len(g.cells) * sum(int(np.prod(shape)) for shape, _ in g.arrays.values()) for g in networks_of(plan)]
     return columns + number * sum(ends)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _duration(seconds: float) -> str:

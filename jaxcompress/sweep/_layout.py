@@ -76,14 +76,19 @@ def _rows(plan: Plan) -> dict[int, tuple[Networks, int]]:
 
 
 def paths_of(plan: Plan, block: Block) -> dict[str, str]:
-    """The chunks of a block: name of the array → path."""
+    """The chunks of a block: name of the array → path, in the order in which they are written.
+
+    `result` comes last: where it says that a run is done, everything else of the run can be read, even in a block that
+    was cut short and will be done again.
+    """
     cell, place = block.cell.number, block.offset // block_size(plan)
     out = {variable.name: f"{variable.name}/c/{cell}/{place}" for variable in variables_of(plan)}
+    result = out.pop("result")
     if plan.networks:
         group, row = _rows(plan)[cell]
         for name, (shape, _) in group.arrays.items():
             out[f"networks.{name}"] = f"{group.path}/{name}/c/{row}/{place}{'/0' * len(shape)}"
-    return out
+    return {**out, "result": result}
 
 
 def chunks_of(plan: Plan, block: Block, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, bytes]]:
