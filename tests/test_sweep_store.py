@@ -209,13 +209,12 @@ def limited(monkeypatch, allowed, code):
 def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(done, tmp_path, monkeypatch, blocks, code, said):
     """At the first file, halfway through what is there before any run, in the first block, in the third."""
     sizes = {name: len(data) for name, data in files(done[0]).items()}
-    block = sum(
-        size for name, size in sizes.items() if name.endswith(("/c/0/0", "/c/0/0/0", "/c/0/0/0/0", "000000.json"))
-    )
+    chunks = sum(size for name, size in sizes.items() if name.endswith(("/c/0/0", "/c/0/0/0", "/c/0/0/0/0")))
+    block = chunks + sizes["sweep/blocks/000000.json"]
     fixed = sum(
         size for name, size in sizes.items() if "blocks" not in name and ("/c/0/" not in name and "/c/1/" not in name)
     )
-    allowed = {-2: 0, -1: fixed // 2}.get(blocks, fixed + blocks * (block + 200) + block // 2)
+    allowed = {-2: 0, -1: fixed // 2}.get(blocks, fixed + blocks * (block + 200) + chunks // 3)
     folder, told = tmp_path / "full", []
     with monkeypatch.context() as patch:
         limited(patch, allowed, code)
@@ -230,7 +229,8 @@ def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(done, tmp
         assert open_store(folder).missing() == list(range(blocks, 8))
         with xarray.open_zarr(folder) as data:
             there = data.result.values >= 0  # of a block that was cut short, all or nothing
-            assert there.ravel().tolist() == [True] * 3 * blocks + [False] * (2 * FEW - 3 * blocks)
+            assert int(there.sum()) in ((0,) if blocks == 0 else (3 * blocks, 3 * blocks + 3))
+            assert there.ravel()[: there.sum()].all()
             ends = xarray.open_zarr(folder, group="networks/erf-n1-d2")
             assert np.isfinite(data.risk.values[there]).all()
             assert np.isfinite(ends.weights.values[there]).all()
