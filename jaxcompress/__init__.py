@@ -69,6 +69,7 @@ _ROOM_OF = {
 }
 _ROOMS = (
     "compress",
+    "infinite_width",
     "kernels",
     "landscape",
     "networks",
@@ -81,7 +82,7 @@ _ROOMS = (
     "theory",
 )
 
-__all__ = [*_ROOM_OF, "compress", "kernels", "landscape", "sectors", "solve", "sweep", "theory"]
+__all__ = [*_ROOM_OF, "compress", "infinite_width", "kernels", "landscape", "sectors", "solve", "sweep", "theory"]
 
 
 def __getattr__(name: str) -> Any:

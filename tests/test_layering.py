@@ -18,9 +18,10 @@ ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 _NETWORKS = {"special", "kernels", "networks"}
 _SOLVE = _NETWORKS | {"risk", "solve"}
-_ALL = _SOLVE | {"theory", "sectors", "landscape"}
+_ALL = _SOLVE | {"theory", "sectors", "landscape", "infinite_width"}
 # Room → the rooms that it may use. Data flows one way; `theory` knows neither `risk` nor `solve`, or agreement between
-# them would prove nothing; `sectors` has its own solver, of a few numbers; `plotting` solves nothing.
+# them would prove nothing; `sectors` has its own solver, of a few numbers, and `infinite_width` its own flows, of
+# particles; `plotting` solves nothing.
 MAY_USE = {
     "special": set(),
     "kernels": {"special"},
@@ -29,6 +30,7 @@ MAY_USE = {
     "solve": _NETWORKS | {"risk"},
     "theory": _NETWORKS,
     "sectors": _NETWORKS,
+    "infinite_width": _NETWORKS,
     "landscape": _SOLVE | {"theory", "sectors"},
     "sweep": _ALL,
     "compress": _ALL,

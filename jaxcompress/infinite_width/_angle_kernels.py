@@ -1,0 +1,165 @@
+"""The pair kernel `K(θ, θ′)` of two orbits under the rotations of H and of H⊥, by two routes.
+
+`K(θ,θ′) = E_{r,s} κ(cosθ cosθ′ r + sinθ sinθ′ s)`, `κ(z) = (√(1−z²) + (π − arccos z) z)/2π`, where `r`, `s` are
+coordinates of uniform unit vectors of `d_H` and `d_⊥` dimensions. The odd part of κ averages to zero, and what is left
+is `(√(1−z²) + z arcsin z)/2π`, of derivative `arcsin(z)/2π`.
+"""
+
+import abc
+import math
+from functools import lru_cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import NDArray
+
+from jaxcompress.infinite_width._rules import check_dims, coordinate_rule, gamma_ratio, share_recurrence
+
+_CIRCLE = 2 * math.pi
+# No sum of modes is longer: 4096 leave 3e-12 of K in two dimensions, where it converges slowest.
+_MOST = 4096
+
+
+class AbstractAngleKernel(eqx.Module):
+    """A way to sum `K` over particles."""
+
+    @abc.abstractmethod
+    def sums(
+        self, at: Float[Array, " n"], sources: Float[Array, " m"], charges: Float[Array, " m"]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """`Σ_i charges_i K(θ, θ_i)` and its derivative by θ, at every `at`."""
+
+
+class Spectral(AbstractAngleKernel):
+    """`K = Σ_j F_j(θ) F_j(θ′)`, `F_j = √d μ_{2j} p_j(cos 2θ)`: `O(particles × modes)`.
+
+    `p_j` are the polynomials in `cos²θ` that are orthonormal under its law Beta(d_H/2, d_⊥/2) at the start, `μ_k` the
+    coefficients of ReLU on the sphere: `μ_0 = Γ(d/2)/(2√π Γ((d+1)/2))`, `μ_{k+2} = −μ_k (k−1)/(d+k+1)`. The factor is
+    carried along in the recurrence, for in many dimensions `p_j` overflows and `μ_{2j}` underflows.
+
+    Arguments: `near`, `far`; `modes`, or `None` for as many as leave at most `tolerance` of `K`, up to 4096; all
+    static. `tail` is what is left: `max |K − Σ|`.
+    """
+
+    centre: Float[Array, " modes"]
+    up: Float[Array, " modes"]
+    back: Float[Array, " modes"]
+    first: Float[Array, ""]
+    tail: float = eqx.field(static=True)
+
+    def __init__(self, near: int, far: int, *, modes: int | None = None, tolerance: float = 1e-11, dtype=None):
+        check_dims("Spectral", near, far)
+        rests = _rests(near, far)
+        if modes is None:
+            modes = max(1, min(_MOST, int(np.argmax(rests <= tolerance)) if rests[-1] <= tolerance else _MOST))
+        if not 1 <= modes <= _MOST:
+            raise ValueError(f"Spectral: given modes={modes}; expected 1 to {_MOST}; lower it, or use Quadrature")
+        dtype = dtype or jnp.result_type(float)
+        centre, up, back, first = _steps(near, far, modes)
+        self.centre, self.up, self.back = (jnp.asarray(each, dtype) for each in (centre, up, back))
+        self.first, self.tail = jnp.asarray(first, dtype), float(rests[modes])
+
+    @property
+    def modes(self) -> int:
+        """How many modes are summed."""
+        return self.centre.shape[0]
+
+    def features(self, angle: Float[Array, " m"]) -> tuple[Float[Array, "modes m"], Float[Array, "modes m"]]:
+        """`F_j(θ)` and their derivatives by θ."""
+        u, by_angle = jnp.cos(angle) ** 2, -jnp.sin(2 * angle)
+        zero = jnp.zeros_like(u)
+
+        def step(carry, numbers):
+            value, slope, before, slope_before = carry
+            centre, up, back = numbers
+            after = up * (u - centre) * value - back * before
+            slope_after = up * (value + (u - centre) * slope) - back * slope_before
+            return (after, slope_after, value, slope), (value, slope)
+
+        start = (jnp.full_like(u, self.first), zero, zero, zero)
+        _, (values, slopes) = jax.lax.scan(step, start, (self.centre, self.up, self.back))
+        return values, slopes * by_angle[None]
+
+    def sums(self, at, sources, charges):
+        values, slopes = self.features(at)
+        those = values if at is sources else self.features(sources)[0]
+        moments = jnp.matmul(those, charges, precision="highest")
+        return jnp.matmul(moments, values, precision="highest"), jnp.matmul(moments, slopes, precision="highest")
+
+
+def _steps(near: int, far: int, modes: int) -> tuple[NDArray, NDArray, NDArray, float]:
+    """`F_{j+1} = up_j (u − centre_j) F_j − back_j F_{j−1}` and `F_0`, on the host."""
+    d = near + far
+    centre, square = share_recurrence(near, far, modes + 1)
+    j = np.arange(modes)
+    ratio = -(2 * j - 1) / (d + 2 * j + 1)
+    root = np.sqrt(square)
+    before = np.concatenate([[0.0], ratio[:-1]])
+    first = math.sqrt(d) / (2 * math.sqrt(math.pi) * gamma_ratio(d / 2))
+    return centre[:-1], ratio / root[1:], ratio * before * root[:-1] / root[1:], first
+
+
+@lru_cache(maxsize=64)
+def _rests(near: int, far: int) -> NDArray:
+    """What sums of 0, 1, … modes leave of `K` at most.
+
+    A Jacobi polynomial is largest at an end of its interval (Szegő, theorem 7.32.1), so the larger of both ends bounds
+    every mode; beyond `2·_MOST` modes they fall like `j^−4` at least.
+    """
+    count = 2 * _MOST
+    centre, up, back, first = _steps(near, far, count)
+    bound = np.zeros(count)
+    for u in (0.0, 1.0):
+        value, before = first, 0.0
+        for j in range(count):
+            bound[j] = max(bound[j], value * value)
+            value, before = up[j] * (u - centre[j]) * value - back[j] * before, value
+    beyond = bound[-1] * count / 3
+    rests = np.cumsum(np.append(bound, beyond)[::-1])[::-1]
+    return rests[: _MOST + 1]
+
+
+class Quadrature(AbstractAngleKernel):
+    """`K` by Gauss rules in `r` and `s`: `O(particles² × nodes²)`, and sharing no formula with `Spectral`.
+
+    Arguments: `near`, `far`; `nodes` in each of `r` and `s`, two for a dimension of one; all static. The error falls
+    like `nodes^−(d+2)` where both angles are equal, and exponentially elsewhere.
+    """
+
+    near: tuple[Float[Array, " r"], Float[Array, " r"]]
+    far: tuple[Float[Array, " s"], Float[Array, " s"]]
+
+    def __init__(self, near: int, far: int, *, nodes: int = 64, dtype=None):
+        check_dims("Quadrature", near, far)
+        dtype = dtype or jnp.result_type(float)
+        self.near, self.far = _rule(near, nodes, dtype), _rule(far, nodes, dtype)
+
+    def sums(self, at, sources, charges):
+        cos, sin = jnp.cos(at)[:, None], jnp.sin(at)[:, None]
+        cos_of, sin_of = jnp.cos(sources)[None], jnp.sin(sources)[None]
+        s, weight_s = (each[:, None, None] for each in self.far)
+
+        def add(total, node):
+            r, weight = node
+            z = jnp.clip((cos * cos_of * r)[None] + (sin * sin_of)[None] * s, -1, 1)
+            turn = (cos * sin_of)[None] * s - (sin * cos_of * r)[None]
+            arc = jnp.arcsin(z)
+            value = jnp.sqrt((1 - z) * (1 + z)) + z * arc
+            both = (jnp.sum(weight_s * each, 0) @ charges * (weight / _CIRCLE) for each in (value, arc * turn))
+            return jax.tree.map(jnp.add, total, tuple(both)), None
+
+        return jax.lax.scan(add, (jnp.zeros_like(at), jnp.zeros_like(at)), self.near)[0]
+
+
+def _rule(dim: int, nodes: int, dtype) -> tuple[Array, Array]:
+    points, weights = coordinate_rule(dim, nodes)
+    return jnp.asarray(points, dtype), jnp.asarray(weights, dtype)
+
+
+def angle_kernel(kernel: AbstractAngleKernel, at: Float[Array, " n"], other: Float[Array, " m"]) -> Float[Array, "n m"]:
+    """The table `K(θ_i, θ′_j)`."""
+    one = jnp.ones((1,), at.dtype)
+    return jax.vmap(lambda angle: kernel.sums(at, angle[None], one)[0], out_axes=1)(other)

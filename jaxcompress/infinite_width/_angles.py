@@ -1,0 +1,80 @@
+"""The angle dynamics against `‖x_H‖`: particles `(θ, c)` under the rotations of H and of H⊥."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxcompress.infinite_width._angle_kernels import AbstractAngleKernel, Spectral
+from jaxcompress.infinite_width._norm_target import AngleProfile
+from jaxcompress.infinite_width._particles import AngleParticles
+from jaxcompress.infinite_width._rules import check_dims, share_rule
+from jaxcompress.infinite_width._system import AbstractSystem, Motion, half_square
+
+
+class AngleSystem(AbstractSystem[AngleParticles]):
+    """`c′ = 2|c| G(θ)`, `θ′ = sign(c) G′(θ)`, `G = T − ∫ K(·,θ′) d(τ⁺ − τ⁻)`: the flow against `‖x_H‖`.
+
+    As a PDE `∂_t τ^± = ∓∂_θ(G′ τ^±) ± 2G τ^±`; `F = ½[d_H − 2∫T dτ + ∬K dτ dτ]`; `dF/dt = −∫(2G² + G′²) d|τ|`.
+    Arguments: `near = d_H`, `far = d − d_H`; `kernel`, `Spectral(near, far)` when left out, which costs
+    `O(particles × modes)` a velocity, whatever `d`. Static: the dimensions.
+    Reference: Hajjar & Chizat 2022, the section on `‖x_H‖`.
+    """
+
+    near: int = eqx.field(static=True)
+    far: int = eqx.field(static=True)
+    profile: AngleProfile
+    kernel: AbstractAngleKernel
+
+    def __init__(self, near: int, far: int, *, kernel: AbstractAngleKernel | None = None, dtype=None):
+        check_dims("AngleSystem", near, far)
+        self.near, self.far, self.profile = near, far, AngleProfile(near, dtype)
+        self.kernel = Spectral(near, far, dtype=dtype) if kernel is None else kernel
+
+    def potential(
+        self, state: AngleParticles, at: Float[Array, " n"] | None = None
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """`G` and `V = G′` at angles, those of the particles when left out."""
+        at = state.angle if at is None else at
+        value, slope = self.profile(at)
+        own, own_slope = self.kernel.sums(at, state.angle, state.shares * state.mass)
+        return value - own, slope - own_slope
+
+    def motion(self, state):
+        height, drift = self.potential(state)
+        size, sign = jnp.abs(state.mass), jnp.sign(state.mass)
+        velocity = AngleParticles(sign * drift, 2 * size * height, jnp.zeros_like(state.shares))
+        return Motion(velocity, jnp.sum(state.shares * size * (2 * height**2 + drift**2)))
+
+    def risk(self, state):
+        charge = state.shares * state.mass
+        own, _ = self.kernel.sums(state.angle, state.angle, charge)
+        energy = jnp.asarray(self.near, charge.dtype)
+        return half_square(energy, jnp.sum(charge * self.profile(state.angle)[0]), jnp.sum(charge * own))
+
+    def check(self, state):
+        if not isinstance(state, AngleParticles):
+            raise ValueError(
+                f"AngleSystem: given a start of type {type(state).__name__}; expected AngleParticles; see angle_start "
+                "and to_angles"
+            )
+
+
+def angle_start(near: int, far: int, nodes: int, *, dtype=None) -> AngleParticles:
+    """The balanced start of infinite width: θ from the Gauss nodes of `cos²θ ~ Beta(d_H/2, d_⊥/2)`, `c = ±1`.
+
+    Returns `2·nodes` particles, first those of `c = 1`; each has half a Gauss weight as its share. Results converge
+    exponentially in `nodes`. Raises `ValueError` for dimensions below 1.
+    """
+    check_dims("angle_start", near, far)
+    u, weights = share_rule(near, far, nodes)
+    angle = np.arccos(np.sqrt(u))
+    sign = np.repeat([1.0, -1.0], nodes)
+    dtype = dtype or jnp.result_type(float)
+    return AngleParticles(*(jnp.asarray(each, dtype) for each in (np.tile(angle, 2), sign, np.tile(weights, 2) / 2)))
+
+
+def signed(state: AngleParticles) -> tuple[Array, Array]:
+    """The masses `share·|c|` of τ⁺ and of τ⁻, zero for the particles of the other sign."""
+    charge = state.shares * state.mass
+    return jnp.maximum(charge, 0), jnp.maximum(-charge, 0)
