@@ -2,8 +2,8 @@
 
 What enters: a target by its moments (a network, `‖x_H‖`, odd targets, Hermite expansions of any function), a centred
 input law, a start of balanced particles `(a, b)`. What leaves: paths of particles, or of the few numbers that are left
-of them by symmetry; closed forms for odd targets; masses, angles, predictors; and networks again. Predictors are means over
-particles, `f = Σ share a relu(b·x)`, and the risk here is `F = ½ E (f* − f)²`, with the ½ of Hajjar & Chizat 2022.
+of them by symmetry; closed forms for odd targets; masses, angles, predictors; and networks again. Predictors are means
+over particles, `f = Σ share a relu(b·x)`, and the risk here is `F = ½ E (f* − f)²`, with the ½ of Hajjar & Chizat 2022.
 
 `flow(system, start, times)` follows one start, `flow_many` a batch. Systems: `ParticleSystem` for whole neurons,
 `ReducedSystem` for their orbits under rotations of H⊥, `AngleSystem` for `‖x_H‖`, `MomentSystem` for odd targets.

@@ -94,8 +94,13 @@ def hermite_target(function: Callable, dim: int, degree: int, *, nodes: int | No
     if not exponents:
         exponents, factors = [(0,) * dim], [0.0]
     dtype = dtype or jnp.result_type(float)
-    factors, second, seen = (jnp.asarray(each, dtype) for each in (factors, second, seen))
-    return HermiteTarget(exponents=tuple(exponents), factors=factors, second=second, seen=seen, inputs=StandardNormal())
+    return HermiteTarget(
+        exponents=tuple(exponents),
+        factors=jnp.asarray(factors, dtype),
+        second=jnp.asarray(second, dtype),
+        seen=jnp.asarray(seen, dtype),
+        inputs=StandardNormal(),
+    )
 
 
 def _project(tensor: np.ndarray, vectors: list[np.ndarray]) -> float:

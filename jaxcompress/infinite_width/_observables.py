@@ -103,7 +103,7 @@ def far_dependence(
     charge = particles.shares * particles.readout
     if isinstance(particles, ReducedParticles):
         check_dims("far_dependence", near, far)  # type: ignore[arg-type]
-        rule = (jnp.asarray(each, charge.dtype) for each in coordinate_rule(far, nodes))  # type: ignore[arg-type]
+        rule = (jnp.asarray(each, charge.dtype) for each in coordinate_rule(far or 1, nodes))
         at = particles.stacked
         whole = averaged_pull(at, at, charge, *rule)
     else:

@@ -1,0 +1,193 @@
+"""Infinite width: paths, against reference values, SciPy's integrators and each other."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+
+import jaxcompress as jc
+from jaxcompress import infinite_width as iw
+
+TIMES = jnp.array([0.5, 1.0, 2.0, 4.0])
+NORMS = (0.382056916871, 0.966781140867, 2.036660071530, 2.301989925357)
+ANGLES = jnp.array([0.0, 0.3, 0.9, 1.5])
+SHARP = iw.Adaptive(rtol=1e-12, atol=1e-13)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return iw.linear_target(jnp.array([1, -0.5, 0.25, 0, 2]))
+
+
+@pytest.fixture(scope="module")
+def moments(linear):
+    times = jnp.concatenate([TIMES, jnp.array([5.0, 6.0])])
+    return iw.flow(iw.MomentSystem(linear, 5), iw.isotropic_moments(5), times, method=SHARP)
+
+
+@pytest.fixture(scope="module")
+def angles():
+    times = jnp.linspace(0, 2, 9)
+    return iw.flow(iw.AngleSystem(3, 7), iw.angle_start(3, 7, 48), times)
+
+
+def test_the_odd_flow_has_its_reference_values_by_all_three_ways(linear, moments):
+    np.testing.assert_allclose(iw.IsotropicOdd(linear, 5).norm(TIMES), NORMS, rtol=0, atol=5e-13)
+    np.testing.assert_allclose(jnp.linalg.norm(iw.predictor(moments.states[:4]), axis=-1), NORMS, rtol=0, atol=1e-12)
+    axes = jnp.concatenate([jnp.eye(5), -jnp.eye(5)])
+    net = iw.Particles(jnp.repeat(jnp.array([1.0, -1.0]), 10), jnp.concatenate([axes, axes]))
+    path = iw.flow(iw.ParticleSystem(linear), net, TIMES, method=SHARP)
+    np.testing.assert_allclose(jnp.linalg.norm(iw.linear_part(path.states), axis=-1), NORMS, rtol=0, atol=2e-12)
+    assert jnp.max(jnp.abs(path.states.balance)) < 1e-9
+    assert jnp.all(jnp.sign(path.states.readout) == jnp.sign(net.readout)[None])
+
+
+def test_the_odd_flow_falls_at_the_predicted_rate(linear, moments):
+    theory = iw.IsotropicOdd(linear, 5)
+    distance = jnp.linalg.norm(iw.predictor(moments.states) - theory.optimum[None], axis=-1)
+    measured = jnp.log(distance[-2] / distance[-1]) / (moments.times[-1] - moments.times[-2])
+    assert float(measured) == pytest.approx(float(theory.rate), rel=1e-2)  # measured 3e-5
+    np.testing.assert_allclose(theory.distance(moments.times), distance, rtol=1e-5)
+    np.testing.assert_allclose(theory.risk(moments.times), moments.risk, rtol=0, atol=1e-12)
+    assert jnp.all(distance <= theory.bound(moments.times))
+    assert float(theory.distance(jnp.array([100.0]))[0]) < 1e-90
+    np.testing.assert_allclose(theory.predictor(TIMES), iw.predictor(moments.states[:4]), rtol=0, atol=1e-12)
+
+
+def test_a_zero_odd_target_leaves_a_zero_predictor():
+    theory = iw.IsotropicOdd(iw.OddTarget(jnp.zeros(3), 0.5), 3)
+    for values in (theory.norm(TIMES), theory.distance(TIMES), theory.risk(TIMES) - 0.25, theory.predictor(TIMES)):
+        assert jnp.all(values == 0)
+
+
+def test_anisotropic_inputs_follow_the_moment_equation():
+    """A finite paired net, and SciPy's integrator, at the accuracy of the acceptance."""
+    covariance = np.array([[1.0, 0.3, 0.0], [0.3, 0.5, 0.1], [0.0, 0.1, 2.0]])
+    law = jc.Gaussian(None, covariance)
+    target = iw.odd_polynomial([(1.0, (0,)), (-0.5, (1, 2, 2)), (0.3, (2,))], 3, law)
+    start = iw.paired_start(jax.random.key(3), 12, 3)
+    times = jnp.array([0.4, 1.0, 2.5])
+    net = iw.flow(iw.ParticleSystem(target), start, times, method=SHARP)
+    system = iw.MomentSystem(target, 3)
+    path = iw.flow(system, iw.second_moments(start), times, method=SHARP)
+    moment = np.asarray(target.moment)
+
+    def slope(_, flat):
+        M = flat.reshape(4, 4)
+        g = moment - covariance @ M[0, 1:] / 2
+        G = np.zeros((4, 4))
+        G[0, 1:] = G[1:, 0] = g
+        return ((G @ M + M @ G) / 2).ravel()
+
+    first = np.asarray(iw.second_moments(start)).ravel()
+    known = scipy.integrate.solve_ivp(slope, (0, 2.5), first, "DOP853", times, rtol=1e-12, atol=1e-13).y.T
+    np.testing.assert_allclose(path.states.reshape(3, -1), known, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(iw.second_moments(net.states).reshape(3, -1), known, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(net.risk, path.risk, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(jnp.linalg.inv(covariance) @ moment, system.optimum(), rtol=1e-12)
+    # What is left of the risk falls at least at the rate that H and Σ grant now.
+    least = 0.5 * (target.energy - moment @ np.linalg.solve(covariance, moment))
+    rates = jax.vmap(system.contraction)(path.states)
+    assert jnp.all(path.dissipation >= rates * (path.risk - least))
+
+
+def test_the_angle_flow_has_its_reference_values(angles):
+    mass = iw.masses(angles.states)
+    got = [(float(mass.plus[i]), float(mass.minus[i]), float(angles.risk[i])) for i in (4, 8)]
+    assert got[0] == pytest.approx((1.5396073865, 0.1653292599, 0.722091219628), abs=1e-9)
+    assert got[1] == pytest.approx((2.9466892333, 0.0905133703, 0.217055024300), abs=1e-9)
+    assert got[0][2] == pytest.approx(0.722091219628, abs=1e-9)
+
+
+def test_risk_falls_by_what_is_dissipated(angles, moments):
+    assert float(angles.risk[0]) == 1.5
+    for path in (angles, moments):
+        assert jnp.all(jnp.diff(path.risk) < 0)
+        total = path.risk + path.dissipated
+        assert jnp.ptp(total) < 1e-9  # acceptance 1e-6
+    slope = np.gradient(np.asarray(angles.risk), np.asarray(angles.times))[4]
+    assert -slope == pytest.approx(float(angles.dissipation[4]), rel=0.05)
+
+
+def test_the_angle_flow_heads_for_its_minimiser(angles):
+    distance = iw.limit_distance(angles.states, 3)
+    assert jnp.all(jnp.diff(distance.wasserstein) < 0)
+    assert jnp.all(jnp.diff(distance.mass_gap) > 0)
+    limit = iw.AngleParticles(jnp.zeros(1), jnp.array([iw.norm_mass(3)]))
+    system = iw.AngleSystem(3, 7)
+    assert float(system.risk(limit)) < 1e-9
+    assert max(float(jnp.max(jnp.abs(each))) for each in jax.tree.leaves(system.motion(limit))) < 1e-9
+
+
+def test_reduced_and_full_flow_of_one_orbit_are_the_same_steps():
+    target = iw.hermite_target(lambda x: x[:, 0] + x[:, 0] * x[:, 1] - 0.2 * x[:, 1] ** 2, 2, 2)
+    orbits = iw.reduced_start(jax.random.key(4), 16, 2, 1)
+    times, method = jnp.array([0.5, 1.0, 2.0]), iw.FixedSteps(10)
+    short = iw.flow(iw.ReducedSystem(target, 1), orbits, times, method=method)
+    full = iw.flow(iw.ParticleSystem(target), iw.lift(orbits, 1), times, method=method)
+    again = jax.tree.map(lambda x: x[:, ::2], iw.reduce_particles(full.states, 2))
+    for name in ("readout", "near", "far"):
+        np.testing.assert_allclose(getattr(again, name), getattr(short.states, name), rtol=0, atol=1e-12)  # 4e-15
+    np.testing.assert_allclose(full.risk, short.risk, rtol=0, atol=1e-12)
+    assert jnp.max(jnp.abs(short.states.balance)) < 1e-7  # fixed steps of 1/20 and 1/10
+    assert int(short.steps) == 30
+
+
+def test_angles_reduced_and_full_particles_follow_one_flow():
+    """In one dimension each, where both lifts are exact."""
+    start = iw.angle_start(1, 1, 6)
+    orbits = iw.lift_angles(start, 1)
+    times = jnp.array([0.5, 1.5])
+    target = iw.NormTarget(1)
+    by_angle = iw.flow(iw.AngleSystem(1, 1, kernel=iw.Quadrature(1, 1)), start, times)
+    full = iw.flow(iw.ParticleSystem(target), iw.lift(orbits, 1), times)
+    np.testing.assert_allclose(full.risk, by_angle.risk, rtol=0, atol=1e-8)
+    assert jnp.max(jnp.abs(full.states.balance)) < 1e-9
+    back = iw.to_angles(iw.reduce_particles(full.at(1), 1), tolerance=1e-6)
+    np.testing.assert_allclose(back.angle[::4], by_angle.states.angle[1], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(back.mass[::4], by_angle.states.mass[1], rtol=0, atol=1e-8)
+    x = jnp.stack([jnp.cos(ANGLES), jnp.sin(ANGLES)], -1)
+    np.testing.assert_allclose(
+        full.at(1).network()(x), iw.sphere_predictor(by_angle.at(1), 1, 1, ANGLES), rtol=0, atol=1e-7
+    )
+
+
+def test_a_million_dimensions_take_the_same_steps_and_stay_finite():
+    far = 10**6 - 3
+    path = iw.flow(iw.AngleSystem(3, far, kernel=iw.Spectral(3, far, modes=50)), iw.angle_start(3, far, 48), TIMES)
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(path))
+    assert jnp.all(jnp.diff(path.risk) < 0)
+    total = path.risk + path.dissipated
+    assert float(jnp.ptp(total)) < 1e-6
+
+
+def test_runs_of_a_batch_are_runs_alone():
+    target = iw.linear_target(jnp.array([1.0, 0.5]))
+    starts = iw.doubled_start(jax.random.key(5), 6, 2, runs=3)
+    alone = iw.doubled_start(jax.random.fold_in(jax.random.key(5), 1), 6, 2)
+    np.testing.assert_array_equal(starts.weights[1], alone.weights)
+    system, times = iw.ParticleSystem(target), jnp.array([1.0])
+    many = iw.flow_many(system, starts, times)
+    one = iw.flow(system, alone, times)
+    assert many.risk.shape == (3, 1)
+    np.testing.assert_allclose(many.states.weights[1], one.states.weights, rtol=0, atol=1e-13)
+    assert float(system.risk(alone)) == pytest.approx(0.625, abs=1e-15)  # ½ E f*², for the predictor is zero
+
+
+def test_single_precision_stays_single():
+    start = iw.angle_start(3, 7, 16, dtype=jnp.float32)
+    path = iw.flow(iw.AngleSystem(3, 7, dtype=jnp.float32), start, [1.0])
+    assert {leaf.dtype for leaf in jax.tree.leaves(path) if jnp.issubdtype(leaf.dtype, jnp.floating)} == {
+        jnp.dtype("float32")
+    }
+    assert float(path.risk[0]) == pytest.approx(0.722091219628, abs=1e-4)
+    target = iw.NormTarget(2, dtype=jnp.float32)
+    net = iw.uniform_start(jax.random.key(0), 8, 4, dtype=jnp.float32)
+    motion = iw.ParticleSystem(target).motion(net)
+    double = iw.ParticleSystem(iw.NormTarget(2)).motion(jax.tree.map(lambda x: x.astype(jnp.float64), net))
+    assert motion.velocity.weights.dtype == jnp.float32
+    np.testing.assert_allclose(motion.velocity.weights, double.velocity.weights, rtol=0, atol=1e-6)
+    assert math.isfinite(float(motion.dissipation))

@@ -1,0 +1,175 @@
+"""Infinite width: groups, who keeps them, starts and lifts; and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxcompress as jc
+from jaxcompress import infinite_width as iw
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+    ("action", "order"),
+    [
+        (iw.sign_flips(3), 8),
+        (iw.sign_flips(4, (0, 2)), 4),
+        (iw.permutations(4), 24),
+        (iw.permutations(5, (1, 2, 3)), 6),
+        (iw.reflections([[1, -1, 0], [0, 1, -1], [0, 0, 1]]), 48),  # B3
+        (iw.reflections([[1, 0], [np.cos(4 * np.pi / 5), np.sin(4 * np.pi / 5)]]), 10),  # a pentagon
+    ],
+)
+def test_finite_groups_have_their_order(action, order):
+    maps = np.asarray(action.elements())
+    assert len(maps) == order
+    np.testing.assert_allclose(
+        maps @ maps.transpose(0, 2, 1), np.broadcast_to(np.eye(action.dim), maps.shape), atol=1e-12
+    )
+
+
+@pytest.fixture(scope="module")
+def even():
+    """`|x_0| + |x_1|` in three dimensions, a start averaged over the sign flips, and its flow."""
+    teacher = jc.TwoLayer(np.concatenate([np.eye(2, 3), -np.eye(2, 3)]), np.ones(4))
+    target, action = iw.NetworkTarget(teacher), iw.sign_flips(3)
+    start = iw.average_start(action, iw.doubled_start(KEY, 6, 3))
+    return target, action, start, iw.flow(iw.ParticleSystem(target), start, [1.0, 3.0])
+
+
+def test_the_flow_keeps_the_symmetries_that_all_share(even):
+    target, action, start, path = even
+    report = iw.symmetry_report(action, target, start, path)
+    assert report.shared
+    assert start.width == 48
+    assert float(jnp.sum(start.shares)) == pytest.approx(1)
+    assert report.flow.shape == (2, 3)
+    assert jnp.max(report.flow) < 1e-12  # measured 2e-15
+
+
+def test_a_symmetry_that_is_missing_is_reported(even):
+    target, _, start, path = even
+    swap = iw.permutations(3, (0, 1))
+    report = iw.symmetry_report(swap, target, start, path)
+    assert jnp.all(report.target < 1e-12)
+    assert jnp.all(report.start > 1e-2)
+    assert not report.shared
+    assert jnp.all(report.flow > 1e-2)
+    assert jnp.all(iw.target_defect(iw.permutations(3, (1, 2)), target) > 1e-2)
+    law = jc.Gaussian(None, jnp.diag(jnp.array([1.0, 1.0, 2.0])))
+    np.testing.assert_allclose(iw.inputs_defect(iw.permutations(3), law), [0.0, 0.5], atol=1e-15)
+
+
+def test_targets_are_invariant_under_rotations_of_what_they_do_not_read():
+    action = iw.far_rotations(KEY, 2, 5)
+    polynomial = iw.hermite_target(lambda x: x[:, 0] * x[:, 1] + x[:, 0], 2, 2)
+    for target in (iw.NormTarget(2), polynomial):
+        assert jnp.max(iw.target_defect(action, target)) < 1e-14
+    assert jnp.min(iw.target_defect(action, iw.NormTarget(3))) > 1e-2
+    with pytest.raises(ValueError, match="more than 200 maps"):
+        action.elements(200)
+
+
+def test_starts_are_balanced_and_have_their_pairs():
+    for start in (iw.uniform_start(KEY, 8, 3), iw.paired_start(KEY, 8, 3), iw.doubled_start(KEY, 8, 3)):
+        assert jnp.max(jnp.abs(start.balance)) < 1e-15
+        assert start.width == 8
+        assert start.dim == 3
+    paired = iw.paired_start(KEY, 8, 3)
+    np.testing.assert_array_equal(paired.weights[:4], -paired.weights[4:])
+    assert jnp.all(paired.readout[:4] == -paired.readout[4:])
+    orbits = iw.reduced_start(KEY, 8, 2, 10**6, runs=400)
+    assert jnp.max(jnp.abs(orbits.balance)) < 1e-15
+    share = jnp.mean(jnp.sum(orbits.near**2, -1)) * (10**6 + 2) / 2
+    assert float(share) == pytest.approx(1, abs=0.1)  # 5 standard errors of 1600 draws
+
+
+def test_lifts_are_the_function_of_their_orbits():
+    orbits = iw.reduced_start(KEY, 6, 2, 3)
+    for full in (iw.lift(orbits, 3), iw.lift(orbits, 3, key=KEY, copies=2)):
+        back = iw.reduce_particles(full, 2)
+        each = full.width // 6
+        np.testing.assert_allclose(back.far[::each], orbits.far, rtol=1e-14)
+        np.testing.assert_allclose(back.near[::each], orbits.near, rtol=1e-14)
+        assert float(jnp.sum(full.shares)) == pytest.approx(1)
+    state = iw.angle_start(3, 2, 5)
+    again = iw.to_angles(iw.lift_angles(state, 3))
+    np.testing.assert_allclose(again.angle[::6], state.angle, rtol=1e-13)
+    np.testing.assert_allclose(again.mass[::6], state.mass, rtol=1e-13)
+    x = jax.random.normal(KEY, (3, 5))
+    full = iw.lift(iw.lift_angles(state, 3), 2)
+    np.testing.assert_allclose(full.network()(x), jnp.maximum(x @ full.weights.T, 0) @ (full.shares * full.readout))
+
+
+def linear(inputs=None):
+    return iw.linear_target(jnp.array([1.0, 2.0]), inputs)
+
+
+def start(width=4, dim=3):
+    return iw.uniform_start(KEY, width, dim)
+
+
+def even_target():
+    return iw.hermite_target(lambda x: x[:, 0] + x[:, 0] * x[:, 1], 2, 2)
+
+
+LEANING = jc.Gaussian(None, jnp.diag(jnp.array([1.0, 2.0])))
+REFUSED = {
+    "d_H > d": (lambda: iw.flow(iw.ParticleSystem(iw.NormTarget(4)), start(), [1.0]), "d_H = 4 .* d = 3"),
+    "d_H = d": (lambda: iw.reduce_particles(start(), 3), "near=3 .* 1 ≤ near < 3"),
+    "no H⊥": (lambda: iw.AngleSystem(3, 0), "far=0"),
+    "no H": (lambda: iw.NormTarget(0), "near=0"),
+    "not orthogonal": (lambda: iw.Action(2 * jnp.eye(2)[None]), "not orthogonal .* expected QQᵀ = I"),
+    "not square": (lambda: iw.Action(jnp.ones((1, 2, 3))), r"\(1, 2, 3\)"),
+    "a zero root": (lambda: iw.reflections([[0.0, 0.0]]), "none of them zero"),
+    "not balanced": (
+        lambda: iw.to_angles(iw.ReducedParticles([1.0], [[1.0]], [1.0])),
+        r"up to 1.0e\+00; expected a balanced start",
+    ),
+    "not odd": (lambda: iw.MomentSystem(even_target(), 2), "expected an odd target"),
+    "not odd, closed form": (lambda: iw.IsotropicOdd(iw.NormTarget(2), 3), "expected an odd target"),
+    "an even term": (lambda: iw.odd_polynomial([(1.0, (0, 1))], 2), r"term \(1.0, \(0, 1\)\) .* odd number"),
+    "no multiple of I": (lambda: iw.IsotropicOdd(linear(LEANING), 2), "no multiple of I"),
+    "covariance and rotations": (lambda: iw.ReducedSystem(linear(LEANING), 2), "expected StandardNormal"),
+    "a mean": (lambda: linear(jc.Gaussian(jnp.ones(2), jnp.eye(2))), "with a mean"),
+    "law of other dimension": (lambda: linear(jc.Gaussian(None, jnp.eye(3))), "dimension 3 for 2"),
+    "several outputs": (lambda: iw.NetworkTarget(jc.TwoLayer(np.eye(2), np.eye(2))), "one network of one output"),
+    "shapes of a target": (lambda: iw.OddTarget(jnp.ones((2, 2)), 1.0), r"\(2, 2\)"),
+    "shapes of particles": (lambda: iw.Particles(jnp.ones(3), jnp.ones((2, 3))), "one row a particle"),
+    "another kind of start": (lambda: iw.flow(iw.AngleSystem(1, 2), start(), [1.0]), "type Particles"),
+    "another kind of particles": (
+        lambda: iw.flow(iw.ParticleSystem(linear()), iw.angle_start(1, 1, 2), [1.0]),
+        "Angle",
+    ),
+    "another H": (
+        lambda: iw.flow(iw.ReducedSystem(linear(), 2), iw.reduced_start(KEY, 4, 3, 2), [1.0]),
+        "3 coordinates in H for a target of 2",
+    ),
+    "moments of other size": (lambda: iw.flow(iw.MomentSystem(linear(), 2), jnp.eye(4), [1.0]), r"\(3, 3\)"),
+    "times that fall": (lambda: iw.flow(iw.ParticleSystem(linear()), start(4, 2), [1.0, 0.5]), "ascending"),
+    "no time": (lambda: iw.flow(iw.ParticleSystem(linear()), start(4, 2), [0.0]), "the last one positive"),
+    "a batch for one": (
+        lambda: iw.flow(iw.ParticleSystem(linear()), iw.uniform_start(KEY, 4, 2, runs=2), [1.0]),
+        "1 leading axes; expected 0; use flow_many",
+    ),
+    "one for a batch": (lambda: iw.flow_many(iw.ParticleSystem(linear()), start(4, 2), [1.0]), "expected 1; use flow,"),
+    "no steps": (lambda: iw.FixedSteps(0), "0 steps"),
+    "an odd width": (lambda: iw.paired_start(KEY, 5, 3), "width 5.*even width"),
+    "too many modes": (lambda: iw.Spectral(1, 1, modes=5000), "modes=5000"),
+    "too large a grid": (lambda: iw.hermite_target(lambda x: x[:, 0], 10, 10), "11 nodes"),
+    "values of wrong shape": (lambda: iw.hermite_target(lambda x: x, 2, 2), r"\(9, 2\)"),
+    "a start of another dimension": (lambda: iw.average_start(iw.sign_flips(2), start()), r"expected \(m, 2\)"),
+    "half a lift": (lambda: iw.lift(iw.reduced_start(KEY, 4, 1, 2), 2, copies=3), "key and copies"),
+    "rotations of nothing": (lambda: iw.far_rotations(KEY, 3, 3), "near < dim"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_is_refused_in_one_line(name):
+    call, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert "expected" in str(caught.value)
