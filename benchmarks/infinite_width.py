@@ -1,0 +1,495 @@
+"""Infinitely wide networks: the figures of Hajjar & Chizat 2022 and what they rest on (issue's numbers in the record).
+
+Six questions, one record and one figure each (`--parts`):
+
+- `odd`: an odd target, nets of several widths against the closed form: risk, distance to the limit, its fitted slope in
+  the width, with error bars over seeds, and the measured rate of the limit against theory;
+- `norm`: the target ‖x_H‖: histograms of the angle over time, masses, alignment, distance to the limit;
+- `near`: the same observables over d_H;
+- `far`: how much of the predictor depends on the coordinates that the target does not read, finite nets against orbits;
+- `staircase`: which monomials of a staircase target are learned, and when, in the reduced flow;
+- `dimension`: risk against ‖x_H‖ for d = 10 to 10⁶, and the cost of a reduced step against d and the particles.
+
+    python benchmarks/infinite_width.py --parts norm near
+
+Parts are stored as they come; `odd` keeps every width that is done, so that it may be stopped.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+if __package__:
+    from benchmarks import common
+else:
+    import common
+
+import jax
+import jax.numpy as jnp
+import matplotlib.figure
+import numpy as np
+
+from jaxcompress import infinite_width as iw
+from jaxcompress import plotting
+
+MOMENT = (1.0, -0.5, 0.25, 0.0, 2.0)
+ODD_TIMES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+
+
+def progress(items: Iterable, what: str) -> Iterable:
+    """The items, with a bar."""
+    from rich.progress import track
+
+    return track(list(items), description=what)
+
+
+# --- one record a question -------------------------------------------------------------------------------------------
+
+
+def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
+    """Independent starts of several widths against the limit; every width is kept as soon as it is done."""
+    target = iw.linear_target(jnp.array(MOMENT))
+    limit = iw.IsotropicOdd(target, 5)
+    times = jnp.array(ODD_TIMES)
+    vectors = limit.predictor(times)
+    widths, seeds = ((64, 128), 4) if small else ((128, 256, 512, 1024, 2048, 4096), 12)
+    rows = {row["width"]: row for row in record.get("rows", []) if row["seeds"] == seeds}
+    system, method = iw.ParticleSystem(target), iw.FixedSteps(4)
+
+    def gaps(states):
+        return jax.lax.map(lambda pair: iw.function_gap(pair[0], iw.linear_target(pair[1])), (states, vectors))
+
+    gaps = jax.jit(gaps)
+    for width in widths:
+        if width in rows:
+            continue
+        risks, distances = [], []
+        for seed in progress(range(seeds), f"width {width}"):
+            start = iw.uniform_start(jax.random.fold_in(jax.random.key(width), seed), width, 5)
+            path = iw.flow(system, start, times, method=method)
+            risks.append(np.asarray(path.risk))
+            distances.append(np.asarray(gaps(path.states)))
+        rows[width] = {"width": width, "seeds": seeds, "risk": np.stack(risks), "distance": np.stack(distances)}
+        rows[width] = json.loads(json.dumps(rows[width], default=common._plain))
+        keep({"rows": list(rows.values())})
+    rms = {w: np.sqrt(np.mean(np.square(rows[w]["distance"]), 0)) for w in widths}
+    fits = {}
+    for i, t in enumerate(ODD_TIMES):
+        fits[str(t)] = slope(widths, [np.array(rows[w]["distance"])[:, i] for w in widths])
+    fine = jnp.linspace(0, 6, 121)
+    path = iw.flow(iw.MomentSystem(target, 5), iw.isotropic_moments(5), fine, method=iw.Adaptive(1e-12, 1e-13))
+    apart = jnp.linalg.norm(iw.predictor(path.states) - limit.optimum[None], axis=-1)
+    measured = float(jnp.log(apart[100] / apart[120]) / (fine[120] - fine[100]))
+    return {
+        "times": times,
+        "rows": list(rows.values()),
+        "rms": {str(w): v for w, v in rms.items()},
+        "limit": {
+            "times": fine,
+            "risk": limit.risk(fine),
+            "distance": limit.distance(fine),
+            "bound": limit.bound(fine),
+            "moments": apart,
+        },
+        "rate": {"theory": float(limit.rate), "measured": measured, "relative error": measured / float(limit.rate) - 1},
+        "slopes": fits,
+        "particles integrated with": "FixedSteps(4) between times",
+    }
+
+
+def slope(widths: tuple[int, ...], distances: list[np.ndarray]) -> dict:
+    """The exponent of the rms distance in the width, its standard error by bootstrap over seeds."""
+    rng = np.random.default_rng(0)
+
+    def fit(samples: list[np.ndarray]) -> float:
+        return float(np.polyfit(np.log(widths), [0.5 * np.log(np.mean(x**2)) for x in samples], 1)[0])
+
+    drawn = [fit([rng.choice(x, len(x)) for x in distances]) for _ in range(400)]
+    return {"slope": fit(distances), "standard_error": float(np.std(drawn))}
+
+
+def norm(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
+    """The angle dynamics at (3, 7)."""
+    near, far, nodes = 3, 7, 32 if small else 400
+    times = jnp.linspace(0, 8, 33)
+    path = iw.flow(iw.AngleSystem(near, far), iw.angle_start(near, far, nodes), times)
+    shown = [0, 4, 8, 16, 32]
+    histograms = [iw.angle_histogram(path.at(i), 24) for i in shown]
+    psi = np.linspace(0, np.pi / 2, 61)
+    total = np.asarray(path.risk + path.dissipated)
+    return {
+        "near": near,
+        "far": far,
+        "nodes": nodes,
+        "alpha": iw.norm_mass(near),
+        **observed(path, near),
+        "dissipation identity": float(np.ptp(total)),
+        "risk never rises": bool(np.all(np.diff(np.asarray(path.risk)) < 0)),
+        "shown": [float(times[i]) for i in shown],
+        "edges": histograms[0][0],
+        "plus": [h[1] for h in histograms],
+        "minus": [h[2] for h in histograms],
+        "psi": psi,
+        "predictor": [iw.sphere_predictor(path.at(i), near, far, psi) for i in shown],
+    }
+
+
+def observed(path: iw.Path, near: int) -> dict[str, Any]:
+    """Masses, alignment and distance to the limit along a path of angles."""
+    mass, lean, gap = iw.masses(path.states), iw.alignment(path.states), iw.limit_distance(path.states, near)
+    return {
+        "times": path.times,
+        "risk": path.risk,
+        "mass_plus": mass.plus,
+        "mass_minus": mass.minus,
+        "alignment_plus": lean.plus,
+        "alignment_minus": lean.minus,
+        "wasserstein": gap.wasserstein,
+        "mass_gap": gap.mass_gap,
+    }
+
+
+def near(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
+    """d_H from 1 to 20 in d = 21."""
+    d, times = 21, jnp.linspace(0, 6, 25)
+    rows = []
+    for h in progress((2, 5) if small else (1, 2, 3, 5, 10, 15, 20), "d_H"):
+        kernel = iw.Spectral(h, d - h, modes=200)
+        path = iw.flow(iw.AngleSystem(h, d - h, kernel=kernel), iw.angle_start(h, d - h, 16 if small else 100), times)
+        rows.append({"near": h, "far": d - h, "tail": kernel.tail, "alpha": iw.norm_mass(h), **observed(path, h)})
+    return {"d": d, "rows": rows}
+
+
+def far(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
+    """`E Var[f(x) | x_H]` against ‖x_H‖ at (2, 3) for nets of several widths, and of the limit."""
+    h, rest, times = 2, 3, jnp.linspace(0, 4, 17)
+    target = iw.NormTarget(h)
+    widths, seeds = ((32,), 2) if small else ((64, 256, 1024), 5)
+    measure = jax.jit(lambda states: jax.lax.map(lambda state: iw.far_dependence(state, h), states))
+    rows = []
+    for width in widths:
+        runs = []
+        for seed in progress(range(seeds), f"width {width}"):
+            start = iw.doubled_start(jax.random.fold_in(jax.random.key(width), seed), width, h + rest)
+            path = iw.flow(iw.ParticleSystem(target), start, times, method=iw.FixedSteps(4))
+            runs.append({"risk": path.risk, "dependence": measure(path.states)})
+        rows.append({"width": width, **{k: [run[k] for run in runs] for k in runs[0]}})
+    orbits = iw.reduced_start(jax.random.key(0), 32 if small else 256, h, rest)
+    path = iw.flow(iw.ReducedSystem(target, rest), orbits, times, method=iw.FixedSteps(4))
+    limit = jax.jit(lambda states: jax.lax.map(lambda state: iw.far_dependence(state, h, rest), states))(path.states)
+    angles = iw.flow(iw.AngleSystem(h, rest), iw.angle_start(h, rest, 32 if small else 100), times)
+    return {
+        "near": h,
+        "far": rest,
+        "times": times,
+        "rows": rows,
+        "orbits": {"risk": path.risk, "dependence": limit},
+        "angles": {"risk": angles.risk},
+    }
+
+
+# ReLU sees degree one and the even ones. Targets by their monomials; the last has no step to climb by.
+STAIRCASES = {
+    "x₁ + x₁x₂": ((0,), (0, 1)),
+    "x₁ + x₁x₂ + x₁x₂x₃x₄": ((0,), (0, 1), (0, 1, 2, 3)),
+    "x₁x₂": ((0, 1),),
+    "x₁x₂x₃x₄": ((0, 1, 2, 3),),
+}
+
+
+def monomials(parts: tuple[tuple[int, ...], ...], dim: int) -> iw.HermiteTarget:
+    """The sum of products of different coordinates."""
+    return iw.hermite_target(lambda x: sum(np.prod(x[:, part], -1) for part in map(list, parts)), dim, 4, nodes=3)
+
+
+def staircase(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
+    """`E[f x^α]` along the reduced flow, for every monomial of every staircase."""
+    dim, rest, width = 4, 6, 32 if small else 512
+    times = jnp.linspace(0, 12, 49)
+    start = iw.reduced_start(jax.random.key(1), width, dim, rest)
+    rows = []
+    for name, parts in progress(STAIRCASES.items(), "staircases"):
+        target = monomials(parts, dim)
+        system = iw.ReducedSystem(target, rest, nodes=4 if small else 8)
+        path = iw.flow(system, start, times, method=iw.FixedSteps(3))
+        learned = {}
+        for part in sorted({*parts, (0,), (0, 1), (0, 1, 2, 3)}, key=len):
+            one = monomials((part,), dim)
+
+            def share(state, one=one):
+                return jnp.sum(state.shares * state.readout * jnp.sum(state.stacked * one.pull(state.stacked), -1))
+
+            label = "x" + "".join(str(i + 1) for i in part)
+            learned[label] = jax.jit(lambda states, share=share: jax.lax.map(share, states))(path.states)
+        rows.append({"target": name, "energy": target.energy, "risk": path.risk, "learned": learned})
+    return {"near": dim, "far": rest, "width": width, "times": times, "rows": rows}
+
+
+def dimension(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
+    """Risk over d at d_H = 3; seconds of a reduced step over d (both reduced flows) and over the particles."""
+    times = jnp.linspace(0, 12, 49)
+    sizes = (10, 1000) if small else (10, 10**2, 10**3, 10**4, 10**5, 10**6)
+    rows = []
+    for d in progress(sizes, "d"):
+        kernel = iw.Spectral(3, d - 3, modes=109)
+        start = iw.angle_start(3, d - 3, 32 if small else 100)
+        seconds, path = common.seconds(lambda s=start, k=kernel, d=d: iw.flow(_angles(d, k), s, times))
+        again = [common.seconds(lambda s=start, k=kernel, d=d: iw.flow(_angles(d, k), s, times))[0] for _ in range(3)]
+        rows.append(
+            {
+                "d": d,
+                "tail": kernel.tail,
+                "steps": path.steps,
+                "first call": seconds,
+                "seconds": again,
+                "identity": float(np.ptp(np.asarray(path.risk + path.dissipated))),
+                **observed(path, 3),
+            }
+        )
+    return {"rows": rows, "steps": steps_over_dimension(small), "particles": steps_over_particles(small)}
+
+
+def _angles(d: int, kernel: iw.Spectral) -> iw.AngleSystem:
+    return iw.AngleSystem(3, d - 3, kernel=kernel)
+
+
+def steps_over_dimension(small: bool) -> list[dict]:
+    """Fixed steps of both reduced flows at d = 10 and 10⁶, alternately; CPU seconds of each repeat."""
+    target, method, times = iw.NormTarget(3), iw.FixedSteps(20), jnp.array([1.0])
+    nodes, width, repeats = (50, 32, 3) if small else (400, 128, 9)
+    calls = {}
+    for d in (10, 10**6):
+        angles, start = _angles(d, iw.Spectral(3, d - 3, modes=109)), iw.angle_start(3, d - 3, nodes)
+        orbits, reduced = iw.reduced_start(jax.random.key(2), width, 3, d - 3), iw.ReducedSystem(target, d - 3)
+        calls["angles", d] = lambda a=angles, s=start: iw.flow(a, s, times, method=method)
+        calls["orbits", d] = lambda a=reduced, s=orbits: iw.flow(a, s, times, method=method)
+    for call in calls.values():
+        common.seconds(call)
+    taken: dict[tuple[str, int], list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            begin = time.process_time()
+            common.seconds(call)
+            taken[name].append(time.process_time() - begin)
+    out = []
+    for flow in ("angles", "orbits"):
+        ratio = float(np.median(taken[flow, 10**6]) / np.median(taken[flow, 10]))
+        out.append({"flow": flow, "d=10": taken[flow, 10], "d=1e6": taken[flow, 10**6], "ratio of medians": ratio})
+    return out
+
+
+def steps_over_particles(small: bool) -> list[dict]:
+    """Seconds of one velocity of the angles against the number of particles."""
+    system = iw.AngleSystem(3, 7)
+    motion = jax.jit(system.motion)
+    rows = []
+    for nodes in (100, 200) if small else (500, 1000, 2000, 4000, 8000, 16000):
+        angle = np.linspace(0, np.pi / 2, nodes)
+        state = iw.AngleParticles(jnp.asarray(np.tile(angle, 2)), jnp.repeat(jnp.array([1.0, -1.0]), nodes))
+        timed = common.per_call(lambda s=state: motion(s), at_least=0.1)
+        rows.append({"particles": 2 * nodes, "cpu seconds": timed["median_cpu_seconds"]})
+    exponent = np.polyfit(*np.log([[row["particles"], row["cpu seconds"]] for row in rows]).T, 1)[0]
+    return [*rows, {"exponent": float(exponent)}]
+
+
+PARTS = {"odd": odd, "norm": norm, "near": near, "far": far, "staircase": staircase, "dimension": dimension}
+
+
+# --- figures: stored results in, axes out ----------------------------------------------------------------------------
+
+_PLUS, _MINUS, _GREY = "#1f6f8b", "#b4443c", "#8a8a8a"
+
+
+def shade(i: int, count: int) -> tuple:
+    """One colour of an ordered family."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](0.9 * i / max(1, count - 1))
+
+
+def finish(axes, x: str, y: str, **rest) -> None:
+    """Labels, legend, no box."""
+    axes.set(xlabel=x, ylabel=y, **rest)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize="x-small")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_odd(record: dict, figure) -> None:
+    """Risk and distance over time, distance over the width."""
+    left, middle, right = figure.subplots(1, 3)
+    limit, times = record["limit"], np.array(record["times"])
+    keep = np.array(limit["times"]) <= 3
+    fine = np.array(limit["times"])[keep]
+    rows = sorted(record["rows"], key=lambda row: row["width"])
+    for i, row in enumerate(rows):
+        colour = shade(i, len(rows))
+        risk, gap = np.array(row["risk"]), np.array(row["distance"])
+        left.semilogy(times, risk.mean(0), "o-", color=colour, ms=3, lw=1, label=f"m = {row['width']}")
+        middle.semilogy(times, np.sqrt((gap**2).mean(0)), "o-", color=colour, ms=3, lw=1, label=f"m = {row['width']}")
+    left.semilogy(fine, np.array(limit["risk"])[keep], "k--", label="closed form")
+    middle.semilogy(fine, np.array(limit["distance"])[keep], "k--", label="‖w(t) − w*‖, closed form")
+    middle.semilogy(fine, np.array(limit["bound"])[keep], "k:", label="bound W exp(−vVt/4)")
+    finish(left, "time", "risk F (mean over seeds)")
+    finish(middle, "time", "rms of ‖f_m − w(t)·x‖")
+    for t, marker in ((0.5, "o"), (1.0, "s"), (2.0, "^")):
+        i = list(times).index(t)
+        gaps = [np.array(row["distance"])[:, i] for row in rows]
+        rms = np.array([np.sqrt(np.mean(g**2)) for g in gaps])
+        error = [np.std(g**2) / np.sqrt(len(g)) / (2 * r) for g, r in zip(gaps, rms, strict=True)]
+        fit = record["slopes"][str(t)]
+        label = f"t = {t}: slope {fit['slope']:.3f} ± {fit['standard_error']:.3f}"
+        right.errorbar([row["width"] for row in rows], rms, error, fmt=marker + "-", ms=4, lw=1, capsize=2, label=label)
+    right.set(xscale="log", yscale="log")
+    finish(right, "width m", "rms distance to the limit")
+
+
+def draw_norm(record: dict, figure) -> None:
+    """Histograms, masses, alignment, the predictor on the sphere."""
+    axes = figure.subplots(2, 3).ravel()
+    edges, count = np.array(record["edges"]), len(record["shown"])
+    for name, ax, sign in (("plus", axes[0], "τ⁺"), ("minus", axes[1], "τ⁻")):
+        for i, t in enumerate(record["shown"]):
+            ax.stairs(np.maximum(record[name][i], 1e-12), edges, color=shade(i, count), label=f"t = {t:g}")
+        ax.set_yscale("log")
+        finish(ax, "angle θ from H", f"density of {sign}", ylim=(1e-4, 2e2))
+    times = record["times"]
+    axes[2].semilogy(times, record["mass_plus"], color=_PLUS, label="∫ dτ⁺")
+    axes[2].semilogy(times, record["mass_minus"], color=_MINUS, label="∫ dτ⁻")
+    axes[2].axhline(record["alpha"], color=_GREY, ls="--", lw=1, label="α")
+    finish(axes[2], "time", "mass")
+    axes[3].plot(times, record["alignment_plus"], color=_PLUS, label="τ⁺")
+    axes[3].plot(times, record["alignment_minus"], color=_MINUS, label="τ⁻")
+    finish(axes[3], "time", "alignment ∫cos²θ dτ / mass", ylim=(-0.02, 1.02))
+    axes[4].semilogy(times, record["risk"], color="black", label="risk F")
+    axes[4].semilogy(times, record["wasserstein"], color=_PLUS, ls="--", label="W₁(τ⁺/mass, δ₀)")
+    axes[4].semilogy(times, np.abs(record["mass_gap"]), color=_PLUS, ls=":", label="|mass − α|")
+    finish(axes[4], "time", "distance to the limit")
+    psi = np.array(record["psi"])
+    for i, t in enumerate(record["shown"]):
+        axes[5].plot(psi, record["predictor"][i], color=shade(i, count), label=f"t = {t:g}")
+    axes[5].plot(psi, np.cos(psi), "k--", lw=1, label="target cos ψ")
+    finish(axes[5], "angle ψ of x from H", "predictor on the unit sphere")
+
+
+def draw_near(record: dict, figure) -> None:
+    """Over d_H: risk, mass, alignments."""
+    left, middle, right = figure.subplots(1, 3)
+    for i, row in enumerate(record["rows"]):
+        colour, times = shade(i, len(record["rows"])), row["times"]
+        left.semilogy(times, np.array(row["risk"]) / row["risk"][0], color=colour, label=f"d_H = {row['near']}")
+        middle.plot(times, np.array(row["mass_plus"]) / row["alpha"], color=colour, label=f"d_H = {row['near']}")
+        right.plot(times, row["alignment_plus"], color=colour)
+        right.plot(times, row["alignment_minus"], color=colour, ls="--")
+    finish(left, "time", "risk F(t) / F(0)", title=f"d = {record['d']}")
+    finish(middle, "time", "∫ dτ⁺ / α")
+    finish(right, "time", "alignment, τ⁺ (full) and τ⁻ (dashed)", ylim=(-0.02, 1.02))
+
+
+def draw_far(record: dict, figure) -> None:
+    """The variance given x_H, and the risk."""
+    left, right = figure.subplots(1, 2)
+    times = np.array(record["times"])
+    for i, row in enumerate(record["rows"]):
+        colour = shade(i, len(record["rows"]) + 1)
+        for name, ax in (("dependence", left), ("risk", right)):
+            values = np.array(row[name])
+            ax.semilogy(times[1:], values.mean(0)[1:], color=colour, label=f"m = {row['width']}")
+            ax.fill_between(times[1:], values.min(0)[1:], values.max(0)[1:], color=colour, alpha=0.2, lw=0)
+    left.semilogy(times[1:], np.array(record["orbits"]["dependence"])[1:], "k--", label="orbits (reduced flow)")
+    right.semilogy(times[1:], np.array(record["orbits"]["risk"])[1:], "k--", label="orbits (reduced flow)")
+    right.semilogy(times[1:], np.array(record["angles"]["risk"])[1:], "r:", label="angles")
+    finish(left, "time", "E Var[f(x) | x_H]", title=f"‖x_H‖, d_H = {record['near']}, d_⊥ = {record['far']}")
+    finish(right, "time", "risk F")
+
+
+def draw_staircase(record: dict, figure) -> None:
+    """One panel a target."""
+    panels = figure.subplots(1, len(record["rows"]), sharey=True)
+    for row, ax in zip(record["rows"], panels, strict=True):
+        for (label, values), colour in zip(row["learned"].items(), ("#0b3c49", "#1f6f8b", "#e3b23c"), strict=False):
+            ax.plot(record["times"], values, color=colour, label=f"E[f·{label}]")
+        ax.plot(record["times"], np.array(row["risk"]) / row["risk"][0], "k--", lw=1, label="F(t)/F(0)")
+        finish(ax, "time", "", title=row["target"], ylim=(-0.1, 1.1))
+
+
+def draw_dimension(record: dict, figure) -> None:
+    """Risk and masses over d, cost over the particles."""
+    left, middle, right = figure.subplots(1, 3)
+    for i, row in enumerate(record["rows"]):
+        colour, label = shade(i, len(record["rows"])), f"d = 10^{round(np.log10(row['d']))}"
+        left.semilogy(row["times"], row["risk"], color=colour, label=label)
+        middle.plot(row["times"], row["alignment_plus"], color=colour, label=label)
+    finish(left, "time", "risk F", title="‖x_H‖, d_H = 3")
+    finish(middle, "time", "alignment of τ⁺")
+    *rows, fit = record["particles"]
+    at = [row["particles"] for row in rows], [1e3 * row["cpu seconds"] for row in rows]
+    right.loglog(*at, "o-", color=_PLUS, ms=4, label=f"exponent {fit['exponent']:.2f}")
+    ratios = ", ".join(f"{row['flow']} {row['ratio of medians']:.2f}" for row in record["steps"])
+    finish(right, "particles", "one velocity [ms]", title=f"time at d = 10⁶ over d = 10: {ratios}")
+    right.title.set_fontsize("small")
+
+
+DRAW = {
+    "odd": (draw_odd, (14, 4)),
+    "norm": (draw_norm, (14, 7.5)),
+    "near": (draw_near, (14, 4)),
+    "far": (draw_far, (9, 4)),
+    "staircase": (draw_staircase, (14, 3.6)),
+    "dimension": (draw_dimension, (14, 4)),
+}
+
+
+def draw(record: dict, folder: Path) -> None:
+    """The figures, from the record alone."""
+    for name, (panel, size) in DRAW.items():
+        if name in record and (name != "odd" or "slopes" in record[name]):
+            figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+            panel(record[name], figure)
+            plotting.save_figure(figure, folder / f"infinite_width_{name}.png")
+
+
+def read(path: Path) -> dict:
+    """The record so far, without its environment."""
+    record = json.loads(path.read_text()) if path.exists() else {}
+    record.pop("environment", None)
+    return record
+
+
+def store(path: Path, record: dict) -> None:
+    """Whole or not at all."""
+    scratch = path.with_suffix(".part")
+    common.write(scratch, record)
+    os.replace(scratch, path)
+
+
+def main() -> None:
+    """Play the parts that are asked for; the others keep their record."""
+    made = common.parser(__doc__, "infinite_width.json")
+    made.set_defaults(out=None)
+    made.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
+    made.add_argument("--small", action="store_true", help="sizes that take a minute")
+    options = made.parse_args()
+    common.pin(options.core)
+    if options.out is None:
+        if options.small:
+            made.error("--small does not belong among the results: say where it goes with --out")
+        options.out = common.RESULTS / "infinite_width.json"
+    for name in options.parts:
+        begin = time.perf_counter()
+        record = read(options.out)
+
+        def keep(part: dict, name=name, record=record) -> None:
+            store(options.out, record | {name: part})
+
+        part = PARTS[name](options.small, record.get(name, {}), keep)
+        keep({**part, "seconds of this part": time.perf_counter() - begin})
+        draw(read(options.out), options.out.parent)
+        print(f"{name}: {time.perf_counter() - begin:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
