@@ -1,4 +1,4 @@
-"""Infinitely wide networks: the figures of Hajjar & Chizat 2022 and what they rest on (issue's numbers in the record).
+"""Infinitely wide networks: the figures of Hajjar & Chizat 2022, and the numbers that they rest on.
 
 Six questions, one record and one figure each (`--parts`):
 
@@ -114,9 +114,9 @@ def slope(widths: tuple[int, ...], distances: list[np.ndarray]) -> dict:
 def norm(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     """The angle dynamics at (3, 7)."""
     near, far, nodes = 3, 7, 32 if small else 400
-    times = jnp.linspace(0, 8, 33)
+    times = jnp.linspace(0, 40, 81)
     path = iw.flow(iw.AngleSystem(near, far), iw.angle_start(near, far, nodes), times)
-    shown = [0, 4, 8, 16, 32]
+    shown = [0, 2, 8, 20, 80]
     histograms = [iw.angle_histogram(path.at(i), 24) for i in shown]
     psi = np.linspace(0, np.pi / 2, 61)
     total = np.asarray(path.risk + path.dissipated)

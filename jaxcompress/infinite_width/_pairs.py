@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractCentred, activations, centred
 
 _RELU: AbstractCentred = centred(activations.relu, activations.relu)  # type: ignore[assignment]
-# Pairs in one block of rows: 8 ns a pair up to here, and 20 to 35 from four times as many on, which leave the cache (one
-# core, float64, 1024 particles).
+# Pairs in one block of rows: 8 ns a pair up to here, and 20 to 35 from four times as many on, which leave the cache
+# (one core, float64, 1024 particles).
 _BLOCK = 2**16
 
 
