@@ -26,6 +26,8 @@ _INNER = (
     "kernels._products",
     "kernels._relu",
     "kernels._table",
+    "infinite_width._angle_kernels",
+    "infinite_width._pairs",
     "solve._polish",
     "theory._frames",
     "theory._phases",

@@ -126,7 +126,7 @@ class Quadrature(AbstractAngleKernel):
     """`K` by Gauss rules in `r` and `s`: `O(particles² × nodes²)`, and sharing no formula with `Spectral`.
 
     Arguments: `near`, `far`; `nodes` in each of `r` and `s`, two for a dimension of one; all static. The error falls
-    like `nodes^−(d+2)` where both angles are equal, and exponentially elsewhere.
+    exponentially but for equal angles, where it is about `nodes^−(d_⊥+2)` for `d_H = 1`, and smaller for larger `d_H`.
     """
 
     near: tuple[Float[Array, " r"], Float[Array, " r"]]

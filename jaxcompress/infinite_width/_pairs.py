@@ -41,12 +41,12 @@ def network_pull(
 
 
 def averaged_pull(
-    at: Float[Array, "m h+1"],
-    weights: Float[Array, "k h+1"],
+    at: Float[Array, "m p"],
+    weights: Float[Array, "k p"],
     charges: Float[Array, " k"],
     cosines: Float[Array, " s"],
     shares: Float[Array, " s"],
-) -> Float[Array, "m h+1"]:
+) -> Float[Array, "m p"]:
     """`network_pull` between orbits `(b_H, r)`, averaged over the cosine between their orthogonal parts."""
 
     def add(total: Array, node: tuple[Array, Array]) -> tuple[Array, None]:

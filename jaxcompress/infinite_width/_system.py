@@ -91,8 +91,10 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
 
     Arguments: `target`, on standard normal inputs, whose `target.dim` coordinates are H; `far = d − d_H ≥ 1`; `nodes`
     for the average over the angle of two orthogonal parts (two are exact for `far = 1`). Static: all but the target.
-    Cost: `O(m² nodes)` a velocity, whatever `d`. The average is exact but for particles that coincide in direction:
-    there its error falls like `nodes^−(far+2)`; with 16 nodes and far = 7 it is below 1e-9.
+    Cost: `O(m² nodes)` a velocity, for any `d`. The average converges exponentially but for particles of one direction:
+    there the risk errs like `nodes^−(far+2)` and the velocity like `nodes^−far` (16 nodes: 2e-10 and 2e-8 for far = 7,
+    6e-8 and 1e-5 for far = 3, of the charges of such pairs). It stays a gradient flow whose risk falls and whose
+    particles stay balanced, for any nodes.
     """
 
     target: AbstractTarget
@@ -112,7 +114,7 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
         dtype = dtype or jnp.result_type(float)
         self.cosines, self.weights = (jnp.asarray(each, dtype) for each in coordinate_rule(far, nodes))
 
-    def pulls(self, state: ReducedParticles) -> tuple[Float[Array, "m h+1"], Float[Array, "m h+1"]]:
+    def pulls(self, state: ReducedParticles) -> tuple[Float[Array, "m p"], Float[Array, "m p"]]:
         """As of `ParticleSystem`, in the coordinates `(b_H, r)`."""
         at = state.stacked
         own = averaged_pull(at, at, state.shares * state.readout, self.cosines, self.weights)
