@@ -68,13 +68,15 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     for width in widths:
         if width in rows:
             continue
-        risks, distances = [], []
+        runs: dict[str, list] = {"risk": [], "distance": [], "to optimum": []}
         for seed in progress(range(seeds), f"width {width}"):
             start = iw.uniform_start(jax.random.fold_in(jax.random.key(width), seed), width, 5)
             path = iw.flow(system, start, times, method=method)
-            risks.append(np.asarray(path.risk))
-            distances.append(np.asarray(gaps(path.states)))
-        rows[width] = {"width": width, "seeds": seeds, "risk": np.stack(risks), "distance": np.stack(distances)}
+            apart = iw.linear_part(path.states) - limit.optimum[None]
+            runs["risk"].append(np.asarray(path.risk))
+            runs["distance"].append(np.asarray(gaps(path.states)))
+            runs["to optimum"].append(np.asarray(jnp.linalg.norm(apart, axis=-1)))
+        rows[width] = {"width": width, "seeds": seeds, **runs}
         rows[width] = json.loads(json.dumps(rows[width], default=common._plain))
         keep({"rows": list(rows.values())})
     rms = {w: np.sqrt(np.mean(np.square(rows[w]["distance"]), 0)) for w in widths}
@@ -286,7 +288,7 @@ def steps_over_dimension(small: bool) -> list[dict]:
 def steps_over_particles(small: bool) -> list[dict]:
     """Seconds of one velocity of the angles against the number of particles."""
     system = iw.AngleSystem(3, 7)
-    motion = jax.jit(system.motion)
+    motion = jax.jit(lambda state: system.motion(state))
     rows = []
     for nodes in (100, 200) if small else (500, 1000, 2000, 4000, 8000, 16000):
         angle = np.linspace(0, np.pi / 2, nodes)

@@ -21,22 +21,23 @@ def finish(axes, x: str, y: str, **rest) -> None:
 
 
 def draw_odd(record: dict, figure) -> None:
-    """Risk and distance over time, distance over the width."""
-    left, middle, right = figure.subplots(1, 3)
+    """Risk, distance to w* and distance to the limit over time, and the last over the width."""
+    first, second, third, last = figure.subplots(1, 4)
     limit, times = record["limit"], np.array(record["times"])
-    keep = np.array(limit["times"]) <= 3
+    keep = np.array(limit["times"]) <= 2.5
     fine = np.array(limit["times"])[keep]
     rows = sorted(record["rows"], key=lambda row: row["width"])
     for i, row in enumerate(rows):
-        colour = shade(i, len(rows))
-        risk, gap = np.array(row["risk"]), np.array(row["distance"])
-        left.semilogy(times, risk.mean(0), "o-", color=colour, ms=3, lw=1, label=f"m = {row['width']}")
-        middle.semilogy(times, np.sqrt((gap**2).mean(0)), "o-", color=colour, ms=3, lw=1, label=f"m = {row['width']}")
-    left.semilogy(fine, np.array(limit["risk"])[keep], "k--", label="closed form")
-    middle.semilogy(fine, np.array(limit["distance"])[keep], "k--", label="‖w(t) − w*‖, closed form")
-    middle.semilogy(fine, np.array(limit["bound"])[keep], "k:", label="bound W exp(−vVt/4)")
-    finish(left, "time", "risk F (mean over seeds)")
-    finish(middle, "time", "rms of ‖f_m − w(t)·x‖")
+        style = {"color": shade(i, len(rows)), "ms": 3, "lw": 1, "label": f"m = {row['width']}"}
+        first.semilogy(times, np.mean(row["risk"], 0), "o-", **style)
+        second.semilogy(times, np.sqrt(np.mean(np.square(row["to optimum"]), 0)), "o-", **style)
+        third.semilogy(times, np.sqrt(np.mean(np.square(row["distance"]), 0)), "o-", **style)
+    first.semilogy(fine, np.array(limit["risk"])[keep], "k--", label="closed form")
+    second.semilogy(fine, np.array(limit["distance"])[keep], "k--", label="closed form")
+    second.semilogy(fine, np.array(limit["bound"])[keep], "k:", label="bound W exp(−vVt/4)")
+    finish(first, "time", "risk F (mean over seeds)")
+    finish(second, "time", "rms of ‖w_m(t) − w*‖")
+    finish(third, "time", "rms of the distance to the limit")
     for t, marker in ((0.5, "o"), (1.0, "s"), (2.0, "^")):
         i = list(times).index(t)
         gaps = [np.array(row["distance"])[:, i] for row in rows]
@@ -44,9 +45,9 @@ def draw_odd(record: dict, figure) -> None:
         error = [np.std(g**2) / np.sqrt(len(g)) / (2 * r) for g, r in zip(gaps, rms, strict=True)]
         fit = record["slopes"][str(t)]
         label = f"t = {t}: slope {fit['slope']:.3f} ± {fit['standard_error']:.3f}"
-        right.errorbar([row["width"] for row in rows], rms, error, fmt=marker + "-", ms=4, lw=1, capsize=2, label=label)
-    right.set(xscale="log", yscale="log")
-    finish(right, "width m", "rms distance to the limit")
+        last.errorbar([row["width"] for row in rows], rms, error, fmt=marker + "-", ms=4, lw=1, capsize=2, label=label)
+    last.set(xscale="log", yscale="log")
+    finish(last, "width m", "rms distance to the limit")
 
 
 def draw_norm(record: dict, figure) -> None:
@@ -137,7 +138,7 @@ def draw_dimension(record: dict, figure) -> None:
 
 # Part → how it is drawn, and the size of the figure in inches.
 DRAW = {
-    "odd": (draw_odd, (14, 4)),
+    "odd": (draw_odd, (17, 4)),
     "norm": (draw_norm, (14, 7.5)),
     "near": (draw_near, (14, 4)),
     "far": (draw_far, (9, 4)),

@@ -184,7 +184,7 @@ def test_targets_of_other_activations_pull_as_their_quadrature():
 def test_a_step_of_the_angles_costs_what_its_particles_cost():
     def flops(nodes, near=3, far=7):
         system = iw.AngleSystem(near, far, kernel=iw.Spectral(near, far, modes=50))
-        compiled = jax.jit(system.motion).lower(iw.angle_start(near, far, nodes)).compile()
+        compiled = jax.jit(lambda state: system.motion(state)).lower(iw.angle_start(near, far, nodes)).compile()
         cost = compiled.cost_analysis()
         return cost["flops"] + cost["transcendentals"]
 
