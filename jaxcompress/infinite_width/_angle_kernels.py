@@ -159,6 +159,7 @@ def _rule(dim: int, nodes: int, dtype) -> tuple[Array, Array]:
     return jnp.asarray(points, dtype), jnp.asarray(weights, dtype)
 
 
+@eqx.filter_jit
 def angle_kernel(kernel: AbstractAngleKernel, at: Float[Array, " n"], other: Float[Array, " m"]) -> Float[Array, "n m"]:
     """The table `K(θ_i, θ′_j)`."""
     one = jnp.ones((1,), at.dtype)

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -92,6 +93,7 @@ def _hinge(scale: NDArray, shift: NDArray, dim: int, other: int, nodes: int) -> 
     return total
 
 
+@eqx.filter_jit
 def far_dependence(
     particles: Particles | ReducedParticles, near: int, far: int | None = None, *, nodes: int = 16
 ) -> Float[Array, ""]:
@@ -113,6 +115,7 @@ def far_dependence(
     return jnp.maximum(jnp.sum(charge * along(at, whole - alone)), 0)
 
 
+@eqx.filter_jit
 def function_gap(particles: Particles, target: AbstractTarget) -> Float[Array, ""]:
     """`√E (f − f*)²` of one state; with `linear_target` the distance from a linear predictor. No ½ here."""
     return jnp.sqrt(2 * ParticleSystem(target).risk(particles))
