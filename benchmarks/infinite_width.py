@@ -38,7 +38,7 @@ from jaxcompress import infinite_width as iw
 from jaxcompress import plotting
 
 MOMENT = (1.0, -0.5, 0.25, 0.0, 2.0)
-ODD_TIMES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+ODD_TIMES = (0.5, 1.0, 1.5, 2.0)
 
 
 def progress(items: Iterable, what: str) -> Iterable:
@@ -57,9 +57,9 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     limit = iw.IsotropicOdd(target, 5)
     times = jnp.array(ODD_TIMES)
     vectors = limit.predictor(times)
-    widths, seeds = ((64, 128), 4) if small else ((128, 256, 512, 1024, 2048, 4096), 12)
+    widths, seeds = ((64, 128), 4) if small else ((128, 256, 512, 1024, 2048, 4096), 10)
     rows = {row["width"]: row for row in record.get("rows", []) if row["seeds"] == seeds}
-    system, method = iw.ParticleSystem(target), iw.FixedSteps(4)
+    system, method = iw.ParticleSystem(target), iw.FixedSteps(5)
 
     def gaps(states):
         return jax.lax.map(lambda pair: iw.function_gap(pair[0], iw.linear_target(pair[1])), (states, vectors))
@@ -100,7 +100,7 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
         },
         "rate": {"theory": float(limit.rate), "measured": measured, "relative error": measured / float(limit.rate) - 1},
         "slopes": fits,
-        "particles integrated with": "FixedSteps(4) between times",
+        "particles integrated with": "FixedSteps(5) between times",
     }
 
 

@@ -116,7 +116,7 @@ def draw_staircase(record: dict, figure) -> None:
         for (label, values), colour in zip(row["learned"].items(), ("#0b3c49", "#1f6f8b", "#e3b23c"), strict=False):
             ax.plot(record["times"], values, color=colour, label=f"E[f·{label}]")
         ax.plot(record["times"], np.array(row["risk"]) / row["risk"][0], "k--", lw=1, label="F(t)/F(0)")
-        finish(ax, "time", "", title=row["target"], ylim=(-0.1, 1.1))
+        finish(ax, "time", "", title=row["target"], ylim=(-0.1, 1.25))
 
 
 def draw_dimension(record: dict, figure) -> None:
