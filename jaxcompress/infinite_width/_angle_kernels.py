@@ -67,27 +67,38 @@ class Spectral(AbstractAngleKernel):
         """How many modes are summed."""
         return self.centre.shape[0]
 
-    def features(self, angle: Float[Array, " m"]) -> tuple[Float[Array, "modes m"], Float[Array, "modes m"]]:
-        """`F_j(θ)` and their derivatives by θ."""
-        u, by_angle = jnp.cos(angle) ** 2, -jnp.sin(2 * angle)
-        zero = jnp.zeros_like(u)
+    def moments(self, angle: Float[Array, " m"], charges: Float[Array, " m"]) -> Float[Array, " modes"]:
+        """`Σ_i charges_i F_j(θ_i)`; the modes of all particles are never held together."""
+        u = jnp.cos(angle) ** 2
 
         def step(carry, numbers):
-            value, slope, before, slope_before = carry
+            value, before = carry
             centre, up, back = numbers
+            return (up * (u - centre) * value - back * before, value), jnp.dot(value, charges, precision="highest")
+
+        start = (jnp.full_like(u, self.first), jnp.zeros_like(u))
+        return jax.lax.scan(step, start, (self.centre, self.up, self.back))[1]
+
+    def expansion(
+        self, angle: Float[Array, " n"], moments: Float[Array, " modes"]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """`Σ_j moments_j F_j(θ)` and its derivative by θ."""
+        u = jnp.cos(angle) ** 2
+
+        def step(carry, numbers):
+            value, slope, before, slope_before, total, total_slope = carry
+            centre, up, back, moment = numbers
             after = up * (u - centre) * value - back * before
             slope_after = up * (value + (u - centre) * slope) - back * slope_before
-            return (after, slope_after, value, slope), (value, slope)
+            return (after, slope_after, value, slope, total + moment * value, total_slope + moment * slope), None
 
-        start = (jnp.full_like(u, self.first), zero, zero, zero)
-        _, (values, slopes) = jax.lax.scan(step, start, (self.centre, self.up, self.back))
-        return values, slopes * by_angle[None]
+        zero = jnp.zeros_like(u)
+        start = (jnp.full_like(u, self.first), zero, zero, zero, zero, zero)
+        (*_, total, slope), _ = jax.lax.scan(step, start, (self.centre, self.up, self.back, moments))
+        return total, -jnp.sin(2 * angle) * slope
 
     def sums(self, at, sources, charges):
-        values, slopes = self.features(at)
-        those = values if at is sources else self.features(sources)[0]
-        moments = jnp.matmul(those, charges, precision="highest")
-        return jnp.matmul(moments, values, precision="highest"), jnp.matmul(moments, slopes, precision="highest")
+        return self.expansion(at, self.moments(sources, charges))
 
 
 def _steps(near: int, far: int, modes: int) -> tuple[NDArray, NDArray, NDArray, float]:
