@@ -12,7 +12,7 @@ Six questions, one record and one figure each (`--parts`):
 
     python benchmarks/infinite_width.py --parts norm near
 
-Parts are stored as they come; `odd` keeps every width that is done, so that it may be stopped.
+Parts are stored as they come; `odd` keeps every run that is done, so that it may be stopped.
 """
 
 import json
@@ -52,13 +52,13 @@ def progress(items: Iterable, what: str) -> Iterable:
 
 
 def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
-    """Independent starts of several widths against the limit; every width is kept as soon as it is done."""
+    """Independent starts of several widths against the limit; every run is kept as soon as it is done."""
     target = iw.linear_target(jnp.array(MOMENT))
     limit = iw.IsotropicOdd(target, 5)
     times = jnp.array(ODD_TIMES)
     vectors = limit.predictor(times)
     widths, seeds = ((64, 128), 4) if small else ((128, 256, 512, 1024, 2048, 4096), 10)
-    rows = {row["width"]: row for row in record.get("rows", []) if row["seeds"] == seeds}
+    rows = {row["width"]: row for row in record.get("rows", [])}
     system, method = iw.ParticleSystem(target), iw.FixedSteps(5)
 
     def gaps(states):
@@ -66,19 +66,14 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
 
     gaps = jax.jit(gaps)
     for width in widths:
-        if width in rows:
-            continue
-        runs: dict[str, list] = {"risk": [], "distance": [], "to optimum": []}
-        for seed in progress(range(seeds), f"width {width}"):
+        row = rows.setdefault(width, {"width": width, "risk": [], "distance": [], "to optimum": []})
+        for seed in progress(range(len(row["risk"]), seeds), f"width {width}"):
             start = iw.uniform_start(jax.random.fold_in(jax.random.key(width), seed), width, 5)
             path = iw.flow(system, start, times, method=method)
-            apart = iw.linear_part(path.states) - limit.optimum[None]
-            runs["risk"].append(np.asarray(path.risk))
-            runs["distance"].append(np.asarray(gaps(path.states)))
-            runs["to optimum"].append(np.asarray(jnp.linalg.norm(apart, axis=-1)))
-        rows[width] = {"width": width, "seeds": seeds, **runs}
-        rows[width] = json.loads(json.dumps(rows[width], default=common._plain))
-        keep({"rows": list(rows.values())})
+            apart = jnp.linalg.norm(iw.linear_part(path.states) - limit.optimum[None], axis=-1)
+            for name, value in (("risk", path.risk), ("distance", gaps(path.states)), ("to optimum", apart)):
+                row[name].append(np.asarray(value).tolist())
+            keep({"rows": list(rows.values())})
     rms = {w: np.sqrt(np.mean(np.square(rows[w]["distance"]), 0)) for w in widths}
     fits = {}
     for i, t in enumerate(ODD_TIMES):
