@@ -38,6 +38,7 @@ def draw_odd(record: dict, figure) -> None:
     finish(first, "time", "risk F (mean over seeds)")
     finish(second, "time", "rms of ‖w_m(t) − w*‖")
     finish(third, "time", "rms of the distance to the limit")
+    third.get_legend().remove()
     for t, marker in ((0.5, "o"), (1.0, "s"), (2.0, "^")):
         i = list(times).index(t)
         gaps = [np.array(row["distance"])[:, i] for row in rows]
@@ -47,6 +48,8 @@ def draw_odd(record: dict, figure) -> None:
         label = f"t = {t}: slope {fit['slope']:.3f} ± {fit['standard_error']:.3f}"
         last.errorbar([row["width"] for row in rows], rms, error, fmt=marker + "-", ms=4, lw=1, capsize=2, label=label)
     last.set(xscale="log", yscale="log")
+    last.set_xticks([row["width"] for row in rows], [str(row["width"]) for row in rows])
+    last.minorticks_off()
     finish(last, "width m", "rms distance to the limit")
 
 
@@ -123,7 +126,7 @@ def draw_dimension(record: dict, figure) -> None:
     """Risk and masses over d, cost over the particles."""
     left, middle, right = figure.subplots(1, 3)
     for i, row in enumerate(record["rows"]):
-        colour, label = shade(i, len(record["rows"])), f"d = 10^{round(np.log10(row['d']))}"
+        colour, label = shade(i, len(record["rows"])), f"$d = 10^{round(np.log10(row['d']))}$"
         left.semilogy(row["times"], row["risk"], color=colour, label=label)
         middle.plot(row["times"], row["alignment_plus"], color=colour, label=label)
     finish(left, "time", "risk F", title="‖x_H‖, d_H = 3")
