@@ -49,7 +49,7 @@ def test_the_odd_flow_falls_at_the_predicted_rate(linear, moments):
     theory = iw.IsotropicOdd(linear, 5)
     distance = jnp.linalg.norm(iw.predictor(moments.states) - theory.optimum[None], axis=-1)
     measured = jnp.log(distance[-2] / distance[-1]) / (moments.times[-1] - moments.times[-2])
-    assert float(measured) == pytest.approx(float(theory.rate), rel=1e-2)  # measured 3e-5
+    assert float(measured) == pytest.approx(float(theory.rate), rel=1e-2)  # measured 5e-5
     np.testing.assert_allclose(theory.distance(moments.times), distance, rtol=1e-5)
     np.testing.assert_allclose(theory.risk(moments.times), moments.risk, rtol=0, atol=1e-12)
     assert jnp.all(distance <= theory.bound(moments.times))
@@ -130,7 +130,7 @@ def test_reduced_and_full_flow_of_one_orbit_are_the_same_steps():
     full = iw.flow(iw.ParticleSystem(target), iw.lift(orbits, 1), times, method=method)
     again = jax.tree.map(lambda x: x[:, ::2], iw.reduce_particles(full.states, 2))
     for name in ("readout", "near", "far"):
-        np.testing.assert_allclose(getattr(again, name), getattr(short.states, name), rtol=0, atol=1e-12)  # 4e-15
+        np.testing.assert_allclose(getattr(again, name), getattr(short.states, name), rtol=0, atol=1e-12)  # 2e-16
     np.testing.assert_allclose(full.risk, short.risk, rtol=0, atol=1e-12)
     assert jnp.max(jnp.abs(short.states.balance)) < 1e-6  # of fixed steps; measured 1.6e-7
     assert int(short.steps) == 30

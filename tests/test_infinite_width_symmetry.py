@@ -46,7 +46,7 @@ def test_the_flow_keeps_the_symmetries_that_all_share(even):
     assert start.width == 48
     assert float(jnp.sum(start.shares)) == pytest.approx(1)
     assert report.flow.shape == (2, 3)
-    assert jnp.max(report.flow) < 1e-12  # measured 2e-15
+    assert jnp.max(report.flow) < 1e-12  # measured 1e-15
 
 
 def test_a_symmetry_that_is_missing_is_reported(even):
