@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jaxcompress.networks import target_moments as target_moments
     from jaxcompress.networks import targets as targets
     from jaxcompress.risk import RiskProblem as RiskProblem
+    from jaxcompress.risk import Samples as Samples
+    from jaxcompress.risk import empirical_risk as empirical_risk
     from jaxcompress.risk import population_risk as population_risk
     from jaxcompress.risk import risk_hessian as risk_hessian
     from jaxcompress.risk import simplified_risk as simplified_risk
@@ -45,6 +47,7 @@ _ROOM_OF = {
     "GaussianPair": "kernels",
     "RESULTS": "solve",
     "RiskProblem": "risk",
+    "Samples": "risk",
     "Solution": "solve",
     "SolveError": "solve",
     "StandardNormal": "kernels",
@@ -52,6 +55,7 @@ _ROOM_OF = {
     "TwoLayer": "networks",
     "activations": "kernels",
     "critical_points": "solve",
+    "empirical_risk": "risk",
     "ensembles": "networks",
     "flow_many": "solve",
     "gradient_flow": "solve",
@@ -72,6 +76,7 @@ _ROOMS = (
     "infinite_width",
     "kernels",
     "landscape",
+    "narrow",
     "networks",
     "plotting",
     "risk",
@@ -82,7 +87,18 @@ _ROOMS = (
     "theory",
 )
 
-__all__ = [*_ROOM_OF, "compress", "infinite_width", "kernels", "landscape", "sectors", "solve", "sweep", "theory"]
+__all__ = [
+    *_ROOM_OF,
+    "compress",
+    "infinite_width",
+    "kernels",
+    "landscape",
+    "narrow",
+    "sectors",
+    "solve",
+    "sweep",
+    "theory",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,8 +20,8 @@ _NETWORKS = {"special", "kernels", "networks"}
 _SOLVE = _NETWORKS | {"risk", "solve"}
 _ALL = _SOLVE | {"theory", "sectors", "landscape", "infinite_width"}
 # Room → the rooms that it may use. Data flows one way; `theory` knows neither `risk` nor `solve`, or agreement between
-# them would prove nothing; `sectors` has its own solver, of a few numbers, and `infinite_width` its own flows, of
-# particles; `plotting` solves nothing.
+# them would prove nothing; `sectors` has its own solver, of a few numbers, `infinite_width` its own flows, of
+# particles, and `narrow` its own methods of training; `plotting` solves nothing.
 MAY_USE = {
     "special": set(),
     "kernels": {"special"},
@@ -31,6 +31,7 @@ MAY_USE = {
     "theory": _NETWORKS,
     "sectors": _NETWORKS,
     "infinite_width": _NETWORKS,
+    "narrow": _NETWORKS | {"risk"},
     "landscape": _SOLVE | {"theory", "sectors"},
     "sweep": _ALL,
     "compress": _ALL,
@@ -39,7 +40,7 @@ MAY_USE = {
     "cli": {*_ALL, "sweep", "compress", "plotting", "cli_sweep"},
     "__main__": {"cli"},
     "_rooms": set(),
-    "__init__": {*_ALL, "sweep", "compress", "plotting"},
+    "__init__": {*_ALL, "narrow", "sweep", "compress", "plotting"},
 }
 TOP_LEVEL = {
     "CHANGELOG.md",

@@ -28,7 +28,9 @@ from jaxcompress.kernels import (
     table_in_blocks,
 )
 from jaxcompress.networks import ONE, Layer, TargetMoments, TwoLayer, neuron_means, offset_of, still
+from jaxcompress.risk._empirical import Blocks, EmpiricalProblem, empirical_blocks, outgoing
 from jaxcompress.risk._population import RiskProblem, check_compatible
+from jaxcompress.risk._problem import AbstractProblem
 
 
 def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
@@ -74,15 +76,24 @@ def _hessian_once(
     return hessian(RiskProblem.of(target, inputs), student, freeze)
 
 
-def hessian(problem: RiskProblem, student: TwoLayer, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:
-    """`risk_hessian` against a target that has been measured."""
-    x = problem.student_layer(student)
-    inner, outer, mixed, lean = _blocks(problem, x, offset_of(student))
-    lift = _lift(problem.inputs, student)
+def hessian(problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:
+    """`risk_hessian` against a target that has been measured, or on samples."""
+    if isinstance(problem, EmpiricalProblem):
+        lift = jnp.eye(student.dim + (student.bias is not None), student.dim + 1, dtype=student.weights.dtype)
+        return _assembled(student, empirical_blocks(problem.samples, student), lift, freeze)
+    assert isinstance(problem, RiskProblem)  # there is no third kind
+    blocks = _blocks(problem, problem.student_layer(student), offset_of(student))
+    return _assembled(student, blocks, _lift(problem.inputs, student), freeze)
+
+
+def _assembled(student: TwoLayer, blocks: Blocks, lift: Float[Array, "p r1"], freeze: Sequence[str]) -> Array:
+    """The Hessian by the student's parameters from its blocks, `lift` taking `(w, bias)` to what these stand for."""
+    inner, outer, mixed, lean = blocks
+    readout = outgoing(student)
     inner = jnp.einsum("pa,iajb,qb->ipjq", lift, inner, lift)
     mixed = jnp.einsum("pa,ialo->iplo", lift, mixed)
     names = list(student.parameters())
-    n, d, o = student.width, student.dim, x.readout.shape[1]
+    n, d, o = student.width, student.dim, readout.shape[1]
     sizes = {"weights": n * d, "readout": n * o, "bias": n, "output_bias": o}
     cuts = {name: cut for name, cut in {"weights": slice(0, d), "bias": slice(d, d + 1)}.items() if name in names}
     eye = jnp.eye(o, dtype=inner.dtype)
@@ -91,7 +102,7 @@ def hessian(problem: RiskProblem, student: TwoLayer, freeze: Sequence[str] = ())
         rows[name, "readout"] = mixed[:, cut]
         rows.update({(name, other): inner[:, cut, :, other_cut] for other, other_cut in cuts.items()})
     if "output_bias" in names:
-        slope = jnp.einsum("pa,ia,io->ipo", lift, lean[0], 2 * x.readout)
+        slope = jnp.einsum("pa,ia,io->ipo", lift, lean[0], 2 * readout)
         rows["output_bias", "output_bias"] = 2 * eye
         rows["readout", "output_bias"] = 2 * lean[1][:, None, None] * eye[None]
         rows.update({(name, "output_bias"): slope[:, cut] for name, cut in cuts.items()})
@@ -113,7 +124,7 @@ def _lift(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
     return jnp.concatenate([weights, mean[:, None]], axis=1)
 
 
-def _blocks(problem: RiskProblem, x: Layer, offset: Array | None):
+def _blocks(problem: RiskProblem, x: Layer, offset: Array | None) -> Blocks:
     """Blocks on standard normal inputs: inner `(n, r+1, n, r+1)`, outer `(n, n)`, mixed `(n, r+1, n, o)`, means."""
     n, dim = x.weights.shape
     f = x.activation
@@ -138,7 +149,7 @@ def _blocks(problem: RiskProblem, x: Layer, offset: Array | None):
     inner = inner.at[diagonal, :, diagonal, :].add(2 * inner_own)
     mixed = 2 * jnp.einsum("io,ila->ialo", x.readout, slopes)
     mixed = mixed.at[diagonal, :, diagonal, :].add(2 * residual)
-    return inner, 2 * table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean), mixed, lean
+    return Blocks(inner, 2 * table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean), mixed, lean)
 
 
 def _bend(x: Layer, y: Layer, pairs: Frames) -> Float[Array, "n r1 r1"]:

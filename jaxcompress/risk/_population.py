@@ -33,9 +33,10 @@ from jaxcompress.networks import (
     offset_of,
     orders_energy,
 )
+from jaxcompress.risk._problem import AbstractProblem
 
 
-class RiskProblem(eqx.Module):
+class RiskProblem(AbstractProblem):
     """A target under an input law, measured once: what is constant in the risk is computed here.
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a leading axis on
@@ -66,16 +67,7 @@ class RiskProblem(eqx.Module):
             magnitude += jnp.sum(jnp.abs(offset) * (2 * lean.size + jnp.abs(offset)))
         return cls((layer,), offset, inputs, energy, magnitude)
 
-    def risk(self, student: TwoLayer) -> Float[Array, ""]:
-        """The risk of a student, never negative; differentiable like `population_risk`."""
-        return self.risk_and_floor(student)[0]
-
-    def floor(self, student: TwoLayer) -> Float[Array, ""]:
-        """What rounding alone may have done to the risk: `ε` times the sum of the sizes of all its terms."""
-        return self.risk_and_floor(student)[1]
-
-    def risk_and_floor(self, student: TwoLayer) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Both, for the price of one."""
+    def risk_and_floor(self, student):
         value, size = self._terms(student)
         # The value is clipped, the derivative is not: a flow near the floor still sees its gradient.
         risk = value + jax.lax.stop_gradient(jnp.maximum(value, 0) - value)

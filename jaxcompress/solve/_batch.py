@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import Starts, TargetMoments, TwoLayer
-from jaxcompress.risk import RiskProblem
+from jaxcompress.risk import AbstractProblem, Samples, Target, problem_of
 from jaxcompress.solve._engine import Flows, Polished, at_rest, descend, flow_to_end, polish_all, search_all
 from jaxcompress.solve._lanes import Occupancy, Progress
 from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
@@ -37,7 +37,7 @@ class Runs(eqx.Module):
     """Students with a leading axis, or starts to be drawn; targets with that axis, or one for all."""
 
     students: TwoLayer | Starts
-    targets: TwoLayer | TargetMoments
+    targets: Target
     inputs: AbstractInputs
     first: Array  # the number of the first run, where these are part of a larger batch
     freeze: tuple[str, ...] = eqx.field(static=True)
@@ -65,10 +65,10 @@ class Runs(eqx.Module):
             return self.students.draw(self.first + run)
         return jax.tree.map(lambda leaf: leaf[run], self.students)
 
-    def problem(self, run: Array) -> RiskProblem:
+    def problem(self, run: Array) -> AbstractProblem:
         """The target of one run, measured."""
         targets = self.targets if self.shared else jax.tree.map(lambda leaf: leaf[run], self.targets)
-        return RiskProblem.of(targets, self.inputs)
+        return problem_of(targets, self.inputs)
 
     def motions(self, rates: dict[str, Array]) -> AbstractMotions:
         """The motions of all runs."""
@@ -190,17 +190,19 @@ def reduces(runs: Runs) -> bool:
             return False
         rows = targets.outputs or 1
     else:
-        rows = targets.width
+        rows = _pairs_a_neuron(targets)
     return isinstance(runs.inputs, StandardNormal) and student.dim > student.width + rows + 1
 
 
-def leading_axes(target: TwoLayer | TargetMoments) -> tuple[int, ...]:
+def leading_axes(target: Target) -> tuple[int, ...]:
     """The axes of a batch of targets; none for one."""
-    return target.runs if isinstance(target, TargetMoments) else target.weights.shape[:-2]
+    return target.weights.shape[:-2] if isinstance(target, TwoLayer) else target.runs
 
 
-def _pairs_a_neuron(target: TwoLayer | TargetMoments) -> int:
+def _pairs_a_neuron(target: Target) -> int:
     """How many numbers of the size of a pair a neuron's product with the target takes."""
+    if isinstance(target, Samples):
+        return target.count
     if isinstance(target, TargetMoments):
         return 1 if target.order == 1 else target.dim
     return target.width

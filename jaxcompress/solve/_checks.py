@@ -7,20 +7,23 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, is_concrete
-from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.risk import check_compatible, parameter_mask
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk import Samples, Target, check_compatible, check_samples, parameter_mask
 from jaxcompress.solve._solution import Solution, SolveError
 
 
 def check_start(
     student: TwoLayer,
-    target: TwoLayer | TargetMoments,
+    target: Target,
     inputs: AbstractInputs,
     freeze: Sequence[str],
     rates: Mapping[str, float] | None,
 ) -> None:
     """Raise `ValueError` for whatever cannot be solved. Leading axes have been taken off."""
-    check_compatible(student, target, inputs)
+    if isinstance(target, Samples):
+        check_samples(student, target, inputs)
+    else:
+        check_compatible(student, target, inputs)
     if not parameter_mask(student, freeze).any():
         raise ValueError(
             f"solve: given freeze={tuple(freeze)!r}, which leaves nothing to move; expected a parameter that moves; "

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, is_concrete
-from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.risk import RiskProblem
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk import Target, problem_of
 from jaxcompress.solve._chebyshev import Chebyshev
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solve._method import IMPLICIT_MOST, METHODS
@@ -27,7 +27,7 @@ from jaxcompress.special import precision
 
 def gradient_flow(
     student: TwoLayer,
-    target: TwoLayer | TargetMoments,
+    target: Target,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -42,11 +42,11 @@ def gradient_flow(
 ) -> Solution:
     """Follow `dθ/dt = −rate·∇R(θ)` from a student until `max|∂R/∂θ| ≤ gradient_tolerance` or `t1`.
 
-    Arguments: `student`, `target`, `inputs` as for `population_risk`; `gradient_tolerance`, 1e-8 in float64 and 1e-4 in
-    float32 when left out; `freeze`, names of parameters that stay
-    (any of "weights", "readout", "bias", "output_bias"); `rates`, a positive factor on the velocity by name (default
-    1 each); `t1`, the end time; `save_at (times,)`, ascending times at which to keep the network; `rtol`, `atol`, the
-    error allowed a step; `max_steps`, the step budget.
+    Arguments: `student`, `target`, `inputs` as for `population_risk`, or `Samples` for the target (and no `inputs`),
+    where the risk is `empirical_risk`; `gradient_tolerance`, 1e-8 in float64 and 1e-4 in float32 when left out;
+    `freeze`, names of parameters that stay (any of "weights", "readout", "bias", "output_bias"); `rates`, a positive
+    factor on the velocity by name (default 1 each); `t1`, the end time; `save_at (times,)`, ascending times at which to
+    keep the network; `rtol`, `atol`, the error allowed a step; `max_steps`, the step budget.
     Returns a `Solution`, without spectrum. Method: Rodas5P (Steinebach 2023) with the exact Hessian as its
     Jacobian, stepped by diffrax; with thousands of unknowns the explicit `Chebyshev`. `stats["method"]` says which.
     Raises `ValueError` for input that does not fit, `SolveError` when the run does not converge and `throw` is true
@@ -85,7 +85,7 @@ def _times(save_at, t1: float, dtype) -> Array:
 
 @eqx.filter_jit
 def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> Solution:
-    motion = Motion.of(RiskProblem.of(target, inputs), student, freeze)
+    motion = Motion.of(problem_of(target, inputs), student, freeze)
     return flow(motion, options, times, max_steps)
 
 

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import RiskProblem, hessian, parameter_mask
+from jaxcompress.risk import AbstractProblem, hessian, parameter_mask
 
 
 class Motion(eqx.Module):
@@ -18,13 +18,13 @@ class Motion(eqx.Module):
     `frozen` is the whole student, flattened; entries where `moving` is false keep its values.
     """
 
-    problem: RiskProblem
+    problem: AbstractProblem
     frozen: Float[Array, " all"]
     template: TwoLayer
     freeze: tuple[str, ...] = eqx.field(static=True)
 
     @classmethod
-    def of(cls, problem: RiskProblem, student: TwoLayer, freeze: Sequence[str]) -> "Motion":
+    def of(cls, problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str]) -> "Motion":
         """Split a student into what moves and what does not. Raises `ValueError` for unknown names."""
         flat, _ = ravel_pytree(student)
         parameter_mask(student, freeze)

@@ -21,6 +21,7 @@ from jaxcompress.kernels import AbstractActivation, Relu, StandardNormal
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import (
     AbstractCentredTarget,
+    AbstractProblem,
     CentredPolynomial,
     CentredTarget,
     RiskProblem,
@@ -40,7 +41,7 @@ class AbstractMotions(eqx.Module):
     root: eqx.AbstractVar[Float[Array, " P"]]
 
     @abc.abstractmethod
-    def load(self, student: TwoLayer, problem: RiskProblem | None) -> tuple[Float[Array, " P"], Any]:
+    def load(self, student: TwoLayer, problem: AbstractProblem | None) -> tuple[Float[Array, " P"], Any]:
         """The unknowns of one student and what is its own; `problem` where every run has its target."""
 
     @abc.abstractmethod
@@ -80,7 +81,7 @@ def each(function: Callable, *arguments: Any, out_axes: Any = -1) -> Any:
 class GeneralMotions(AbstractMotions):
     """Any problem: one `Motion`, mapped over the lanes. `problem` is shared, or `None` where every run has its own."""
 
-    problem: RiskProblem | None
+    problem: AbstractProblem | None
     template: TwoLayer
     freeze: tuple[str, ...] = eqx.field(static=True)
     root: Float[Array, " P"]
@@ -237,11 +238,11 @@ def _column(vector: Array, like: Array) -> Array:
     return vector.reshape(-1, *([1] * (like.ndim - 1)))
 
 
-def as_centred(problem: RiskProblem) -> AbstractCentredTarget | None:
+def as_centred(problem: AbstractProblem) -> AbstractCentredTarget | None:
     """A measured target in the form of the short formulas, if it has one: decided by structure alone."""
-    moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
-    if not isinstance(problem.inputs, StandardNormal):
+    if not isinstance(problem, RiskProblem) or not isinstance(problem.inputs, StandardNormal):
         return None
+    moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
     if moments is not None:
         constant, linear, quadratic = moments.with_outputs()
         return CentredPolynomial(
@@ -255,7 +256,7 @@ def as_centred(problem: RiskProblem) -> AbstractCentredTarget | None:
     )
 
 
-def is_centred(problem: RiskProblem, student: TwoLayer, freeze: tuple[str, ...]) -> bool:
+def is_centred(problem: AbstractProblem, student: TwoLayer, freeze: tuple[str, ...]) -> bool:
     """Whether the short formulas serve: decided by structure alone."""
     target = as_centred(problem)
     plain = student.bias is None and student.output_bias is None and "weights" not in freeze
@@ -263,7 +264,7 @@ def is_centred(problem: RiskProblem, student: TwoLayer, freeze: tuple[str, ...])
 
 
 def motions_of(
-    problem: RiskProblem, shared: bool, student: TwoLayer, freeze: tuple[str, ...], rates: dict[str, Array]
+    problem: AbstractProblem, shared: bool, student: TwoLayer, freeze: tuple[str, ...], rates: dict[str, Array]
 ) -> AbstractMotions:
     """The motions of a batch: `student` is any one of them, `problem` the target of all or, not `shared`, any one."""
     if not is_centred(problem, student, freeze):

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite, is_concrete
-from jaxcompress.networks import Starts, TargetMoments, TwoLayer
+from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.risk import Target
 from jaxcompress.solve._batch import (
     BatchSolver,
     Options,
@@ -33,7 +34,7 @@ from jaxcompress.special import precision
 
 def solve(
     student: TwoLayer,
-    target: TwoLayer | TargetMoments,
+    target: Target,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -47,9 +48,10 @@ def solve(
 ) -> Solution:
     """Follow the gradient flow to the bottom of its basin, then polish to a critical point.
 
-    Arguments as for `gradient_flow`; against `TargetMoments` the risk is `simplified_risk`. Newton's method takes over
-    where an estimate of Kantorovich's condition says that it ends where the flow does, and at `max|∂R/∂θ| ≤
-    flow_tolerance` at the latest; the run has converged when what is left is at most `gradient_tolerance` (left out:
+    Arguments as for `gradient_flow`; against `TargetMoments` the risk is `simplified_risk`, on `Samples`
+    `empirical_risk`. Newton's method takes over where an estimate of Kantorovich's condition says that it ends where
+    the flow does, and at `max|∂R/∂θ| ≤ flow_tolerance` at the latest; the run has converged when what is left is at
+    most `gradient_tolerance` (left out:
     1e-8 and 1e-10 in float64, 1e-4 and 1e-5 in float32). The defaults
     of `rtol` and `atol` are loose: against flows at 1e-10 they change the basin of 0 to 3 starts in a thousand
     (`benchmarks/basins.py`). Under `jit`, pass `throw=False`.
@@ -71,7 +73,7 @@ def solve(
 
 def solve_many(
     students: TwoLayer | Starts,
-    targets: TwoLayer | TargetMoments,
+    targets: Target,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -102,7 +104,7 @@ def solve_many(
 
 def flow_many(
     students: TwoLayer | Starts,
-    targets: TwoLayer | TargetMoments,
+    targets: Target,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -125,7 +127,7 @@ def flow_many(
 
 def critical_points(
     students: TwoLayer | Starts,
-    targets: TwoLayer | TargetMoments,
+    targets: Target,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
@@ -200,16 +202,15 @@ def _options(
     return Options(flow, jnp.asarray(final, dtype), checked_rates(student, rates))
 
 
-def _without_runs(
-    students: TwoLayer | Starts, targets: TwoLayer | TargetMoments
-) -> tuple[TwoLayer, TwoLayer | TargetMoments, int]:
+def _without_runs(students: TwoLayer | Starts, targets: Target) -> tuple[TwoLayer, Target, int]:
     """The first student and target and the number of runs. Raises `ValueError` unless the leading axes fit."""
     axes = leading_axes(targets)
     one_target = jax.tree.map(lambda leaf: leaf[0], targets) if len(axes) == 1 else targets
     if isinstance(targets, TwoLayer):
         name = f"targets' weights {targets.weights.shape}"
     else:
-        name = f"targets' moments {targets.linear.shape} with leading axes {axes}"
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in targets.parameters().items())
+        name = f"targets' {shapes} with leading axes {axes}"
     if isinstance(students, Starts):
         if axes not in ((), (students.runs,)):
             raise ValueError(

@@ -13,6 +13,7 @@ class Precision(NamedTuple):
     and 3e-7 of gradients of order one. `descent`: the same for the gradient of a relative risk.
     `flat`: eigenvalues below this share of the largest are symmetries; exact ones come out at up to 1e-12 of it
     (ReLU scaling, 1300 unknowns, float64).
+    `zero_loss`: mean squares that count as zero, for targets of order one; rounding leaves 1e-28 and 1e-12.
     """
 
     far: float
@@ -20,11 +21,12 @@ class Precision(NamedTuple):
     critical: float
     descent: float
     flat: float
+    zero_loss: float
 
 
 _OF = {
-    jnp.dtype("float64"): Precision(far=40.0, flow=1e-8, critical=1e-10, descent=1e-9, flat=1e-10),
-    jnp.dtype("float32"): Precision(far=14.0, flow=1e-4, critical=1e-5, descent=1e-5, flat=1e-5),
+    jnp.dtype("float64"): Precision(far=40.0, flow=1e-8, critical=1e-10, descent=1e-9, flat=1e-10, zero_loss=1e-21),
+    jnp.dtype("float32"): Precision(far=14.0, flow=1e-4, critical=1e-5, descent=1e-5, flat=1e-5, zero_loss=1e-10),
 }
 
 

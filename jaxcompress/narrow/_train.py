@@ -1,0 +1,193 @@
+"""Training by first-order methods on the feasible set, or without one: all seeds and all rates in one compiled call.
+
+A step is `θ ← P(θ + update)`, the update any optax optimiser's at this rate, times a factor for each block. The set is
+a product of blocks, so that blocks may have steps of their own; inside a block an update must be a multiple of the
+gradient (or of sums of such), or there are fixed points that are no KKT points.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxcompress.kernels import check_finite, is_concrete
+from jaxcompress.narrow._assumptions import check_assumptions, warn
+from jaxcompress.narrow._feasible import FeasibleSet
+from jaxcompress.narrow._kkt import loss, norm
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk import Samples, check_samples, minibatches
+
+Optimiser = Callable[[Array], optax.GradientTransformation]
+Projection = Callable[[TwoLayer], TwoLayer]
+
+
+class Training(eqx.Module):
+    """Runs with axes `(runs, rates)`, and their histories with a last axis `records`.
+
+    `loss` is `‖f − y‖²/(2n)` on all samples; `kkt_residual` is `‖θ − P(θ − ∇ℓ)‖`, the norm of the gradient without
+    a set; `violation` is the worst of all iterates since the record before. `steps (records,)`. A run that would have
+    left the finite numbers stays where it was, is `diverged`, and has an infinite `final_loss`.
+    """
+
+    network: TwoLayer
+    loss: Float[Array, "runs rates records"]
+    kkt_residual: Float[Array, "runs rates records"]
+    violation: Float[Array, "runs rates records"]
+    diverged: Bool[Array, "runs rates"]
+    steps: Int[Array, " records"]
+
+    @property
+    def final_loss(self) -> Float[Array, "runs rates"]:
+        """The loss at the end, infinite where a run diverged."""
+        return jnp.where(self.diverged, jnp.inf, self.loss[..., -1])
+
+
+@functools.lru_cache(maxsize=32)
+def momentum(beta: float = 0.9) -> Optimiser:
+    """Gradient descent with heavy-ball momentum, as `optax.sgd`; the same object for the same number."""
+    return functools.partial(optax.sgd, momentum=beta)
+
+
+def train(
+    starts: TwoLayer,
+    samples: Samples,
+    rates: Float[Array, " rates"],
+    *,
+    optimiser: Optimiser = optax.sgd,
+    feasible: FeasibleSet | Projection | None = None,
+    block_rates: Mapping[str, float | Array] | None = None,
+    steps: int = 1000,
+    batch_size: int | None = None,
+    key: Array | None = None,
+    records: int = 20,
+) -> Training:
+    """Train every start at every rate, on the loss `‖f − y‖²/(2n)`.
+
+    Arguments: `starts`, a leading axis `runs` on every array; `samples`, shared or with that axis; `rates (rates,)`,
+    traced. `optimiser` (static), a function from a rate to an optax transformation: `optax.sgd`,
+    `narrow.momentum(0.9)`, `optax.adam`. `feasible`, made from the starts; or any function from a network to a network
+    (static), for example of `optax.projections`; or `None`: unconstrained. `block_rates`, factors on the updates of
+    "weights" and "readout".
+    `batch_size` (static) draws minibatches with `key`, run `i` from `fold_in(key, i)`, the same for all rates; left
+    out, every step sees all samples. `steps` and `records`, static: the history has `records` entries, evenly spaced.
+    Returns a `Training`. Raises `ValueError` for what does not fit together. Warns (`NarrowWarning`) as
+    `check_assumptions`, and of optimisers that scale single parameters, such as Adam, with a finite ball.
+    """
+    rates = jnp.asarray(rates, starts.weights.dtype)
+    one = _check(starts, samples, rates, block_rates, steps, batch_size, key, records)
+    check_assumptions("narrow.train", one, samples)
+    if isinstance(feasible, FeasibleSet):
+        if feasible.center.shape != starts.weights.shape:
+            raise ValueError(
+                f"narrow.train: given a feasible set about weights {feasible.center.shape} and starts of weights "
+                f"{starts.weights.shape}; expected the same; build it with FeasibleSet.of(starts, …)"
+            )
+        ball = not is_concrete(feasible.radius) or np.any(np.isfinite(np.asarray(feasible.radius)))
+        if ball and not _uniform(optimiser):
+            warn(
+                "narrow.train: this optimiser scales single parameters, as Adam does: with a finite ball its "
+                "fixed points "
+                "need not be KKT points, so the certificate says nothing about where it ends"
+            )
+    factors = {name: jnp.asarray((block_rates or {}).get(name, 1.0), rates.dtype) for name in one.parameters()}
+    keys = None if key is None else jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(starts.weights.shape[0]))
+    return _compiled(starts, samples, rates, factors, keys, optimiser, feasible, steps, batch_size, records)
+
+
+def _check(starts, samples, rates, block_rates, steps, batch_size, key, records) -> TwoLayer:
+    """One of the starts. Raises `ValueError` for what does not fit together."""
+    if (
+        not isinstance(starts, TwoLayer)
+        or starts.weights.ndim != 3
+        or samples.runs not in ((), starts.weights.shape[:1])
+    ):
+        raise ValueError(
+            f"narrow.train: given starts with weights {getattr(getattr(starts, 'weights', None), 'shape', None)} "
+            "and samples "
+            f"with leading axes {samples.runs}; expected (runs, m, d) and none or (runs,); draw them with runs=8"
+        )
+    check_finite("narrow.train", **starts.parameters())
+    one = jax.tree.map(lambda leaf: leaf[0], starts)
+    check_samples(one, jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples)
+    if rates.ndim != 1 or rates.size == 0 or (is_concrete(rates) and not np.all(np.asarray(rates) > 0)):
+        raise ValueError(f"narrow.train: given rates {rates}; expected (rates,), all positive; pass a list of them")
+    unknown = [name for name in block_rates or () if name not in one.parameters()]
+    if unknown or steps < 1 or not 1 <= records <= steps or steps % records:
+        raise ValueError(
+            f"narrow.train: given block_rates for {unknown or 'known names'}, steps={steps}, records={records}; "
+            "expected "
+            f"names among {tuple(one.parameters())}, and steps a multiple of records ≥ 1; change what differs"
+        )
+    if batch_size is not None and (key is None or not 1 <= batch_size <= samples.count):
+        raise ValueError(
+            f"narrow.train: given batch_size={batch_size} for {samples.count} samples and key={key}; expected a size "
+            "within them and a key; pass key=jax.random.key(0)"
+        )
+    return one
+
+
+def _uniform(optimiser: Optimiser) -> bool:
+    """Whether updates are multiples of the gradient, found out on one of two unequal entries."""
+    with jax.ensure_compile_time_eval():
+        gradient = jnp.asarray([1.0, 3.0])
+        method = optimiser(jnp.asarray(1.0))
+        update, _ = method.update(gradient, method.init(jnp.zeros(2)), jnp.zeros(2))
+        return bool(jnp.abs(update[1] - 3 * update[0]) <= 1e-5 * jnp.max(jnp.abs(update)))
+
+
+@eqx.filter_jit
+def _compiled(starts, samples, rates, factors, keys, optimiser, feasible, steps, batch_size, records) -> Training:
+    arrays, rest = eqx.partition(feasible, eqx.is_array)
+
+    def one(start, data, arrays, key, rate) -> Training:
+        known = eqx.combine(arrays, rest)
+        rows = None if batch_size is None else minibatches(key, data.count, batch_size, steps)
+        return _run(start, data, known, rows, optimiser(rate), factors, steps, records)
+
+    over_rates = jax.vmap(one, in_axes=(None, None, None, None, 0))
+    over_runs = jax.vmap(over_rates, in_axes=(0, 0 if samples.runs else None, 0, 0, None))
+    out = over_runs(starts, samples, arrays, keys, rates)
+    return eqx.tree_at(lambda t: t.steps, out, out.steps[0, 0])
+
+
+def _run(start, samples, feasible, rows, method, factors, steps, records) -> Training:
+    """One run: `records` times a loop of steps and a look at all samples."""
+    every = steps // records
+    project = feasible.project if isinstance(feasible, FeasibleSet) else feasible
+    project = (lambda network: network) if project is None else project
+
+    def scaled(updates: TwoLayer) -> TwoLayer:
+        moved = {name: factors[name] * leaf for name, leaf in updates.parameters().items()}
+        return TwoLayer(**moved, activation=updates.activation)
+
+    def step(carry, batch):
+        network, memory, diverged, worst = carry
+        data = samples if batch is None else samples.batch(batch)
+        updates, new_memory = method.update(jax.grad(loss)(network, data), memory, network)
+        new = project(optax.apply_updates(network, scaled(updates)))
+        broken = ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(new)]))
+        keep = diverged | broken
+        kept = jax.tree.map(lambda a, b: jnp.where(keep, a, b), (network, memory), (new, new_memory))
+        if isinstance(feasible, FeasibleSet):
+            worst = jnp.maximum(worst, feasible.violation(kept[0]))
+        return (*kept, keep, worst), None
+
+    def record(carry, batches):
+        network, memory, diverged = carry
+        begin = (network, memory, diverged, jnp.zeros((), start.weights.dtype))
+        (network, memory, diverged, worst), _ = jax.lax.scan(step, begin, batches, length=every)
+        value, gradient = jax.value_and_grad(loss)(network, samples)
+        moved = project(jax.tree.map(jnp.subtract, network, gradient))
+        residual = norm(jax.tree.leaves(jax.tree.map(jnp.subtract, network, moved)))
+        huge = lambda number: jnp.where(jnp.isnan(number), jnp.inf, number)  # noqa: E731
+        return (network, memory, diverged), (huge(value), huge(residual), worst)
+
+    batches = None if rows is None else rows.reshape(records, every, -1)
+    begin = (start, method.init(start), jnp.zeros((), bool))
+    (network, _, diverged), (losses, residuals, worst) = jax.lax.scan(record, begin, batches, length=records)
+    return Training(network, losses, residuals, worst, diverged, every * jnp.arange(1, records + 1))

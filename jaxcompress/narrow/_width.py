@@ -1,0 +1,30 @@
+"""How many neurons suffice, and how few could: by counting."""
+
+
+def min_width(n: int, d: int, outputs: int = 1) -> int:
+    """The smallest even `m` at which a mirrored start has a Jacobian by the weights of full row rank `n·outputs`.
+
+    `m = 2 ⌈n·outputs / min(n, d)⌉`: at a mirrored start the rank is `min(n·outputs, (m/2) min(n, d))`, for `h` pairs of
+    neurons have `h` independent gradients, each of them among the inputs. With `n ≥ d` this is the paper's `2n/d`.
+    Arguments, all static and at least 1: samples, input dimension, outputs. Raises `ValueError` for less.
+    Reference: Zhang et al. 2021, theorem 1. Where it fails: inputs that span less than `min(n, d)` dimensions, and see
+    `check_assumptions`.
+    """
+    _check("min_width", n, d, outputs)
+    return 2 * -(-n * outputs // min(n, d))
+
+
+def counting_width(n: int, d: int, outputs: int = 1) -> int:
+    """The smallest `m` with as many parameters as equations, `m (d + outputs) ≥ n·outputs`: `n/(d + 1)` for one output.
+
+    Arguments and errors as for `min_width`. Below it, almost no targets can be met.
+    """
+    _check("counting_width", n, d, outputs)
+    return -(-n * outputs // (d + outputs))
+
+
+def _check(where: str, n: int, d: int, outputs: int) -> None:
+    if min(n, d, outputs) < 1:
+        raise ValueError(
+            f"{where}: given n={n}, d={d}, outputs={outputs}; expected all at least 1; raise what is below"
+        )

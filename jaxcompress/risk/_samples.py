@@ -1,0 +1,100 @@
+"""Samples as a target: inputs with the outputs that a student should have there."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, check_finite, check_floating
+from jaxcompress.networks import TwoLayer
+
+
+class Samples(eqx.Module):
+    """A finite set of inputs and the outputs wanted there; every solver takes it in the place of a target.
+
+    Arguments, of one floating dtype: `inputs (samples, d)`, one row a sample; `targets (samples,)` for one output or
+    `(samples, o)` for several. Leading axes on both are a batch of data sets. The law of the inputs is then the one
+    that gives every row the same weight, and the risk is `empirical_risk`.
+    Raises `ValueError` when shapes or dtypes do not fit together, and for NaN.
+    """
+
+    inputs: Float[Array, "*runs samples d"]
+    targets: Float[Array, "*runs samples"] | Float[Array, "*runs samples o"]
+
+    def __init__(
+        self,
+        inputs: Float[Array, "*runs samples d"],
+        targets: Float[Array, "*runs samples"] | Float[Array, "*runs samples o"],
+    ):
+        self.inputs = as_array("Samples", "inputs", inputs)
+        self.targets = as_array("Samples", "targets", targets)
+        check_floating("Samples", **self.parameters())
+        rows, more = self.inputs.shape[:-1], self.targets.ndim - self.inputs.ndim + 1
+        if self.inputs.ndim < 2 or more not in (0, 1) or self.targets.shape[: len(rows)] != rows or not self._filled():
+            raise ValueError(
+                f"Samples: given inputs {self.inputs.shape} and targets {self.targets.shape}; expected (samples, "
+                "d) and "
+                "(samples,) or (samples, o), none of them empty; transpose or reshape what differs"
+            )
+        check_finite("Samples", **self.parameters())
+
+    def _filled(self) -> bool:
+        return self.inputs.size > 0 and self.targets.size > 0
+
+    @classmethod
+    def of(cls, key: Array, target: TwoLayer, count: int, *, inputs: AbstractInputs | None = None) -> "Samples":
+        """`count` independent draws of the input law (`StandardNormal()` when left out) with the target's outputs."""
+        if count < 1:
+            raise ValueError(f"Samples.of: given count={count}; expected at least 1; ask for one sample or more")
+        law = StandardNormal() if inputs is None else inputs
+        x = law.sample(key, (count,), target.dim, target.weights.dtype)
+        return cls(x, target(x))
+
+    def parameters(self) -> dict[str, Array]:
+        """The arrays by name."""
+        return {"inputs": self.inputs, "targets": self.targets}
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return self.inputs.shape[-2]
+
+    @property
+    def dim(self) -> int:
+        """Input dimension `d`."""
+        return self.inputs.shape[-1]
+
+    @property
+    def outputs(self) -> int | None:
+        """Number of outputs `o`, or `None` for a scalar output."""
+        return None if self.targets.ndim == self.inputs.ndim - 1 else self.targets.shape[-1]
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        """The leading axes of a batch of data sets."""
+        return self.inputs.shape[:-2]
+
+    def with_outputs(self) -> Float[Array, "*runs samples o"]:
+        """The targets, a scalar output with its axis."""
+        return self.targets[..., None] if self.outputs is None else self.targets
+
+    def batch(self, rows: Int[Array, " size"]) -> "Samples":
+        """Some of the samples of one data set, by number: a minibatch."""
+        return jax.tree.map(lambda leaf: leaf[rows], self)
+
+
+def minibatches(key: Array, count: int, size: int, steps: int) -> Int[Array, "steps size"]:
+    """Which samples every step sees: each epoch a permutation of its own, cut into pieces of `size`.
+
+    Arguments, all but the key static: `count` samples, `size` of a minibatch, `steps`. Epoch `i` draws from
+    `fold_in(key, i)`; the `count mod size` samples at an epoch's end wait for the next one.
+    Raises `ValueError` unless `1 ≤ size ≤ count`.
+    """
+    if not 1 <= size <= count:
+        raise ValueError(
+            f"minibatches: given size={size} for {count} samples; expected from 1 to {count}; lower the size"
+        )
+    pieces = count // size
+    epochs = jnp.arange(-(-steps // pieces))
+    orders = jax.vmap(lambda i: jax.random.permutation(jax.random.fold_in(key, i), count))(epochs)
+    return orders[:, : pieces * size].reshape(-1, size)[:steps]
