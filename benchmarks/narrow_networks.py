@@ -1,0 +1,283 @@
+"""How narrow a network may be to meet n samples, and what training on the feasible set of the theory is worth.
+
+Three parts. `widths`: the share of seeds that Levenberg–Marquardt takes to zero loss, by width, against the counting
+bound n/(d + 1) and the theorem's 2n/d. `training`: constrained against unconstrained descent at the same budget over
+the same rates, on synthetic data and three data sets of scikit-learn, with controls that separate the constraint from
+the larger mirrored readout that comes with it. `speed`: one row of 8 seeds, 7 rates, 2000 steps.
+Rows are stored as they come; a study that was stopped goes on.
+
+    python benchmarks/narrow_networks.py --part widths training speed
+"""
+
+import json
+import time
+import warnings
+
+import common
+import jax
+import jax.numpy as jnp
+import matplotlib.figure
+import numpy as np
+import optax
+
+import jaxcompress as jc
+from jaxcompress import narrow
+
+SEEDS, RATES, STEPS = 8, np.geomspace(1e-3, 1, 7), 2000
+SHAPES = ((32, 4), (64, 8), (128, 16), (96, 8))
+ACTIVATIONS = {name: getattr(jc.activations, name) for name in ("tanh", "softplus", "gelu", "sigmoid")}
+KAPPA, ZETA = 1.0, 1.0
+
+
+def widths_to_try(n: int, d: int) -> list[int]:
+    """Even widths from just below the counting bound to `2n/d`."""
+    low, high = narrow.counting_width(n, d), narrow.min_width(n, d)
+    first = 2 * (low // 2)
+    close = [first - 2, first, first + 2, first + 4]
+    return sorted({m for m in (*close, (first + high) // 4 * 2, high) if 2 <= m <= high})
+
+
+def width_rows(shapes=SHAPES, activations=ACTIVATIONS, labels="gaussian"):
+    """Names of the rows of the first part, and what computes them."""
+    for n, d in shapes:
+        for name in activations:
+            for m in widths_to_try(n, d):
+                yield f"{labels} n={n} d={d} {name} m={m}", lambda n=n, d=d, f=name, m=m: width_row(n, d, f, m, labels)
+
+
+def gaussian_samples(n: int, d: int, labels: str) -> jc.Samples:
+    """A data set of its own for every seed."""
+    rng = np.random.default_rng([n, d])
+    x = rng.standard_normal((SEEDS, n, d))
+    y = rng.standard_normal((SEEDS, n)) if labels == "gaussian" else rng.choice([-1.0, 1.0], (SEEDS, n))
+    return jc.Samples(x, y)
+
+
+def width_row(n: int, d: int, name: str, m: int, labels: str) -> dict:
+    """Levenberg–Marquardt from the mirrored start, a data set and a start for every seed."""
+    starts = narrow.mirrored_lecun(jax.random.key(m), m, d, activation=ACTIVATIONS[name], floor=0.1, runs=SEEDS)
+    out = narrow.fit(starts, gaussian_samples(n, d, labels), max_steps=300)
+    return {
+        "kind": "width", "n": n, "d": d, "activation": name, "m": m, "labels": labels,
+        "loss": out.loss, "steps": out.steps, "reached": np.asarray(out.loss) < 1e-20,
+        "largest_readout": np.max(np.abs(np.asarray(out.network.readout)), axis=1),
+    }  # fmt: skip
+
+
+def arms() -> dict[str, dict]:
+    """How a run starts, what it may not do, and what moves it. `floor` 1 is the large readout that `κ = 1` forces."""
+    sgd, heavy, adam = optax.sgd, narrow.momentum(0.9), optax.adam
+    large = {"start": narrow.mirrored_lecun, "floor": KAPPA}
+    return {
+        "LeCun, SGD": {"start": narrow.lecun, "floor": 0.0, "by": sgd},
+        "LeCun, momentum": {"start": narrow.lecun, "floor": 0.0, "by": heavy},
+        "LeCun, Adam": {"start": narrow.lecun, "floor": 0.0, "by": adam},
+        "large LeCun free, momentum": {"start": narrow.lecun, "floor": KAPPA, "by": heavy},
+        "mirrored free, momentum": {"start": narrow.mirrored_lecun, "floor": 0.0, "by": heavy},
+        "large mirrored free, SGD": {**large, "by": sgd},
+        "large mirrored free, momentum": {**large, "by": heavy},
+        "large mirrored free, Adam": {**large, "by": adam},
+        "constrained, SGD": {**large, "by": sgd, "kappa": KAPPA},
+        "constrained, momentum": {**large, "by": heavy, "kappa": KAPPA},
+        "constrained, Adam": {**large, "by": adam, "kappa": KAPPA},
+        "constrained κ=10, momentum": {**large, "floor": 10.0, "by": heavy, "kappa": 10.0},
+    }
+
+
+def synthetic(n: int = 64, d: int = 8) -> tuple:
+    """Standard normal inputs with labels ±1 by chance: pure memory, and nothing to hold out."""
+    rng = np.random.default_rng(3)
+    return rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], n), None, None
+
+
+def real(name: str) -> tuple:
+    """A data set of scikit-learn, inputs and targets standardised (labels ±1), a fifth held out."""
+    from sklearn import datasets
+
+    data = {"diabetes": datasets.load_diabetes, "breast cancer": datasets.load_breast_cancer}
+    raw = data[name]() if name in data else datasets.load_digits()
+    x, y = raw.data, raw.target.astype(float)
+    if name == "digits":  # even or odd
+        x, y = x[:, x.std(0) > 0], 2.0 * (y % 2) - 1
+    elif name == "breast cancer":
+        y = 2 * y - 1
+    order = np.random.default_rng(0).permutation(len(x))[: 625 if name == "digits" else len(x)]
+    x, y = x[order], y[order]
+    cut = len(x) * 4 // 5
+    x = (x - x[:cut].mean(0)) / (x[:cut].std(0) + 1e-12)
+    if name == "diabetes":
+        y = (y - y[:cut].mean()) / y[:cut].std()
+    return x[:cut], y[:cut], x[cut:], y[cut:]
+
+
+def tasks() -> dict[str, dict]:
+    """What is trained: data, activation, width. `n/d` is 8 for the synthetic data."""
+    out = {}
+    for name in ("tanh", "sigmoid"):
+        for m in (4, 8, 16):
+            out[f"synthetic {name} m={m}"] = {"data": synthetic, "activation": name, "m": m, "batch": None}
+    for data, m in (("diabetes", 36), ("breast cancer", 16), ("digits", 8)):
+        out[f"{data} sigmoid m={m}"] = {
+            "data": lambda data=data: real(data), "activation": "sigmoid", "m": m, "batch": 64,
+        }  # fmt: skip
+    return out
+
+
+def training_rows(chosen=None):
+    """Names of the rows of the second part, and what computes them."""
+    for task, what in tasks().items():
+        if chosen is None or task in chosen:
+            for arm, how in arms().items():
+                yield (
+                    f"{task} | {arm}",
+                    lambda task=task, what=what, arm=arm, how=how: training_row(task, what, arm, how),
+                )
+
+
+def feasible_of(starts, kappa: float, m: int) -> narrow.FeasibleSet:
+    """The set of the study: every neuron may go about its own norm, `ε = √m`."""
+    return narrow.FeasibleSet.of(starts, m**0.5, kappa, ZETA)
+
+
+def training_row(task: str, what: dict, arm: str, how: dict, steps: int = STEPS) -> dict:
+    """Every seed at every rate; the rate of least mean final loss is the row's."""
+    x, y, xt, yt = what["data"]()
+    m, f = what["m"], ACTIVATIONS[what["activation"]]
+    samples = jc.Samples(x, y)
+    starts = how["start"](jax.random.key(1), m, x.shape[1], activation=f, floor=how["floor"], runs=SEEDS)
+    feasible = feasible_of(starts, how["kappa"], m) if "kappa" in how else None
+    begin = time.perf_counter()
+    out = narrow.train(
+        starts, samples, RATES, optimiser=how["by"], feasible=feasible, steps=steps, batch_size=what["batch"],
+        key=jax.random.key(2), records=20,
+    )  # fmt: skip
+    final = np.asarray(jax.block_until_ready(out.final_loss))
+    taken = time.perf_counter() - begin
+    best = int(np.argmin(np.mean(final, axis=0)))
+    row = {
+        "kind": "training", "task": task, "arm": arm, "n": len(x), "d": x.shape[1], "m": m, "seconds": taken,
+        "rates": RATES, "best_rate": RATES[best], "final_loss": final[:, best], "by_rate": np.mean(final, axis=0),
+        "history": np.mean(np.asarray(out.loss)[:, best], axis=0), "steps": out.steps,
+        "kkt_residual": out.kkt_residual[:, best, -1], "violation": np.max(out.violation[:, best]),
+    }  # fmt: skip
+    ends = jax.tree.map(lambda leaf: leaf[:, best], out.network)
+    if feasible is not None:
+        size = jnp.linalg.norm(ends.weights - starts.weights, axis=(1, 2))
+        low = jnp.abs(ends.readout) <= how["kappa"] * (1 + 1e-9)
+        row |= {"at_ball": size >= feasible.radius * (1 - 1e-9), "at_floor": jnp.mean(low, axis=1)}
+    if xt is not None:
+        predicted = np.asarray(jax.vmap(lambda net: net(jnp.asarray(xt)))(ends))
+        row["held_out"] = np.mean((predicted - yt) ** 2, axis=1) / 2
+        if set(np.unique(yt)) == {-1.0, 1.0}:
+            row["held_out_accuracy"] = np.mean(np.sign(predicted) == yt, axis=1)
+    return row
+
+
+def speed_row() -> dict:
+    """Momentum on the feasible set, n = 128, d = 16, m = 16, all samples a step: compile and run told apart."""
+    rng = np.random.default_rng(0)
+    samples = jc.Samples(rng.standard_normal((128, 16)), rng.standard_normal(128))
+    starts = narrow.mirrored_lecun(jax.random.key(1), 16, 16, activation=jc.activations.tanh, floor=KAPPA, runs=SEEDS)
+    feasible = feasible_of(starts, KAPPA, 16)
+    options = {"optimiser": narrow.momentum(0.9), "feasible": feasible, "steps": STEPS}
+    record, _ = common.repeated(lambda: narrow.train(starts, samples, RATES, **options).loss, 3)
+    return {"kind": "speed", "seeds": SEEDS, "rates": len(RATES), "steps": STEPS, **record}
+
+
+PARTS = {
+    "widths": lambda: [*width_rows(), *width_rows(((64, 8),), ("tanh", "softplus"), "signs")],
+    "training": training_rows,
+    "speed": lambda: [("speed", speed_row)],
+}
+
+
+def mean_and_error(values) -> tuple[float, float]:
+    """Mean and standard error over seeds."""
+    values = np.asarray(values, float)
+    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
+
+
+def draw_widths(axes, rows: dict) -> None:
+    """The share of seeds at zero loss, one panel a shape."""
+    shapes = list(dict.fromkeys((r["n"], r["d"]) for r in rows.values()))
+    for axis, (n, d) in zip(axes, shapes, strict=True):
+        here = [r for r in rows.values() if (r["n"], r["d"], r["labels"]) == (n, d, "gaussian")]
+        for name in dict.fromkeys(r["activation"] for r in here):
+            line = [(r["m"], np.mean(r["reached"])) for r in here if r["activation"] == name]
+            axis.plot(*zip(*line, strict=True), "o-", label=name)
+        for at, label, style in ((n / (d + 1), "n/(d+1)", ":"), (2 * n / d, "2n/d", "--")):
+            axis.axvline(at, color="k", linestyle=style, label=label)
+        axis.set(
+            title=f"n = {n}, d = {d}", xlabel="width m", ylabel="share of seeds at loss < 1e-20", ylim=(-0.05, 1.05)
+        )
+    axes[0].legend(fontsize=7)
+
+
+def draw_training(axes, rows: dict) -> None:
+    """Final losses by arm, one panel a task, with standard errors."""
+    names = list(dict.fromkeys(r["task"] for r in rows.values()))
+    for axis, task in zip(axes, names, strict=True):
+        here = [r for r in rows.values() if r["task"] == task]
+        for i, r in enumerate(here):
+            mean, error = mean_and_error(r["final_loss"])
+            color = "C3" if "constrained" in r["arm"] else "C0" if "large" in r["arm"] else "0.6"
+            axis.barh(i, mean, xerr=error, color=color)
+        axis.set(title=task, xscale="log", xlabel="final loss", yticks=range(len(here)))
+        axis.set_yticklabels([r["arm"] for r in here], fontsize=6)
+        axis.invert_yaxis()
+
+
+def draw(rows: dict, out) -> None:
+    """The figures, for whatever parts are there."""
+    kinds = {kind: {k: r for k, r in rows.items() if r["kind"] == kind} for kind in ("width", "training")}
+    if kinds["width"]:
+        figure = matplotlib.figure.Figure(figsize=(14, 3.6), layout="constrained")
+        count = len({(r["n"], r["d"]) for r in kinds["width"].values()})
+        draw_widths(np.atleast_1d(figure.subplots(1, count)), kinds["width"])
+        figure.savefig(out.with_name("narrow_widths.png"), dpi=110)
+    if kinds["training"]:
+        count = len({r["task"] for r in kinds["training"].values()})
+        figure = matplotlib.figure.Figure(figsize=(15, 3.2 * -(-count // 3)), layout="constrained")
+        grid = np.atleast_1d(figure.subplots(-(-count // 3), 3)).ravel()
+        for axis in grid[count:]:
+            axis.set_axis_off()
+        draw_training(grid[:count], kinds["training"])
+        figure.savefig(out.with_name("narrow_training.png"), dpi=110)
+
+
+def table(rows: dict) -> str:
+    """The second part as text: mean ± standard error of the final loss, best rate, and held out."""
+    lines = []
+    for r in rows.values():
+        if r["kind"] == "training":
+            mean, error = mean_and_error(r["final_loss"])
+            more = "" if "held_out" not in r else " held out {:.3g} ± {:.1g}".format(*mean_and_error(r["held_out"]))
+            lines.append(f"{r['task']:26s} {r['arm']:32s} {mean:.3e} ± {error:.1e} rate {r['best_rate']:.3g}{more}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = common.parser(__doc__, "narrow_networks.json")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after a row beyond this")
+    parser.add_argument("--only", default="", help="rows whose names contain this")
+    given = parser.parse_args()
+    common.pin(given.core)
+    rows = json.loads(given.out.read_text())["rows"] if given.out.exists() else {}
+    begin = time.perf_counter()
+    for part in given.part:
+        for name, compute in PARTS[part]():
+            if name in rows or given.only not in name or time.perf_counter() - begin > 60 * given.minutes:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", narrow.NarrowWarning)  # widths below the theorem's are the question
+                rows[name] = compute()
+            common.write(given.out, {"rows": rows})
+            rows = json.loads(given.out.read_text())["rows"]
+            print(name, flush=True)
+    draw(rows, given.out)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,268 @@
+"""The feasible set and optimality on it: projections against independent solvers, multipliers, the bound."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+
+import jaxcompress as jc
+from jaxcompress import narrow
+
+A = jc.activations
+CASES = 1000
+
+
+def nearest(point, normals, offsets):
+    """The nearest point of `{x: normals x ≥ offsets}` by least distance programming (Lawson & Hanson; SciPy NNLS)."""
+    shifted = offsets - normals @ point
+    stacked = np.vstack([normals.T, shifted[None]])
+    goal = np.append(np.zeros(len(point)), 1.0)
+    dual, _ = scipy.optimize.nnls(stacked, goal)
+    r = stacked @ dual - goal
+    return point - r[:-1] / r[-1]
+
+
+def nearest_in_ball(point, centre, radius):
+    """The nearest point of a ball, by a search for the multiplier of its constraint."""
+    gap = lambda t: np.linalg.norm(point - centre) / (1 + t) - radius  # noqa: E731
+    t = 0.0 if gap(0.0) <= 0 else scipy.optimize.brentq(gap, 0, 1e6, xtol=1e-15, rtol=4e-16)
+    return (point + t * centre) / (1 + t)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """A thousand sets of four neurons in two dimensions about random centres, two points near each, and projections."""
+    rng = np.random.default_rng(11)
+    starts = jc.TwoLayer(rng.normal(size=(CASES, 4, 2)), rng.normal(size=(CASES, 4)), activation=A.tanh)
+    floors, gaps = rng.exponential(0.5, CASES), rng.exponential(0.5, CASES)
+    gaps[::5], floors[::7], gaps[1::10] = 0.0, 0.0, np.inf
+    feasible = narrow.FeasibleSet.of(starts, rng.exponential(2.0, CASES) + 1e-3, floors, gaps)
+
+    def points():
+        moved = starts.weights + rng.normal(size=(CASES, 4, 2))
+        return jc.TwoLayer(moved, 2 * rng.normal(size=(CASES, 4)), activation=A.tanh)
+
+    project = jax.jit(jax.vmap(lambda s, network: s.project(network)))
+    one, two = points(), points()
+    return feasible, one, two, project(feasible, one), project(feasible, two), project
+
+
+def flat(network):
+    """One row a network."""
+    return np.hstack([np.asarray(network.weights).reshape(CASES, -1), np.asarray(network.readout)])
+
+
+def test_the_projection_is_the_nearest_point_of_an_independent_solver(cases):
+    feasible, points, _, projected, _, _ = cases
+    worst = 0.0
+    for i in range(CASES):
+        centre, radius = np.asarray(feasible.center[i]).ravel(), float(feasible.radius[i])
+        weights = nearest_in_ball(np.asarray(points.weights[i]).ravel(), centre, radius)
+        worst = max(worst, np.max(np.abs(weights - np.asarray(projected.weights[i]).ravel())))
+        kappa, zeta, v = float(feasible.floor[i]), float(feasible.gap[i]), np.asarray(points.readout[i])
+        for j, s in enumerate(np.asarray(feasible.signs[i])):
+            # in the pair (v_j, v_{j+h}): s v_j ≥ κ, −s v_{j+h} ≥ κ, |s v_j + s v_{j+h}| ≤ ζ
+            normals, offsets = [[s, 0], [0, -s]], [kappa, kappa]
+            if np.isfinite(zeta):
+                normals, offsets = [*normals, [s, s], [-s, -s]], [*offsets, -zeta, -zeta]
+            wanted = nearest(v[[j, j + 2]], np.array(normals, float), np.array(offsets))
+            worst = max(worst, np.max(np.abs(wanted - np.asarray(projected.readout[i])[[j, j + 2]])))
+    assert worst < 1e-10  # 1e-13 measured
+
+
+def test_the_projection_is_idempotent_and_does_not_expand(cases):
+    feasible, one, two, first, second, project = cases
+    np.testing.assert_array_equal(flat(project(feasible, first)), flat(first))
+    before, after = np.linalg.norm(flat(one) - flat(two), axis=1), np.linalg.norm(flat(first) - flat(second), axis=1)
+    assert np.max(after / before) <= 1 + 1e-12
+    assert np.min(after / before) < 0.5  # they do contract
+    violations = jax.vmap(lambda s, network: s.violation(network))(feasible, first)
+    assert np.max(violations) < 4e-15
+    assert np.all(jax.vmap(lambda s, network: s.contains(network))(feasible, first))
+    outside = jax.vmap(lambda s, network: s.contains(network))(feasible, one)
+    assert 0 < np.sum(outside) < CASES / 10
+
+
+@pytest.mark.parametrize(
+    ("pair", "wanted"), [((0.3, 0.9), (0.55, 0.65)), ((2.0, 0.1), (1.1, 1.0)), ((-1.0, -2.0), (0.5, 0.5))]
+)
+def test_pairs_are_projected_as_on_the_reference_page(pair, wanted):
+    start = narrow.mirrored(np.ones((1, 2)), np.ones(1), A.tanh)
+    feasible = narrow.FeasibleSet.of(start, floor=0.5, gap=0.1)
+    out = feasible.project(jc.TwoLayer(start.weights, jnp.array([pair[0], -pair[1]]), activation=A.tanh))
+    np.testing.assert_allclose(out.readout, [wanted[0], -wanted[1]], atol=1e-15)
+
+
+def test_a_set_without_constraints_returns_every_network_bit_by_bit():
+    rng = np.random.default_rng(0)
+    start = jc.TwoLayer(rng.normal(size=(6, 3)), rng.normal(size=(6, 2)), activation=A.tanh)
+    other = jc.TwoLayer(1e3 * rng.normal(size=(6, 3)), rng.normal(size=(6, 2)), activation=A.tanh)
+    out = narrow.FeasibleSet.of(start, free_signs=True).project(other)
+    np.testing.assert_array_equal(out.weights, other.weights)
+    np.testing.assert_array_equal(out.readout, other.readout)
+
+
+def small(seed=0, n=6, d=4, m=4):
+    """A mirrored start with readouts of size one, and samples."""
+    rng = np.random.default_rng(seed)
+    samples = jc.Samples(rng.normal(size=(n, d)), rng.normal(size=n))
+    return narrow.mirrored_lecun(jax.random.key(seed), m, d, activation=A.tanh, floor=1.0), samples
+
+
+@pytest.mark.parametrize(
+    ("radius", "floor", "gap"), [(0.05, 1.0, 0.2), (0.3, 0.5, 0.0), (np.inf, 1.3, 0.4), (0.1, 0.0, np.inf)]
+)
+def test_at_the_minimum_that_scipy_finds_the_residual_vanishes_and_multipliers_balance(radius, floor, gap):
+    start, samples = small(n=12)  # more samples than the two pairs can meet
+    feasible = narrow.FeasibleSet.of(start, radius, floor, gap)
+    x, y = np.asarray(samples.inputs), np.asarray(samples.targets)
+    w0 = np.asarray(start.weights)
+
+    def split(vector):
+        return vector[:16].reshape(4, 4), vector[16:]
+
+    def value(vector):
+        w, v = split(vector)
+        h = np.tanh(x @ w.T)
+        r = h @ v - y
+        by_w = ((r[:, None] * (1 - h**2)) * v).T @ x / len(y)
+        return r @ r / (2 * len(y)), np.concatenate([by_w.ravel(), h.T @ r / len(y)])
+
+    rows = [{"type": "ineq", "fun": lambda p, s=s, j=j: s * p[16 + j] - floor} for j, s in enumerate((1, 1, -1, -1))]
+    if np.isfinite(gap):
+        pairs = [(j, s) for j in (0, 1) for s in (1, -1)]
+        rows += [{"type": "ineq", "fun": lambda p, s=s, j=j: gap - s * (p[16 + j] + p[18 + j])} for j, s in pairs]
+    if np.isfinite(radius):
+        rows.append({"type": "ineq", "fun": lambda p: radius**2 - np.sum((p[:16].reshape(4, 4) - w0) ** 2)})
+    begin = np.concatenate([w0.ravel(), np.asarray(feasible.project(start).readout)])
+    found = scipy.optimize.minimize(
+        value, begin, jac=True, constraints=rows, method="SLSQP", options={"ftol": 1e-16, "maxiter": 1000}
+    )
+    w, v = split(found.x)
+    end = feasible.project(jc.TwoLayer(w, v, activation=A.tanh))
+    assert narrow.kkt_residual(end, samples, feasible) < 2e-6
+    assert narrow.kkt_residual(feasible.project(start), samples, feasible) > 1e-2
+    known = narrow.multipliers(end, samples, feasible, tolerance=1e-5)
+    assert known.stationarity < 2e-6
+    # from the multipliers, the gradient, term by term
+    gradient = value(found.x)[1]
+    out = w - w0
+    rebuilt = -float(known.ball) * out.ravel() / max(np.linalg.norm(out), 1e-300)
+    np.testing.assert_allclose(gradient[:16], rebuilt, atol=3e-6)
+    np.testing.assert_allclose(gradient[16:18], known.floor_a - known.gap, atol=3e-6)
+    np.testing.assert_allclose(-gradient[18:], known.floor_b + known.gap, atol=3e-6)
+    assert np.min(known.floor_a) >= 0
+    assert np.min(known.floor_b) >= 0
+    assert known.ball >= 0
+    assert bool(known.ball_active) == (known.ball > 1e-7)
+
+
+def test_the_scaled_residual_is_the_plain_one_of_the_scaled_problem():
+    start, samples = small()
+    radius, floor, gap = 0.05, 1.0, 0.3
+    feasible = narrow.FeasibleSet.of(start, radius, floor, gap)
+    rng = np.random.default_rng(3)
+    moved = (start.weights + 0.02 * rng.normal(size=(4, 4)), start.readout + 0.3 * rng.normal(size=4))
+    point = feasible.project(jc.TwoLayer(*moved, activation=A.tanh))
+    gradient = jax.grad(narrow.loss)(point, samples)
+    # W̃ = (W − W0)/ε, ṽ = εv: a set about zero of radius one, floor εκ, gap εζ
+    zero = jc.TwoLayer(jnp.zeros_like(start.weights), radius * start.readout, activation=A.tanh)
+    scaled = narrow.FeasibleSet.of(zero, 1.0, radius * floor, radius * gap)
+    here = jc.TwoLayer((point.weights - start.weights) / radius, radius * point.readout, activation=A.tanh)
+    there = scaled.project(
+        jc.TwoLayer(
+            here.weights - radius * gradient.weights, here.readout - gradient.readout / radius, activation=A.tanh
+        )
+    )
+    wanted = np.sqrt(np.sum((here.weights - there.weights) ** 2) + np.sum((here.readout - there.readout) ** 2))
+    assert float(narrow.scaled_kkt_residual(point, samples, feasible)) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_the_optimality_bound_holds_at_a_thousand_random_points():
+    rng = np.random.default_rng(5)
+    samples = jc.Samples(rng.normal(size=(6, 4)), rng.normal(size=6))
+    sizes = rng.exponential(1.0, (CASES, 1))
+    points = jc.TwoLayer(
+        sizes[:, :, None] * rng.normal(size=(CASES, 4, 4)), rng.normal(size=(CASES, 4)), activation=A.softplus
+    )
+    bound, loss = jax.jit(jax.vmap(lambda p: (narrow.optimality_bound(p, samples), narrow.loss(p, samples))))(points)
+    ratio = np.asarray(bound) / np.asarray(loss)
+    assert np.min(ratio) >= 1
+    assert np.min(ratio) < 1.5  # and it is not far off where it is tight
+    x, y = np.asarray(samples.inputs), np.asarray(samples.targets)
+    w, v = np.asarray(points.weights[0]), np.asarray(points.readout[0])
+    slopes = 1 / (1 + np.exp(-x @ w.T))
+    r = np.logaddexp(0, x @ w.T) @ v - y
+    by_w = ((r[:, None] * slopes) * v).T @ x / 6
+    least = np.linalg.svd((slopes[:, :, None] * x[:, None]).reshape(6, -1), compute_uv=False)[-1]
+    assert float(bound[0]) == pytest.approx(3 * np.sum((by_w / v[:, None]) ** 2) / least**2, rel=1e-9)
+
+
+def test_the_bound_leaves_out_silent_neurons_and_is_infinite_where_nothing_is_known():
+    start, samples = small()
+    silent = jc.TwoLayer(start.weights, start.readout.at[0].set(0.0), activation=A.tanh)
+    alone = jc.TwoLayer(start.weights[1:], start.readout[1:], activation=A.tanh)
+    assert float(narrow.optimality_bound(silent, samples)) == pytest.approx(
+        float(narrow.optimality_bound(alone, samples)), rel=1e-9
+    )
+    none = jc.TwoLayer(start.weights, jnp.zeros(4), activation=A.tanh)
+    assert narrow.optimality_bound(none, samples) == np.inf
+
+
+def test_the_certified_radius_falls_with_the_gap_and_is_zero_where_readouts_may_vanish():
+    start, samples = small()
+    radii = [float(narrow.certified_radius(start, samples, floor=1.0, gap=g)) for g in (0.0, 0.5, 2.0, np.inf)]
+    np.testing.assert_allclose(np.array(radii[:3]) / radii[0], [1, 1.5 / 1.75, 1.5 / 2.5], rtol=1e-12)
+    assert radii[3] == 0
+    assert narrow.certified_radius(start, samples, floor=0.0, gap=0.1) == 0
+    for share, known in ((0.99, True), (1.01, False)):
+        feasible = narrow.FeasibleSet.of(start, share * radii[1], 1.0, 0.5)
+        assert bool(narrow.is_certified(feasible, samples, A.tanh)) is known
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"radius": 0.0}, "radius=0.0"),
+        ({"radius": -1.0}, "radius=-1.0"),
+        ({"radius": np.nan}, "radius=nan"),
+        ({"floor": -0.1}, "floor=-0.1"),
+        ({"floor": np.nan}, "floor=nan"),
+        ({"gap": -0.1}, "gap=-0.1"),
+        ({"gap": np.nan}, "gap=nan"),
+        ({"floor": 1.0, "free_signs": True}, "free_signs=True"),
+    ],
+)
+def test_a_set_of_impossible_numbers_is_refused_in_one_line(arguments, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        narrow.FeasibleSet.of(small()[0], **arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda s: narrow.FeasibleSet.of(jc.TwoLayer(np.ones((3, 2)), np.ones(3))), "given 3 neurons"),
+        (lambda s: narrow.FeasibleSet.of(jc.TwoLayer(np.ones((2, 2)), np.ones(2), np.ones(2))), "biases"),
+        (lambda s: s.project(small(m=6)[0]), r"weights \(6, 4\)"),
+        (lambda s: s.violation(small(d=5)[0]), r"weights \(4, 5\)"),
+        (lambda s: s.contains(jc.TwoLayer(np.ones((4, 4)), np.ones((4, 2)), activation=A.tanh)), r"readout \(4, 2\)"),
+        (lambda s: narrow.kkt_residual(small()[0], small(d=3)[1], s), "input dimension 4"),
+        (lambda s: narrow.scaled_kkt_residual(*small(), s), "infinite radius"),
+        (lambda s: narrow.multipliers(small(m=6)[0], small()[1], s), r"weights \(6, 4\)"),
+        (
+            lambda s: narrow.optimality_bound(
+                jc.TwoLayer(np.ones((4, 4)), np.ones((4, 2)), activation=A.tanh),
+                jc.Samples(np.ones((3, 4)), np.ones((3, 2))),
+            ),
+            "one scalar output",
+        ),
+        (lambda s: narrow.is_certified(narrow.FeasibleSet.of(small()[0], free_signs=True), small()[1], A.tanh), "free"),
+    ],
+)
+def test_what_does_not_fit_the_set_is_refused_in_one_line(call, says):
+    feasible = narrow.FeasibleSet.of(small()[0], floor=0.5)
+    with pytest.raises(ValueError, match=says) as caught:
+        call(feasible)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,214 @@
+"""Training: against plain loops in NumPy, feasibility of every iterate, and the end in the certified region."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxcompress as jc
+from jaxcompress import narrow
+from jaxcompress.risk import minibatches
+
+A = jc.activations
+RATES = [0.1, 0.3]
+
+
+@pytest.fixture(scope="module")
+def problem():
+    rng = np.random.default_rng(0)
+    samples = jc.Samples(rng.normal(size=(16, 8)), rng.normal(size=16))
+    starts = narrow.mirrored_lecun(jax.random.key(0), 4, 8, activation=A.tanh, floor=1.0, runs=2)
+    return starts, samples
+
+
+@pytest.fixture(scope="module")
+def constrained(problem):
+    starts, samples = problem
+    feasible = narrow.FeasibleSet.of(starts, 0.4, 1.0, 0.2)
+    out = narrow.train(starts, samples, RATES, optimiser=narrow.momentum(0.8), feasible=feasible, steps=60, records=60)
+    return feasible, out
+
+
+def run(batch, *index):
+    """One of a batch."""
+    return jax.tree.map(lambda leaf: leaf[index], batch)
+
+
+def descent(start, x, y, rate, beta, steps, project=lambda w, v: (w, v), rows=None, readout_rate=1.0):
+    """Heavy-ball descent of a tanh network in NumPy, on half the mean square."""
+    w, v = np.array(start.weights), np.array(start.readout)
+    pw, pv = np.zeros_like(w), np.zeros_like(v)
+    for t in range(steps):
+        xs, ys = (x, y) if rows is None else (x[rows[t]], y[rows[t]])
+        h = np.tanh(xs @ w.T)
+        r = (h @ v - ys) / len(ys)
+        pw, pv = beta * pw + ((r[:, None] * (1 - h**2)) * v).T @ xs, beta * pv + h.T @ r
+        w, v = project(w - rate * pw, v - rate * readout_rate * pv)
+    return w, v
+
+
+def test_projected_momentum_does_the_steps_of_a_plain_loop(problem, constrained):
+    starts, samples = problem
+    _, out = constrained
+
+    def project(w, v):
+        start = np.asarray(starts.weights[1])
+        size = np.linalg.norm(w - start)
+        w = start + (w - start) * min(1, 0.4 / size)
+        pairs = []
+        for a, b in zip(v[:2], -v[2:], strict=True):
+            a1, b1 = max(a, 1.0), max(b, 1.0)
+            if abs(a1 - b1) > 0.2:
+                s = max((a + b) / 2, 1.1)
+                a1, b1 = s + np.sign(a - b) * 0.1, s - np.sign(a - b) * 0.1
+            pairs.append((a1, b1))
+        a, b = np.array(pairs).T
+        return w, np.concatenate([a, -b])
+
+    for i, rate in enumerate(RATES):
+        w, v = descent(run(starts, 1), *map(np.asarray, (samples.inputs, samples.targets)), rate, 0.8, 60, project)
+        np.testing.assert_allclose(out.network.weights[1, i], w, atol=1e-12)
+        np.testing.assert_allclose(out.network.readout[1, i], v, atol=1e-12)
+
+
+def test_every_iterate_is_feasible_and_the_histories_are_those_of_the_ends(problem, constrained):
+    starts, samples = problem
+    feasible, out = constrained
+    assert out.loss.shape == (2, 2, 60)
+    assert np.max(out.violation) < 4e-15  # recorded at every step, and the worst of all between
+    assert np.any(np.abs(np.linalg.norm(out.network.weights - starts.weights[:, None], axis=(2, 3)) - 0.4) < 1e-12)
+    for i in range(2):
+        for j in range(2):
+            end, here = run(out.network, i, j), run(feasible, i)
+            assert here.contains(end)
+            assert float(narrow.loss(end, samples)) == pytest.approx(float(out.loss[i, j, -1]), rel=1e-13)
+            assert float(narrow.kkt_residual(end, samples, here)) == pytest.approx(
+                float(out.kkt_residual[i, j, -1]), rel=1e-9, abs=1e-14
+            )
+    np.testing.assert_array_equal(out.steps, np.arange(1, 61))
+
+
+def test_without_constraints_the_projected_method_is_the_unconstrained_one(problem):
+    starts, samples = problem
+    free = narrow.FeasibleSet.of(starts, jnp.inf, 0.0, jnp.inf, free_signs=True)
+    options = {"optimiser": narrow.momentum(0.9), "steps": 40, "records": 4}
+    with_set = narrow.train(starts, samples, RATES, feasible=free, **options)
+    without = narrow.train(starts, samples, RATES, **options)
+    for a, b in zip(jax.tree.leaves(with_set.network), jax.tree.leaves(without.network), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(with_set.loss, without.loss)
+    # up to the rounding of θ − (θ − ∇) in the residual
+    np.testing.assert_allclose(with_set.kkt_residual, without.kkt_residual, rtol=1e-10)
+
+
+def test_minibatches_and_block_steps_are_those_of_a_plain_loop_and_runs_draw_by_their_number(problem):
+    starts, samples = problem
+    key, steps = jax.random.key(9), 30
+    out = narrow.train(
+        starts, samples, [0.2], block_rates={"readout": 0.5}, steps=steps, records=1, batch_size=5, key=key
+    )
+    for i in range(2):
+        rows = np.asarray(minibatches(jax.random.fold_in(key, i), 16, 5, steps))
+        data = map(np.asarray, (samples.inputs, samples.targets))
+        w, v = descent(run(starts, i), *data, 0.2, 0.0, steps, rows=rows, readout_rate=0.5)
+        np.testing.assert_allclose(out.network.weights[i, 0], w, atol=1e-13)
+        np.testing.assert_allclose(out.network.readout[i, 0], v, atol=1e-13)
+
+
+def test_projections_of_optax_and_its_optimisers_take_part(problem):
+    starts, samples = problem
+
+    def above(network):
+        return eqx.tree_at(lambda s: s.weights, network, optax.projections.projection_non_negative(network.weights))
+
+    out = narrow.train(starts, samples, [0.05], optimiser=optax.adam, feasible=above, steps=40, records=2)
+    assert np.min(out.network.weights) == 0
+    assert np.all(out.loss[..., -1] < out.loss[..., 0])
+
+
+def test_a_run_that_diverges_stays_finite_and_says_so(problem):
+    starts, samples = problem
+    out = narrow.train(starts, samples, [0.1, 1e200], steps=20, records=2)
+    np.testing.assert_array_equal(out.diverged, [[False, True]] * 2)
+    assert np.all(np.isinf(out.final_loss[:, 1]))
+    assert np.all(np.isfinite(out.final_loss[:, 0]))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(out.network))
+    assert not np.any(np.isnan(out.loss))
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5])
+def test_in_the_certified_region_a_converged_run_has_zero_loss_and_residual(gap):
+    """Steps in the units of the set, `ε²` for the weights and `1/ε²` for the readout, as in the scaled variables."""
+    rng = np.random.default_rng(1)
+    samples = jc.Samples(rng.normal(size=(8, 8)), 0.3 * rng.normal(size=8))
+    starts = narrow.mirrored_lecun(jax.random.key(4), 8, 8, activation=A.softplus, floor=1.0, runs=2)
+    radii = jnp.stack([narrow.certified_radius(run(starts, i), samples, floor=1.0, gap=gap) for i in range(2)])
+    assert np.min(radii) > 0.01
+    radius = 0.9 * jnp.min(radii)
+    feasible = narrow.FeasibleSet.of(starts, radius, 1.0, gap)
+    assert all(narrow.is_certified(run(feasible, i), samples, A.softplus) for i in range(2))
+    out = narrow.train(
+        starts,
+        samples,
+        [0.3],
+        optimiser=narrow.momentum(0.97),
+        feasible=feasible,
+        block_rates={"weights": radius**2, "readout": 1 / radius**2},
+        steps=20000,
+        records=10,
+    )
+    assert np.max(out.loss[..., -1]) < 1e-20
+    assert np.max(out.kkt_residual[..., -1]) <= 1e-10
+    assert np.max(out.violation) < 1e-12
+    for i in range(2):
+        end = run(out.network, i, 0)
+        assert narrow.scaled_kkt_residual(end, samples, run(feasible, i)) <= 1e-10
+        assert narrow.loss(end, samples) <= narrow.optimality_bound(end, samples) * (1 + 1e-9)
+
+
+def test_adam_with_a_finite_ball_is_warned_of_and_may_rest_where_there_is_no_kkt_point(problem):
+    starts, samples = problem
+    feasible = narrow.FeasibleSet.of(starts, 0.1, 1.0, 0.2)
+    with pytest.warns(narrow.NarrowWarning, match="scales single parameters"):
+        adam = narrow.train(starts, samples, [1e-3], optimiser=optax.adam, feasible=feasible, steps=4000, records=10)
+    plain = narrow.train(
+        starts, samples, [0.1], optimiser=narrow.momentum(0.9), feasible=feasible, steps=4000, records=10
+    )
+    assert np.max(plain.kkt_residual[..., -1]) < 1e-6
+    assert np.min(adam.kkt_residual[..., -1]) > 1e-3
+    infinite = narrow.FeasibleSet.of(starts, jnp.inf, 1.0, 0.2)
+    narrow.train(starts, samples, [1e-3], optimiser=optax.adam, feasible=infinite, steps=1, records=1)  # no warning
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rates": [-0.1]}, "all positive"),
+        ({"rates": 0.1}, r"expected \(rates,\)"),
+        ({"steps": 0}, "steps=0"),
+        ({"steps": 10, "records": 3}, "multiple of records"),
+        ({"block_rates": {"bias": 1.0}}, r"\['bias'\]"),
+        ({"batch_size": 4}, "key=None"),
+        ({"batch_size": 17, "key": jax.random.key(0)}, "batch_size=17"),
+        ({"samples": jc.Samples(np.ones((4, 3)), np.ones(4))}, "input dimension 8"),
+        ({"samples": jc.Samples(np.ones((3, 4, 8)), np.ones((3, 4)))}, r"leading axes \(3,\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(problem, change, says):
+    starts, samples = problem
+    given = {"samples": samples, "rates": RATES, "steps": 20, **change}
+    with pytest.raises(ValueError, match=says) as caught:
+        narrow.train(starts, given.pop("samples"), given.pop("rates"), **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_sets_about_other_starts_and_starts_with_nan_are_refused(problem):
+    starts, samples = problem
+    wide = narrow.mirrored_lecun(jax.random.key(0), 6, 8, activation=A.tanh, runs=2)
+    with pytest.raises(ValueError, match="about weights"):
+        narrow.train(starts, samples, RATES, feasible=narrow.FeasibleSet.of(wide))
+    broken = eqx.tree_at(lambda s: s.readout, starts, jnp.full_like(starts.readout, jnp.nan))
+    with pytest.raises(ValueError, match="NaN"):
+        narrow.train(broken, samples, RATES)
