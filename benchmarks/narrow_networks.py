@@ -64,6 +64,15 @@ def width_row(n: int, d: int, name: str, m: int, labels: str) -> dict:
     }  # fmt: skip
 
 
+def acceptance_row(n: int, d: int, name: str) -> dict:
+    """Zero loss at `m = 2n/d` from the plain mirrored start, three data sets and starts."""
+    rng = np.random.default_rng([n, d, 1])
+    samples = jc.Samples(rng.standard_normal((3, n, d)), rng.standard_normal((3, n)))
+    start = narrow.mirrored_lecun(jax.random.key(0), 2 * n // d, d, activation=ACTIVATIONS[name], runs=3)
+    out = narrow.fit(start, samples)
+    return {"kind": "acceptance", "n": n, "d": d, "activation": name, "loss": out.loss, "steps": out.steps}
+
+
 def arms() -> dict[str, dict]:
     """How a run starts, what it may not do, and what moves it. `floor` 1 is the large readout that `κ = 1` forces."""
     sgd, heavy, adam = optax.sgd, narrow.momentum(0.9), optax.adam
@@ -185,6 +194,11 @@ def speed_row() -> dict:
 
 
 PARTS = {
+    "acceptance": lambda: [
+        (f"acceptance n={n} d={d} {name}", lambda n=n, d=d, name=name: acceptance_row(n, d, name))
+        for n, d in ((64, 8), (128, 16), (256, 32))
+        for name in ACTIVATIONS
+    ],
     "widths": lambda: [*width_rows(), *width_rows(((64, 8),), ("tanh", "softplus"), "signs")],
     "training": training_rows,
     "speed": lambda: [("speed", speed_row)],
