@@ -191,7 +191,7 @@ def test_adam_with_a_finite_ball_is_warned_of_and_may_rest_where_there_is_no_kkt
         ({"steps": 0}, "steps=0"),
         ({"steps": 10, "records": 3}, "multiple of records"),
         ({"block_rates": {"bias": 1.0}}, r"\['bias'\]"),
-        ({"batch_size": 4}, "key=None"),
+        ({"batch_size": 4}, "no key"),
         ({"batch_size": 17, "key": jax.random.key(0)}, "batch_size=17"),
         ({"samples": jc.Samples(np.ones((4, 3)), np.ones(4))}, "input dimension 8"),
         ({"samples": jc.Samples(np.ones((3, 4, 8)), np.ones((3, 4)))}, r"leading axes \(3,\)"),

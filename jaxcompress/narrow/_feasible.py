@@ -138,6 +138,7 @@ def _check_numbers(radius, floor, gap, free_signs: bool) -> None:
     radii, floors, gaps = (np.asarray(x if is_concrete(x) else 1.0, float) for x in (radius, floor, gap))
     fits = np.all(radii > 0) and np.all((floors >= 0) & np.isfinite(floors)) and np.all(gaps >= 0)  # false for NaN
     if not fits or (free_signs and is_concrete(floor) and np.any(floors != 0)):
+        radius, floor, gap = (np.asarray(x).tolist() if is_concrete(x) else "traced" for x in (radius, floor, gap))
         raise ValueError(
             f"FeasibleSet: given radius={radius}, floor={floor}, gap={gap}, free_signs={free_signs}; expected "
             "radius > 0, "

@@ -115,7 +115,9 @@ def _check(starts, samples, rates, block_rates, steps, batch_size, key, records)
     one = jax.tree.map(lambda leaf: leaf[0], starts)
     check_samples(one, jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples)
     if rates.ndim != 1 or rates.size == 0 or (is_concrete(rates) and not np.all(np.asarray(rates) > 0)):
-        raise ValueError(f"narrow.train: given rates {rates}; expected (rates,), all positive; pass a list of them")
+        raise ValueError(
+            f"narrow.train: given rates of shape {rates.shape}; expected (rates,), all positive; pass a list of them"
+        )
     unknown = [name for name in block_rates or () if name not in one.parameters()]
     if unknown or steps < 1 or not 1 <= records <= steps or steps % records:
         raise ValueError(
@@ -125,7 +127,7 @@ def _check(starts, samples, rates, block_rates, steps, batch_size, key, records)
         )
     if batch_size is not None and (key is None or not 1 <= batch_size <= samples.count):
         raise ValueError(
-            f"narrow.train: given batch_size={batch_size} for {samples.count} samples and key={key}; expected a size "
+            f"narrow.train: given batch_size={batch_size} for {samples.count} samples, {'no' if key is None else 'a'} key; expected a size "
             "within them and a key; pass key=jax.random.key(0)"
         )
     return one
