@@ -9,6 +9,7 @@ Rows are stored as they come; a study that was stopped goes on.
     python benchmarks/narrow_networks.py --part widths training speed
 """
 
+import functools
 import json
 import time
 import warnings
@@ -121,15 +122,15 @@ def real(name: str) -> tuple:
 
 def tasks() -> dict[str, dict]:
     """What is trained: data, activation, width. `n/d` is 8 for the synthetic data."""
-    out = {}
-    for name in ("tanh", "sigmoid"):
-        for m in (4, 8, 16):
-            out[f"synthetic {name} m={m}"] = {"data": synthetic, "activation": name, "m": m, "batch": None}
+    made = {
+        f"synthetic {name} m={m}": {"data": synthetic, "activation": name, "m": m, "batch": None}
+        for name, m in (("sigmoid", 8), ("sigmoid", 16), ("tanh", 8), ("tanh", 16), ("sigmoid", 4), ("tanh", 4))
+    }
     for data, m in (("diabetes", 36), ("breast cancer", 16), ("digits", 8)):
-        out[f"{data} sigmoid m={m}"] = {
-            "data": lambda data=data: real(data), "activation": "sigmoid", "m": m, "batch": 64,
+        made[f"{data} sigmoid m={m}"] = {
+            "data": functools.partial(real, data), "activation": "sigmoid", "m": m, "batch": 64,
         }  # fmt: skip
-    return out
+    return made
 
 
 def training_rows(chosen=None):

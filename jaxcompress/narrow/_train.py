@@ -127,8 +127,8 @@ def _check(starts, samples, rates, block_rates, steps, batch_size, key, records)
         )
     if batch_size is not None and (key is None or not 1 <= batch_size <= samples.count):
         raise ValueError(
-            f"narrow.train: given batch_size={batch_size} for {samples.count} samples, {'no' if key is None else 'a'} key; expected a size "
-            "within them and a key; pass key=jax.random.key(0)"
+            f"narrow.train: given batch_size={batch_size} for {samples.count} samples, {'no' if key is None else 'a'} "
+            "key; expected a size within them and a key; pass key=jax.random.key(0)"
         )
     return one
 
