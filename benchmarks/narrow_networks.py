@@ -94,7 +94,7 @@ def arms() -> dict[str, dict]:
     }
 
 
-def synthetic(n: int = 64, d: int = 8) -> tuple:
+def synthetic(n: int = 128, d: int = 16) -> tuple:
     """Standard normal inputs with labels ±1 by chance: pure memory, and nothing to hold out."""
     rng = np.random.default_rng(3)
     return rng.standard_normal((n, d)), rng.choice([-1.0, 1.0], n), None, None
