@@ -26,7 +26,7 @@ def nearest(point, normals, offsets):
 def nearest_in_ball(point, centre, radius):
     """The nearest point of a ball, by a search for the multiplier of its constraint."""
     gap = lambda t: np.linalg.norm(point - centre) / (1 + t) - radius  # noqa: E731
-    t = 0.0 if gap(0.0) <= 0 else scipy.optimize.brentq(gap, 0, 1e6, xtol=1e-15, rtol=4e-16)
+    t = 0.0 if gap(0.0) <= 0 else scipy.optimize.brentq(gap, 0, 1e6, xtol=1e-15, rtol=9e-16)
     return (point + t * centre) / (1 + t)
 
 

@@ -78,7 +78,9 @@ class FeasibleSet(eqx.Module):
     def _into_ball(self, weights: Array, radius: Array) -> Array:
         out = weights - self.center
         size = jnp.sqrt(jnp.sum(out * out))
-        inside = size <= radius * (1 + 8 * jnp.finfo(size.dtype).eps)
+        # what rounding may have left outside when W0 and a step were added is inside: a projected point stays as it is
+        slack = 4 * jnp.finfo(size.dtype).eps * (radius + jnp.sqrt(jnp.sum(weights * weights)))
+        inside = size <= radius + slack
         shrink = jnp.where(inside, 1, radius) / jnp.where(inside, 1, size)
         return jnp.where(inside, weights, self.center + shrink * out)
 
@@ -86,10 +88,11 @@ class FeasibleSet(eqx.Module):
         a, b = self.pairs(readout)
         a1, b1 = jnp.maximum(a, least), jnp.maximum(b, least)
         near = jnp.abs(a1 - b1) <= gap + 4 * jnp.finfo(a.dtype).eps * jnp.maximum(jnp.abs(a1), jnp.abs(b1))
-        half = jnp.where(jnp.isfinite(gap), gap / 2, 0)  # an infinite gap is never exceeded
-        middle = jnp.maximum((a + b) / 2, least + half)
-        lean = jnp.where(a >= b, half, -half)
-        a2, b2 = jnp.where(near, a1, middle + lean), jnp.where(near, b1, middle - lean)
+        width = jnp.where(jnp.isfinite(gap), gap, 0)  # an infinite gap is never exceeded
+        # (a + b)/2 or κ + ζ/2 in the middle; the lower end is κ exactly where it is κ
+        low = jnp.maximum((a + b) / 2 - width / 2, least)
+        high = low + width
+        a2, b2 = jnp.where(near, a1, jnp.where(a >= b, high, low)), jnp.where(near, b1, jnp.where(a >= b, low, high))
         signs = 1 if self.signs is None else self.signs
         return jnp.concatenate([signs * a2, -signs * b2])
 
