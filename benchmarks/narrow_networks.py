@@ -25,7 +25,7 @@ import jaxcompress as jc
 from jaxcompress import narrow
 
 SEEDS, RATES, STEPS = 8, np.geomspace(1e-3, 1, 7), 2000
-SHAPES = ((32, 4), (64, 8), (128, 16), (96, 8))
+SHAPES = ((32, 4), (64, 8), (128, 16))
 ACTIVATIONS = {name: getattr(jc.activations, name) for name in ("tanh", "softplus", "gelu", "sigmoid")}
 KAPPA, ZETA = 1.0, 1.0
 
@@ -75,22 +75,22 @@ def acceptance_row(n: int, d: int, name: str) -> dict:
 
 
 def arms() -> dict[str, dict]:
-    """How a run starts, what it may not do, and what moves it. `floor` 1 is the large readout that `κ = 1` forces."""
-    sgd, heavy, adam = optax.sgd, narrow.momentum(0.9), optax.adam
+    """How a run starts and what it may not do; its name ends with what moves it. `floor` 1 is the large readout that
+    `κ = 1` forces."""
     large = {"start": narrow.mirrored_lecun, "floor": KAPPA}
     return {
-        "LeCun, SGD": {"start": narrow.lecun, "floor": 0.0, "by": sgd},
-        "LeCun, momentum": {"start": narrow.lecun, "floor": 0.0, "by": heavy},
-        "LeCun, Adam": {"start": narrow.lecun, "floor": 0.0, "by": adam},
-        "large LeCun free, momentum": {"start": narrow.lecun, "floor": KAPPA, "by": heavy},
-        "mirrored free, momentum": {"start": narrow.mirrored_lecun, "floor": 0.0, "by": heavy},
-        "large mirrored free, SGD": {**large, "by": sgd},
-        "large mirrored free, momentum": {**large, "by": heavy},
-        "large mirrored free, Adam": {**large, "by": adam},
-        "constrained, SGD": {**large, "by": sgd, "kappa": KAPPA},
-        "constrained, momentum": {**large, "by": heavy, "kappa": KAPPA},
-        "constrained, Adam": {**large, "by": adam, "kappa": KAPPA},
-        "constrained κ=10, momentum": {**large, "floor": 10.0, "by": heavy, "kappa": 10.0},
+        "LeCun, SGD": {"start": narrow.lecun, "floor": 0.0},
+        "LeCun, momentum": {"start": narrow.lecun, "floor": 0.0},
+        "LeCun, Adam": {"start": narrow.lecun, "floor": 0.0},
+        "large LeCun free, momentum": {"start": narrow.lecun, "floor": KAPPA},
+        "mirrored free, momentum": {"start": narrow.mirrored_lecun, "floor": 0.0},
+        "large mirrored free, SGD": large,
+        "large mirrored free, momentum": large,
+        "large mirrored free, Adam": large,
+        "constrained, SGD": {**large, "kappa": KAPPA},
+        "constrained, momentum": {**large, "kappa": KAPPA},
+        "constrained, Adam": {**large, "kappa": KAPPA},
+        "constrained κ=10, momentum": {**large, "floor": 10.0, "kappa": 10.0},
     }
 
 
@@ -124,7 +124,7 @@ def tasks() -> dict[str, dict]:
     """What is trained: data, activation, width. `n/d` is 8 for the synthetic data."""
     made = {
         f"synthetic {name} m={m}": {"data": synthetic, "activation": name, "m": m, "batch": None}
-        for name, m in (("sigmoid", 8), ("sigmoid", 16), ("tanh", 8), ("tanh", 16), ("sigmoid", 4), ("tanh", 4))
+        for name, m in (("sigmoid", 8), ("sigmoid", 16), ("tanh", 8), ("sigmoid", 4), ("tanh", 16))
     }
     for data, m in (("diabetes", 36), ("breast cancer", 16), ("digits", 8)):
         made[f"{data} sigmoid m={m}"] = {
@@ -133,45 +133,61 @@ def tasks() -> dict[str, dict]:
     return made
 
 
-def training_rows(chosen=None):
-    """Names of the rows of the second part, and what computes them."""
+def training_rows():
+    """Groups of rows of the second part, one a task and an optimiser: what a group shares is compiled once."""
     for task, what in tasks().items():
-        if chosen is None or task in chosen:
-            for arm, how in arms().items():
-                yield (
-                    f"{task} | {arm}",
-                    lambda task=task, what=what, arm=arm, how=how: training_row(task, what, arm, how),
-                )
+        for name, by in (("SGD", optax.sgd), ("momentum", narrow.momentum(0.9)), ("Adam", optax.adam)):
+            yield f"{task} | by {name}", functools.partial(training_group, task, what, name, by)
 
 
-def feasible_of(starts, kappa: float, m: int) -> narrow.FeasibleSet:
-    """The set of the study: every neuron may go about its own norm, `ε = √m`."""
-    return narrow.FeasibleSet.of(starts, m**0.5, kappa, ZETA)
+def bounds(how: dict, m: int) -> tuple[float, float, float]:
+    """`ε`, `κ` and `ζ` of an arm: every neuron may go about its own norm. Free arms have none, and `κ = −∞` frees the
+    signs: the projection is then the identity, bit by bit."""
+    return (m**0.5, how["kappa"], ZETA) if "kappa" in how else (np.inf, -np.inf, np.inf)
 
 
-def training_row(task: str, what: dict, arm: str, how: dict, steps: int = STEPS) -> dict:
-    """Every seed at every rate; the rate of least mean final loss is the row's."""
+def training_group(task: str, what: dict, name: str, by, steps: int = STEPS) -> dict:
+    """Every arm with this optimiser, seed and rate in one call; a row is that of the rate of least mean final loss."""
     x, y, xt, yt = what["data"]()
-    m, f = what["m"], ACTIVATIONS[what["activation"]]
-    samples = jc.Samples(x, y)
-    starts = how["start"](jax.random.key(1), m, x.shape[1], activation=f, floor=how["floor"], runs=SEEDS)
-    feasible = feasible_of(starts, how["kappa"], m) if "kappa" in how else None
+    m, f, samples = what["m"], ACTIVATIONS[what["activation"]], jc.Samples(x, y)
+    group = {arm: how for arm, how in arms().items() if arm.endswith(f", {name}")}
+    starts = [
+        how["start"](jax.random.key(1), m, x.shape[1], activation=f, floor=how["floor"], runs=SEEDS)
+        for how in group.values()
+    ]
+    starts = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *starts)
+    numbers = jnp.repeat(jnp.asarray([bounds(how, m) for how in group.values()]).T, SEEDS, axis=1)
+    signs = jnp.where(starts.readout[:, : m // 2] < 0, -1.0, 1.0)
+    feasible = narrow.FeasibleSet(starts.weights, signs, *numbers)
     begin = time.perf_counter()
     out = narrow.train(
-        starts, samples, RATES, optimiser=how["by"], feasible=feasible, steps=steps, batch_size=what["batch"],
+        starts, samples, RATES, optimiser=by, feasible=feasible, steps=steps, batch_size=what["batch"],
         key=jax.random.key(2), records=20,
     )  # fmt: skip
-    final = np.asarray(jax.block_until_ready(out.final_loss))
+    jax.block_until_ready(out)
     taken = time.perf_counter() - begin
+    rows = {}
+    for i, (arm, how) in enumerate(group.items()):
+        part = slice(i * SEEDS, (i + 1) * SEEDS)
+        mine = jax.tree.map(lambda leaf, part=part: leaf[part], (out.network, out.loss, out.diverged, starts, feasible))
+        first = {"kind": "training", "task": task, "arm": arm, "n": len(x), "d": x.shape[1], "m": m, "seconds": taken}
+        rows[f"{task} | {arm}"] = first | row_of(how, *mine, xt, yt)
+        best = rows[f"{task} | {arm}"]["best"]
+        rows[f"{task} | {arm}"]["kkt_residual"] = out.kkt_residual[part, best, -1]
+        rows[f"{task} | {arm}"]["violation"] = jnp.max(out.violation[part, best])
+    return {"rows": rows}
+
+
+def row_of(how: dict, network, loss, diverged, starts, feasible, xt, yt) -> dict:
+    """Of one arm: seeds by rates in, the numbers of the best rate out."""
+    final = np.where(diverged, np.inf, np.asarray(loss)[:, :, -1])
     best = int(np.argmin(np.mean(final, axis=0)))
     row = {
-        "kind": "training", "task": task, "arm": arm, "n": len(x), "d": x.shape[1], "m": m, "seconds": taken,
-        "rates": RATES, "best_rate": RATES[best], "final_loss": final[:, best], "by_rate": np.mean(final, axis=0),
-        "history": np.mean(np.asarray(out.loss)[:, best], axis=0), "steps": out.steps,
-        "kkt_residual": out.kkt_residual[:, best, -1], "violation": np.max(out.violation[:, best]),
+        "rates": RATES, "best": best, "best_rate": RATES[best], "final_loss": final[:, best],
+        "by_rate": np.mean(final, axis=0), "history": np.mean(np.asarray(loss)[:, best], axis=0),
     }  # fmt: skip
-    ends = jax.tree.map(lambda leaf: leaf[:, best], out.network)
-    if feasible is not None:
+    ends = jax.tree.map(lambda leaf: leaf[:, best], network)
+    if "kappa" in how:
         size = jnp.linalg.norm(ends.weights - starts.weights, axis=(1, 2))
         low = jnp.abs(ends.readout) <= how["kappa"] * (1 + 1e-9)
         row |= {"at_ball": size >= feasible.radius * (1 - 1e-9), "at_floor": jnp.mean(low, axis=1)}
@@ -188,7 +204,7 @@ def speed_row() -> dict:
     rng = np.random.default_rng(0)
     samples = jc.Samples(rng.standard_normal((128, 16)), rng.standard_normal(128))
     starts = narrow.mirrored_lecun(jax.random.key(1), 16, 16, activation=jc.activations.tanh, floor=KAPPA, runs=SEEDS)
-    feasible = feasible_of(starts, KAPPA, 16)
+    feasible = narrow.FeasibleSet.of(starts, 4.0, KAPPA, ZETA)
     options = {"optimiser": narrow.momentum(0.9), "feasible": feasible, "steps": STEPS}
     record, _ = common.repeated(lambda: narrow.train(starts, samples, RATES, **options).loss, 3)
     return {"kind": "speed", "seeds": SEEDS, "rates": len(RATES), "steps": STEPS, **record}
@@ -200,7 +216,7 @@ PARTS = {
         for n, d in ((64, 8), (128, 16), (256, 32))
         for name in ACTIVATIONS
     ],
-    "widths": lambda: [*width_rows(), *width_rows(((64, 8),), ("tanh", "softplus"), "signs")],
+    "widths": lambda: [*width_rows(), *width_rows(((64, 8),), ("tanh",), "signs")],
     "training": training_rows,
     "speed": lambda: [("speed", speed_row)],
 }
@@ -278,18 +294,22 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose names contain this")
     given = parser.parse_args()
     common.pin(given.core)
-    rows = json.loads(given.out.read_text())["rows"] if given.out.exists() else {}
+    stored = json.loads(given.out.read_text()) if given.out.exists() else {"done": [], "rows": {}}
+    done, rows = stored["done"], stored["rows"]
     begin = time.perf_counter()
     for part in given.part:
         for name, compute in PARTS[part]():
-            if name in rows or given.only not in name or time.perf_counter() - begin > 60 * given.minutes:
+            over = time.perf_counter() - begin > 60 * given.minutes
+            if name in done or given.only not in name or over:
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", narrow.NarrowWarning)  # widths below the theorem's are the question
-                rows[name] = compute()
-            common.write(given.out, {"rows": rows})
-            rows = json.loads(given.out.read_text())["rows"]
+                row = compute()
+            rows |= row.get("rows", {name: row})
+            done.append(name)
+            common.write(given.out, {"done": done, "rows": rows})
             print(name, flush=True)
+    rows = json.loads(given.out.read_text())["rows"]
     draw(rows, given.out)
     print(table(rows))
 
