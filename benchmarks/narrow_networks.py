@@ -90,6 +90,8 @@ def arms() -> dict[str, dict]:
         "constrained, SGD": {**large, "kappa": KAPPA},
         "constrained, momentum": {**large, "kappa": KAPPA},
         "constrained, Adam": {**large, "kappa": KAPPA},
+        "constrained 4ε, SGD": {**large, "kappa": KAPPA, "wide": 4},
+        "constrained 4ε, momentum": {**large, "kappa": KAPPA, "wide": 4},
         "constrained κ=10, momentum": {**large, "floor": 10.0, "kappa": 10.0},
     }
 
@@ -133,24 +135,26 @@ def tasks() -> dict[str, dict]:
     return made
 
 
-def training_rows():
-    """Groups of rows of the second part, one a task and an optimiser: what a group shares is compiled once."""
+def training_rows(rows: dict):
+    """Groups of rows of the second part, those that are missing of a task and an optimiser: each group is one call."""
     for task, what in tasks().items():
         for name, by in (("SGD", optax.sgd), ("momentum", narrow.momentum(0.9)), ("Adam", optax.adam)):
-            yield f"{task} | by {name}", functools.partial(training_group, task, what, name, by)
+            group = {arm: how for arm, how in arms().items() if arm.endswith(f", {name}")}
+            missing = {arm: how for arm, how in group.items() if f"{task} | {arm}" not in rows}
+            if missing:
+                yield f"{task} | by {name}", functools.partial(training_group, task, what, missing, by)
 
 
 def bounds(how: dict, m: int) -> tuple[float, float, float]:
     """`ε`, `κ` and `ζ` of an arm: every neuron may go about its own norm. Free arms have none, and `κ = −∞` frees the
     signs: the projection is then the identity, bit by bit."""
-    return (m**0.5, how["kappa"], ZETA) if "kappa" in how else (np.inf, -np.inf, np.inf)
+    return (how.get("wide", 1) * m**0.5, how["kappa"], ZETA) if "kappa" in how else (np.inf, -np.inf, np.inf)
 
 
-def training_group(task: str, what: dict, name: str, by, steps: int = STEPS) -> dict:
-    """Every arm with this optimiser, seed and rate in one call; a row is that of the rate of least mean final loss."""
+def training_group(task: str, what: dict, group: dict, by, steps: int = STEPS) -> dict:
+    """Every arm of a group, seed and rate in one call; a row is that of the rate of least mean final loss."""
     x, y, xt, yt = what["data"]()
     m, f, samples = what["m"], ACTIVATIONS[what["activation"]], jc.Samples(x, y)
-    group = {arm: how for arm, how in arms().items() if arm.endswith(f", {name}")}
     starts = [
         how["start"](jax.random.key(1), m, x.shape[1], activation=f, floor=how["floor"], runs=SEEDS)
         for how in group.values()
@@ -211,14 +215,14 @@ def speed_row() -> dict:
 
 
 PARTS = {
-    "acceptance": lambda: [
+    "acceptance": lambda rows: [
         (f"acceptance n={n} d={d} {name}", lambda n=n, d=d, name=name: acceptance_row(n, d, name))
         for n, d in ((64, 8), (128, 16), (256, 32))
         for name in ACTIVATIONS
     ],
-    "widths": lambda: [*width_rows(), *width_rows(((64, 8),), ("tanh",), "signs")],
+    "widths": lambda rows: [*width_rows(), *width_rows(((64, 8),), ("tanh",), "signs")],
     "training": training_rows,
-    "speed": lambda: [("speed", speed_row)],
+    "speed": lambda rows: [("speed", speed_row)],
 }
 
 
@@ -294,20 +298,18 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose names contain this")
     given = parser.parse_args()
     common.pin(given.core)
-    stored = json.loads(given.out.read_text()) if given.out.exists() else {"done": [], "rows": {}}
-    done, rows = stored["done"], stored["rows"]
+    rows = json.loads(given.out.read_text())["rows"] if given.out.exists() else {}
     begin = time.perf_counter()
     for part in given.part:
-        for name, compute in PARTS[part]():
+        for name, compute in PARTS[part](rows):
             over = time.perf_counter() - begin > 60 * given.minutes
-            if name in done or given.only not in name or over:
+            if name in rows or given.only not in name or over:
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", narrow.NarrowWarning)  # widths below the theorem's are the question
                 row = compute()
             rows |= row.get("rows", {name: row})
-            done.append(name)
-            common.write(given.out, {"done": done, "rows": rows})
+            common.write(given.out, {"rows": rows})
             print(name, flush=True)
     rows = json.loads(given.out.read_text())["rows"]
     draw(rows, given.out)
