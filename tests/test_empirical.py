@@ -104,8 +104,6 @@ def test_solve_many_ends_at_minima_of_numpys_sums(fits):
 
 def test_every_solver_takes_samples_for_a_target(fits):
     starts, samples, sols = fits
-    flows = jc.flow_many(starts, samples)
-    np.testing.assert_allclose(flows.risk, sols.risk, atol=1e-6)
     one = jc.gradient_flow(run(starts, 0), samples)
     assert float(one.risk) == pytest.approx(float(sols.risk[0]), abs=1e-9)
     assert float(jc.solve(run(starts, 0), samples).risk) == pytest.approx(float(sols.risk[0]), rel=1e-10)
@@ -118,13 +116,14 @@ def test_every_run_may_have_samples_of_its_own_and_wide_inputs_are_reduced_to_th
     each = [draw(20 + i, 4, 12) for i in range(2)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     starts = jc.initialize.glorot_normal(jax.random.key(3), 2, 12, activation=jc.activations.tanh, runs=2)
-    sols = jc.solve_many(starts, stacked)
-    assert np.all(np.asarray(sols.converged))
+    flows = jc.flow_many(starts, stacked)
+    assert np.all(np.asarray(flows.converged))
     for i, samples in enumerate(each):
-        end = np.asarray(run(sols.network, i).weights) - np.asarray(starts.weights[i])
+        moved = np.asarray(run(flows.network, i).weights) - np.asarray(starts.weights[i])
         basis = np.linalg.qr(np.asarray(samples.inputs).T)[0]
-        np.testing.assert_allclose(end, end @ basis @ basis.T, atol=1e-12)
-        assert jc.empirical_risk(run(sols.network, i), samples) == pytest.approx(float(sols.risk[i]), abs=1e-15)
+        assert np.max(np.abs(moved)) > 0.01
+        np.testing.assert_allclose(moved, moved @ basis @ basis.T, atol=1e-12)
+        assert jc.empirical_risk(run(flows.network, i), samples) == pytest.approx(float(flows.risk[i]), abs=1e-15)
 
 
 def test_the_empirical_risk_tends_to_the_population_risk_within_its_standard_error():

@@ -196,6 +196,16 @@ def test_a_fit_of_two_outputs_reaches_zero_loss():
     assert narrow.fit(start, samples).loss < 1e-20
 
 
+def test_float32_stays_float32_and_reaches_its_own_floor():
+    rng = np.random.default_rng(8)
+    samples = jc.Samples(rng.normal(size=(16, 8)).astype("float32"), rng.normal(size=16).astype("float32"))
+    start = narrow.mirrored_lecun(jax.random.key(0), 8, 8, activation=A.tanh, dtype="float32")
+    out = narrow.fit(start, samples)
+    assert {leaf.dtype for leaf in jax.tree.leaves((out.network, out.loss))} == {np.dtype("float32")}
+    assert out.loss <= 1e-10
+    assert narrow.certified_radius(start, samples).dtype == np.float32
+
+
 def warned(m=16, f=A.tanh, x=None):
     """A fit of no steps on these samples."""
     x = np.random.default_rng(0).standard_normal((64, 8)) if x is None else x

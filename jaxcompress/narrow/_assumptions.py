@@ -15,9 +15,9 @@ class NarrowWarning(UserWarning):
     """A statement of the theory of narrow networks does not hold for what was given; the message says which."""
 
 
-def warn(message: str) -> None:
-    """Warn at the line of whoever called the room."""
-    warnings.warn(message, NarrowWarning, stacklevel=4)
+def warn(message: str, depth: int = 4) -> None:
+    """Warn at the line of whoever called the room, `depth` calls above this one."""
+    warnings.warn(message, NarrowWarning, stacklevel=depth)
 
 
 def check_assumptions(where: str, student: TwoLayer, samples: Samples) -> None:

@@ -92,7 +92,8 @@ def train(
             warn(
                 "narrow.train: this optimiser scales single parameters, as Adam does: with a finite ball its "
                 "fixed points "
-                "need not be KKT points, so the certificate says nothing about where it ends"
+                "need not be KKT points, so the certificate says nothing about where it ends",
+                depth=3,
             )
     factors = {name: jnp.asarray((block_rates or {}).get(name, 1.0), rates.dtype) for name in one.parameters()}
     keys = None if key is None else jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(starts.weights.shape[0]))

@@ -13,7 +13,7 @@ class Precision(NamedTuple):
     and 3e-7 of gradients of order one. `descent`: the same for the gradient of a relative risk.
     `flat`: eigenvalues below this share of the largest are symmetries; exact ones come out at up to 1e-12 of it
     (ReLU scaling, 1300 unknowns, float64).
-    `zero_loss`: mean squares that count as zero, for targets of order one; rounding leaves 1e-28 and 1e-12.
+    `zero_loss`: mean squares that count as zero, for targets of order one (float64: rounding leaves at most 1e-28).
     """
 
     far: float
