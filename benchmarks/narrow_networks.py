@@ -237,9 +237,10 @@ def draw_widths(axes, rows: dict) -> None:
     shapes = list(dict.fromkeys((r["n"], r["d"]) for r in rows.values()))
     for axis, (n, d) in zip(axes, shapes, strict=True):
         here = [r for r in rows.values() if (r["n"], r["d"], r["labels"]) == (n, d, "gaussian")]
-        for name in dict.fromkeys(r["activation"] for r in here):
-            line = [(r["m"], np.mean(r["reached"])) for r in here if r["activation"] == name]
-            axis.plot(*zip(*line, strict=True), "o-", label=name)
+        for i, name in enumerate(dict.fromkeys(r["activation"] for r in here)):
+            # side by side: most of the curves lie on each other
+            line = [(r["m"] + 0.15 * (i - 1.5), np.mean(r["reached"])) for r in here if r["activation"] == name]
+            axis.plot(*zip(*line, strict=True), "o-", markersize=4, label=name)
         for at, label, style in ((n / (d + 1), "n/(d+1)", ":"), (2 * n / d, "2n/d", "--")):
             axis.axvline(at, color="k", linestyle=style, label=label)
         axis.set(
@@ -256,8 +257,11 @@ def draw_training(axes, rows: dict) -> None:
         for i, r in enumerate(here):
             mean, error = mean_and_error(r["final_loss"])
             color = "C3" if "constrained" in r["arm"] else "C0" if "large" in r["arm"] else "0.6"
-            axis.barh(i, mean, xerr=error, color=color)
-        axis.set(title=task, xscale="log", xlabel="final loss", yticks=range(len(here)))
+            axis.errorbar(mean, i, xerr=min(error, 0.9 * mean), fmt="o", color=color, markersize=4)
+        means = [np.mean(r["final_loss"]) for r in here]
+        scale = "log" if max(means) > 10 * min(means) else "linear"
+        axis.set(title=task, xscale=scale, xlabel="final loss", yticks=range(len(here)))
+        axis.grid(axis="y", alpha=0.3)
         axis.set_yticklabels([r["arm"] for r in here], fontsize=6)
         axis.invert_yaxis()
 
