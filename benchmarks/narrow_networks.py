@@ -18,6 +18,7 @@ import common
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 import optax
 
@@ -262,6 +263,8 @@ def draw_training(axes, rows: dict) -> None:
         scale = "log" if max(means) > 10 * min(means) else "linear"
         axis.set(title=task, xscale=scale, xlabel="final loss", yticks=range(len(here)))
         axis.grid(axis="y", alpha=0.3)
+        if scale == "log":
+            axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         axis.set_yticklabels([r["arm"] for r in here], fontsize=6)
         axis.invert_yaxis()
 
