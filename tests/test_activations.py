@@ -16,6 +16,7 @@ import pytest
 import scipy.integrate
 import scipy.special
 
+import jaxcompress as jc
 from jaxcompress.kernels import (
     AbstractActivation,
     GaussianPair,
@@ -301,6 +302,26 @@ def test_tables_of_data_keep_their_dtype():
     x = jnp.asarray(POINTS[:, :3], jnp.float32)
     for table in (nngp, ntk):
         assert table(activations.relu, x, x[:1], weight_std=np.sqrt(2.0)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("f", PLAIN, ids=repr)
+def test_what_is_asked_in_single_precision_is_answered_in_it_where_jax_has_double(f):
+    """Only traced: a number of Python that meets no array on its way is of the default dtype, and stopped a loop."""
+    x = jnp.ones(3, jnp.float32)
+    target = jc.TwoLayer(jnp.ones((3, 2), jnp.float32), x, x, x[0], f)
+    plain = jc.TwoLayer(target.weights, x, activation=f)
+
+    def everything(x, target, plain):
+        pairs = GaussianPair(x, x, x), GaussianPair(x, x, x, x, x)
+        return (
+            [expectation(f, g, pair) for g in (f, activations.identity) for pair in pairs],
+            gram(f, plain.weights, f, plain.weights),
+            [jc.target_moments(each) for each in (target, plain)],
+            jax.value_and_grad(lambda student: jc.population_risk(student, target))(target),
+        )
+
+    for leaf in jax.tree.leaves(jax.eval_shape(everything, x, target, plain)):
+        assert leaf.dtype == jnp.float32
 
 
 # What follows is checked against numbers and formulas of the literature.

@@ -339,7 +339,7 @@ def test_partitions_are_all_there_once_and_rising():
 
 
 def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
-    for f in (act.erf, act.relu, act.sin):
+    for f in (act.erf, act.relu, act.sin, act.tanh, act.sigmoid):
         found, exact = one_neuron(f, 3, dtype=jnp.float32), one_neuron(f, 3)
         assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
         np.testing.assert_allclose(found.risk, exact.risk, rtol=1e-5)

@@ -24,7 +24,7 @@ def over_pairs(dtype, x: Blend, y: Blend, terms: Callable[[Number, Number], list
 
     def both(pair: Array) -> list[Array]:
         chosen = [pair[i] if known is None else known for i, known in enumerate(fixed)]
-        return [jnp.asarray(term) for term in terms(*chosen)]
+        return [term if isinstance(term, Array) else jnp.asarray(term, dtype) for term in terms(*chosen)]
 
     rows = jnp.asarray([(share, *pair) for share, pair in zip(shares, widths, strict=True)], dtype)
     start = [jnp.zeros(leaf.shape, dtype) for leaf in jax.eval_shape(both, rows[0, 1:])]

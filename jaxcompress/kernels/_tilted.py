@@ -86,6 +86,8 @@ class Tilted:
             return scale
         alive, k = self.std > 0, self.height
         if j == 0:
+            # a choice between two numbers of Python would be of the default dtype
+            scale = scale if self.tilted else jnp.ones_like(self.std)
             return jnp.where(alive, self._level(scale), self._still(scale))
         peak = times(float(self.kink.value), _hermite(j - 1, times(-1.0, k)), self._density())
         return times(jnp.where(alive, peak, 0), power_of_inverse(self.std, j))
@@ -109,6 +111,8 @@ class Tilted:
 
     def _still(self, scale: Number) -> Number:
         """Of a neuron without norm: what its mean says, zero where that is zero."""
+        if is_zero(self.mean_y):
+            return 0.0 * scale
         mean = jnp.real(jnp.asarray(self.mean_y))
         return scale * (jnp.where(mean > 0, 1, 0) if self.kink is Kink.STEP else jnp.sign(mean))
 
@@ -147,12 +151,18 @@ def tilted(at: Plane, left: Term, right: Term, width: Number) -> Array:
     mean_x, mean_y = (0.0, 0.0) if central else (at.level_x, at.level_y)
     numbers = Pair(mean_x, mean_y, at.std_x, at.std_y, at.cos)
     pair = Tilted(numbers, left.rate, right.rate, right.kink, width)
-    return _real_part(left.coefficient * right.coefficient, pair.expect(left.power, right.power, right.order))
+    number = pair.expect(left.power, right.power, right.order)
+    return _real_part(left.coefficient * right.coefficient, number, at.cos.dtype)
 
 
-def _real_part(coefficient: complex, number: Number) -> Array:
-    """`Re(coefficient · number)`, where an infinite part of the number does not meet a zero of the coefficient."""
-    whole = jnp.asarray(number)
+def _real_part(coefficient: complex, number: Number, dtype) -> Array:
+    """`Re(coefficient · number)`, where an infinite part of the number does not meet a zero of the coefficient.
+
+    A number known at trace time is one of Python, which JAX would make one of the default dtype.
+    """
+    if not isinstance(number, Array):
+        return jnp.asarray(complex(coefficient * number).real, dtype)
+    whole = number
     parts = times(coefficient.real, jnp.real(whole)), times(-coefficient.imag, jnp.imag(whole))
     return jnp.asarray(plus(*parts), jnp.real(whole).dtype)
 
@@ -163,7 +173,7 @@ def line_mean(terms: Terms, mean: Number, std: Array) -> Array:
     def of(term: Term) -> Number:
         def at_width(_, width: Number) -> list[Number]:
             line = Tilted(Pair(0.0, mean, 0.0, std, 0.0), 0.0, term.rate, term.kink, width)
-            return [_real_part(term.coefficient, line.expect(0, term.power, term.order))]
+            return [_real_part(term.coefficient, line.expect(0, term.power, term.order), std.dtype)]
 
         return over_pairs(std.dtype, SHARP, term.blend, at_width)[0]
 
