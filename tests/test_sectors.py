@@ -310,6 +310,16 @@ def test_erf_copy_average_is_followed_to_a_million_along_its_closed_form(share):
         np.testing.assert_allclose(risk, one_neuron(act.erf, group).risk, rtol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [(2, 5000), (10, 10**6), (500_000, 10**6), (999_998, 10**6), (1, 10**6)], ids=str)
+def test_an_average_of_a_million_is_certified_where_it_has_its_closed_form_only(sizes):
+    n, k = sizes
+    average = k - n + 1
+    point = solved(copy_average_sector(n, k), act.erf)
+    # The closed form is c = 1/√(ℓ(2ℓ−1)); those of 10 and of half a million end 7e-4 and 8e-3 beside it, |g| = 1e-5.
+    off = abs(float(point.overlaps[-1, -1]) * (average * (2 * average - 1)) ** 0.5 - 1)
+    assert bool(point.converged) == (off < 1e-12)
+
+
 def test_the_expansion_of_one_erf_neuron_is_that_of_its_closed_form():
     found = follow_sector(lambda k: copy_average_sector(1, k), DOUBLING, act.erf)
     fit = fit_expansion(DOUBLING, found.risk, terms=5, leading=1)
@@ -377,6 +387,15 @@ def test_groups_and_sizes_are_told():
     assert hash(sector) == hash(Sector([5, 3], (0, None)))
 
 
+def test_integers_of_numpy_are_sizes():
+    four = np.int64(4)
+    assert copy_average_sector(np.int32(2), four) == copy_average_sector(2, 4)
+    assert perturbed_copy_sector(four, four) == perturbed_copy_sector(4, 4)
+    found = follow_sector(lambda k: perturbed_copy_sector(3, k), np.array([4, 5]), act.erf)
+    assert found.sizes == (4, 5)
+    assert found.points[0].lift(np.int64(6)).dim == 6
+
+
 def test_what_does_not_fit_is_refused():
     sector = perturbed_copy_sector(3, 4)
     for refused, words in {
@@ -385,6 +404,14 @@ def test_what_does_not_fit_is_refused():
         (lambda: Sector((3,), ())): "one or more",
         (lambda: copy_average_sector(5, 4)): "1 ≤ n ≤ k",
         (lambda: perturbed_copy_sector(2.0, 4)): "integers",
+        (lambda: perturbed_copy_sector(True, 4)): "integers",
+        (lambda: follow_sector(lambda k: perturbed_copy_sector(1, k), [2.5, 4], act.erf)): "integers",
+        (lambda: solve_sector(sector, act.erf, start=(1, 2))): "SectorNumbers",
+        (lambda: solve_sector(sector, act.erf, start=jc.TwoLayer(jnp.eye(3), jnp.ones(3)))): "SectorNumbers",
+        (lambda: jax.jit(lambda x: solve_sector(sector, act.erf).risk * x)(1.0)): "outside",
+        (lambda: fit_expansion([1, 2, 3], [1.0, 2.0, 3.0], terms=2.0)): "whole number",
+        (lambda: fit_expansion([1, 2, 3], [1.0, 2.0, 3.0], terms=2, step=np.inf)): "finite step",
+        (lambda: fit_expansion([1, 2, 3], [1.0, np.nan, 3.0], terms=2)): "finite ones",
         (lambda: solve_sector(sector, act.tanh)): "erf or relu",
         (lambda: solve_sector(sector, act.erf, freeze=("weights",))): "weights always move",
         (lambda: solve_sector(sector, act.erf, start=solved(copy_average_sector(6, 8), act.erf))): "one row a class",

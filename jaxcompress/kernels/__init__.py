@@ -20,7 +20,7 @@ from jaxcompress.kernels import activations
 from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
 from jaxcompress.kernels._blocks import summed_blocks
 from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred, centred_means
-from jaxcompress.kernels._checks import as_array, check_finite, check_floating, is_concrete
+from jaxcompress.kernels._checks import as_array, as_integer, check_concrete, check_finite, check_floating, is_concrete
 from jaxcompress.kernels._error import gram_error
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._frames import Frames, frames
@@ -52,8 +52,10 @@ __all__ = [
     "StandardNormal",
     "activations",
     "as_array",
+    "as_integer",
     "centred",
     "centred_means",
+    "check_concrete",
     "check_finite",
     "check_floating",
     "dual_activation",

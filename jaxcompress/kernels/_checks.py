@@ -1,5 +1,7 @@
 """Checks of what users pass in: each failure says what was given, what was expected and what to do."""
 
+import operator
+
 import jax.core
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,23 @@ from jaxtyping import Array
 def is_concrete(array) -> bool:
     """Whether the entries can be looked at (no trace is under way for this array)."""
     return not isinstance(array, jax.core.Tracer)
+
+
+def check_concrete(where: str, *arrays) -> None:
+    """Raise `ValueError` for arrays of a trace, where entries are looked at."""
+    if not all(map(is_concrete, arrays)):
+        raise ValueError(
+            f"{where}: given arrays that jit, vmap or grad trace; expected concrete ones, for entries are looked at; "
+            "call it outside"
+        )
+
+
+def as_integer(given) -> int | None:
+    """An integer, also one of NumPy's, as Python's; `None` for everything else, booleans among it."""
+    try:
+        return None if isinstance(given, bool | np.bool_) else operator.index(given)
+    except TypeError:
+        return None
 
 
 def as_array(where: str, name: str, given) -> Array:

@@ -1,10 +1,14 @@
 """Coefficients of an expansion in powers of `1/k`, or of `1/√k`, from values at several `k`."""
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float
+
+from jaxcompress.kernels import as_integer
 
 
 class Expansion(NamedTuple):
@@ -25,16 +29,21 @@ def fit_expansion(
     Arguments: `sizes (m,)` and `values (m,)`, `m > terms`; `step`, ½ for an expansion in `1/√k`; `leading`, the first
     exponent. Returns an `Expansion` in float64. The errors are the differences to a fit with one term more: they
     show what is left out, and rounding, which both spoil the last terms first.
-    Raises `ValueError` for fewer than `terms + 1` different sizes, or for a step that is not positive.
+    Raises `ValueError` for fewer than `terms + 1` different sizes, or for a step that is not positive and finite.
     Where it fails: an exponent that is not there (`1/√k` fitted with `step = 1`) shows as errors that do not fall with
     the number of terms.
     """
-    k, y = np.asarray(sizes, np.float64), np.asarray(values, np.float64)
-    if k.ndim != 1 or y.shape != k.shape or terms < 1 or len(np.unique(k)) <= terms or k.min() <= 0 or not step > 0:
+    k, y, count = np.asarray(sizes, np.float64), np.asarray(values, np.float64), as_integer(terms)
+    if not (np.all(np.isfinite(k)) and np.all(np.isfinite(y))):
+        raise ValueError("fit_expansion: given NaN or infinite entries; expected finite ones; leave out what was lost")
+    few = count is None or count < 1 or len(np.unique(k)) <= count
+    if k.ndim != 1 or y.shape != k.shape or few or k.min() <= 0 or not 0 < step < math.inf:
         raise ValueError(
             f"fit_expansion: given sizes {k.shape}, values {y.shape}, terms={terms!r}, step={step!r}; expected as many "
-            "positive sizes as values, more of them different than terms (one or more), and a positive step; add sizes"
+            "positive sizes as values, more of them different than terms (a whole number from 1), and a positive, "
+            "finite step; add sizes"
         )
+    terms = operator.index(terms)
     smallest = k.min()
     scaled = y * k**-leading
     powers = np.arange(terms + 1) * step

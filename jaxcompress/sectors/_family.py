@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels import AbstractActivation, as_integer
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.sectors._solve import SectorPoint, solve_sector
 from jaxcompress.sectors._starts import default_start
@@ -64,9 +64,11 @@ def follow_sector(
     Raises `ValueError` for sizes that do not ascend, for a family that changes structure, and as `solve_sector`.
     Where it fails: where the family ends or leaves its sector's minimum, another one is found; look at the numbers.
     """
-    sizes = tuple(int(size) for size in sizes)
-    if not sizes or sizes[0] < 1 or any(one >= two for one, two in itertools.pairwise(sizes)):
-        raise ValueError(f"follow_sector: given sizes={sizes}; expected ascending positive integers")
+    whole = tuple(size for size in map(as_integer, sizes) if size is not None)
+    falling = any(one >= two for one, two in itertools.pairwise(whole))
+    if not whole or len(whole) < len(sizes) or whole[0] < 1 or falling:
+        raise ValueError(f"follow_sector: given sizes={sizes!r}; expected ascending positive integers")
+    sizes = whole
     found: dict[int, SectorPoint] = {}
     for size in _path(sizes):
         sector, known = family(size), list(found)[-2:]

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels import AbstractActivation, as_integer
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 
@@ -13,11 +13,11 @@ _LARGEST = 10**8
 
 def lifted(sector: Sector, numbers: SectorNumbers, f: AbstractActivation, dim: int | None, dtype) -> TwoLayer:
     """The network of a point, see `SectorPoint.lift`."""
-    dim = sector.k if dim is None else dim
-    if not isinstance(dim, int) or dim < sector.k or sector.n * dim > _LARGEST:
+    given, dim = dim, sector.k if dim is None else as_integer(dim)
+    if dim is None or dim < sector.k or sector.n * dim > _LARGEST:
         raise ValueError(
-            f"lift: given dim={dim!r} for {sector.n} neurons against {sector.k}; expected an integer, k at least, and "
-            f"{_LARGEST} weights at most; a point of more neurons is its numbers"
+            f"lift: given dim={given!r} for {sector.n} neurons against {sector.k}; expected an integer, k at least, "
+            f"and {_LARGEST} weights at most; a point of more neurons is its numbers"
         )
     a, e, c = (np.asarray(part) for part in numbers)
     first = np.concatenate([[0], np.cumsum(sector.targets)])

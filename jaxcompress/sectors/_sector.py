@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
+from jaxcompress.kernels import as_integer
+
 
 class SectorNumbers(NamedTuple):
     """The numbers of a point: readouts `a_g`, own parts `e_g` (zero for single neurons), overlaps `c_gh`.
@@ -97,25 +99,29 @@ class Sector:
 def copy_average_sector(n: int, k: int) -> Sector:
     """The sector of copy–average points: `n − 1` neurons each with a target neuron, one with the other `k − n + 1`.
 
-    Arguments: `1 ≤ n ≤ k`. Returns `Sector((n−1, k−n+1), (0, None))`; for `n = 1`, `Sector((k,), (None,))`.
+    Arguments: `1 ≤ n ≤ k`, the students first. Returns `Sector((n−1, k−n+1), (0, None))`; for `n = 1`,
+    `Sector((k,), (None,))`.
     Raises `ValueError` otherwise.
     Reference: Şimşek et al. 2023; for ReLU the point leans, and is no longer a copy and an average.
     """
-    _check_widths("copy_average_sector", n, k)
+    n, k = _checked("copy_average_sector", n, k)
     return Sector((k,), (None,)) if n == 1 else Sector((n - 1, k - n + 1), (0, None))
 
 
 def perturbed_copy_sector(n: int, k: int) -> Sector:
     """The sector of perturbed copies: `n` neurons each with a target neuron, and `k − n` target neurons without.
 
-    Arguments: `1 ≤ n ≤ k`. Returns `Sector((n, k−n), (0,))`; for `n = k`, `Sector((k,), (0,))`.
+    Arguments: `1 ≤ n ≤ k`, the students first. Returns `Sector((n, k−n), (0,))`; for `n = k`, `Sector((k,), (0,))`.
     Raises `ValueError` otherwise.
     Reference: Şimşek et al. 2023.
     """
-    _check_widths("perturbed_copy_sector", n, k)
+    n, k = _checked("perturbed_copy_sector", n, k)
     return Sector((k,), (0,)) if n == k else Sector((n, k - n), (0,))
 
 
-def _check_widths(where: str, n: int, k: int) -> None:
-    if not all(isinstance(x, int) and not isinstance(x, bool) for x in (n, k)) or not 1 <= n <= k:
+def _checked(where: str, n: int, k: int) -> tuple[int, int]:
+    """Both widths as integers of Python."""
+    width, height = as_integer(n), as_integer(k)
+    if width is None or height is None or not 1 <= width <= height:
         raise ValueError(f"{where}: given n={n!r}, k={k!r}; expected integers with 1 ≤ n ≤ k, no more students")
+    return width, height

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import AbstractActivation, Relu
+from jaxcompress.kernels import AbstractActivation, Relu, check_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors._network import lifted
 from jaxcompress.sectors._risk import Classes, classes, known_rests, sector_risk, squares, steepest
@@ -27,9 +27,13 @@ _MAX_STEPS = 500
 # So many trials in a row without real progress are the end. Damping that has fallen to 1e-14 needs 15 to be back at 1:
 # with 6 of them, erf's perturbed copy of 10 neurons among 20 stopped at |g| = 4e-4.
 _PATIENCE = 20
+# Fresh damping leaves valleys in which it had run up: erf's average of 4999 beside a copy, ReLU's of 99 970 beside 30.
+_ROUNDS = 2
 # After scaling by D, directions that neither order 0 nor order 1 feels have λ of 1/k and more; the flat ones of ReLU
 # come out at 1e-15 of the largest or less.
 _FLAT = 1e-14
+# Gradients that no number can lower are measured at up to 0.65 of ε|H||x|, for 2 to 10⁶ neurons.
+_ROUNDING = 4.0
 
 
 class SectorPoint(eqx.Module):
@@ -84,20 +88,21 @@ def solve_sector(
     start: SectorNumbers | SectorPoint | None = None,
     freeze: tuple[str, ...] = (),
 ) -> SectorPoint:
-    """Go down to a minimum of the risk within a sector, a critical point of the full risk.
+    """Go down to a minimum of the risk within a sector, a critical point of the full risk (an exact saddle is kept).
 
     Damped Newton steps `−DQ(|λ| + μ)⁻¹QᵀDg`, flat directions left alone, until rounding hides all progress. Sizes
     and partners are traced: one compilation serves all sectors with as many classes.
     Arguments: `activation`, erf or relu, also that of the target; `start`, numbers of the sector, or a point of another
     one of the same structure (`follow_sector`); `freeze`, `("readout",)` or nothing: the readout stays as in the start.
     Returns a `SectorPoint`, of ReLUs the one with `|w| = |a|` unless frozen. Which minimum it is depends on the start.
-    `converged` says that the full gradient is within 1e-10, or the rounding `4e-16 (k + R) max(1, |a|)` of its sums.
-    Raises `ValueError` for other activations, starts of other shapes, and where JAX has no float64: the numbers of a
-    thousand neurons differ from a copy by less than float32 resolves.
+    `converged` says that the full gradient is within 1e-10 and the rounding `4ε|H||x|`, what the last bits of the
+    numbers make of it.
+    Raises `ValueError` for other activations, starts of other shapes, inside of jit, and where JAX has no float64: the
+    numbers of a thousand neurons differ from a copy by less than float32 resolves.
     Reference: Arjevani & Field 2019, 2020 (the equations of a sector, and their expansion in `1/√k`).
     Where it fails: a point that is a saddle even within its sector is left again; put it in a larger group. Erf neurons
-    that average 5000 targets and more hardly feel their norm: from the default start they may end unconverged (beside
-    copies, |g| = 1e-4); `follow_sector` reaches them.
+    that average many thousands of targets hardly feel their norm: beside copies they may end unconverged, from the
+    default start or followed (10 against 10⁶ at |g| = 7e-6, where 2e-9 is rounding); `one_neuron` has them.
     """
     known_rests("solve_sector", activation)
     if set(freeze) - {"readout"}:
@@ -106,9 +111,14 @@ def solve_sector(
     places = np.array(sector.places(tuple(freeze)))
     free = np.isin(np.arange(sum(part.size for part in numbers)), places)
     known = classes(sector), jnp.asarray(free)
-    found = _newton(activation, *known, numbers)
-    if isinstance(activation, Relu) and "readout" not in freeze:
-        found = _newton(activation, *known, _balanced(known[0], found[0]))
+    for _ in range(_ROUNDS):
+        found = _newton(activation, *known, numbers)
+        check_concrete("solve_sector", found[1])
+        if isinstance(activation, Relu) and "readout" not in freeze:
+            found = _newton(activation, *known, _balanced(known[0], found[0]))
+        if bool(found[3]):
+            break
+        numbers = found[0]
     (a, e, c), risk, norm, converged, bent = found
     values = jnp.asarray(np.linalg.eigvalsh(np.asarray(bent)[np.ix_(places, places)]))
     # where all is copied rounding leaves −3e-18
@@ -122,7 +132,12 @@ def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint
             f"{where}: JAX works in float32; expected float64, for what sets these points apart is lost in rounding; "
             "call jax.config.update('jax_enable_x64', True) first"
         )
-    given = start.numbers if isinstance(start, SectorPoint) else SectorNumbers(*start)
+    given = start.numbers if isinstance(start, SectorPoint) else start
+    if not isinstance(given, tuple) or len(given) != len(SectorNumbers._fields):
+        raise ValueError(
+            f"{where}: given a start of type {type(start).__name__}; expected SectorNumbers or a SectorPoint; "
+            "sector_coordinates makes them of a network"
+        )
     width, height = len(sector.partners), len(sector.targets)
     expected = ((width,), (width,), (width, height))
     a, e, c = (jnp.asarray(part, float) for part in given)
@@ -171,10 +186,10 @@ def _newton(f: AbstractActivation, classes: Classes, free: Array, start: SectorN
 
     end = jax.lax.while_loop(busy, lambda state: _trial(measure, 4 * eps * k, state), _begin(first))
     norm, scale = steepest(classes, unravel(end.gradient)), _scale(end.hessian)
-    found = unravel(end.x)
-    rounding = 2 * eps * (k + end.risk) * jnp.maximum(1, jnp.max(jnp.abs(found.readout)))
+    noise = unravel(jnp.where(free, jnp.abs(end.hessian) @ jnp.abs(end.x), 0))
+    rounding = _ROUNDING * eps * steepest(classes, noise._replace(own=-noise.own))  # so that nothing is taken away
     converged = norm <= precision(first.dtype).critical + rounding
-    return found, end.risk, norm, converged, scale[:, None] * end.hessian * scale[None]
+    return unravel(end.x), end.risk, norm, converged, scale[:, None] * end.hessian * scale[None]
 
 
 def _begin(x: Array) -> _State:
