@@ -336,6 +336,11 @@ def test_partitions_are_all_there_once_and_rising():
     counted = [sum(1 for n in range(1, k + 1) for _ in partitions(k, n)) for k in (1, 5, 12, 20)]
     assert counted == [1, 7, 77, 627]
     assert list(partitions(7, 3)) == [(1, 1, 5), (1, 2, 4), (1, 3, 3), (2, 2, 3)]
+    assert len(list(partitions(1005, 1000))) == 7  # no deeper than their number
+    five, two = np.int64(5), np.int32(2)
+    assert list(partitions(five, two)) == [(1, 4), (2, 3)]
+    assert best_partition(act.erf, five, two) == rank_partitions(act.erf, five, two)[0].partition == (1, 4)
+    assert one_neuron(act.erf, five).risk == one_neuron(act.erf, 5).risk
 
 
 def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
@@ -355,6 +360,7 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
     ("call", "words"),
     [
         (lambda: one_neuron(act.erf, 0), "one_neuron: given k=0; expected an integer, 1 at least"),
+        (lambda: one_neuron(act.erf, 2, dtype=jnp.int32), "one_neuron: given dtype=int32; expected float32 or float64"),
         (lambda: one_neuron(act.erf, 2.0), "one_neuron: given k=2.0; expected an integer"),
         (lambda: one_neuron(0 * act.erf, 2), "one_neuron: given .*, which is zero"),
         (lambda: one_neuron(act.step + act.relu, 2), "one_neuron: given .*, which jumps and is not homogeneous"),
@@ -364,6 +370,7 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
         (lambda: copy_average_risk(act.erf, (1, 0)), "copy_average_risk: given partition"),
         (lambda: copy_average_risk(act.erf, 3), "copy_average_risk: given partition 3; expected positive integers"),
         (lambda: copy_average_risk(act.gelu, (1, 2)), "copy_average_risk: .* best norms are zero or infinite"),
+        (lambda: copy_average(np.eye(3), (1, 2)), "copy_average: given a target of type ndarray; expected a TwoLayer"),
         (lambda: copy_average(turned(3, 4, 1.0, act.erf), (1, 1)), "copy_average: .* sum to the target's 3 neurons"),
         (lambda: copy_average(jc.TwoLayer(jnp.ones((2, 3)), jnp.ones(2)), (2,)), "copy_average: .* orthonormal rows"),
         (lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.arange(2.0)), (2,)), "readouts that differ by 1; expected"),
@@ -371,6 +378,7 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
         (lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.ones((2, 2))), (2,)), "expected one network of one output"),
         (lambda: list(partitions(2, 3)), "partitions: given k=2 and n=3; expected integers 1 ≤ n ≤ k"),
         (lambda: best_partition(act.erf, 3, 0), "best_partition: given k=3 and n=0"),
+        (lambda: best_partition(act.gelu, 4, 1), "best_partition: given gelu .* best norms are zero or infinite"),
         (lambda: best_partition(act.relu, 4, 2), "best_partition: given relu .* not critical"),
         (lambda: rank_partitions(act.relu, 4, 2), "rank_partitions: given relu .* not critical"),
         (lambda: rank_partitions(act.erf, 3, True), "rank_partitions: given k=3 and n=True"),

@@ -37,6 +37,11 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     groups see each other, and where `one_neuron` has no answer.
     Reference: Şimşek et al. 2023 (erf).
     """
+    if not isinstance(target, TwoLayer):
+        raise ValueError(
+            f"copy_average: given a target of type {type(target).__name__}; expected a TwoLayer; make one with "
+            "targets.orthonormal"
+        )
     sizes = _sizes("copy_average", partition, target)
     _check_target(target)
     neurons = group_neurons("copy_average", target.activation, sizes, target.weights.dtype)

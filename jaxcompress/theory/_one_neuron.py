@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Erf, Relu
+from jaxcompress.kernels import AbstractActivation, Erf, Relu, as_integer
 from jaxcompress.theory._averaging import Neuron, best_neuron
 
 # 1/3 − 1/π to 17 digits: as a difference of doubles it would lose the last two.
@@ -40,8 +40,8 @@ def one_neuron(activation: AbstractActivation, k: int, *, dtype=None) -> OneNeur
     Where the risk falls all the way to a norm of infinity (or zero) so do `scale` and `norm`, the readout is what it
     tends to, and `risk` is the infimum, to 1e-8 or better: a GELU against two or more, and a SiLU against three or
     more, end as a ReLU.
-    Raises `ValueError` for `k < 1`, for an activation that is zero, that jumps without being homogeneous, or that has
-    no closed forms and wants a norm beyond 3, where quadrature ends.
+    Raises `ValueError` for `k < 1`, other dtypes than float32 and float64, for an activation that is zero, that jumps
+    without being homogeneous, or that has no closed forms and wants a norm beyond 3, where quadrature ends.
     No neuron along `Σ v_j`, of whatever activation, comes below `k d(1) + k(k−1) d(0) − k² d(1/k)`, `d` the dual
     activation; those of `copy_average` reach it.
     Reference: Şimşek et al. 2023, theorems on erf and ReLU, where this is the best of all neurons. For the others it is
@@ -58,9 +58,12 @@ def one_neuron(activation: AbstractActivation, k: int, *, dtype=None) -> OneNeur
 
 def known_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
     """The numbers of `one_neuron`, on the host, each found once."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+    count = as_integer(k)
+    if count is None or count < 1:
         raise ValueError(f"one_neuron: given k={k!r}; expected an integer, 1 at least; it counts target neurons")
-    return _found(f, k, jnp.dtype(dtype))
+    if jnp.dtype(dtype) not in (jnp.float32, jnp.float64):
+        raise ValueError(f"one_neuron: given dtype={jnp.dtype(dtype)}; expected float32 or float64; leave it out")
+    return _found(f, count, jnp.dtype(dtype))
 
 
 @functools.lru_cache(maxsize=4096)
