@@ -35,6 +35,12 @@ def solved(f, n, k, felt=None):
     return jc.solve_many(students, target), target
 
 
+def as_if(solutions, target, inputs=None):
+    """The same ends, with the risks that they would have in another problem."""
+    risk = jax.vmap(lambda network: jc.population_risk(network, target, inputs=inputs))(solutions.network)
+    return eqx.tree_at(lambda s: s.risk, solutions, risk)
+
+
 def taken(f, n, k):
     return census_of(*solved(f, n, k))
 
@@ -106,11 +112,15 @@ def test_a_merged_census_is_the_census_of_all_starts():
     with pytest.raises(ValueError, match="given censuses with activation relu and erf"):
         merged.merge(taken(A.erf, 3, 6))
     laws = [jc.Gaussian(jnp.zeros(4), jnp.diag(jnp.array([1.0, 1, 1, last]))) for last in (2.0, 7.0)]
-    one, other = (census_of(solutions, target, inputs=law) for law in laws)
+    one, other = (census_of(as_if(solutions, target, law), target, inputs=law) for law in laws)
     with pytest.raises(ValueError, match="given censuses with inputs 'Gaussian"):
         one.merge(other)
+    larger = jc.targets.orthonormal(4, 4, activation=A.relu, readout=1.5)
+    other = census_of(as_if(solutions, larger), larger)
     with pytest.raises(ValueError, match="given censuses of two targets"):
-        whole.merge(census_of(solutions, jc.targets.orthonormal(4, 4, activation=A.relu, readout=1.5)))
+        whole.merge(other)
+    with pytest.raises(ValueError, match="given int"):
+        merged.merge(3)
 
 
 def test_a_stored_census_comes_back_and_can_be_merged(tmp_path):
@@ -189,6 +199,16 @@ def test_more_students_than_targets_realise_it_in_one_row_whatever_the_extra_neu
     assert len([row for row in found if row.risk < 1e-9]) == 1
 
 
+def test_a_census_equals_itself_alone_and_its_tolerance_may_be_an_array(tmp_path):
+    solutions, target = solved(A.erf, 3, 6)
+    found = census_of(solutions, target, tolerance=jnp.asarray(1e-6))
+    save_census(tmp_path / "census.npz", found)
+    again = load_census(tmp_path / "census.npz")
+    assert str(again) == str(found)
+    assert (found == found, found == again, found[0] == again[0]) == (True, False, False)
+    assert len({found, again, found[0]}) == 3
+
+
 def test_ends_that_did_not_converge_are_counted_and_in_no_row():
     solutions, target = solved(A.erf, 3, 6)
     spoiled = eqx.tree_at(lambda s: s.converged, solutions, jnp.arange(STARTS) >= 5)
@@ -202,7 +222,8 @@ def test_ends_that_did_not_converge_are_counted_and_in_no_row():
 
 def test_where_inputs_are_not_isotropic_nothing_is_named_and_targets_do_not_change_places():
     solutions, target = solved(A.erf, 3, 6)
-    found = census_of(solutions, target, inputs=jc.Gaussian(jnp.zeros(6), jnp.diag(jnp.arange(1.0, 7.0))))
+    law = jc.Gaussian(jnp.zeros(6), jnp.diag(jnp.arange(1.0, 7.0)))
+    found = census_of(as_if(solutions, target, law), target, inputs=law)
     assert {row.classification.kind for row in found} == {"unknown"}
     # a row for every pair of target neurons that is copied
     copied = [tuple(np.flatnonzero(np.max(np.abs(w), axis=0) > 0.9)) for w in np.asarray(solutions.network.weights)]
@@ -219,4 +240,13 @@ def test_bad_input_is_refused():
         census_of(flowed, target)
     with pytest.raises(ValueError, match="dimension"):
         census_of(solutions, jc.targets.orthonormal(5, 5, activation=A.erf))
+    for f, readout in ((A.erf, 1.01), (A.relu, 1.0)):
+        other = jc.targets.orthonormal(6, 6, activation=f, readout=readout)
+        with pytest.raises(ValueError, match="given ends of risk"):
+            census_of(solutions, other)
+    with pytest.raises(ValueError, match="given ends of risk"):
+        census_of(solutions, target, inputs=jc.Gaussian(jnp.zeros(6), 1.01 * jnp.eye(6)))
+    for each in (-1.0, float("nan"), 10.0):
+        with pytest.raises(ValueError, match="0 < tolerance ≤ loose < 1"):
+            census_of(solutions, target, tolerance=each)
     assert run(solutions.network, 0).width == 3

@@ -261,6 +261,13 @@ def test_bad_input_is_refused():
     for freeze in ("readout", ("readot",)):
         with pytest.raises(ValueError, match="expected a tuple of names among weights, readout"):
             classify(net, target(3), freeze=freeze)
+    with pytest.raises(ValueError, match="given target, NoneType"):
+        classify(net, None)
+    with pytest.raises(ValueError, match="expected concrete ones"):
+        jax.jit(lambda net: classify(net, target(3)).distance)(net)
+    for loose in (1.0, np.inf):
+        with pytest.raises(ValueError, match="loose < 1"):
+            classify(net, target(3), loose=loose)
     with pytest.raises(ValueError, match="tolerance"):
         classify(net, target(3), tolerance=-1.0)
     with pytest.raises(ValueError, match="loose"):

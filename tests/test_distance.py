@@ -347,3 +347,9 @@ NET = network(70, 3, 4, A.relu)
 def test_networks_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         distance(*arguments)
+
+
+def test_what_a_trace_hides_is_not_compared():
+    for call in (lambda net: distance(net, NET), lambda net: distance(NET, NET, net)):
+        with pytest.raises(ValueError, match=r"expected concrete ones.*call it outside"):
+            jax.jit(call)(NET)

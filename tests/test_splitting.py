@@ -290,11 +290,13 @@ def test_the_risk_along_lines_is_that_of_the_networks_between():
         (lambda: split(TWO, 0.5), "given neuron 0.5"),
         (lambda: split(split(TWO, 0, np.zeros(2)), 0), "expected one TwoLayer"),
         (lambda: split(TWO, 0, np.zeros((2, 2))), "given shares of shape"),
+        (lambda: split(TWO, 0, np.nan), "split: given share with NaN"),
         (lambda: escape_matrix(TWO, network(0, 2, 4, ERF, outputs=2), 0), "2 outputs"),
         (lambda: merge(TWO, 1, 1), "given neuron 1 twice"),
         (lambda: risk_along((TWO, THREE), TARGET, np.zeros(1)), "expected two or more networks of the same shapes"),
         (lambda: risk_along(TWO, TARGET, np.zeros(1)), "pass a pair"),
         (lambda: risk_along((TWO, TWO), TARGET, 0.5), "given points of shape"),
+        (lambda: risk_along((TWO, TWO), TARGET, np.array([np.nan])), "risk_along: given points with NaN"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

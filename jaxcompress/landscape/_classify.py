@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kernels import check_concrete
 from jaxcompress.landscape._distance import check_one, symmetries_of
 from jaxcompress.landscape._forms import Form, copy_average_form, orthonormal, sector_form, target_itself
 from jaxcompress.landscape._isotropy import Isotropy, isotropy
@@ -88,7 +89,7 @@ def classify(
     Returns a `Classification`; never a name without a distance within the threshold that it states, nor one for a
     network that is another function: `E (f − f_point)²` is within `(4·threshold·Σ‖b‖)²`.
     Raises `ValueError` for leading axes, sizes that do not fit, parameters frozen that do not exist, and unless
-    `0 < tolerance ≤ loose`.
+    `0 < tolerance ≤ loose < 1`.
     Reference: Şimşek et al. 2023; Arjevani & Field 2019.
     Where it fails: names beyond `"target"` need an orthonormal target of equal readouts and the target's activation,
     those of sectors erf or ReLU and a JAX that has float64 (the network need not); isotropy is found as far as swaps of
@@ -96,14 +97,16 @@ def classify(
     Cost, one core: 5 to 100 ms, and once a structure of sector some seconds to compile its solver.
     """
     check_one("classify", "network", network)
+    check_one("classify", "target", target)
+    check_concrete("classify", *network.parameters().values(), *target.parameters().values())
     found = symmetries_of("classify", network, target if symmetries is None else symmetries)
     assert found is not None
     freeze = checked_freeze("classify", network, freeze)
     tolerance = name_tolerance(network.weights.dtype) if tolerance is None else tolerance
-    if not 0 < tolerance <= loose:
+    if not 0 < tolerance <= loose < 1:
         raise ValueError(
-            f"classify: given tolerance={tolerance!r}, loose={loose!r}; expected 0 < tolerance ≤ loose; leave them out "
-            "for those of the dtype"
+            f"classify: given tolerance={tolerance!r}, loose={loose!r}; expected 0 < tolerance ≤ loose < 1, of a "
+            "network's size; leave them out for those of the dtype"
         )
     units = units_of(target)
     strict = reduce_network(network, tolerance, 1 / loose, units)

@@ -37,6 +37,7 @@ def risk_along(
     check_compatible(jax.tree.map(lambda leaf: leaf[0], line), target, inputs)
     check_finite("risk_along: networks", **line.parameters())
     t = as_array("risk_along", "points", points).astype(line.weights.dtype)
+    check_finite("risk_along", points=t)
     if t.ndim != 1:
         raise ValueError(f"risk_along: given points of shape {t.shape}; expected (points,); flatten them")
     return _risks(line, target, inputs, t)

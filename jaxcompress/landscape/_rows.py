@@ -12,13 +12,13 @@ from jaxcompress.networks import TwoLayer
 
 # Ends of one point differ by less than this in risk, in units of the largest of a census, and by a few times rounding;
 # flat valleys of the target itself end at 1e-13 of what its neurons weigh, those to infinity at 1e-9.
-_SAME_RISK, _FLOORS, _VALLEY, _FAR = 1e-8, 16.0, 1e-12, 1e-6
+SAME_RISK, FLOORS, _VALLEY, _FAR = 1e-8, 16.0, 1e-12, 1e-6
 _SETTLES = 4.0
 
 UNNAMED = Classification("unknown", "unknown", None, "1", np.inf, 0.0, 0, 0, 0, None, None)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Row:
     """A critical point of a census.
 
@@ -86,7 +86,7 @@ def _slack(entries: list[Row], target: TwoLayer) -> float:
     """How much the risks of ends of one point may differ."""
     weighs = float(np.sum(np.abs(np.asarray(target.readout)))) ** 2
     floor = max(row.risk_floor for row in entries)
-    return _SAME_RISK * max(row.risk for row in entries) + _FLOORS * floor + _VALLEY * weighs
+    return SAME_RISK * max(row.risk for row in entries) + FLOORS * floor + _VALLEY * weighs
 
 
 def _same_points(

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array
+from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, check_finite
 from jaxcompress.landscape._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem, check_compatible, hessian
@@ -53,6 +53,7 @@ def split(network: TwoLayer, neuron: int, share: Float[Array, "*shares"] | float
     """
     i = check_neuron("split", network, neuron)
     s = as_array("split", "share", share).astype(network.weights.dtype)
+    check_finite("split", share=s)
     if s.ndim > 1:
         raise ValueError(f"split: given shares of shape {s.shape}; expected one number or (shares,); flatten them")
     return jax.vmap(lambda s: _halves(network, i, s))(s) if s.ndim else _halves(network, i, s)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels import check_finite
+from jaxcompress.kernels import check_concrete, check_finite
 from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
 from jaxcompress.networks import TwoLayer
 
@@ -86,6 +86,7 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
     if limit < 1:
         raise ValueError(f"target_symmetries: given limit={limit}; expected at least 1, the identity; raise it")
     check_finite("target_symmetries", **target.parameters())
+    check_concrete("target_symmetries", *target.parameters().values())
     tolerance = float(jnp.finfo(target.weights.dtype).eps) ** 0.75
     vectors, features, opposite = _reduced(target, tolerance)
     signed = np.concatenate([vectors, -vectors])
