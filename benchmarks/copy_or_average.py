@@ -26,16 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import common
+import copy_or_average_figures
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import matplotlib.figure
 import numpy as np
 
 import jaxcompress as jc
-from jaxcompress import plotting, theory
+from jaxcompress import theory
 from jaxcompress.landscape import Census, census_of
-from jaxcompress.sectors import copy_average_sector, perturbed_copy_sector, solve_sector
+from jaxcompress.sectors import SectorPoint, copy_average_sector, perturbed_copy_sector, solve_sector
 
 # A compiled solver keeps a thousand memory maps, of which Linux grants a process 65 530.
 _CELLS_A_CACHE = 16
@@ -47,8 +47,8 @@ CENSUSES = (
     ("relu", 2, 4, 1000, (), 0),
     ("relu", 3, 6, 1000, (), 0),
     ("relu", 20, 20, 1000, ("readout",), 0),
-    # The rarest level of the reference file, half of 0.155, has 4 starts of the thousand above: of five times 200 from
-    # the keys 1 to 5, those of 2 and of 4 have it.
+    # The rarest level of the reference file, half of 0.155, has 4 starts of the thousand above: a key that has it, too
+    # (2 of 5 that were tried).
     ("relu", 20, 20, 200, ("readout",), 2),
 )
 
@@ -82,7 +82,7 @@ def solved(
     solver serves all k. Spectra are those of the wider space.
     """
     target = orthonormal(activation, k, room)
-    path = None if ends is None else ends / f"{activation}-{n}-{k}-{runs}-{target.dim}.npz"
+    path = None if ends is None else ends / _name(activation, n, k, runs, target.dim, freeze, key)
     seconds: dict[str, float] = {}
     if path is not None and path.exists():
         found = stored_ends(path, activation)
@@ -97,6 +97,12 @@ def solved(
     return census, seconds
 
 
+def _name(activation: str, n: int, k: int, runs: int, dim: int, freeze: tuple[str, ...], key: int) -> str:
+    """The file of the end points of a cell, told apart by all that they depend on."""
+    held = "-".join(("held", *freeze)) if freeze else "free"
+    return f"{activation}-{n}-{k}-{runs}-{dim}-key{key}-{held}-{jc.__version__}.npz"
+
+
 _OF_ENDS = ("risk", "risk_floor", "gradient_norm", "converged", "time", "eigenvalues", "index")
 
 
@@ -106,7 +112,8 @@ def store_ends(path: Path, found: jc.Solution) -> None:
     arrays = {name: np.asarray(getattr(found, name)) for name in _OF_ENDS}
     arrays |= {name: np.asarray(array) for name, array in found.network.parameters().items()}
     scratch = path.with_suffix(".part.npz")
-    np.savez(scratch, flat_modes=np.asarray(found.stats["flat_modes"]), **arrays)
+    (result,) = jax.tree.leaves(found.result)
+    np.savez(scratch, flat_modes=np.asarray(found.stats["flat_modes"]), result=np.asarray(result), **arrays)
     os.replace(scratch, path)
 
 
@@ -116,7 +123,8 @@ def stored_ends(path: Path, activation: str) -> jc.Solution:
         network = jc.TwoLayer(arrays["weights"], arrays["readout"], activation=getattr(jc.activations, activation))
         numbers = {name: jnp.asarray(arrays[name]) for name in _OF_ENDS}
         stats = {"flat_modes": jnp.asarray(arrays["flat_modes"])}
-    return jc.Solution(network=network, result=jc.RESULTS.converged, stats=stats, **numbers)
+        result = jax.tree.unflatten(jax.tree.structure(jc.RESULTS.converged), [jnp.asarray(arrays["result"])])
+    return jc.Solution(network=network, result=result, stats=stats, **numbers)
 
 
 def plain(found: Census) -> dict[str, Any]:
@@ -137,6 +145,7 @@ def cell(activation: str, n: int, k: int, options: Any) -> dict[str, Any]:
         "k": k,
         "room": options.room,
         "version": jc.__version__,
+        "processor": common.environment()["processor"],
         **competitors(activation, n, k),
         **plain(found),
         **seconds,
@@ -144,20 +153,25 @@ def cell(activation: str, n: int, k: int, options: Any) -> dict[str, Any]:
 
 
 def competitors(activation: str, n: int, k: int) -> dict[str, float | None]:
-    """The risks of copy–average (which leans, where groups see each other) and of the perturbed copy.
+    """The risks of copy–average and perturbed copy, both as what their sectors continue them to.
 
-    `None` where the sector's solver ends elsewhere: where a neuron no longer overlaps most with what it stands for.
+    `None` where the point is lost, see `kept`. Neither is claimed to be the lowest end: what a neuron that averages
+    leans on is not asked, and for ReLU, whose groups see each other, few neurons against many are neither copies nor
+    averages any more (2 against 20: the average is turned further from the copied neuron than towards its own).
     """
     f = getattr(jc.activations, activation)
-    copy = solve_sector(perturbed_copy_sector(n, k), f)
-    own, mixed = float(copy.own[0]), np.asarray(copy.overlaps[0])
-    copies = bool(copy.converged) and own + mixed[0] > 2 * float(np.max(np.abs(mixed)))
+    copy = kept(solve_sector(perturbed_copy_sector(n, k), f))
     if activation == "erf":  # groups do not see each other
-        average: float | None = float(theory.one_neuron(f, k - n + 1).risk)
-    else:
-        found = solve_sector(copy_average_sector(n, k), f)
-        average = float(found.risk) if bool(found.converged) else None
-    return {"copy_average": average, "perturbed_copy": float(copy.risk) if copies else None}
+        return {"copy_average": float(theory.one_neuron(f, k - n + 1).risk), "perturbed_copy": copy}
+    return {"copy_average": kept(solve_sector(copy_average_sector(n, k), f)), "perturbed_copy": copy}
+
+
+def kept(point: SectorPoint) -> float | None:
+    """The risk of a critical point whose copying neurons, if it has any, overlap twice as much with their own target
+    neuron as with every other."""
+    own, mixed = float(point.own[0]), np.asarray(point.overlaps[0])
+    copies = point.sector.partners[0] is None or own + mixed[0] > 2 * float(np.max(np.abs(mixed)))
+    return float(point.risk) if bool(point.converged) and copies else None
 
 
 # The largest k at which both competitors are solved for every n.
@@ -173,7 +187,7 @@ def all_competitors() -> list[dict]:
 def diagram(options: Any, record: dict) -> dict:
     """All cells, the expensive ones first; those of the record are done if this version made them, of no fewer starts.
 
-    Every new one is stored at once, and at the end how long all took. Once `--minutes` are over none is begun.
+    Every new one is stored at once, and at the end what all of them took. Once `--minutes` are over none is begun.
     """
     sizes = [(n, k) for k in range(options.smallest, options.largest + 1) for n in range(1, k)]
     wanted = {(f, n, k) for f, (n, k) in itertools.product(options.activations, sizes)}
@@ -194,10 +208,19 @@ def diagram(options: Any, record: dict) -> dict:
             name = "{} ({}, {})".format(*_place(rows[-1]))
             left = f"{len(rows) - before} of {len(todo)} after {time.perf_counter() - begin:.0f} s"
             print(f"{name}: {'; '.join(rows[-1]['rows']['name'])}  [{left}]", flush=True)
-    took = {"cells": len(rows) - before, "starts": options.starts, "processes": options.processes}
-    took |= {"activations": options.activations, "wall_seconds": time.perf_counter() - begin}
-    before_it = record.get("diagram_took", [])
-    return {"diagram": sorted(rows, key=_place), "diagram_took": [*before_it, took] if took["cells"] else before_it}
+    return {"diagram": sorted(rows, key=_place), "diagram_seconds": seconds_of(rows)}
+
+
+def seconds_of(rows: list[dict]) -> list[dict]:
+    """What the cells of the diagram took, of each kind and by processor: sums over all processes."""
+    out: dict[tuple, dict] = {}
+    for row in sorted(rows, key=_place):
+        kind = {name: row.get(name) for name in ("activation", "runs", "room", "processor")}
+        made = out.setdefault(tuple(kind.values()), {**kind, "cells": 0, "solve_seconds": 0.0, "census_seconds": 0.0})
+        made["cells"] += 1
+        for name in ("solve_seconds", "census_seconds"):
+            made[name] += row.get(name, 0.0)
+    return list(out.values())
 
 
 def _place(row: dict) -> tuple[str, int, int]:
@@ -205,7 +228,7 @@ def _place(row: dict) -> tuple[str, int, int]:
 
 
 def _is_done(row: dict, options: Any) -> bool:
-    return row["runs"] >= options.starts and row.get("version") == jc.__version__
+    return row["runs"] >= options.starts and (row["version"], row["room"]) == (jc.__version__, options.room)
 
 
 _done = itertools.count(1)
@@ -308,28 +331,6 @@ def trajectories(n: int = 6, k: int = 8, times: int = 80) -> list[dict]:
     return out
 
 
-def figures(path: Path) -> None:
-    """Draw what the record holds, beside it."""
-    record = read(path)
-    if record.get("diagram"):
-        names = [f for f in ("erf", "relu") if any(row["activation"] == f for row in record["diagram"])]
-        figure = matplotlib.figure.Figure(figsize=(7 * len(names), 6), layout="constrained")
-        for name, axes in zip(names, np.atleast_1d(figure.subplots(1, len(names))), strict=True):
-            parts = (record.get(part, []) for part in ("diagram", "competitors"))
-            cells, both = ([row for row in part if row["activation"] == name] for part in parts)
-            plotting.copy_or_average(cells, axes, both or None)
-        plotting.save_figure(figure, path.with_suffix(".png"))
-    if record.get("crossing"):
-        figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
-        plotting.crossing(record["crossing"], figure.add_subplot())
-        plotting.save_figure(figure, path.with_name("copy_or_average_crossing.png"))
-    if record.get("trajectories"):
-        figure = matplotlib.figure.Figure(figsize=(11, 4), layout="constrained")
-        for run, axes in zip(record["trajectories"], figure.subplots(1, 2, sharey=True), strict=True):
-            plotting.order_parameters(run, axes).set_title(f"to the {run['kind']}")
-        plotting.save_figure(figure, path.with_name("copy_or_average_flows.png"))
-
-
 ONE = ("softplus", "tanh", "gelu", "sigmoid")
 
 
@@ -361,15 +362,18 @@ def one_neuron(k: int = 3, runs: int = 8) -> list[dict]:
 
 
 def store(path: Path, parts: dict) -> None:
-    """Put parts into the record, whole or not at all."""
+    """Put parts into the record, whole or not at all, each with what it was made with."""
     record = read(path) | parts
+    record["environments"] = record.get("environments", {}) | dict.fromkeys(parts, common.environment())
     scratch = path.with_suffix(".part")
     common.write(scratch, record)
+    compact = json.dumps(json.loads(scratch.read_text()), separators=(",", ":"))  # else 28 000 lines
+    scratch.write_text(compact + "\n")
     os.replace(scratch, path)
 
 
 def read(path: Path) -> dict:
-    """The record so far, without its environment."""
+    """The record so far, without the environment of its last change."""
     record = json.loads(path.read_text()) if path.exists() else {}
     record.pop("environment", None)
     return record
@@ -407,7 +411,7 @@ def main() -> None:
             common.pin(options.core)
             store(options.out, {part: made[part]()})
         print(part, f"{time.perf_counter() - begin:.0f} s", flush=True)
-    figures(options.out)
+    copy_or_average_figures.draw(options.out)
 
 
 if __name__ == "__main__":

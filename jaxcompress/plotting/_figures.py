@@ -141,10 +141,10 @@ def copy_or_average(
 ) -> Axes:
     """Where starts end over (n, k): a cell a size, its width shared between the kinds of ends.
 
-    A dot marks whether copy–average (left) or perturbed copy (right) is the lower one. `rows` are those of the record
-    `diagram` of `benchmarks/copy_or_average.py`, of one activation; `competitors` those of its record `competitors`,
-    which has sizes without a census too: they are empty frames (the rows when left out). The title says how many starts
-    a cell has. Draws into `axes` and returns them.
+    A dot marks whether copy–average (left) or perturbed copy (right) is the lower one as sectors continue them, which
+    need not be the lowest end. `rows` are those of the record `diagram` of `benchmarks/copy_or_average.py`, of one
+    activation; `competitors` those of its record `competitors`, which has sizes without a census too: they are empty
+    frames (the rows when left out). The title says how many starts a cell has. Draws into `axes` and returns them.
     """
     both = rows if competitors is None else competitors
     for row in both:
@@ -168,7 +168,14 @@ def copy_or_average(
     for name, colour in _ENDS.items():
         axes.bar(0, 0, color=colour, label=name)
     axes.plot(
-        [], [], "o", color="black", mec="white", ms=4, ls="none", label="lower: left copy–average, right perturbed copy"
+        [],
+        [],
+        "o",
+        color="black",
+        mec="white",
+        ms=4,
+        ls="none",
+        label="lower of the two: left copy–average, right perturbed copy",
     )
     axes.set(xlabel="neurons of the student n", ylabel="neurons of the target k", title=_cells(rows))
     axes.set(xlim=(0.3, max(sizes) + 0.2), ylim=(min(sizes) - 0.7, max(sizes) + 0.7))
@@ -200,7 +207,9 @@ def _end(kind: str, gone: int) -> str:
 
 
 def crossing(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
-    """The share n/k at which the perturbed copy becomes the lower end point, against k, for each activation.
+    """The share n/k at which the perturbed copy becomes lower than the copy–average, against k, for each activation.
+
+    Both are what sectors continue them to; neither is claimed to be the lowest end.
 
     `rows` hold `activation`, `k` and `share` (`None` where there is no crossing): the record `crossing` of
     `benchmarks/copy_or_average.py`. Draws into `axes` and returns them.
@@ -210,7 +219,7 @@ def crossing(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
         if mine:
             at = [row["k"] for row in mine], [row["share"] for row in mine]
             axes.semilogx(*at, marker + "-", color=colour, ms=4, label=name)
-    axes.set(xlabel="neurons of the target k", ylabel="n/k where the perturbed copy becomes lower")
+    axes.set(xlabel="neurons of the target k", ylabel="n/k from which the perturbed copy is lower")
     axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
