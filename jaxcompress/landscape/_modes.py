@@ -11,6 +11,7 @@ def symmetry_modes(network: TwoLayer, symmetries: TargetSymmetries | None, freez
     """Scalings of homogeneous neurons, one each, and rotations outside the target's span (`None`: there are none).
 
     Of a part outside of rank `r` in `c` dimensions the rotations have an orbit of `r(2c − r − 1)/2` dimensions.
+    Where it fails: continuous symmetries that `distance` does not know (biases of exp, polynomials of degree 2).
     """
     first, readout = rows_of(network)
     degree = activation_symmetry(network.activation).degree
