@@ -6,6 +6,7 @@ and a cell wastes fewer runs on filling its last block than it has blocks.
 
 import dataclasses
 import functools
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from jaxcompress.sweep._cells import Cell
@@ -53,9 +54,9 @@ def block_of(plan: "Plan", number: int) -> Block:
 
 def block_with(plan: "Plan", run: int) -> Block:
     """The block that holds a run. Raises `ValueError` when there is no such run."""
-    if isinstance(run, bool) or not isinstance(run, int) or not 0 <= run < plan.total:
+    if isinstance(run, bool) or not isinstance(run, Integral) or not 0 <= run < plan.total:
         raise ValueError(f"sweep: given run {run!r}; expected a number from 0 to {plan.total - 1}; choose one of these")
-    cell, place = divmod(run, plan.runs)
+    cell, place = divmod(int(run), plan.runs)
     return block_of(plan, cell * blocks_a_cell(plan) + place // block_size(plan))
 
 

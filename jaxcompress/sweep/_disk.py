@@ -7,8 +7,10 @@ may solve in 600 ms.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -32,6 +34,8 @@ def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
             if not left or not isinstance(error, FileNotFoundError):
                 if part is not None:
                     part.unlink(missing_ok=True)
+                if isinstance(error, IsADirectoryError):
+                    raise IsADirectoryError(errno.EISDIR, f"{path} is a folder, where a file belongs") from None
                 raise
         for folder in (scratch, path.parent):
             # `mkdir` looks again where the folder was there; by then it may be gone.
@@ -73,3 +77,12 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def size(path: Path) -> int | None:
+    """The bytes of a file, or `None` where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None

@@ -13,6 +13,7 @@ are noise to a compressor.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -78,17 +79,17 @@ def _rows(plan: Plan) -> dict[int, tuple[Networks, int]]:
 def paths_of(plan: Plan, block: Block) -> dict[str, str]:
     """The chunks of a block: name of the array → path, in the order in which they are written.
 
-    `result` comes last: where it says that a run is done, everything else of the run can be read, even in a block that
-    was cut short and will be done again.
+    `result` comes last, and `converged` just before: where `result` says that a run is done, everything else of the run
+    can be read, even in a block that was cut short and will be done again.
     """
     cell, place = block.cell.number, block.offset // block_size(plan)
     out = {variable.name: f"{variable.name}/c/{cell}/{place}" for variable in variables_of(plan)}
-    result = out.pop("result")
+    last = {name: out.pop(name) for name in ("converged", "result")}
     if plan.networks:
         group, row = _rows(plan)[cell]
         for name, (shape, _) in group.arrays.items():
             out[f"networks.{name}"] = f"{group.path}/{name}/c/{row}/{place}{'/0' * len(shape)}"
-    return {**out, "result": result}
+    return {**out, **last}
 
 
 def chunks_of(plan: Plan, block: Block, arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, bytes]]:
@@ -100,3 +101,15 @@ def chunks_of(plan: Plan, block: Block, arrays: dict[str, np.ndarray]) -> Iterat
         chunk = np.full((block_size(plan), *array.shape[1:]), fills.get(name, np.nan), array.dtype.newbyteorder("<"))
         chunk[: len(array)] = array
         yield path, chunk.tobytes()
+
+
+def sizes_of(plan: Plan, block: Block) -> dict[str, int]:
+    """The chunks of a block: path → bytes."""
+    group = _rows(plan)[block.cell.number][0] if plan.networks else None
+    shapes = {f"networks.{name}": shape for name, (shape, _) in group.arrays.items()} if group else {}
+    columns = {variable.name: np.dtype(variable.dtype).itemsize for variable in variables_of(plan)}
+    number = np.dtype(plan.precision).itemsize
+    return {
+        path: block_size(plan) * (columns[name] if name in columns else number * math.prod(shapes[name]))
+        for name, path in paths_of(plan, block).items()
+    }

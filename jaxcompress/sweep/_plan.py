@@ -138,7 +138,7 @@ class Plan:
         parts += [f"[{name}]\n{_lines(entry)}" for name, entry in tables.items()]
         return "\n".join(parts)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """A digest of everything that the results depend on."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

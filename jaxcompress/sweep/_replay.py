@@ -131,7 +131,7 @@ def trajectory(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[
         },
         attrs={
             "title": "one run of a jaxcompress sweep",
-            "run": run,
+            "run": int(run),
             **{name: getattr(cell, name) for name in ("activation", "n", "k", "d")},
             "target": cell.target.label,
             "end_risk": float(solution.risk),

@@ -5,14 +5,14 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import jax
 
 from jaxcompress.sweep._blocks import block_count, block_of, each_shape_first, in_order
 from jaxcompress.sweep._plan import Plan
-from jaxcompress.sweep._store import Store, check_version, create, note_other_versions, open_store
-from jaxcompress.sweep._work import do_block
+from jaxcompress.sweep._store import Store, check_version, create, note_other_versions, open_store, versions
+from jaxcompress.sweep._work import Done, do_block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,13 @@ class Options:
     programs: str | os.PathLike | None
     progress: Told | None
 
+    def __post_init__(self):
+        if self.executor is not None and self.devices is not None:
+            raise ValueError(
+                "sweep: given both devices and an executor; expected one of them, for devices are this process's own; "
+                "choose devices where the workers are started, such as with CUDA_VISIBLE_DEVICES"
+            )
+
 
 def run(
     plan: Plan,
@@ -64,17 +71,18 @@ def run(
 
     Arguments: the plan; a new folder, an empty one, or one with the store of this plan; `executor`, any of the kind of
     `concurrent.futures`, whose workers see the folder under the same path (left out: here, one block after the other;
-    under `jax.distributed`, every process does its share); `lanes`, `devices` as for `solve_many`; `programs`, a
-    folder in which compiled programs are kept for the next process (JAX's persistent cache); `progress(state)`, told
-    after every block.
+    under `jax.distributed`, every process does its share); `lanes`, `devices` as for `solve_many` (`devices` are those
+    of this process: not together with an executor); `programs`, a folder in which compiled programs are kept for the
+    next process (`keep_programs`); `progress(state)`, told after every block.
     Returns the last `Progress` (under `jax.distributed`, that of this process). Killed at any moment, the same call, or
     `resume`, goes on where it was.
-    Raises `ValueError` for a folder that holds anything else, `OSError` when a block cannot be stored or a worker
-    died: what was done stays.
+    Raises `ValueError` for a folder that holds anything else and for devices with an executor, `OSError` when a block
+    cannot be stored or a worker died: what was done stays. What `progress` raises ends the call and passes as it is.
     """
+    options = Options(executor, lanes, devices, programs, progress)
     with _explained(directory):
         store = create(directory, plan)
-        return _finish(store, Options(executor, lanes, devices, programs, progress))
+    return _finish(store, options)
 
 
 def resume(
@@ -90,35 +98,47 @@ def resume(
 
     Arguments, returns and raises as for `run`; `ValueError` also for the store of another format or version.
     """
-    with _explained(directory):
-        store = open_store(directory)
-        return _finish(store, Options(executor, lanes, devices, programs, progress))
+    options = Options(executor, lanes, devices, programs, progress)
+    return _finish(open_store(directory), options)
 
 
 def _finish(store: Store, options: Options) -> Progress:
     check_version(store)
     begin = time.perf_counter()
-    store.mend()
-    missing = store.missing()
-    state = _found(store, missing)
-    if missing:
-        note_other_versions(store)
-    for number, good in _blocks_done(store, missing, options):
-        count = block_of(store.plan, number).count
-        done, converged, here = state.done + count, state.converged + good, state.done_here + count
-        state = Progress(state.runs, done, converged, here, time.perf_counter() - begin)
-        if options.progress is not None:
-            options.progress(state)
+    with _explained(store.directory):
+        store.mend()
+        state, missing = _found(store)
+        if missing:
+            note_other_versions(store, versions())
+    known = [versions()]
+    with contextlib.closing(_blocks_done(store, missing, options)) as blocks:
+        while (found := _next(store, blocks)) is not None:
+            number, (good, used) = found
+            if used not in known:  # by a worker on another machine
+                note_other_versions(store, used)
+                known.append(used)
+            count = block_of(store.plan, number).count
+            done, converged, here = state.done + count, state.converged + good, state.done_here + count
+            state = Progress(state.runs, done, converged, here, time.perf_counter() - begin)
+            if options.progress is not None:
+                options.progress(state)
     if len(store.marked()) == block_count(store.plan):
         store.tidy()
     return state
 
 
-def _found(store: Store, missing: list[int]) -> Progress:
-    """How a sweep stands before anything is done."""
-    done = set(range(block_count(store.plan))) - set(missing)
+def _found(store: Store) -> tuple[Progress, list[int]]:
+    """How a sweep stands before anything is done, and the blocks that are missing."""
+    done = store.done()
+    missing = [number for number in range(block_count(store.plan)) if number not in done]
     runs = sum(block_of(store.plan, number).count for number in done)
-    return Progress(store.plan.total, runs, sum(store.converged(number) for number in done), 0, 0.0)
+    return Progress(store.plan.total, runs, sum(done.values()), 0, 0.0), missing
+
+
+def _next(store: Store, blocks: Iterator[tuple[int, Done]]) -> tuple[int, Done] | None:
+    """The next block that has been done; `None` after the last."""
+    with _explained(store.directory):
+        return next(blocks, None)
 
 
 @contextlib.contextmanager
@@ -144,10 +164,11 @@ def _kept(directory: str | os.PathLike) -> str:
     return f"{len(store.marked())} of {block_count(store.plan)} blocks are stored and can be read"
 
 
-def _blocks_done(store: Store, numbers: list[int], options: Options) -> Iterator[tuple[int, int]]:
-    """Every block that has been done, as it is done, and how many of its runs have converged."""
+def _blocks_done(store: Store, numbers: list[int], options: Options) -> Generator[tuple[int, Done], None, None]:
+    """Every block that has been done, as it is done, and what its worker answers."""
     place = str(store.directory.resolve()), store.plan.fingerprint
-    programs = None if options.programs is None else os.fspath(options.programs)
+    # A worker may have been started in another folder.
+    programs = None if options.programs is None else os.path.abspath(options.programs)
     if options.executor is None:
         for number in _share(in_order(store.plan, numbers)):
             yield number, do_block(*place, number, options.lanes, options.devices, programs)

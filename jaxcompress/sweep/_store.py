@@ -4,6 +4,7 @@ Everything that is written is a function of the plan and of the block, and every
 do the same block write the same bytes, in whatever order.
 """
 
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -11,7 +12,8 @@ import json
 import os
 import shutil
 import warnings
-from importlib.metadata import version
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,20 @@ import numpy as np
 
 from jaxcompress.sweep import _disk
 from jaxcompress.sweep._blocks import Block, block_count, block_of
-from jaxcompress.sweep._layout import PLAN, SCRATCH, chunks_of, log_path, mark_path, paths_of
+from jaxcompress.sweep._layout import PLAN, SCRATCH, chunks_of, log_path, mark_path
+from jaxcompress.sweep._marks import FORMAT, as_json, checked, fingerprint_in, head_of, mark_of, read_head
 from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._skeleton import skeleton_of
 
-FORMAT = 1
 
-
+@functools.cache
 def versions() -> dict[str, str]:
-    """The versions that results depend on."""
-    return {name: version(name) for name in ("jaxcompress", "jax", "jaxlib", "numpy")}
+    """The versions that results depend on, and that of the library which describes them in the store."""
+    found = {}
+    for name in ("jaxcompress", "jax", "jaxlib", "numpy", "zarr"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,27 +54,15 @@ class Store:
         """Whether a block is said to be done; cheap, and enough for a look."""
         return (self.directory / mark_path(number)).exists()
 
-    def is_intact(self, number: int) -> bool:
-        """Whether a block is done and every chunk has its checksum."""
-        data = _disk.read(self.directory / mark_path(number))
-        try:
-            files = json.loads(data or b"")["files"]
-            expected = paths_of(self.plan, block_of(self.plan, number)).values()
-            return files.keys() == set(expected) and all(self._has(path, files[path]) for path in files)
-        except (ValueError, KeyError, TypeError, AttributeError):  # the mark itself is damaged
-            return False
+    def converged(self, number: int) -> int | None:
+        """How many runs of a block have converged; `None` unless it is done, its mark and every chunk undamaged."""
+        mark = _disk.read(self.directory / mark_path(number))
+        return checked(self.plan, block_of(self.plan, number), lambda path: _disk.read(self.directory / path), mark)
 
-    def _has(self, path: str, digest: str) -> bool:
-        data = _disk.read(self.directory / path)
-        return data is not None and _disk.digest(data) == digest
-
-    def missing(self) -> list[int]:
-        """The blocks that are not done, or damaged: reads everything that is there."""
-        return [number for number in range(block_count(self.plan)) if not self.is_intact(number)]
-
-    def converged(self, number: int) -> int:
-        """How many runs of a block that is done have converged."""
-        return json.loads((self.directory / mark_path(number)).read_bytes())["converged"]
+    def done(self) -> dict[int, int]:
+        """The blocks that are done, and how many of their runs have converged: reads everything that is there."""
+        found = ((number, self.converged(number)) for number in range(block_count(self.plan)))
+        return {number: converged for number, converged in found if converged is not None}
 
     def marked(self) -> list[int]:
         """The blocks that are said to be done."""
@@ -81,30 +75,27 @@ class Store:
         for path, data in chunks_of(self.plan, block, arrays):
             self._put(path, data)
             digests[path] = _disk.digest(data)
-        converged = int(np.sum(arrays["converged"]))
-        mark = {
-            "block": block.number,
-            "first_run": block.first,
-            "runs": block.count,
-            "converged": converged,
-            "files": digests,
-        }
         self._check_there()
-        self._put(mark_path(block.number), _as_json(mark))
+        self._put(mark_path(block.number), mark_of(self.plan, block, digests, int(np.sum(arrays["converged"]))))
 
     def _check_there(self) -> None:
-        """Raise `FileNotFoundError` when somebody has removed the store: no folder is made anew around a block."""
-        if not (self.directory / PLAN).exists():
+        """Raise `FileNotFoundError` unless the store is still there, and of this plan: a worker that read it long ago
+        neither makes a folder anew around its block nor writes into another sweep.
+        """
+        if fingerprint_in(_disk.read(self.directory / PLAN)) != self.plan.fingerprint:
             raise FileNotFoundError(errno.ENOENT, f"{PLAN} is gone: the folder was removed or replaced meanwhile")
 
     def note(self, number: int, cost: dict[str, Any]) -> None:
         """Note what a block cost. Raises `OSError` when that cannot be written."""
-        self._put(log_path(number), _as_json(cost))
+        self._put(log_path(number), as_json(cost))
 
     def notes(self) -> list[dict[str, Any]]:
-        """What the blocks cost, as far as it was noted."""
-        read = (_disk.read(self.directory / log_path(number)) for number in range(block_count(self.plan)))
-        return [json.loads(data) for data in read if data]
+        """What the blocks cost, as far as it was noted and can be read."""
+        out = []
+        for number in range(block_count(self.plan)):
+            with contextlib.suppress(ValueError, TypeError):
+                out.append(dict(json.loads(_disk.read(self.directory / log_path(number)) or b"")))
+        return out
 
     def mend(self) -> None:
         """Put back whatever the plan alone decides and is not as it should be."""
@@ -130,19 +121,24 @@ def create(directory: str | os.PathLike, plan: Plan) -> Store:
     """
     directory = Path(directory)
     store = Store(directory, plan, versions())
-    if (directory / PLAN).exists():
-        found = open_store(directory)
-        if found.plan != plan:
+    if not (directory / PLAN).exists():
+        stranger = _stranger(directory, store.skeleton)
+        if stranger is None:
+            store.mend()
+            store._put(PLAN, head_of(plan, store.made_with), lasting=True)
+            return store
+        if not (directory / PLAN).exists():  # no other process has made the store since
             raise ValueError(
-                f"{directory}: given a store of another plan ({_difference(plan, found.plan)}); expected one of this "
-                "plan, or an empty folder; choose another folder, or resume the sweep that is there"
+                f"{directory}: given a place where something else is ({stranger}), and no {PLAN}; expected a new or "
+                "empty folder; choose another"
             )
-        return found
-    _check_free(directory, {path.split("/")[0] for path in store.skeleton} | {"sweep"})
-    store.mend()
-    head = {"format": FORMAT, "made_with": store.made_with, "fingerprint": plan.fingerprint, "plan": plan.to_dict()}
-    store._put(PLAN, _as_json(head), lasting=True)
-    return store
+    found = open_store(directory)
+    if found.plan != plan:
+        raise ValueError(
+            f"{directory}: given a store of another plan ({_difference(plan, found.plan)}); expected one of this "
+            "plan, or an empty folder; choose another folder, or resume the sweep that is there"
+        )
+    return found
 
 
 def open_store(directory: str | os.PathLike) -> Store:
@@ -151,27 +147,22 @@ def open_store(directory: str | os.PathLike) -> Store:
     data = _disk.read(directory / PLAN)
     if data is None:
         raise ValueError(f"{directory}: given a folder without {PLAN}; expected a sweep's store; check the path")
-    try:
-        head = json.loads(data)
-        found = head["format"]
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{directory}: given a damaged {PLAN}; expected JSON with a plan; {_REDO}") from None
-    if found != FORMAT:
-        raise ValueError(
-            f"{directory}: given a store of format {found!r}; expected format {FORMAT}; read it with xarray.open_zarr, "
-            "or work on it with the version of jaxcompress that made it"
-        )
-    try:
-        plan = Plan.from_dict(head["plan"])
-        made_with = dict(head["made_with"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{directory}: given a {PLAN} that is no plan ({error}); {_REDO}") from None
-    if plan.fingerprint != head.get("fingerprint"):
-        raise ValueError(f"{directory}: given a {PLAN} that was changed after the store was made; {_REDO}")
-    return Store(directory, plan, made_with)
+    return Store(directory, *read_head(directory, data))
 
 
-_REDO = "put the original file back, or sweep the plan into another folder"
+def _stranger(directory: Path, known: Iterable[str]) -> str | None:
+    """A file that is not of an attempt at this store that was cut short, before any of its blocks; `None` without."""
+    if directory.exists() and not directory.is_dir():
+        return directory.name
+    folders = {path.split("/")[0] for path in known} | {"sweep"}
+    for folder, _, names in os.walk(directory):
+        place = Path(folder).relative_to(directory).as_posix()
+        if place == SCRATCH:
+            continue
+        found = {(Path(place) / name).as_posix() for name in names} - set(known)
+        if found or (place != "." and place.split("/")[0] not in folders):
+            return min(found, default=place)
+    return None
 
 
 def check_version(store: Store) -> None:
@@ -184,24 +175,15 @@ def check_version(store: Store) -> None:
         )
 
 
-def note_other_versions(store: Store) -> None:
-    """Warn when libraries have changed since a store was made: new blocks may differ in their last bits."""
-    here = versions()
-    changed = [f"{name} {made} (now {here[name]})" for name, made in store.made_with.items() if made != here.get(name)]
+def note_other_versions(store: Store, there: dict[str, str]) -> None:
+    """Warn when libraries are others than those that made a store: new blocks may differ in their last bits."""
+    names = dict.fromkeys((*store.made_with, *there))
+    pairs = [(name, store.made_with.get(name, "missing"), there.get(name, "missing")) for name in names]
+    changed = [f"{name} {made} (now {now})" for name, made, now in pairs if made != now]
     if changed:
         warnings.warn(
             f"{store.directory}: made with {', '.join(changed)}; new blocks may differ in their last bits",
             stacklevel=2,
-        )
-
-
-def _check_free(directory: Path, known: set[str]) -> None:
-    """Raise `ValueError` unless a folder is absent, empty, or an attempt at this store that was cut short."""
-    if not directory.exists():
-        return
-    if not directory.is_dir() or {path.name for path in directory.iterdir()} - known:
-        raise ValueError(
-            f"{directory}: given a place where something else is; expected a new or empty folder; choose another"
         )
 
 
@@ -214,7 +196,3 @@ def _difference(mine: Plan, its: Plan) -> str:
     here, there = mine.to_dict(), its.to_dict()
     name = next(name for name in here if here[name] != there[name])
     return f"its {name} is {there[name]!r}, not {here[name]!r}"
-
-
-def _as_json(table: dict[str, Any]) -> bytes:
-    return (json.dumps(table, indent=1) + "\n").encode()

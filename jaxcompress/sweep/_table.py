@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,12 +10,13 @@ import numpy as np
 
 from jaxcompress.landscape import classify
 from jaxcompress.networks import TwoLayer, targets
+from jaxcompress.sweep._blocks import block_count
 from jaxcompress.sweep._cells import Cell
 from jaxcompress.sweep._laws import activation_of
 from jaxcompress.sweep._layout import networks_of
 from jaxcompress.sweep._parts import Orthonormal
 from jaxcompress.sweep._plan import Plan
-from jaxcompress.sweep._reading import dataset
+from jaxcompress.sweep._reading import check_readable, dataset
 from jaxcompress.sweep._solving import precision_of
 from jaxcompress.sweep._store import open_store
 from jaxcompress.sweep._variables import result_codes
@@ -70,11 +72,12 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
     Arguments: a folder; how many of the lowest risks to list. A level is named after one of its end points
     (`landscape.classify`), where end points are stored and targets are orthonormal of readout one: two minima of equal
     risk would share a row and a name.
-    Raises `ValueError` when there is no sweep in the folder, or no level to list.
+    Raises `ValueError` when there is no sweep in the folder, a damaged one, or no level to list.
     """
     if levels < 1:
         raise ValueError(f"sweep.table: given levels={levels}; expected at least 1; leave it out for {_LEVELS}")
     store = open_store(directory)
+    check_readable(store, range(block_count(store.plan)))
     columns = dataset(directory, None)
     ends = {group.path: dataset(directory, group.path) for group in networks_of(store.plan)}
     rows = {cell: (group.path, i) for group in networks_of(store.plan) for i, cell in enumerate(group.cells)}
@@ -91,9 +94,11 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
 
 
 def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> Row:
+    # What `result`, read first, calls done, was whole by then; the rest of a block that was cut short says nothing.
     read = ("result", "converged", "risk", "risk_floor", "index")
     here = {name: columns[name][cell.number].values for name in read if name in columns}
-    done, good = here["result"] >= 0, np.flatnonzero(here["converged"])
+    done = here["result"] >= 0
+    good = np.flatnonzero(here["converged"] & done)
     counts = {name: int((here["result"] == code).sum()) for name, code in result_codes().items()}
     risks = here["risk"][good].astype(np.float64)
     quantiles = np.quantile(risks, QUANTILES) if len(risks) else np.full(len(QUANTILES), np.nan)
@@ -136,4 +141,9 @@ def costs(directory: str | os.PathLike) -> dict[str, float]:
     Raises `ValueError` when there is no sweep in the folder.
     """
     notes = open_store(directory).notes()
-    return {name: sum(note[name] for note in notes) for name in ("seconds", "compile_seconds", "store_seconds")}
+    return {name: _sum(note.get(name) for note in notes) for name in ("seconds", "compile_seconds", "store_seconds")}
+
+
+def _sum(numbers: Iterable[Any]) -> float:
+    """Of what is a number."""
+    return float(sum(number for number in numbers if isinstance(number, int | float) and np.isfinite(number)))

@@ -86,7 +86,11 @@ _FLOATS = {
     "gradient_norm": ("largest absolute derivative of the risk by a parameter that moves", "1"),
     "time": ("flow time at the end, or where Newton's method took over", "1", "d(theta)/dt = -grad R(theta)"),
 }
-_CONVERGED = ("whether the end is a critical point to the tolerance", "1", "false also for runs that are pending")
+_CONVERGED = (
+    "whether the end is a critical point to the tolerance",
+    "1",
+    "only where result is 0 or more; else pending",
+)
 _COUNTS = {
     "steps": ("steps of the flow", "1", "-1: pending"),
     "newton_steps": ("steps of Newton's method from the hand-over", "1", "-1: pending"),

@@ -5,16 +5,24 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 
-from jaxcompress.sweep._blocks import block_of
+from jaxcompress.sweep._blocks import block_of, shape_of
 from jaxcompress.sweep._compiling import compile_clock, keep_programs
 from jaxcompress.sweep._solving import arrays_of, run_block
-from jaxcompress.sweep._store import Store, check_version, open_store
+from jaxcompress.sweep._store import Store, check_version, open_store, versions
 
 # Every compiled function keeps some ten memory maps, of which Linux grants 65530 a process; beyond, LLVM aborts it.
 _MANY_MAPS = 25_000
+
+
+class Done(NamedTuple):
+    """What a worker answers: how many runs of its block have converged, and with which versions it works."""
+
+    converged: int
+    versions: dict[str, str]
 
 
 def do_block(
@@ -24,8 +32,8 @@ def do_block(
     lanes: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     programs: str | None = None,
-) -> int:
-    """Do block `number` of the store in `directory`, and return how many of its runs have converged.
+) -> Done:
+    """Do block `number` of the store in `directory`.
 
     Idempotent: done twice, or by two processes at once, it leaves the same files. `fingerprint` is that of the plan
     that was read where the work is given out. Raises `ValueError` when it is another one here, `OSError` when the
@@ -36,23 +44,24 @@ def do_block(
     if programs is not None:
         keep_programs(programs)
     block = block_of(store.plan, number)
-    if block.offset == 0:
-        _forget_programs()
+    _enter(fingerprint, shape_of(store.plan, block.cell))
     with compile_clock() as clock:
         solution = jax.block_until_ready(run_block(store.plan, number, lanes=lanes, devices=devices))
         arrays = arrays_of(store.plan, block, solution)
     solved = time.perf_counter()
     store.put(block, arrays)
-    device = jax.local_devices()[0]
+    used = jax.local_devices() if devices is None else list(devices)
     cost = {
         "seconds": time.perf_counter() - begin,
         "compile_seconds": clock.seconds,
         "store_seconds": time.perf_counter() - solved,
-        "device": device.device_kind,
-        "jax": jax.__version__,
+        "device": used[0].device_kind,
+        "devices": len(used),
+        "lanes": lanes,
+        "versions": versions(),
     }
     store.note(number, cost)
-    return int(arrays["converged"].sum())
+    return Done(int(arrays["converged"].sum()), versions())
 
 
 @functools.lru_cache(maxsize=4)
@@ -68,8 +77,12 @@ def _opened(directory: str, fingerprint: str) -> Store:
 _SHARED = "expected the same folder everywhere; mount one that all workers share"
 
 
-def _forget_programs() -> None:
-    """Drop compiled programs before the maps of this process run out."""
+@functools.lru_cache(maxsize=1)
+def _enter(fingerprint: str, shape: tuple) -> None:
+    """Drop compiled programs before the maps of this process run out; looked at whenever another shape begins.
+
+    Counting takes 1 ms for 1000 maps: too long for every block.
+    """
     maps = pathlib.Path("/proc/self/maps")
     if os.name == "posix" and maps.exists() and maps.read_bytes().count(b"\n") > _MANY_MAPS:
         jax.clear_caches()
