@@ -110,3 +110,9 @@ def test_the_figure_of_a_sweep_has_a_line_of_panels_for_every_activation(tmp_pat
     assert figure.get_suptitle() == "450 of 600 runs"
     plotting.save_sweep_figure([NOTHING], tmp_path / "nothing.png")
     assert [path.name for path in tmp_path.iterdir()] == ["nothing.png"]
+
+
+def test_a_figure_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"plotting\.sweep: given no rows; expected one a cell"):
+        plotting.save_sweep_figure([], tmp_path / "nothing.png")
+    assert list(tmp_path.iterdir()) == []

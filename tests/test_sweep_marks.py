@@ -1,14 +1,17 @@
 """Stores of made-up numbers, cut and damaged at every place: what is said of them, and what is done again."""
 
+import concurrent.futures
 import errno
 import json
 import os
 import shutil
 import tempfile
 
+import jax
 import numpy as np
 import pytest
 import xarray
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxcompress import cli, sweep
 from jaxcompress.sweep import _disk, _work
@@ -268,6 +271,45 @@ def test_devices_are_refused_together_with_an_executor(tmp_path):
     with pytest.raises(ValueError, match="given both devices and an executor; expected one of them"):
         sweep.run(made(), tmp_path / "store", executor=object(), devices=[])
     assert not (tmp_path / "store").exists()
+
+
+def test_programs_are_kept_in_the_folder_named_last_and_empty_entries_do_not_stand_in_their_way(tmp_path, monkeypatch):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    usual = {name: getattr(jax.config, name) for name in names}
+    monkeypatch.chdir(tmp_path)
+    kept = {}
+    try:
+        for i, folder in enumerate(("one", tmp_path / "two")):
+            for _ in range(2):
+                sweep.keep_programs(folder)
+                function = jax.jit(lambda x, i=i: x * (1.25 + i))
+                jax.block_until_ready(function(np.ones(3 + i)))
+                kept[i] = list((tmp_path / ("one", "two")[i]).glob("*-cache"))
+                assert len(kept[i]) >= 1
+                assert all(entry.stat().st_size for entry in kept[i])
+                for entry in kept[i]:
+                    entry.write_bytes(b"")
+                jax.clear_caches()
+    finally:
+        for name, setting in usual.items():
+            jax.config.update(name, setting)
+        compilation_cache.reset_cache()
+    assert not {entry.name for entry in kept[0]} & {entry.name for entry in kept[1]}
+
+
+def test_workers_are_told_where_programs_are_kept_wherever_they_were_started(tmp_path, monkeypatch):
+    sent = []
+
+    class Pool:
+        def submit(self, function, *arguments):
+            sent.append(arguments[-1])
+            answer = concurrent.futures.Future()
+            answer.set_result(function(*arguments[:-1], None))
+            return answer
+
+    monkeypatch.chdir(tmp_path)
+    assert sweep.run(made(), "store", executor=Pool(), programs="programs").done == 2 * FEW
+    assert set(sent) == {str(tmp_path / "programs")}
 
 
 def test_programs_are_dropped_where_a_shape_begins_when_maps_run_short(tmp_path, monkeypatch):

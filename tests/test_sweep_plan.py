@@ -61,6 +61,25 @@ INVALID = [
     ("block", {"block": 0}, "whole number"),
     ("precision", {"precision": "float16"}, "float64"),
     ("seeds", {"seeds": 3}, "only the fields"),
+    ("target", {"target": ["orthonormal", {"law": "orthonormal"}]}, "every entry once"),
+    ("target", {"target": [{"readout": 1}, {"readout": 1.0}]}, "every entry once"),
+    ("target.weights", {"target": {"law": "random", "weights": "gaussian(scale=2,scale=3)"}}, "each once"),
+    ("target.weights", {"target": {"law": "random", "weights": "gaussian(,)"}}, "each once"),
+    ("d", {"d": "999999999999*k"}, "at most 2147483647"),
+    ("d", {"d": "9" * 5000 + "*k"}, "sum in k and n"),
+    ("n", {"n": 10**5000}, "thousands of digits"),
+    ("start.scale", {"start": {"scale": 10**400}}, "finite positive"),
+    ("start.readout", {"start": {"readout": -(10**400)}}, "finite number"),
+    ("target.readout", {"target": {"readout": 10**5000}}, "finite number"),
+    ("solver.rtol", {"solver": {"rtol": 10**400}}, "finite positive"),
+    ("start.scale", {"start": {"scale": 1e300}, "precision": "float32"}, "to 3.4e+38 in float32"),
+    ("solver.gradient_tolerance", {"solver": {"gradient_tolerance": 1e-60}, "precision": "float32"}, "1.4e-45"),
+    (
+        "target.weights",
+        {"target": {"law": "random", "weights": "sphere(scale=1e39)"}, "precision": "float32"},
+        "3.4e+38",
+    ),
+    ("inputs", {"inputs": "gaussian(mean=1e39)", "precision": "float32"}, "3.4e+38"),
 ]
 
 
@@ -73,6 +92,7 @@ def test_an_invalid_plan_is_one_line_that_names_the_field(field, changes, said):
     assert said in line
     assert "\n" not in line
     assert line.count("; ") >= 2  # given; expected; what to do
+    assert len(line) < 400
 
 
 def test_a_missing_field_and_a_file_that_is_no_plan_are_named(tmp_path):
@@ -108,6 +128,31 @@ def test_a_plan_survives_toml(tmp_path):
     assert sweep.Plan.from_dict(given.to_dict()) == given
     assert tomllib.loads(given.to_toml()) == given.to_dict()
     assert sweep.Plan.from_toml(path).fingerprint == given.fingerprint != plan().fingerprint
+
+
+def test_plans_of_one_content_have_one_fingerprint_however_their_numbers_are_spelled():
+    whole = plan(target={"readout": 2}, start={"scale": 1, "readout": 0}, solver={"rtol": 1, "atol": np.float64(1)})
+    broken = plan(target={"readout": 2.0}, start={"scale": 1.0, "readout": -0.0}, solver={"rtol": 1.0, "atol": 1.0})
+    assert whole == broken
+    assert whole.fingerprint == broken.fingerprint
+    assert whole.to_toml() == broken.to_toml()
+
+
+def test_labels_of_targets_tell_them_apart():
+    readouts = (1.0000001, 1.0000002, 2.0, 1e-7, -3.5)
+    cells = plan(target=[{"readout": readout} for readout in readouts]).cells
+    assert [cell.target.label for cell in cells] == [
+        "orthonormal(readout=1.0000001)",
+        "orthonormal(readout=1.0000002)",
+        "orthonormal(readout=2)",
+        "orthonormal(readout=1e-07)",
+        "orthonormal(readout=-3.5)",
+    ]
+
+
+def test_a_file_with_a_byte_order_mark_is_a_plan(tmp_path):
+    (tmp_path / "plan.toml").write_bytes(b"\xef\xbb\xbf" + plan().to_toml().encode())
+    assert sweep.Plan.from_toml(tmp_path / "plan.toml") == plan()
 
 
 def test_a_grid_has_every_combination_that_its_conditions_keep():
@@ -178,6 +223,33 @@ def test_a_run_draws_from_its_number_alone():
         for i, run in enumerate(runs):
             np.testing.assert_allclose(drawn.weights[i], 0.5 * starts.draw(run).weights, rtol=1e-15)
             np.testing.assert_allclose(drawn.readout[i], 0.5 * starts.draw(run).readout, rtol=1e-15)
+
+
+def test_no_setting_of_the_process_changes_what_is_drawn():
+    made = plan(target="random", key=2**32 - 1, runs=2)
+    alone = jax.random.fold_in(jax.random.key(2**32 - 1), 1)
+    runs, cell = np.arange(2), made.cells[0]
+    settings = {
+        "jax_threefry_partitionable": False,
+        "jax_random_seed_offset": 7,
+        "jax_default_prng_impl": "rbg",
+        "jax_enable_x64": True,
+    }
+    usual = {name: getattr(jax.config, name) for name in settings}
+    drawn = (students_of(made, cell, runs), targets_of(made, cell, runs))
+    start = initialize.glorot_normal(alone, 2, 5, activation=activations.erf)
+    np.testing.assert_allclose(drawn[0].weights[1], start.weights, rtol=1e-15)
+    try:
+        for name, setting in settings.items():
+            jax.config.update(name, setting)
+        plain = jax.random.normal(jax.random.key(0), (3,))
+        again = (students_of(made, cell, runs), targets_of(made, cell, runs))
+    finally:
+        for name, setting in usual.items():
+            jax.config.update(name, setting)
+    assert not np.array_equal(plain, jax.random.normal(jax.random.key(0), (3,)))
+    for one, other in zip(jax.tree.leaves(drawn), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_starts_have_the_readout_and_biases_that_are_asked_for():

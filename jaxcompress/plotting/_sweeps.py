@@ -192,8 +192,12 @@ def sweep(rows: Rows, figure: matplotlib.figure.Figure | None = None) -> matplot
     """The figure of a sweep: risk against width, where runs ended and, over two widths or more each, the phase diagram.
 
     A line of panels for every activation and target, of six at most (the title says how many are left out). Draws into
-    `figure`, or into a new one, and returns it.
+    `figure`, or into a new one, and returns it. Raises `ValueError` when there are no rows.
     """
+    if not rows:
+        raise ValueError(
+            "plotting.sweep: given no rows; expected one a cell; pass those of sweep.table, or of show --json"
+        )
     groups: dict[tuple[str, str], list] = {}
     for row in rows:
         groups.setdefault((row["cell"]["activation"], row["cell"]["target"]), []).append(row)

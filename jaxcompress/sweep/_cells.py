@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from jaxcompress.sweep._plan import Plan
 
 
+_MOST = 2**31 - 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """One combination: `number` in the plan, activation of the student, target law, sizes."""
@@ -75,5 +78,7 @@ def _check_exists(target: Target, n: int, k: int, d: int) -> None:
     for field, size in (("n", n), ("d", d)):
         if size < 1:
             refuse(field, size, f"at least 1 (n={n}, k={k}, d={d})", f'add "{field} >= 1" to where')
+        if size > _MOST:
+            refuse(field, size, f"at most {_MOST} (n={n}, k={k}, d={d})", "ask for less")
     if isinstance(target, Orthonormal) and k > d:
         refuse("d", d, f"at least k={k} for an orthonormal target", 'raise it, write "k", or add "k <= d" to where')

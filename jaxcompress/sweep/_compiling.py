@@ -4,13 +4,15 @@ JAX tells its listeners how long every trace, lowering and compilation took; the
 lengths are not added: their union is measured.
 """
 
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 _EVENTS = (
     "/jax/core/compile/jaxpr_trace_duration",
@@ -42,7 +44,7 @@ class CompileClock:
         return total
 
 
-@contextmanager
+@contextlib.contextmanager
 def compile_clock() -> Iterator[CompileClock]:
     """A clock that runs inside the context."""
     clock = CompileClock()
@@ -54,6 +56,18 @@ def compile_clock() -> Iterator[CompileClock]:
 
 
 def keep_programs(folder: str | os.PathLike) -> None:
-    """Let this process keep what it compiles in a folder, and look there first (JAX's persistent cache)."""
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    """Let this process keep what it compiles in a folder, and look there first (JAX's persistent cache).
+
+    Another folder than before takes the place of that one. Of what a process that was killed has left, empty entries
+    are removed; of one that was cut JAX warns, and compiles its program anew every time: remove the file that it names.
+    """
+    folder = os.path.abspath(folder)
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.endswith("-cache") and entry.stat().st_size == 0:
+                os.unlink(entry)
+    config: Any = jax.config  # whose entries its type does not list
+    if config.jax_compilation_cache_dir != folder:
+        config.update("jax_compilation_cache_dir", folder)
+        compilation_cache.reset_cache()  # JAX reads the name once
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

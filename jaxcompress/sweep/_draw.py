@@ -21,15 +21,23 @@ _TARGET = 2
 
 
 def base_key(plan: Plan) -> Array:
-    """The key of a plan. The generator is named: no setting of the process changes what a run is."""
-    return jax.random.key(plan.key, impl="threefry2x32")
+    """The key of a plan: `jax.random.key(plan.key)`, with the generator named and its two words written out, so that
+    neither `jax_default_prng_impl` nor `jax_random_seed_offset` changes what a run is.
+    """
+    return jax.random.wrap_key_data(jnp.array([0, plan.key], jnp.uint32), impl="threefry2x32")
+
+
+def _as_ever() -> Any:
+    """A context in which the generator fills arrays in JAX's present way, whatever the process has chosen."""
+    return jax.threefry_partitionable(True)
 
 
 def students_of(plan: Plan, cell: Cell, runs: Int[np.ndarray, " runs"]) -> TwoLayer:
     """The starts of these runs, with a leading axis."""
     f = activation_of("activation", cell.activation)
     scales = jnp.asarray([plan.start.scale, plan.start.readout or 0.0], plan.precision)
-    return _students(base_key(plan), jnp.asarray(runs, jnp.uint32), scales, plan.start, f, cell.n, cell.d)
+    with _as_ever():
+        return _students(base_key(plan), jnp.asarray(runs, jnp.uint32), scales, plan.start, f, cell.n, cell.d)
 
 
 @eqx.filter_jit
@@ -63,7 +71,8 @@ def targets_of(plan: Plan, cell: Cell, runs: Int[np.ndarray, " runs"]) -> TwoLay
         dtype=plan.precision,
     )
     first = np.array([cell.number * plan.runs])
-    drawn = _targets(base_key(plan), jnp.asarray(runs if cell.own_targets else first, jnp.uint32), law, simplified)
+    with _as_ever():
+        drawn = _targets(base_key(plan), jnp.asarray(runs if cell.own_targets else first, jnp.uint32), law, simplified)
     return drawn if cell.own_targets else jax.tree.map(lambda leaf: leaf[0], drawn)
 
 

@@ -2,10 +2,18 @@
 
 from typing import Any, NoReturn
 
+import numpy as np
+
+_LONG = 120  # characters that are repeated of what was given
+
 
 def refuse(field: str, given: Any, expected: str, remedy: str) -> NoReturn:
     """Raise the `ValueError` of a field."""
-    said = " ".join(repr(given).split())
+    try:
+        said = " ".join(repr(given).split())
+    except ValueError:  # Python prints no number of more than 4300 digits
+        said = "a number of thousands of digits"
+    said = said if len(said) <= _LONG else said[:_LONG] + "…"
     raise ValueError(f"Plan.{field}: given {said}; expected {expected}; {remedy}")
 
 
@@ -16,14 +24,42 @@ def check_whole(field: str, given: Any, least: int, most: int = 2**31 - 1) -> in
     return given
 
 
+def as_real(given: Any) -> float | None:
+    """A number as a float, zero without its sign: equal plans then have one spelling. `None` for anything else."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    try:
+        return float(given) + 0.0 if abs(given) < float("inf") else None
+    except OverflowError:
+        return None
+
+
+def check_real(field: str, given: Any) -> float:
+    """A finite number. Raises `ValueError` for anything else."""
+    number = as_real(given)
+    if number is None:
+        refuse(field, given, "a finite number", "change it, or leave it out for the default")
+    return number
+
+
 def check_positive(field: str, given: Any, allow_none: bool = False) -> float | None:
     """A finite positive number, or `None` where that stands for a default. Raises `ValueError` for anything else."""
     if given is None and allow_none:
         return None
-    real = isinstance(given, int | float) and not isinstance(given, bool)
-    if not real or not 0 < given < float("inf"):
+    number = as_real(given)
+    if number is None or number <= 0:
         refuse(field, given, "a finite positive number", "change it" + (", or leave it out" if allow_none else ""))
-    return float(given)
+    return number
+
+
+def check_fits(field: str, number: float, precision: str) -> None:
+    """Raise `ValueError` for a number that is infinite, or no longer different from zero, in a precision."""
+    with np.errstate(all="ignore"):
+        there = np.dtype(precision).type(number)
+    if not np.isfinite(there) or (number and not there):
+        limits = np.finfo(precision)
+        expected = f"zero, or a size from {limits.smallest_subnormal:.2g} to {limits.max:.2g} in {precision}"
+        refuse(field, number, expected, "change it" + ("" if precision == "float64" else ', or take "float64"'))
 
 
 def check_flag(field: str, given: Any) -> bool:

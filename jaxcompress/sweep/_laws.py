@@ -65,11 +65,13 @@ def law_named(field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, f
         refuse(field, text, f"one of {expected}", 'write a name, with arguments as "gaussian(scale=2)"')
     make, known = laws[match[1]]
     arguments = dict(known)
-    for part in filter(None, (match[2] or "").split(",")):
+    given = set()
+    for part in match[2].split(",") if match[2] else ():
         name, _, number = (piece.strip() for piece in part.partition("="))
-        if name not in known or not _is_number(number):
+        if name not in known or name in given or not _is_number(number):
             expected = ", ".join(known) or "no arguments"
-            refuse(field, text, f"numbers by name: {expected}", 'write them as "name=number"')
+            refuse(field, text, f"numbers by name, each once: {expected}", 'write them as "name=number"')
+        given.add(name)
         arguments[name] = float(number)
     missing = [name for name, number in arguments.items() if number is None]
     if missing:
@@ -78,6 +80,11 @@ def law_named(field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, f
         return make(**arguments)
     except ValueError as error:
         raise ValueError(f"Plan.{field}: {error}") from None
+
+
+def numbers_in(text: str) -> list[float]:
+    """The arguments of a text that names a law."""
+    return [float(number) for number in re.findall(r"=([^,)]+)", text)]
 
 
 def check_inputs(text: Any, dims: Iterable[int]) -> None:

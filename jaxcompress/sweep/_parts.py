@@ -6,12 +6,22 @@ Each is a frozen record of plain values, which TOML can hold; each refuses what 
 import dataclasses
 from typing import Any
 
-from jaxcompress.sweep._errors import check_choice, check_flag, check_keys, check_positive, check_whole, refuse
+from jaxcompress.sweep._errors import (
+    check_choice,
+    check_flag,
+    check_keys,
+    check_positive,
+    check_real,
+    check_whole,
+    refuse,
+)
 from jaxcompress.sweep._laws import READOUTS, WEIGHTS, activation_of, law_named
 
 
-def _is_real(given: Any) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < float("inf")
+def _set(part: Any, **normal: Any) -> None:
+    """Replace entries of a record that is being made by their one spelling."""
+    for name, entry in normal.items():
+        object.__setattr__(part, name, entry)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +35,14 @@ class Orthonormal:
     law = "orthonormal"
 
     def __post_init__(self):
-        if not _is_real(self.readout):
-            refuse("target.readout", self.readout, "a finite number", "change it, or leave it out for 1")
+        _set(self, readout=check_real("target.readout", self.readout))
         if self.activation is not None:
             activation_of("target.activation", self.activation)
 
     @property
     def label(self) -> str:
         """How tables and the store call it."""
-        parts = [f"readout={self.readout:g}"] if self.readout != 1 else []
+        parts = [f"readout={repr(self.readout).removesuffix('.0')}"] if self.readout != 1 else []
         parts += [f"activation={self.activation}"] if self.activation else []
         return f"orthonormal({', '.join(parts)})" if parts else "orthonormal"
 
@@ -86,9 +95,9 @@ class Start:
 
     def __post_init__(self):
         check_choice("start.law", self.law, ("glorot_normal", "glorot_uniform"))
-        check_positive("start.scale", self.scale)
-        if self.readout is not None and not _is_real(self.readout):
-            refuse("start.readout", self.readout, "a finite number", "change it, or leave it out for random ones")
+        _set(self, scale=check_positive("start.scale", self.scale))
+        if self.readout is not None:
+            _set(self, readout=check_real("start.readout", self.readout))
         check_flag("start.bias", self.bias)
         check_flag("start.output_bias", self.output_bias)
 
@@ -109,10 +118,9 @@ class Solver:
 
     def __post_init__(self):
         check_choice("solver.method", self.method, ("solve", "flow"))
-        check_positive("solver.gradient_tolerance", self.gradient_tolerance, allow_none=True)
-        check_positive("solver.flow_tolerance", self.flow_tolerance, allow_none=True)
-        check_positive("solver.rtol", self.rtol)
-        check_positive("solver.atol", self.atol)
+        for name in ("gradient_tolerance", "flow_tolerance", "rtol", "atol"):
+            may_lack = name.endswith("_tolerance")
+            _set(self, **{name: check_positive(f"solver.{name}", getattr(self, name), allow_none=may_lack)})
         check_whole("solver.max_steps", self.max_steps, 1)
         if self.method == "flow" and self.flow_tolerance is not None:
             remedy = "give gradient_tolerance, or leave it out"

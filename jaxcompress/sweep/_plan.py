@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jaxcompress.sweep._cells import Cell, cells_of
 from jaxcompress.sweep._cost import usual_block
-from jaxcompress.sweep._errors import check_choice, check_flag, check_keys, check_whole, refuse
-from jaxcompress.sweep._laws import activation_of, check_inputs
-from jaxcompress.sweep._parts import Solver, Start, Target, part_from, plain, target_from
+from jaxcompress.sweep._errors import check_choice, check_fits, check_flag, check_keys, check_whole, refuse
+from jaxcompress.sweep._laws import activation_of, check_inputs, numbers_in
+from jaxcompress.sweep._parts import Random, Solver, Start, Target, part_from, plain, target_from
 
+_TOLERANCES = ("gradient_tolerance", "flow_tolerance", "rtol", "atol")
 _PARAMETERS = ("weights", "readout", "bias", "output_bias")
 
 
@@ -76,6 +78,8 @@ class Plan:
                 'change it, or take risk "population"',
             )
         _check_freeze(self)
+        for field, number in _numbers(self):
+            check_fits(field, number, self.precision)
         check_inputs(self.inputs, sorted({cell.d for cell in self.cells}))
         check_whole("runs", self.runs, 1, (2**31 - 1) // len(self.cells))
         if self.block is None:
@@ -117,7 +121,7 @@ class Plan:
     def from_toml(cls, path: str | os.PathLike) -> "Plan":
         """The plan in a TOML file. Raises `ValueError` that names the file, and the line or field that is wrong."""
         try:
-            table = tomllib.loads(Path(path).read_text())
+            table = tomllib.loads(Path(path).read_text("utf-8-sig"))  # TOML is UTF-8; editors may mark it as such
         except OSError as error:
             raise ValueError(f"{path}: given a plan that cannot be read ({error.strerror}); check the path") from None
         except ValueError as error:  # neither TOML nor, perhaps, text
@@ -164,6 +168,7 @@ def _normal(plan: Plan) -> dict[str, Any]:
     for entry in out["k"]:
         check_whole("k", entry, 1)
     out["target"] = tuple(target_from(entry) for entry in out["target"])
+    _check_once("target", plan.target, out["target"])  # of one law there are several spellings
     for name in ("where", "freeze"):
         out[name] = _axis(name, getattr(plan, name), least=0)
         if not all(isinstance(entry, str) for entry in out[name]):
@@ -178,9 +183,28 @@ def _axis(name: str, given: Any, least: int = 1) -> tuple:
     entries = tuple(given) if isinstance(given, list | tuple | range) else (given,)
     if len(entries) < least:
         refuse(name, given, "at least one entry", "add one")
+    _check_once(name, given, entries)
+    return entries
+
+
+def _check_once(name: str, given: Any, entries: tuple) -> None:
     if any(entry == other for i, entry in enumerate(entries) for other in entries[:i]):
         refuse(name, given, "every entry once", "remove repetitions; more runs are asked for with runs")
-    return entries
+
+
+def _numbers(plan: Plan) -> Iterator[tuple[str, float]]:
+    """Every number that becomes one of the plan's precision, with its field."""
+    for part, names in (("start", ("scale", "readout")), ("solver", _TOLERANCES)):
+        for name in names:
+            if (number := getattr(getattr(plan, part), name)) is not None:
+                yield f"{part}.{name}", number
+    for target in plan.target:
+        if isinstance(target, Random):
+            for name in ("weights", "readout"):
+                yield from ((f"target.{name}", number) for number in numbers_in(getattr(target, name)))
+        else:
+            yield "target.readout", target.readout
+    yield from (("inputs", number) for number in numbers_in(plan.inputs))
 
 
 def _check_freeze(plan: Plan) -> None:

@@ -6,7 +6,7 @@ A term is a whole number, a letter (`n`, `k`, `d`) or a multiple `2*k`; terms ar
 import operator
 import re
 
-_TERM = re.compile(r"([+-])(?:(\d+)\*)?([nkd]|\d+)")
+_TERM = re.compile(r"([+-])(?:(\d{1,12})\*)?([nkd]|\d{1,12})")
 _COMPARISON = re.compile(r"(.+?)(<=|>=|==|!=|<|>)(.+)")
 _OPERATORS = {
     "<": operator.lt,
