@@ -149,6 +149,11 @@ def main() -> None:
     common.pin(options.core)
     record = json.loads(options.out.read_text()) if options.part and options.out.exists() else {}
 
+    rows = record.get("overhead", {}).get("cells", [])
+    names = [f"{way}_{clock}" for way in ("bare", "sweep") for clock in CLOCKS]
+    if not all(isinstance(row.get(name), list) for row in rows for name in names):
+        parser.error(f"{options.out}: given cells without {', '.join(names)}; delete them, or name another --out")
+
     def write(part: str, found: dict) -> None:
         record[part] = found
         common.write(options.out, {name: entry for name, entry in record.items() if name != "environment"})
@@ -156,7 +161,7 @@ def main() -> None:
     if options.part != "large":
         if options.programs is not None:
             sweep.keep_programs(options.programs)
-        overhead(options.repeats, record.get("overhead", {}).get("cells", []), lambda part: write("overhead", part))
+        overhead(options.repeats, rows, lambda part: write("overhead", part))
     if options.part != "overhead":
         with tempfile.TemporaryDirectory() as folder:
             programs = options.programs or Path(folder) / "programs"

@@ -80,6 +80,7 @@ INVALID = [
         "3.4e+38",
     ),
     ("inputs", {"inputs": "gaussian(mean=1e39)", "precision": "float32"}, "3.4e+38"),
+    ("inputs", {"inputs": "gaussian(correlation=-0.1)", "d": 60_000}, "-1.67e-05 to 1"),  # no matrix of 29 GB is made
 ]
 
 

@@ -58,7 +58,7 @@ def check_fits(field: str, number: float, precision: str) -> None:
         there = np.dtype(precision).type(number)
     if not np.isfinite(there) or (number and not there):
         limits = np.finfo(precision)
-        expected = f"zero, or a size from {limits.smallest_subnormal:.2g} to {limits.max:.2g} in {precision}"
+        expected = f"a size from {limits.smallest_subnormal:.2g} to {limits.max:.2g} in {precision}"
         refuse(field, number, expected, "change it" + ("" if precision == "float64" else ', or take "float64"'))
 
 

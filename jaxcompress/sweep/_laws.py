@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,6 +12,7 @@ from jaxcompress.kernels import AbstractActivation, AbstractInputs, Gaussian, St
 from jaxcompress.networks import activation_named, ensembles
 from jaxcompress.sweep._errors import refuse
 
+_LARGE = 256
 _CALL = re.compile(r"([a-z_]+)(?:\((.*)\))?")
 
 # Law → what it makes, and its arguments with their defaults; `None` for an argument that must be given.
@@ -87,14 +89,16 @@ def numbers_in(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"=([^,)]+)", text)]
 
 
-def check_inputs(text: Any, dims: Iterable[int]) -> None:
+def check_inputs(text: Any, dims: Iterable[int], precision: str) -> None:
     """Raise `ValueError` unless an input law exists in these dimensions."""
     law = law_named("inputs", text, INPUTS)
-    try:
-        for dim in dims:
-            law(dim, np.float32)
-    except ValueError as error:
-        raise ValueError(f"Plan.inputs: {error}") from None
+    with jax.enable_x64(precision == "float64"):
+        try:
+            for dim in dims:
+                # Of a large covariance, only what follows from its numbers is checked: none is made.
+                law(dim, precision) if dim <= _LARGE else jax.eval_shape(lambda dim=dim: law(dim, precision))
+        except ValueError as error:
+            raise ValueError(f"Plan.inputs: {error}") from None
 
 
 def _is_number(text: str) -> bool:

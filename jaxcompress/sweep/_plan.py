@@ -80,7 +80,7 @@ class Plan:
         _check_freeze(self)
         for field, number in _numbers(self):
             check_fits(field, number, self.precision)
-        check_inputs(self.inputs, sorted({cell.d for cell in self.cells}))
+        check_inputs(self.inputs, sorted({cell.d for cell in self.cells}), self.precision)
         check_whole("runs", self.runs, 1, (2**31 - 1) // len(self.cells))
         if self.block is None:
             object.__setattr__(self, "block", usual_block(self))
