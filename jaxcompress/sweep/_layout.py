@@ -3,8 +3,8 @@
     zarr.json, risk/, …       the columns, (cell, seed), one chunk a block; cells' labels along cell
     networks/SHAPE/           weights, readout, … of the cells of one shape, (network_cell, seed, …)
     sweep/plan.json           plan, format and versions; written last when a store is made
-    sweep/blocks/000123.json  what is done, with a checksum of every chunk; written last of a block
-    sweep/log/000123.json     what it cost; no part of the results
+    sweep/blocks/000123.json  what is done, of which plan, with a checksum of every chunk; written last of a block
+    sweep/log/000123.json     what it cost, with which lanes, devices and versions; no part of the results
     sweep/parts/              files on their way; gone when the sweep is complete
 
 Chunks are the plain little-endian bytes of their arrays, so that they depend on no compressor and its version: results

@@ -89,7 +89,8 @@ def replay_block(
 ) -> tuple[range, Solution]:
     """Do the whole block of run `run` again, bit for bit as the sweep did it on such a processor.
 
-    Arguments: a `Plan` or a folder; the run's number; `lanes` and `devices`, those that the sweep was given.
+    Arguments: a `Plan` or a folder; the run's number; `lanes` and `devices`, those that the sweep was given
+    (noted in `sweep/log`).
     Returns the numbers of the block's runs and their `Solution`, with a leading axis. Raises `ValueError` when there is
     no such run or no such sweep.
     """
