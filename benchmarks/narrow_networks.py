@@ -17,16 +17,15 @@ import warnings
 import common
 import jax
 import jax.numpy as jnp
-import matplotlib.figure
-import matplotlib.ticker
+import narrow_networks_figures
 import numpy as np
 import optax
 
 import jaxcompress as jc
 from jaxcompress import narrow
 
-SEEDS, RATES, STEPS = 8, np.geomspace(1e-3, 1, 7), 2000
-SHAPES = ((32, 4), (64, 8), (128, 16))
+SEEDS, RATES, STEPS = 8, 10 ** np.linspace(-3, 0.5, 8), 2000
+SHAPES = ((32, 4), (64, 8), (128, 16), (64, 4), (64, 16))
 ACTIVATIONS = {name: getattr(jc.activations, name) for name in ("tanh", "softplus", "gelu", "sigmoid")}
 KAPPA, ZETA = 1.0, 1.0
 
@@ -153,7 +152,7 @@ def bounds(how: dict, m: int) -> tuple[float, float, float]:
 
 
 def training_group(task: str, what: dict, group: dict, by, steps: int = STEPS) -> dict:
-    """Every arm of a group, seed and rate in one call; a row is that of the rate of least mean final loss."""
+    """Every arm of a group, seed and rate in one call; a row is that of the rate of least mean log of the loss."""
     x, y, xt, yt = what["data"]()
     m, f, samples = what["m"], ACTIVATIONS[what["activation"]], jc.Samples(x, y)
     starts = [
@@ -176,26 +175,31 @@ def training_group(task: str, what: dict, group: dict, by, steps: int = STEPS) -
         part = slice(i * SEEDS, (i + 1) * SEEDS)
         mine = jax.tree.map(lambda leaf, part=part: leaf[part], (out.network, out.loss, out.diverged, starts, feasible))
         first = {"kind": "training", "task": task, "arm": arm, "n": len(x), "d": x.shape[1], "m": m, "seconds": taken}
-        rows[f"{task} | {arm}"] = first | row_of(how, *mine, xt, yt)
-        best = rows[f"{task} | {arm}"]["best"]
-        rows[f"{task} | {arm}"]["kkt_residual"] = out.kkt_residual[part, best, -1]
-        rows[f"{task} | {arm}"]["violation"] = jnp.max(out.violation[part, best])
+        row = first | row_of(how, *mine, xt, yt)
+        row["kkt_residual"] = out.kkt_residual[part, row["best"], -1]
+        row["violation"] = jnp.max(out.violation[part, row["best"]])
+        if "kappa" in how:
+            known = lambda s, k=how["kappa"]: narrow.certified_radius(s, samples, floor=k, gap=ZETA)  # noqa: E731
+            row["certified"] = jax.vmap(known)(mine[3])
+        rows[f"{task} | {arm}"] = row
     return {"rows": rows}
 
 
 def row_of(how: dict, network, loss, diverged, starts, feasible, xt, yt) -> dict:
     """Of one arm: seeds by rates in, the numbers of the best rate out."""
     final = np.where(diverged, np.inf, np.asarray(loss)[:, :, -1])
-    best = int(np.argmin(np.mean(final, axis=0)))
+    by_rate = np.mean(np.log10(np.maximum(final, 1e-40)), axis=0)  # values span decades, and a divergence is infinite
+    best = int(np.argmin(by_rate))
     row = {
-        "rates": RATES, "best": best, "best_rate": RATES[best], "final_loss": final[:, best],
-        "by_rate": np.mean(final, axis=0), "history": np.mean(np.asarray(loss)[:, best], axis=0),
+        "rates": RATES, "best": best, "best_rate": RATES[best], "final_loss": final[:, best], "by_rate": by_rate,
+        "edge": best in (0, len(RATES) - 1), "history": np.median(np.asarray(loss)[:, best], axis=0),
     }  # fmt: skip
     ends = jax.tree.map(lambda leaf: leaf[:, best], network)
     if "kappa" in how:
         size = jnp.linalg.norm(ends.weights - starts.weights, axis=(1, 2))
         low = jnp.abs(ends.readout) <= how["kappa"] * (1 + 1e-9)
         row |= {"at_ball": size >= feasible.radius * (1 - 1e-9), "at_floor": jnp.mean(low, axis=1)}
+        row |= {"radius": feasible.radius[0], "distance": size}
     if xt is not None:
         predicted = np.asarray(jax.vmap(lambda net: net(jnp.asarray(xt)))(ends))
         row["held_out"] = np.mean((predicted - yt) ** 2, axis=1) / 2
@@ -211,8 +215,8 @@ def speed_row() -> dict:
     starts = narrow.mirrored_lecun(jax.random.key(1), 16, 16, activation=jc.activations.tanh, floor=KAPPA, runs=SEEDS)
     feasible = narrow.FeasibleSet.of(starts, 4.0, KAPPA, ZETA)
     options = {"optimiser": narrow.momentum(0.9), "feasible": feasible, "steps": STEPS}
-    record, _ = common.repeated(lambda: narrow.train(starts, samples, RATES, **options).loss, 3)
-    return {"kind": "speed", "seeds": SEEDS, "rates": len(RATES), "steps": STEPS, **record}
+    record, _ = common.repeated(lambda: narrow.train(starts, samples, RATES[:7], **options).loss, 3)
+    return {"kind": "speed", "seeds": SEEDS, "rates": 7, "steps": STEPS, **record}
 
 
 PARTS = {
@@ -225,77 +229,6 @@ PARTS = {
     "training": training_rows,
     "speed": lambda rows: [("speed", speed_row)],
 }
-
-
-def mean_and_error(values) -> tuple[float, float]:
-    """Mean and standard error over seeds."""
-    values = np.asarray(values, float)
-    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5)
-
-
-def draw_widths(axes, rows: dict) -> None:
-    """The share of seeds at zero loss, one panel a shape."""
-    shapes = list(dict.fromkeys((r["n"], r["d"]) for r in rows.values()))
-    for axis, (n, d) in zip(axes, shapes, strict=True):
-        here = [r for r in rows.values() if (r["n"], r["d"], r["labels"]) == (n, d, "gaussian")]
-        for i, name in enumerate(dict.fromkeys(r["activation"] for r in here)):
-            # side by side: most of the curves lie on each other
-            line = [(r["m"] + 0.15 * (i - 1.5), np.mean(r["reached"])) for r in here if r["activation"] == name]
-            axis.plot(*zip(*line, strict=True), "o-", markersize=4, label=name)
-        for at, label, style in ((n / (d + 1), "n/(d+1)", ":"), (2 * n / d, "2n/d", "--")):
-            axis.axvline(at, color="k", linestyle=style, label=label)
-        axis.set(
-            title=f"n = {n}, d = {d}", xlabel="width m", ylabel="share of seeds at loss < 1e-20", ylim=(-0.05, 1.05)
-        )
-    axes[0].legend(fontsize=7)
-
-
-def draw_training(axes, rows: dict) -> None:
-    """Final losses by arm, one panel a task, with standard errors."""
-    names = list(dict.fromkeys(r["task"] for r in rows.values()))
-    for axis, task in zip(axes, names, strict=True):
-        here = [r for r in rows.values() if r["task"] == task]
-        for i, r in enumerate(here):
-            mean, error = mean_and_error(r["final_loss"])
-            color = "C3" if "constrained" in r["arm"] else "C0" if "large" in r["arm"] else "0.6"
-            axis.errorbar(mean, i, xerr=min(error, 0.9 * mean), fmt="o", color=color, markersize=4)
-        means = [np.mean(r["final_loss"]) for r in here]
-        scale = "log" if max(means) > 10 * min(means) else "linear"
-        axis.set(title=task, xscale=scale, xlabel="final loss", yticks=range(len(here)))
-        axis.grid(axis="y", alpha=0.3)
-        if scale == "log":
-            axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-        axis.set_yticklabels([r["arm"] for r in here], fontsize=6)
-        axis.invert_yaxis()
-
-
-def draw(rows: dict, out) -> None:
-    """The figures, for whatever parts are there."""
-    kinds = {kind: {k: r for k, r in rows.items() if r["kind"] == kind} for kind in ("width", "training")}
-    if kinds["width"]:
-        figure = matplotlib.figure.Figure(figsize=(14, 3.6), layout="constrained")
-        count = len({(r["n"], r["d"]) for r in kinds["width"].values()})
-        draw_widths(np.atleast_1d(figure.subplots(1, count)), kinds["width"])
-        figure.savefig(out.with_name("narrow_widths.png"), dpi=110)
-    if kinds["training"]:
-        count = len({r["task"] for r in kinds["training"].values()})
-        figure = matplotlib.figure.Figure(figsize=(15, 3.2 * -(-count // 3)), layout="constrained")
-        grid = np.atleast_1d(figure.subplots(-(-count // 3), 3)).ravel()
-        for axis in grid[count:]:
-            axis.set_axis_off()
-        draw_training(grid[:count], kinds["training"])
-        figure.savefig(out.with_name("narrow_training.png"), dpi=110)
-
-
-def table(rows: dict) -> str:
-    """The second part as text: mean ± standard error of the final loss, best rate, and held out."""
-    lines = []
-    for r in rows.values():
-        if r["kind"] == "training":
-            mean, error = mean_and_error(r["final_loss"])
-            more = "" if "held_out" not in r else " held out {:.3g} ± {:.1g}".format(*mean_and_error(r["held_out"]))
-            lines.append(f"{r['task']:26s} {r['arm']:32s} {mean:.3e} ± {error:.1e} rate {r['best_rate']:.3g}{more}")
-    return "\n".join(lines)
 
 
 def main() -> None:
@@ -319,8 +252,8 @@ def main() -> None:
             common.write(given.out, {"rows": rows})
             print(name, flush=True)
     rows = json.loads(given.out.read_text())["rows"]
-    draw(rows, given.out)
-    print(table(rows))
+    narrow_networks_figures.draw(rows, given.out)
+    print(narrow_networks_figures.table(rows))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ as in the paper: `empirical_risk` is `2ℓ`.
 """
 
 from jaxcompress.narrow._assumptions import NarrowWarning, check_assumptions
-from jaxcompress.narrow._certificate import certified_radius, is_certified, optimality_bound, slope_bounds
+from jaxcompress.narrow._certificate import certified_radius, is_certified, optimality_bound
 from jaxcompress.narrow._feasible import FeasibleSet
 from jaxcompress.narrow._features import features, jacobian, jacobian_rank, smallest_singular_value
 from jaxcompress.narrow._interpolate import Interpolation, interpolation
 from jaxcompress.narrow._kkt import Multipliers, kkt_residual, loss, multipliers, scaled_kkt_residual
 from jaxcompress.narrow._levenberg import Fit, LevenbergMarquardt, fit
+from jaxcompress.narrow._slopes import slope_bounds
 from jaxcompress.narrow._start import lecun, mirrored, mirrored_lecun
 from jaxcompress.narrow._train import Training, momentum, train
 from jaxcompress.narrow._width import counting_width, min_width

@@ -2,10 +2,12 @@
 
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels import AbstractActivation, is_concrete
+from jaxcompress.narrow._slopes import kinked
 from jaxcompress.narrow._width import min_width
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples
@@ -29,16 +31,14 @@ def check_assumptions(where: str, student: TwoLayer, samples: Samples) -> None:
     least = min_width(n, d, o)
     if m < least:
         warn(
-            f"{where}: width {m} is below min_width({n}, {d}, {o}) = {least}: the Jacobian by the weights at a "
-            "mirrored "
-            "start has no full row rank, so neither certificates nor zero loss are guaranteed"
+            f"{where}: width {m} is below min_width({n}, {d}, {o}) = {least}: the Jacobian by the weights at "
+            "a mirrored start has no full row rank, so neither certificates nor zero loss are guaranteed"
         )
     shape = _shape_of(student.activation)
     if shape == "kinked":
         warn(
-            f"{where}: {student.activation!r} has no continuous derivative: the Jacobian jumps, no radius is "
-            "certified, "
-            "and Newton's steps need not converge"
+            f"{where}: {student.activation!r} has no continuous derivative: the Jacobian jumps, no radius "
+            "is certified, and Newton's steps need not converge"
         )
     if shape == "polynomial":
         warn(
@@ -47,20 +47,19 @@ def check_assumptions(where: str, student: TwoLayer, samples: Samples) -> None:
         )
     if is_concrete(samples.inputs) and not samples.runs and _repeats(samples, student.activation):
         warn(
-            f"{where}: two samples have the same or opposite features (duplicate rows, rows of zeros, or x and −x "
-            "with an "
-            "even derivative): the Jacobian has no full row rank, and different targets there cannot both be met"
+            f"{where}: two samples have the same or opposite features (duplicate rows, rows of zeros, or x and "
+            "−x with an even derivative): the Jacobian has no full row rank, and different targets there cannot both "
+            "be met"
         )
 
 
 def _shape_of(f: AbstractActivation) -> str:
-    """ "kinked", "polynomial" or "smooth", read off the closed forms; what has none counts as smooth."""
-    terms = f.terms
-    if terms is None:
-        return "smooth"
-    if any(term.kink is not None and not all(width > 0 for width in term.blend.widths) for term in terms):
+    """ "kinked", "polynomial" or "smooth"; polynomials are known by their closed forms."""
+    if kinked(f):
         return "kinked"
-    return "smooth" if any(term.kink is not None or term.rate for term in terms) else "polynomial"
+    if f.terms is None or any(term.kink is not None or term.rate for term in f.terms):
+        return "smooth"
+    return "polynomial"
 
 
 def _repeats(samples: Samples, f: AbstractActivation) -> bool:
@@ -68,7 +67,9 @@ def _repeats(samples: Samples, f: AbstractActivation) -> bool:
     if not np.all(np.any(rows != 0, axis=1)):
         return True
     probe = np.array([0.3, 0.9, 2.1], rows.dtype)
-    if np.allclose(f.derivative(jnp.asarray(probe)), f.derivative(jnp.asarray(-probe)), rtol=1e-4):
+    with jax.ensure_compile_time_eval():
+        even = np.allclose(f.derivative(jnp.asarray(probe)), f.derivative(jnp.asarray(-probe)), rtol=1e-4)
+    if even:
         first = rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)]
         rows = rows * np.sign(first)[:, None]
     return len(np.unique(rows, axis=0)) < len(rows)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import is_concrete
+from jaxcompress.kernels import check_finite, is_concrete
 from jaxcompress.networks import TwoLayer
 
 
@@ -40,14 +40,17 @@ class FeasibleSet(eqx.Module):
 
         Arguments: `start`, of even width and without biases; `radius > 0`, `floor ≥ 0` and `gap ≥ 0`; `free_signs`
         (static) lets readouts change sign, which needs `floor` 0. The defaults with free signs constrain nothing.
-        Raises `ValueError` for anything else. A start outside is not refused: `project` takes it in.
+        Raises `ValueError` for anything else, for NaN, and for a radius that the dtype cannot tell from zero beside
+        `‖W0‖` (below `64 ε ‖W0‖`). A start outside is not refused: `project` takes it in.
         """
         m, axis = start.width, start.weights.ndim - 2
         if m % 2:
             raise ValueError(f"FeasibleSet: given {m} neurons; expected an even number, in mirrored pairs; add one")
         if start.bias is not None or start.output_bias is not None:
             raise ValueError("FeasibleSet: given a start with biases; expected none; append a constant input instead")
+        check_finite("FeasibleSet", **start.parameters())
         _check_numbers(radius, floor, gap, free_signs)
+        _check_resolved(start.weights, radius)
         runs, dtype = start.weights.shape[:axis], start.weights.dtype
         numbers = [jnp.broadcast_to(jnp.asarray(number, dtype), runs) for number in (radius, floor, gap)]
         upper = jnp.take(start.readout, jnp.arange(m // 2), axis=axis)
@@ -67,8 +70,8 @@ class FeasibleSet(eqx.Module):
     def project(self, network: TwoLayer) -> TwoLayer:
         """The nearest network of the set, in the Euclidean norm of the parameters.
 
-        What is inside to rounding is returned as it is, bit by bit. For one network: use `jax.vmap` for leading axes.
-        Raises `ValueError` when the shapes are not those of the start.
+        What is inside to rounding, `4ε (radius + ‖W0‖)`, is returned as it is, bit by bit. For one network: use
+        `jax.vmap` for leading axes. Raises `ValueError` when the shapes are not those of the start, and for NaN.
         """
         self.check(network)
         weights = self._into_ball(network.weights, self.radius)
@@ -77,9 +80,9 @@ class FeasibleSet(eqx.Module):
 
     def _into_ball(self, weights: Array, radius: Array) -> Array:
         out = weights - self.center
-        size = jnp.sqrt(jnp.sum(out * out))
+        size = length(out)
         # what rounding may have left outside when W0 and a step were added is inside: a projected point stays as it is
-        slack = 4 * jnp.finfo(size.dtype).eps * (radius + jnp.sqrt(jnp.sum(weights * weights)))
+        slack = 4 * jnp.finfo(size.dtype).eps * (radius + length(self.center))
         inside = size <= radius + slack
         shrink = jnp.where(inside, 1, radius) / jnp.where(inside, 1, size)
         return jnp.where(inside, weights, self.center + shrink * out)
@@ -90,7 +93,7 @@ class FeasibleSet(eqx.Module):
         near = jnp.abs(a1 - b1) <= gap + 4 * jnp.finfo(a.dtype).eps * jnp.maximum(jnp.abs(a1), jnp.abs(b1))
         width = jnp.where(jnp.isfinite(gap), gap, 0)  # an infinite gap is never exceeded
         # (a + b)/2 or κ + ζ/2 in the middle; the lower end is κ exactly where it is κ
-        low = jnp.maximum((a + b) / 2 - width / 2, least)
+        low = jnp.maximum((a / 2 + b / 2) - width / 2, least)
         high = low + width
         a2, b2 = jnp.where(near, a1, jnp.where(a >= b, high, low)), jnp.where(near, b1, jnp.where(a >= b, low, high))
         signs = 1 if self.signs is None else self.signs
@@ -109,7 +112,7 @@ class FeasibleSet(eqx.Module):
         a, b = self.pairs(network.readout)
         least, out = self.least(), network.weights - self.center
         parts = [
-            jnp.sqrt(jnp.sum(out * out)) - self.radius,
+            length(out) - self.radius,
             jnp.max(least - jnp.minimum(a, b)),
             jnp.max(jnp.abs(a - b)) - self.gap,
         ]
@@ -124,7 +127,7 @@ class FeasibleSet(eqx.Module):
         return self.violation(network) <= tolerance
 
     def check(self, network: TwoLayer) -> None:
-        """Raise `ValueError` unless a network has the shapes of the start."""
+        """Raise `ValueError` unless a network has the shapes of the start, and finite numbers."""
         h = network.width // 2
         signs = network.readout.shape if self.signs is None else (2 * self.signs.shape[0], *self.signs.shape[1:])
         if network.weights.shape != self.center.shape or network.readout.shape != signs or h == 0:
@@ -134,6 +137,14 @@ class FeasibleSet(eqx.Module):
             )
         if network.bias is not None or network.output_bias is not None:
             raise ValueError("FeasibleSet: given a network with biases; expected none; append a constant input instead")
+        check_finite("FeasibleSet: network", **network.parameters())
+
+
+def length(x: Array) -> Float[Array, ""]:
+    """The Euclidean norm, of numbers whose squares would overflow too."""
+    largest = jnp.max(jnp.abs(x))
+    unit = jnp.where(largest > 0, largest, 1)
+    return unit * jnp.sqrt(jnp.sum((x / unit) ** 2))
 
 
 def _check_numbers(radius, floor, gap, free_signs: bool) -> None:
@@ -144,6 +155,17 @@ def _check_numbers(radius, floor, gap, free_signs: bool) -> None:
         radius, floor, gap = (np.asarray(x).tolist() if is_concrete(x) else "traced" for x in (radius, floor, gap))
         raise ValueError(
             f"FeasibleSet: given radius={radius}, floor={floor}, gap={gap}, free_signs={free_signs}; expected "
-            "radius > 0, "
-            "finite floor ≥ 0, gap ≥ 0, and floor 0 where signs are free; infinity turns radius and gap off"
+            "radius > 0, finite floor ≥ 0, gap ≥ 0, and floor 0 where signs are free; infinity turns radius and gap off"
+        )
+
+
+def _check_resolved(center: Array, radius) -> None:
+    if not is_concrete(center) or not is_concrete(radius):
+        return
+    sizes = np.sqrt(np.sum(np.asarray(center, float) ** 2, axis=(-2, -1)))
+    least = 64 * float(jnp.finfo(center.dtype).eps) * sizes  # the slack of `project` is then a sixteenth of the radius
+    if np.any(np.asarray(radius, float) < least):
+        raise ValueError(
+            f"FeasibleSet: given radius={np.asarray(radius).tolist()} about {center.dtype} weights of norm up to "
+            f"{sizes.max():.3g}; expected at least {least.max():.1g}, for rounding moves them by as much; use float64"
         )

@@ -60,8 +60,12 @@ def jacobian_rank(
 
 
 def smallest_singular_value(matrix: Float[Array, "n p"]) -> Float[Array, ""]:
-    """The least `‖Aᵀr‖` of unit `r (n,)`: the `n`-th singular value, zero for more rows than columns."""
+    """The least `‖Aᵀr‖` of unit `r (n,)`: the `n`-th singular value, zero for more rows than columns.
+
+    What is at most `max(n, p)·ε` of the largest one counts as zero, as in `jacobian_rank`: it is rounding.
+    """
     n, p = matrix.shape
     if n > p:
         return jnp.zeros((), matrix.dtype)
-    return jnp.linalg.svd(matrix, compute_uv=False)[-1]
+    values = jnp.linalg.svd(matrix, compute_uv=False)
+    return jnp.where(values[-1] > p * jnp.finfo(matrix.dtype).eps * values[0], values[-1], 0)

@@ -2,9 +2,10 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels import AbstractActivation, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions
 from jaxcompress.narrow._features import features
 from jaxcompress.narrow._start import mirrored
@@ -20,7 +21,12 @@ class Interpolation(eqx.Module):
     activation: AbstractActivation = eqx.field(static=True)
 
     def network(self, step: float | Array) -> TwoLayer:
-        """Weights `W_h ± t u`, readouts `±1/(2t)`: central differences, so that the loss is `O(t⁴)`."""
+        """Weights `W_h ± t u`, readouts `±1/(2t)`: central differences, so that the loss is `O(t⁴)`.
+
+        Raises `ValueError` for a step that is zero or not finite.
+        """
+        if is_concrete(step) and not (np.all(np.isfinite(step)) and np.all(np.asarray(step) != 0)):
+            raise ValueError(f"Interpolation.network: given step={step}; expected a finite number, not zero; try 1e-3")
         t = jnp.asarray(step, self.weights.dtype)
         weights = jnp.concatenate([self.weights + t * self.direction, self.weights - t * self.direction])
         half = jnp.full(self.weights.shape[0], 1.0, t.dtype) / (2 * t)
@@ -39,8 +45,7 @@ def interpolation(weights: Float[Array, "h d"], samples: Samples, activation: Ab
     if samples.outputs is not None or samples.runs:
         raise ValueError(
             f"narrow.interpolation: given targets {samples.targets.shape}; expected (n,), one scalar output; "
-            "interpolate "
-            "every output by neurons of its own, or use narrow.fit"
+            "interpolate every output by neurons of its own, or use narrow.fit"
         )
     matrix = features(activation, weights, samples.inputs)
     check_assumptions(

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import is_concrete
-from jaxcompress.narrow._feasible import FeasibleSet
+from jaxcompress.narrow._feasible import FeasibleSet, length
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import Samples, empirical_risk
+from jaxcompress.risk import Samples, check_samples, empirical_risk
 
 
 def loss(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
@@ -21,8 +21,9 @@ def loss(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
 def kkt_residual(student: TwoLayer, samples: Samples, feasible: FeasibleSet | None = None) -> Float[Array, ""]:
     """`‖θ − P(θ − ∇ℓ)‖`, zero exactly at the KKT points; without a set, the norm of the gradient.
 
-    Raises `ValueError` when shapes do not fit together.
+    Raises `ValueError` when shapes do not fit together, and for NaN.
     """
+    check_samples(student, samples)  # under the derivative NaN would pass unseen
     gradient = jax.grad(loss)(student, samples)
     return residual_of(student, gradient, feasible)
 
@@ -37,21 +38,21 @@ def residual_of(student: TwoLayer, gradient: TwoLayer, feasible: FeasibleSet | N
 
 def norm(leaves: list[Array]) -> Array:
     """The Euclidean norm of all of them together."""
-    return jnp.sqrt(sum((jnp.sum(leaf * leaf) for leaf in leaves), jnp.zeros((), leaves[0].dtype)))
+    return length(jnp.stack([length(leaf) for leaf in leaves]))
 
 
 def scaled_kkt_residual(student: TwoLayer, samples: Samples, feasible: FeasibleSet) -> Float[Array, ""]:
     """`kkt_residual` in the variables `(W − W0)/ε`, `εv`, in which the loss does not know how small `ε` is.
 
-    Raises `ValueError` for an infinite radius, and when shapes do not fit together.
+    Raises `ValueError` for an infinite radius, when shapes do not fit together, and for NaN.
     """
     if is_concrete(feasible.radius) and not np.all(np.isfinite(np.asarray(feasible.radius))):
         raise ValueError(
-            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, which is the unit of "
-            "the scale; "
-            "use kkt_residual"
+            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, which is the unit "
+            "of the scale; use kkt_residual"
         )
     feasible.check(student)
+    check_samples(student, samples)
     gradient = jax.grad(loss)(student, samples)
     return norm(list(feasible.scaled(student, gradient.weights, gradient.readout)))
 
@@ -78,10 +79,11 @@ def multipliers(
     """The multipliers of `∇ℓ + Σ multiplier·∇constraint = 0` on the constraints that are active.
 
     Arguments: a feasible point; `tolerance`, how far from its bound, relative to the size of the variables, a
-    constraint counts as active. Raises `ValueError` when shapes do not fit together.
+    constraint counts as active. Raises `ValueError` when shapes do not fit together, and for NaN.
     Where several sets of multipliers serve (all three constraints of a pair active) `gap` balances the floors.
     """
     feasible.check(student)
+    check_samples(student, samples)
     gradient = jax.grad(loss)(student, samples)
     out = student.weights - feasible.center
     size, radius = norm([out]), feasible.radius

@@ -17,9 +17,10 @@ import optimistix
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxcompress.kernels import is_concrete
+from jaxcompress.kernels import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions
 from jaxcompress.narrow._features import jacobian
+from jaxcompress.narrow._width import is_count
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples, check_samples
 from jaxcompress.special import precision
@@ -108,21 +109,27 @@ def fit(students: TwoLayer, samples: Samples, *, tolerance: float | Array | None
     Arguments: one network, or a leading axis of them (`runs`), and samples, shared or with that axis too; `tolerance`,
     the loss at which a run ends (left out: 1e-21 in float64, 1e-10 in float32), traced; `max_steps`, static.
     Returns a `Fit`, with the leading axis of the students: runs do not disturb each other, and one that does not get
-    there says so in `converged`. Raises `ValueError` when the two do not fit together. Warns (`NarrowWarning`) below
-    `min_width`, and as `check_assumptions`.
+    there says so in `converged`. Raises `ValueError` when the two do not fit together, for NaN in any run, and for
+    `max_steps` that is no whole number from 1 on. Warns (`NarrowWarning`) as `check_assumptions`.
     Where it fails: below the counting width, and near it for bounded activations with targets that they meet only at
     infinity, where the budget ends.
     """
+    if not isinstance(students, TwoLayer) or not isinstance(samples, Samples) or not is_count(max_steps):
+        raise ValueError(
+            f"narrow.fit: given students of type {type(students).__name__}, samples of type {type(samples).__name__}, "
+            f"max_steps={max_steps}; expected a TwoLayer, Samples and a whole number of at least 1; build them with "
+            "TwoLayer(weights, readout) and Samples(inputs, targets)"
+        )
     runs = students.weights.shape[:-2]
     if len(runs) > 1 or samples.runs not in ((), runs):
         raise ValueError(
             f"narrow.fit: given students with leading axes {runs} and samples with {samples.runs}; expected at "
-            "most one, "
-            "and the same; use jax.vmap for more"
+            "most one, and the same; use jax.vmap for more"
         )
     one = jax.tree.map(lambda leaf: leaf[0], students) if runs else students
     data = jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples
     check_samples(one, data)
+    check_finite("narrow.fit", **students.parameters(), **samples.parameters())  # of every run
     check_assumptions("narrow.fit", one, samples)
     if tolerance is None:
         tolerance = precision(one.weights.dtype).zero_loss

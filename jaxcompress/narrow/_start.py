@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, check_finite, is_concrete
+from jaxcompress.narrow._width import is_count
 from jaxcompress.networks import Starts, TwoLayer
 
 
@@ -25,7 +26,7 @@ def lecun(
     Arguments: `width`, `dim`, `outputs` (`None`: one scalar output) are static sizes; `floor ≥ 0`, a least size of
     every readout, which keeps its sign (0: none); with `runs`, run `i` draws from `fold_in(key, i)` and every array
     gets a leading axis. `dtype` is the default float type when left out.
-    Returns a `TwoLayer`. Raises `ValueError` for sizes below 1 and a negative floor.
+    Returns a `TwoLayer`. Raises `ValueError` for sizes that are no whole numbers from 1 on, and a negative floor.
     Reference: LeCun, Bottou, Orr & Müller 1998.
     """
     _check("narrow.lecun", width, dim, outputs, floor, runs)
@@ -112,11 +113,10 @@ def _half(where: str, width: int) -> int:
 
 
 def _check(where: str, width, dim, outputs, floor, runs) -> None:
-    if min(width, dim, 1 if outputs is None else outputs, 1 if runs is None else runs) < 1:
+    if not all(is_count(1 if number is None else number) for number in (width, dim, outputs, runs)):
         raise ValueError(
-            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected all at least 1; "
-            "raise what "
-            "is below, or leave outputs and runs out"
+            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected whole "
+            "numbers of at least 1; raise what is below, or leave outputs and runs out"
         )
     if is_concrete(floor) and not np.all(np.asarray(floor) >= 0):
         raise ValueError(f"{where}: given floor={floor}; expected a number that is not negative; 0 is no floor")

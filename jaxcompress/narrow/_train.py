@@ -19,6 +19,7 @@ from jaxcompress.kernels import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions, warn
 from jaxcompress.narrow._feasible import FeasibleSet
 from jaxcompress.narrow._kkt import loss, norm
+from jaxcompress.narrow._width import is_count
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples, check_samples, minibatches
 
@@ -31,7 +32,8 @@ class Training(eqx.Module):
 
     `loss` is `‖f − y‖²/(2n)` on all samples; `kkt_residual` is `‖θ − P(θ − ∇ℓ)‖`, the norm of the gradient without
     a set; `violation` is the worst of all iterates since the record before. `steps (records,)`. A run that would have
-    left the finite numbers stays where it was, is `diverged`, and has an infinite `final_loss`.
+    left the finite numbers stays where it was, is `diverged`, as one whose loss is too large for its dtype, and has an
+    infinite `final_loss`.
     """
 
     network: TwoLayer
@@ -64,7 +66,7 @@ def train(
     steps: int = 1000,
     batch_size: int | None = None,
     key: Array | None = None,
-    records: int = 20,
+    records: int | None = None,
 ) -> Training:
     """Train every start at every rate, on the loss `‖f − y‖²/(2n)`.
 
@@ -74,12 +76,18 @@ def train(
     (static), for example of `optax.projections`; or `None`: unconstrained. `block_rates`, factors on the updates of
     "weights" and "readout".
     `batch_size` (static) draws minibatches with `key`, run `i` from `fold_in(key, i)`, the same for all rates; left
-    out, every step sees all samples. `steps` and `records`, static: the history has `records` entries, evenly spaced.
+    out, every step sees all samples. `steps` and `records`, static: the history has `records` entries, evenly spaced;
+    left out, the largest divisor of `steps` up to 20.
     Returns a `Training`. Raises `ValueError` for what does not fit together. Warns (`NarrowWarning`) as
-    `check_assumptions`, and of optimisers that scale single parameters, such as Adam, with a finite ball.
+    `check_assumptions`, and with a finite ball of optimisers whose updates are no multiples of the gradient within a
+    block: Adam, clipped entries, weight decay.
     """
+    one = _check_networks(starts, samples)
     rates = jnp.asarray(rates, starts.weights.dtype)
-    one = _check(starts, samples, rates, block_rates, steps, batch_size, key, records)
+    _check_rates(rates, block_rates, one)
+    _check_budget(samples, steps, batch_size, key, records)
+    if records is None:
+        records = next(count for count in range(min(20, steps), 0, -1) if steps % count == 0)
     check_assumptions("narrow.train", one, samples)
     if isinstance(feasible, FeasibleSet):
         if feasible.center.shape != starts.weights.shape:
@@ -88,11 +96,11 @@ def train(
                 f"{starts.weights.shape}; expected the same; build it with FeasibleSet.of(starts, …)"
             )
         ball = not is_concrete(feasible.radius) or np.any(np.isfinite(np.asarray(feasible.radius)))
-        if ball and not _uniform(optimiser):
+        if ball and not _uniform(optimiser, one):
             warn(
-                "narrow.train: this optimiser scales single parameters, as Adam does: with a finite ball its "
-                "fixed points "
-                "need not be KKT points, so the certificate says nothing about where it ends",
+                "narrow.train: the updates of this optimiser are no multiples of the gradient, for it scales single "
+                "parameters, as Adam does, clips them, or adds to them, as weight decay does: with a finite ball its "
+                "fixed points need not be KKT points, so the certificate says nothing about where it ends",
                 depth=3,
             )
     factors = {name: jnp.asarray((block_rates or {}).get(name, 1.0), rates.dtype) for name in one.parameters()}
@@ -100,47 +108,78 @@ def train(
     return _compiled(starts, samples, rates, factors, keys, optimiser, feasible, steps, batch_size, records)
 
 
-def _check(starts, samples, rates, block_rates, steps, batch_size, key, records) -> TwoLayer:
+def _check_networks(starts: TwoLayer, samples: Samples) -> TwoLayer:
     """One of the starts. Raises `ValueError` for what does not fit together."""
-    if (
-        not isinstance(starts, TwoLayer)
-        or starts.weights.ndim != 3
-        or samples.runs not in ((), starts.weights.shape[:1])
-    ):
+    if not isinstance(starts, TwoLayer) or not isinstance(samples, Samples):
         raise ValueError(
-            f"narrow.train: given starts with weights {getattr(getattr(starts, 'weights', None), 'shape', None)} "
-            "and samples "
-            f"with leading axes {samples.runs}; expected (runs, m, d) and none or (runs,); draw them with runs=8"
+            f"narrow.train: given starts of type {type(starts).__name__} and samples of type {type(samples).__name__}; "
+            "expected a TwoLayer and Samples; draw starts with mirrored_lecun(…, runs=8)"
         )
-    check_finite("narrow.train", **starts.parameters())
+    if starts.weights.ndim != 3 or samples.runs not in ((), starts.weights.shape[:1]):
+        raise ValueError(
+            f"narrow.train: given starts with weights {starts.weights.shape} and samples with leading axes "
+            f"{samples.runs}; expected (runs, m, d) and none or (runs,); draw them with runs=8"
+        )
+    check_finite("narrow.train", **starts.parameters(), **samples.parameters())
     one = jax.tree.map(lambda leaf: leaf[0], starts)
     check_samples(one, jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples)
-    if rates.ndim != 1 or rates.size == 0 or (is_concrete(rates) and not np.all(np.asarray(rates) > 0)):
-        raise ValueError(
-            f"narrow.train: given rates of shape {rates.shape}; expected (rates,), all positive; pass a list of them"
-        )
-    unknown = [name for name in block_rates or () if name not in one.parameters()]
-    if unknown or steps < 1 or not 1 <= records <= steps or steps % records:
-        raise ValueError(
-            f"narrow.train: given block_rates for {unknown or 'known names'}, steps={steps}, records={records}; "
-            "expected "
-            f"names among {tuple(one.parameters())}, and steps a multiple of records ≥ 1; change what differs"
-        )
-    if batch_size is not None and (key is None or not 1 <= batch_size <= samples.count):
-        raise ValueError(
-            f"narrow.train: given batch_size={batch_size} for {samples.count} samples, {'no' if key is None else 'a'} "
-            "key; expected a size within them and a key; pass key=jax.random.key(0)"
-        )
     return one
 
 
-def _uniform(optimiser: Optimiser) -> bool:
-    """Whether updates are multiples of the gradient, found out on one of two unequal entries."""
+def _check_rates(rates: Array, block_rates: Mapping[str, float | Array] | None, one: TwoLayer) -> None:
+    fits = not is_concrete(rates) or np.all(np.isfinite(np.asarray(rates)) & (np.asarray(rates) > 0))
+    if rates.ndim != 1 or rates.size == 0 or not fits:
+        raise ValueError(
+            f"narrow.train: given rates of shape {rates.shape}; expected (rates,), all positive and finite; pass a list"
+        )
+    for name, factor in (block_rates or {}).items():
+        if name not in one.parameters():
+            raise ValueError(
+                f"narrow.train: given block_rates for {name!r}; expected some of {tuple(one.parameters())}; rename it"
+            )
+        if np.ndim(factor) or (is_concrete(factor) and not (np.isfinite(factor) and factor >= 0)):
+            raise ValueError(
+                f"narrow.train: given block_rates {name!r}: {factor}; expected a finite number ≥ 0; 0 holds the block"
+            )
+
+
+def _check_budget(samples: Samples, steps: int, batch_size: int | None, key: Array | None, records: int | None) -> None:
+    if not is_count(steps):
+        raise ValueError(f"narrow.train: given steps={steps}; expected a whole number of at least 1; round or raise it")
+    if records is not None and (not is_count(records) or steps % records):
+        raise ValueError(
+            f"narrow.train: given records={records} for steps={steps}; expected a divisor of the steps; leave it out"
+        )
+    if batch_size is None:
+        return
+    if not is_count(batch_size) or batch_size > samples.count:
+        raise ValueError(
+            f"narrow.train: given batch_size={batch_size}; expected a whole number from 1 to {samples.count}, the "
+            "samples; leave it out for all of them"
+        )
+    if key is None:
+        raise ValueError(
+            f"narrow.train: given batch_size={batch_size} and no key; expected one; pass jax.random.key(0)"
+        )
+
+
+def _uniform(optimiser: Optimiser, one: TwoLayer) -> bool:
+    """Whether a first update is a multiple of the gradient in every block, at parameters and gradients of any size."""
+    rng = np.random.default_rng(0)
+
+    def drawn() -> TwoLayer:
+        return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), leaf.dtype), one)
+
     with jax.ensure_compile_time_eval():
-        gradient = jnp.asarray([1.0, 3.0])
-        method = optimiser(jnp.asarray(1.0))
-        update, _ = method.update(gradient, method.init(jnp.zeros(2)), jnp.zeros(2))
-        return bool(jnp.abs(update[1] - 3 * update[0]) <= 1e-5 * jnp.max(jnp.abs(update)))
+        method, network, direction = optimiser(jnp.ones((), one.weights.dtype)), drawn(), drawn()
+        for scale in (1e-3, 1.0, 1e3):
+            gradient = jax.tree.map(lambda leaf, scale=scale: scale * leaf, direction)
+            updates, _ = method.update(gradient, method.init(network), network)
+            for u, g in zip(jax.tree.leaves(updates), jax.tree.leaves(direction), strict=True):
+                along = jnp.sum(u * g) / jnp.sum(g * g)
+                if not jnp.max(jnp.abs(u - along * g)) <= 1e-4 * jnp.max(jnp.abs(u)):
+                    return False
+    return True
 
 
 @eqx.filter_jit
@@ -187,6 +226,7 @@ def _run(start, samples, feasible, rows, method, factors, steps, records) -> Tra
         value, gradient = jax.value_and_grad(loss)(network, samples)
         moved = project(jax.tree.map(jnp.subtract, network, gradient))
         residual = norm(jax.tree.leaves(jax.tree.map(jnp.subtract, network, moved)))
+        diverged = diverged | ~jnp.isfinite(value)
         huge = lambda number: jnp.where(jnp.isnan(number), jnp.inf, number)  # noqa: E731
         return (network, memory, diverged), (huge(value), huge(residual), worst)
 

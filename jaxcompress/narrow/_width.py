@@ -1,12 +1,14 @@
 """How many neurons suffice, and how few could: by counting."""
 
+import numpy as np
+
 
 def min_width(n: int, d: int, outputs: int = 1) -> int:
     """The smallest even `m` at which a mirrored start has a Jacobian by the weights of full row rank `n·outputs`.
 
     `m = 2 ⌈n·outputs / min(n, d)⌉`: at a mirrored start the rank is `min(n·outputs, (m/2) min(n, d))`, for `h` pairs of
     neurons have `h` independent gradients, each of them among the inputs. With `n ≥ d` this is the paper's `2n/d`.
-    Arguments, all static and at least 1: samples, input dimension, outputs. Raises `ValueError` for less.
+    Arguments, static whole numbers from 1 on: samples, input dimension, outputs. Raises `ValueError` for others.
     Reference: Zhang et al. 2021, theorem 1. Where it fails: inputs that span less than `min(n, d)` dimensions, and see
     `check_assumptions`.
     """
@@ -24,7 +26,12 @@ def counting_width(n: int, d: int, outputs: int = 1) -> int:
 
 
 def _check(where: str, n: int, d: int, outputs: int) -> None:
-    if min(n, d, outputs) < 1:
+    if not all(is_count(number) for number in (n, d, outputs)):
         raise ValueError(
-            f"{where}: given n={n}, d={d}, outputs={outputs}; expected all at least 1; raise what is below"
+            f"{where}: given n={n}, d={d}, outputs={outputs}; expected whole numbers of at least 1; round or raise them"
         )
+
+
+def is_count(number) -> bool:
+    """Whether something is a whole number, not a boolean, of at least one."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)

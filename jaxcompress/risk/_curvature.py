@@ -27,10 +27,19 @@ from jaxcompress.kernels import (
     table_gradient,
     table_in_blocks,
 )
-from jaxcompress.networks import ONE, Layer, TargetMoments, TwoLayer, neuron_means, offset_of, still
-from jaxcompress.risk._empirical import Blocks, EmpiricalProblem, empirical_blocks, outgoing
+from jaxcompress.networks import ONE, Layer, TwoLayer, neuron_means, offset_of, still
+from jaxcompress.risk._empirical import (
+    Blocks,
+    EmpiricalProblem,
+    Target,
+    check_samples,
+    empirical_blocks,
+    outgoing,
+    problem_of,
+)
 from jaxcompress.risk._population import RiskProblem, check_compatible
 from jaxcompress.risk._problem import AbstractProblem
+from jaxcompress.risk._samples import Samples
 
 
 def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
@@ -49,12 +58,14 @@ def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
 
 def risk_hessian(
     student: TwoLayer,
-    target: TwoLayer | TargetMoments,
+    target: Target,
     *,
     inputs: AbstractInputs | None = None,
     freeze: Sequence[str] = (),
 ) -> Float[Array, "P P"]:
-    """The exact Hessian of `population_risk` (of `simplified_risk` for moments) in the student's parameters.
+    """The exact Hessian of the risk in the student's parameters.
+
+    The risk is `population_risk`, `simplified_risk` for moments, and `empirical_risk` for samples.
 
     Arguments as for these; `freeze` names parameters to leave out (static): any of "weights",
     "readout", "bias", "output_bias". Rows and columns follow `jax.flatten_util.ravel_pytree(student)`.
@@ -64,16 +75,17 @@ def risk_hessian(
     Reference: Safran & Shamir 2018 and Arjevani & Field 2019 (ReLU, zero mean); here for any pair and mean.
     """
     inputs = StandardNormal() if inputs is None else inputs
-    check_compatible(student, target, inputs)
+    if isinstance(target, Samples):
+        check_samples(student, target, inputs)
+    else:
+        check_compatible(student, target, inputs)
     parameter_mask(student, freeze)
     return _hessian_once(student, target, inputs, tuple(freeze))
 
 
 @eqx.filter_jit
-def _hessian_once(
-    student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, freeze: tuple[str, ...]
-) -> Array:
-    return hessian(RiskProblem.of(target, inputs), student, freeze)
+def _hessian_once(student: TwoLayer, target: Target, inputs: AbstractInputs, freeze: tuple[str, ...]) -> Array:
+    return hessian(problem_of(target, inputs), student, freeze)
 
 
 def hessian(problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:

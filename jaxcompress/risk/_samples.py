@@ -32,9 +32,8 @@ class Samples(eqx.Module):
         rows, more = self.inputs.shape[:-1], self.targets.ndim - self.inputs.ndim + 1
         if self.inputs.ndim < 2 or more not in (0, 1) or self.targets.shape[: len(rows)] != rows or not self._filled():
             raise ValueError(
-                f"Samples: given inputs {self.inputs.shape} and targets {self.targets.shape}; expected (samples, "
-                "d) and "
-                "(samples,) or (samples, o), none of them empty; transpose or reshape what differs"
+                f"Samples: given inputs {self.inputs.shape} and targets {self.targets.shape}; expected "
+                "(samples, d) and (samples,) or (samples, o), none of them empty; transpose or reshape what differs"
             )
         check_finite("Samples", **self.parameters())
 
@@ -79,7 +78,11 @@ class Samples(eqx.Module):
         return self.targets[..., None] if self.outputs is None else self.targets
 
     def batch(self, rows: Int[Array, " size"]) -> "Samples":
-        """Some of the samples of one data set, by number: a minibatch."""
+        """Some of the samples of one data set, by number: a minibatch. Raises `ValueError` for a batch of data sets."""
+        if self.runs:
+            raise ValueError(
+                f"Samples.batch: given samples with leading axes {self.runs}; expected one data set; use jax.vmap"
+            )
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
 
