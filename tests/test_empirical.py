@@ -55,9 +55,9 @@ def test_risk_gradient_and_hessian_are_those_of_the_sums_in_numpy(case):
     step = 1e-5
     rows = [complex_gradient(risk, vector + s * step * e) * s for e in np.eye(len(vector)) for s in (1, -1)]
     differences = np.array(rows).reshape(len(vector), 2, -1).sum(1) / (2 * step)
-    exact = hessian(EmpiricalProblem.of(samples), student)
+    exact = jc.risk_hessian(student, samples)
     np.testing.assert_allclose(exact, differences, atol=3e-9)  # of the differences; entries up to 10
-    frozen = hessian(EmpiricalProblem.of(samples), student, ("readout", "bias"))
+    frozen = jc.risk_hessian(student, samples, freeze=("readout", "bias"))
     kept = np.r_[0 : student.weights.size, -(student.outputs or 1) + len(vector) : len(vector)]
     np.testing.assert_array_equal(frozen, np.asarray(exact)[np.ix_(kept, kept)])
 
@@ -163,6 +163,8 @@ def test_minibatches_go_through_every_sample_once_an_epoch():
             "leave inputs out",
         ),
         (lambda: jc.population_risk(network(0, 2, 2, jc.activations.erf), draw(0, 4, 2)), "type Samples"),
+        (lambda: jc.risk_hessian(network(0, 2, 3, jc.activations.erf), draw(0, 4, 2)), "input dimension 3"),
+        (lambda: jc.Samples(np.zeros((3, 4, 2)), np.zeros((3, 4))).batch(jnp.arange(2)), r"leading axes \(3,\)"),
         (lambda: minibatches(jax.random.key(0), 4, 5, 1), "given size=5"),
         (lambda: jc.Samples.of(jax.random.key(0), network(0, 2, 2, jc.activations.erf), 0), "given count=0"),
     ],

@@ -1,5 +1,6 @@
 """Narrow networks: the numbers of the reference page, ranks, the interpolating family, and Levenberg–Marquardt."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -115,6 +116,30 @@ def test_functions_without_bounded_curvature_have_none():
     assert narrow.slope_bounds(A.relu) == (1.0, np.inf)
     assert narrow.slope_bounds(A.exp) == (np.inf, np.inf)
     assert narrow.slope_bounds(A.monomial(2)) == (np.inf, 2.0)
+    assert narrow.slope_bounds(A.step) == narrow.slope_bounds(A.sign) == (np.inf, np.inf)
+    assert narrow.slope_bounds(A.rectified_power(2)) == (np.inf, 2.0)  # its derivative has a kink, but does not jump
+
+
+# With closed forms or without: the derivative of each jumps, at 0 or at ±3.
+KINKED = {
+    "relu": A.relu,
+    "leaky": A.leaky_relu(0.1),
+    "selu": A.elementwise(jax.nn.selu),
+    "leaky and tanh": A.elementwise(lambda z: jax.nn.leaky_relu(z) + 0.1 * jnp.tanh(z)),
+    "hard swish": A.elementwise(jax.nn.hard_swish),
+}
+
+
+@pytest.mark.parametrize("f", KINKED.values(), ids=KINKED)
+def test_where_the_derivative_jumps_no_radius_is_certified_and_a_warning_says_so(f):
+    assert narrow.slope_bounds(f)[1] == np.inf
+    with pytest.warns(narrow.NarrowWarning, match="no continuous derivative"):
+        assert warned(f=f) == 0
+
+
+def test_a_smooth_function_of_the_users_own_has_the_bounds_of_its_closed_form():
+    own = A.elementwise(jnp.tanh)
+    np.testing.assert_allclose(narrow.slope_bounds(own), narrow.slope_bounds(A.tanh), rtol=1e-9)
 
 
 def test_widths_are_counted():
@@ -217,8 +242,6 @@ def warned(m=16, f=A.tanh, x=None):
     ("arguments", "says"),
     [
         ({"m": 14}, "width 14 is below min_width.64, 8, 1. = 16"),
-        ({"f": A.relu}, "no continuous derivative"),
-        ({"f": A.leaky_relu(0.1)}, "no continuous derivative"),
         ({"f": A.hermite(3)}, "a polynomial"),
         ({"m": 4, "x": np.array([[1.0, 2.0], [3.0, 1.0], [1.0, 2.0]])}, "duplicate rows"),
         ({"m": 4, "x": np.array([[1.0, 2.0], [3.0, 1.0], [-1.0, -2.0]])}, "x and −x"),
@@ -240,6 +263,16 @@ def test_opposite_samples_are_fine_where_the_derivative_is_not_even():
     ("call", "says"),
     [
         (lambda: narrow.min_width(0, 3), "given n=0"),
+        (lambda: narrow.min_width(6.5, 3), "given n=6.5"),
+        (lambda: narrow.counting_width(6, True), "d=True"),
+        (lambda: narrow.lecun(jax.random.key(0), 4.0, 3, activation=A.tanh), "width 4.0"),
+        (lambda: narrow.fit(*problem(4), max_steps=0), "max_steps=0"),
+        (lambda: narrow.fit(*problem(4), max_steps=2.5), "max_steps=2.5"),
+        (lambda: narrow.fit(problem(4)[0], (np.ones((3, 2)), np.ones(3))), "samples of type tuple"),
+        (lambda: narrow.fit(np.ones((4, 2)), problem(4)[1]), "students of type ndarray"),
+        (lambda: narrow.fit(*problem(4, runs=3, broken=2)), "weights with NaN"),
+        (lambda: narrow.certified_radius(biased(), problem(4)[1]), "biases"),
+        (lambda: narrow.interpolation(np.ones((2, 2)), problem(4)[1], A.tanh).network(0.0), "step=0.0"),
         (lambda: narrow.mirrored_lecun(jax.random.key(0), 5, 3, activation=A.tanh), "width 5; expected an even"),
         (lambda: narrow.mirrored_lecun(jax.random.key(0), 4, 3, activation=A.tanh, floor=-1.0), "floor=-1.0"),
         (lambda: narrow.lecun(jax.random.key(0), 4, 0, activation=A.tanh), "dim 0"),
@@ -264,8 +297,30 @@ def test_what_does_not_fit_is_refused_in_one_line(call, says):
     assert "\n" not in str(caught.value)
 
 
-def problem(m):
-    """A mirrored start and three samples."""
+def problem(m, runs=None, broken=None):
+    """A mirrored start and three samples, NaN in one of the runs if asked for."""
     rng = np.random.default_rng(0)
     samples = jc.Samples(rng.normal(size=(3, 2)), rng.normal(size=3))
-    return narrow.mirrored_lecun(jax.random.key(0), m, 2, activation=A.tanh), samples
+    start = narrow.mirrored_lecun(jax.random.key(0), m, 2, activation=A.tanh, runs=runs)
+    if broken is not None:
+        start = eqx.tree_at(lambda s: s.weights, start, start.weights.at[broken, 0, 0].set(jnp.nan))
+    return start, samples
+
+
+def biased():
+    """A mirrored start but for hidden biases."""
+    start = problem(4)[0]
+    return jc.TwoLayer(start.weights, start.readout, jnp.full(4, 3.0), activation=A.tanh)
+
+
+def test_radius_and_fit_under_jit_and_vmap_are_those_outside_with_samples_closed_over():
+    samples = problem(4)[1]
+    starts = narrow.mirrored_lecun(jax.random.key(0), 4, 2, activation=A.tanh, runs=2)
+    one = jax.tree.map(lambda leaf: leaf[0], starts)
+    wanted = float(narrow.certified_radius(one, samples))
+    assert wanted > 0
+    assert float(jax.jit(lambda s: narrow.certified_radius(s, samples))(one)) == pytest.approx(wanted, rel=1e-12)
+    assert float(jax.vmap(lambda s: narrow.certified_radius(s, samples))(starts)[0]) == pytest.approx(wanted, rel=1e-12)
+    assert jax.jit(lambda s: narrow.fit(s, samples).loss)(one) < 1e-20
+    free = narrow.lecun(jax.random.key(0), 4, 2, activation=A.tanh, runs=2)
+    np.testing.assert_array_equal(jax.vmap(lambda s: narrow.certified_radius(s, samples))(free), 0)  # not mirrored

@@ -1,5 +1,6 @@
 """The feasible set and optimality on it: projections against independent solvers, multipliers, the bound."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,6 +109,17 @@ def small(seed=0, n=6, d=4, m=4):
     rng = np.random.default_rng(seed)
     samples = jc.Samples(rng.normal(size=(n, d)), rng.normal(size=n))
     return narrow.mirrored_lecun(jax.random.key(seed), m, d, activation=A.tanh, floor=1.0), samples
+
+
+def broken():
+    """A network with NaN that was not built as such."""
+    start = small()[0]
+    return eqx.tree_at(lambda s: s.readout, start, start.readout.at[3].set(jnp.nan))
+
+
+def several():
+    """Two starts."""
+    return narrow.mirrored_lecun(jax.random.key(0), 4, 4, activation=A.tanh, runs=2)
 
 
 def made_stationary(sign=1.0):
@@ -234,6 +246,88 @@ def test_the_bound_leaves_out_silent_neurons_and_is_infinite_where_nothing_is_kn
     assert narrow.optimality_bound(none, samples) == np.inf
 
 
+@pytest.mark.parametrize("silent", ["duplicate rows", "a row of zeros"])
+def test_the_bound_is_infinite_where_features_have_no_full_rank_up_to_rounding(silent):
+    """Targets off by what no gradient sees: a tiny singular value would have made the bound smaller than the loss."""
+    rng = np.random.default_rng(3)
+    x, net = rng.normal(size=(6, 4)), jc.TwoLayer(rng.normal(size=(4, 4)), rng.normal(size=4), activation=A.softplus)
+    x[1] = x[0] if silent == "duplicate rows" else 0
+    y = np.array(net(jnp.asarray(x)))
+    y[:2] += (1, -1) if silent == "duplicate rows" else (0, 1)
+    samples = jc.Samples(x, y)
+    assert narrow.smallest_singular_value(narrow.features(A.softplus, net.weights, x)) == 0
+    assert narrow.optimality_bound(net, samples) == np.inf
+    assert narrow.loss(net, samples) > 0.05
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e-290, 1e-307])
+def test_the_bound_does_not_depend_on_how_small_readouts_are(size):
+    start, samples = small()
+    tiny = jc.TwoLayer(start.weights, size * start.readout, activation=A.tanh)
+    r = -np.asarray(samples.targets)  # the function is zero to 1e-150
+    k = np.asarray(narrow.features(A.tanh, start.weights, samples.inputs))
+    wanted = np.sum((k.T @ r) ** 2) / 12 / np.linalg.svd(k, compute_uv=False)[5] ** 2
+    assert float(narrow.optimality_bound(tiny, samples)) == pytest.approx(wanted, rel=1e-9)
+    assert narrow.optimality_bound(tiny, samples) >= narrow.loss(tiny, samples)
+
+
+def test_a_readout_of_zero_is_a_kkt_point_of_positive_loss_and_no_set_that_holds_it_is_certified():
+    start, samples = small()
+    feasible = narrow.FeasibleSet.of(start, 0.01, 0.0, 0.0)
+    dead = jc.TwoLayer(start.weights, jnp.zeros(4), activation=A.tanh)
+    assert feasible.contains(dead)
+    assert narrow.kkt_residual(dead, samples, feasible) < 1e-12
+    assert narrow.loss(dead, samples) > 0.1
+    assert narrow.certified_radius(start, samples, floor=0.0, gap=0.0) == 0
+    assert not narrow.is_certified(feasible, samples, A.tanh)
+
+
+@pytest.mark.parametrize(("dtype", "far"), [("float32", 1e21), ("float64", 1e160)])
+def test_a_point_whose_square_overflows_is_projected_onto_the_ball(dtype, far):
+    start = jax.tree.map(lambda leaf: leaf.astype(dtype), small()[0])
+    feasible = narrow.FeasibleSet.of(start, 0.5, 1.0, 0.1)
+    out = jc.TwoLayer(start.weights.at[0, 0].add(far).at[2, 1].add(far), start.readout * far, activation=A.tanh)
+    near = feasible.project(out)
+    moved = np.asarray(near.weights, float) - np.asarray(start.weights, float)
+    wanted = np.zeros((4, 4))
+    wanted[0, 0] = wanted[2, 1] = 0.5 / 2**0.5
+    np.testing.assert_allclose(moved, wanted, atol=8 * np.finfo(dtype).eps)
+    assert feasible.contains(near)
+    assert np.isfinite(feasible.violation(out))
+    assert feasible.violation(out) > far
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.5, 2.0])
+def test_points_made_stationary_in_the_weights_on_a_certified_ball_are_never_so_in_the_readouts(gap):
+    """For residuals `r` and readouts at corners of their polygons, `D = −ε v Kᵀr/‖v Kᵀr‖` meets the ball's condition.
+
+    Targets `f − r` make it a point with loss, and the certificate says that it is no KKT point: some pair still gains
+    by raising both of its readouts. The least gain of these, over `‖r‖`, is 3.9e-3; the theory's factor is not sharp.
+    """
+    start, samples = small()
+    radius = 0.99 * float(narrow.certified_radius(start, samples, floor=1.0, gap=gap))
+    feasible = narrow.FeasibleSet.of(start, radius, 1.0, gap)
+    rng, x, w0 = np.random.default_rng(1), np.asarray(samples.inputs), np.asarray(start.weights)
+    corners = np.array([(1, 1), (1, 1 + gap), (1 + gap, 1), (5, 5 + gap)])
+    for i in range(60):
+        pairs, r, out = corners[rng.integers(4, size=2)], rng.normal(size=6), np.zeros((4, 4))
+        v = np.concatenate([pairs[:, 0], -pairs[:, 1]])
+        r /= np.linalg.norm(r)
+        for _ in range(60):  # a contraction, to 1e-17
+            u = ((1 - np.tanh(x @ (w0 + out).T) ** 2) * r[:, None] * v).T @ x
+            out = 0.5 * out - 0.5 * radius * u / np.linalg.norm(u)
+        by_v = np.tanh(x @ (w0 + out).T).T @ r
+        gain = np.max(by_v[2:] - by_v[:2])
+        assert gain > 3e-3
+        if i % 20 == 0:
+            point = jc.TwoLayer(w0 + out, v, activation=A.tanh)
+            data = jc.Samples(x, np.tanh(x @ (w0 + out).T) @ v - r)
+            found = narrow.multipliers(point, data, feasible)
+            assert found.ball > 0
+            assert found.stationarity > 0.1 * gain / 6
+            assert narrow.kkt_residual(point, data, feasible) > 0.1 * gain / 6
+
+
 def test_the_certified_radius_falls_with_the_gap_and_is_zero_where_readouts_may_vanish():
     start, samples = small()
     radii = [float(narrow.certified_radius(start, samples, floor=1.0, gap=g)) for g in (0.0, 0.5, 2.0, np.inf)]
@@ -256,6 +350,7 @@ def test_the_certified_radius_falls_with_the_gap_and_is_zero_where_readouts_may_
         ({"gap": -0.1}, "gap=-0.1"),
         ({"gap": np.nan}, "gap=nan"),
         ({"floor": 1.0, "free_signs": True}, "free_signs=True"),
+        ({"radius": 1e-14}, "rounding moves them"),
     ],
 )
 def test_a_set_of_impossible_numbers_is_refused_in_one_line(arguments, says):
@@ -283,6 +378,14 @@ def test_a_set_of_impossible_numbers_is_refused_in_one_line(arguments, says):
             "one scalar output",
         ),
         (lambda s: narrow.is_certified(narrow.FeasibleSet.of(small()[0], free_signs=True), small()[1], A.tanh), "free"),
+        (lambda s: narrow.is_certified(narrow.FeasibleSet.of(several()), small()[1], A.tanh), "jax.vmap for leading"),
+        (lambda s: narrow.FeasibleSet.of(broken()), "NaN"),
+        (lambda s: s.project(broken()), "NaN"),
+        (lambda s: s.violation(broken()), "NaN"),
+        (lambda s: narrow.kkt_residual(broken(), small()[1]), "NaN"),
+        (lambda s: narrow.kkt_residual(broken(), small()[1], s), "NaN"),
+        (lambda s: narrow.scaled_kkt_residual(broken(), small()[1], s), "NaN"),
+        (lambda s: narrow.multipliers(broken(), small()[1], s), "NaN"),
     ],
 )
 def test_what_does_not_fit_the_set_is_refused_in_one_line(call, says):

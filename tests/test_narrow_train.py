@@ -9,6 +9,7 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress import narrow
+from jaxcompress.narrow._train import _uniform as uniform
 from jaxcompress.risk import minibatches
 
 A = jc.activations
@@ -197,12 +198,18 @@ def test_adam_with_a_finite_ball_is_warned_of_and_rests_where_there_is_no_kkt_po
     [
         ({"rates": [-0.1]}, "all positive"),
         ({"rates": 0.1}, r"expected \(rates,\)"),
+        ({"rates": [np.inf]}, "all positive and finite"),
         ({"steps": 0}, "steps=0"),
-        ({"steps": 10, "records": 3}, "multiple of records"),
-        ({"block_rates": {"bias": 1.0}}, r"\['bias'\]"),
+        ({"steps": 20.0}, "steps=20.0"),
+        ({"steps": 10, "records": 3}, "records=3 for steps=10"),
+        ({"block_rates": {"bias": 1.0}}, "block_rates for 'bias'"),
+        ({"block_rates": {"readout": -1.0}}, "'readout': -1.0"),
+        ({"block_rates": {"readout": np.nan}}, "'readout': nan"),
+        ({"batch_size": 2.5, "key": jax.random.key(0)}, "batch_size=2.5"),
         ({"batch_size": 4}, "no key"),
         ({"batch_size": 17, "key": jax.random.key(0)}, "batch_size=17"),
         ({"samples": jc.Samples(np.ones((4, 3)), np.ones(4))}, "input dimension 8"),
+        ({"samples": (np.ones((4, 8)), np.ones(4))}, "samples of type tuple"),
         ({"samples": jc.Samples(np.ones((3, 4, 8)), np.ones((3, 4)))}, r"leading axes \(3,\)"),
     ],
 )
@@ -222,3 +229,51 @@ def test_sets_about_other_starts_and_starts_with_nan_are_refused(problem):
     broken = eqx.tree_at(lambda s: s.readout, starts, jnp.full_like(starts.readout, jnp.nan))
     with pytest.raises(ValueError, match="NaN"):
         narrow.train(broken, samples, RATES)
+    each = jc.Samples(np.ones((2, 16, 8)), np.ones((2, 16)))
+    with pytest.raises(ValueError, match="targets with NaN"):  # in the second data set only
+        narrow.train(starts, eqx.tree_at(lambda s: s.targets, each, each.targets.at[1, 0].set(jnp.nan)), RATES)
+
+
+# What steps on a ball must be: multiples of the gradient inside each block.
+UNIFORM = {
+    "SGD": (optax.sgd, True),
+    "momentum": (narrow.momentum(0.9), True),
+    "global clip": (lambda r: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(r)), True),
+    "own rate of a block": (lambda r: by_block(optax.sgd(r), optax.sgd(r / 2)), True),
+    "held block": (lambda r: by_block(optax.sgd(r), optax.set_to_zero()), True),
+    "Adam in a block": (lambda r: by_block(optax.sgd(r), optax.adam(r)), False),
+    "weight decay": (lambda r: optax.chain(optax.add_decayed_weights(0.1), optax.sgd(r)), False),
+    "clipped entries": (lambda r: optax.chain(optax.clip(10.0), optax.sgd(r)), False),
+    "Adam": (optax.adam, False),
+}
+
+
+def by_block(weights, readout):
+    """An optimiser for each block."""
+    names = lambda p: eqx.tree_at(lambda q: (q.weights, q.readout), p, ("w", "v"))  # noqa: E731
+    return optax.multi_transform({"w": weights, "v": readout}, names)
+
+
+@pytest.mark.parametrize(("optimiser", "known"), UNIFORM.values(), ids=UNIFORM)
+def test_optimisers_whose_steps_are_multiples_of_the_gradient_in_every_block_are_told_apart(problem, optimiser, known):
+    assert uniform(optimiser, run(problem[0], 0)) is known
+
+
+def test_budgets_that_twenty_does_not_divide_have_fewer_records_and_a_run_may_be_compiled_by_its_caller(problem):
+    starts, samples = problem
+    train = jax.jit(lambda s: narrow.train(s, samples, [0.1], steps=50))
+    out = train(starts)
+    np.testing.assert_array_equal(out.steps, np.arange(5, 51, 5))
+    w, v = descent(run(starts, 0), *map(np.asarray, (samples.inputs, samples.targets)), 0.1, 0.0, 50)
+    np.testing.assert_allclose(out.network.weights[0, 0], w, atol=1e-13)
+    np.testing.assert_allclose(out.network.readout[0, 0], v, atol=1e-13)
+
+
+def test_in_float32_a_rate_too_large_leaves_the_set_for_nothing_and_is_called_divergence(problem):
+    starts, samples = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), problem)
+    feasible = narrow.FeasibleSet.of(starts, 0.5, 1.0, 0.1)
+    out = narrow.train(starts, samples, [0.1, 1e21], feasible=feasible, steps=4, records=4)
+    np.testing.assert_array_equal(out.diverged, [[False, True]] * 2)
+    moved = np.linalg.norm(np.asarray(out.network.weights - starts.weights[:, None], float), axis=(2, 3))
+    assert np.max(moved) < 0.5 + 1e-6
+    assert np.all(np.isinf(out.final_loss[:, 1]))
