@@ -2,7 +2,6 @@
 
 import matplotlib.figure
 import matplotlib.lines
-import matplotlib.ticker
 import numpy as np
 
 
@@ -29,30 +28,34 @@ def draw_widths(axes, rows: dict) -> None:
     axes[0].legend(fontsize=7)
 
 
+COLOURS = {"constrained": "C3", "large start, free": "C0", "plain start, free": "0.6"}
+
+
 def draw_training(axes, rows: dict) -> None:
-    """Final losses by arm, one panel a task, with standard errors."""
+    """Final losses by arm in decades, one panel a task, with standard errors over seeds."""
     names = list(dict.fromkeys(r["task"] for r in rows.values()))
     for axis, task in zip(axes, names, strict=True):
         here = [r for r in rows.values() if r["task"] == task]
         for i, r in enumerate(here):
-            mean, error = mean_and_error(r["final_loss"])
-            color = "C3" if "constrained" in r["arm"] else "C0" if "large" in r["arm"] else "0.6"
-            axis.errorbar(mean, i, xerr=min(error, 0.9 * mean), fmt="o", color=color, markersize=4)
-        means = [np.mean(r["final_loss"]) for r in here]
-        scale = "log" if max(means) > 10 * min(means) else "linear"
-        axis.set(title=task, xscale=scale, xlabel="final loss", yticks=range(len(here)))
+            mean, error = mean_and_error(decades(r))
+            kind = next((k for k in COLOURS if r["arm"].startswith(k.split()[0])), "plain start, free")
+            axis.errorbar(mean, i, xerr=error, fmt="o", color=COLOURS[kind], markersize=4)
+        axis.set(title=task, xlabel="log10 of the final loss, mean ± standard error", yticks=range(len(here)))
         axis.grid(axis="y", alpha=0.3)
-        if scale == "log":
-            axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
         axis.set_yticklabels([r["arm"] for r in here], fontsize=6)
         axis.invert_yaxis()
+
+
+def decades(row: dict) -> np.ndarray:
+    """Decimal logarithms of the final losses, one a seed."""
+    return np.log10(np.maximum(row["final_loss"], 1e-40))
 
 
 def draw(rows: dict, out) -> None:
     """The figures, for whatever parts are there."""
     kinds = {kind: {k: r for k, r in rows.items() if r["kind"] == kind} for kind in ("width", "training")}
     if kinds["width"]:
-        figure = matplotlib.figure.Figure(figsize=(14, 3.6), layout="constrained")
+        figure = matplotlib.figure.Figure(figsize=(18, 3.4), layout="constrained")
         count = len({(r["n"], r["d"]) for r in kinds["width"].values()})
         draw_widths(np.atleast_1d(figure.subplots(1, count)), kinds["width"])
         figure.savefig(out.with_name("narrow_widths.png"), dpi=110)
@@ -63,15 +66,19 @@ def draw(rows: dict, out) -> None:
         for axis in grid[count:]:
             axis.set_axis_off()
         draw_training(grid[:count], kinds["training"])
+        dots = [matplotlib.lines.Line2D([], [], marker="o", linestyle="", color=c, label=k) for k, c in COLOURS.items()]
+        grid[-1].legend(handles=dots, loc="center", fontsize=10)
         figure.savefig(out.with_name("narrow_training.png"), dpi=110)
 
 
 def table(rows: dict) -> str:
-    """The second part as text: mean ± standard error of the final loss, best rate, and held out."""
+    """The second part as text: decades of the final loss with standard error, rate (starred at an end), held out."""
     lines = []
     for r in rows.values():
         if r["kind"] == "training":
-            mean, error = mean_and_error(r["final_loss"])
+            mean, error = mean_and_error(decades(r))
             more = "" if "held_out" not in r else " held out {:.3g} ± {:.1g}".format(*mean_and_error(r["held_out"]))
-            lines.append(f"{r['task']:26s} {r['arm']:32s} {mean:.3e} ± {error:.1e} rate {r['best_rate']:.3g}{more}")
+            more += "" if "radius" not in r else f" ε {r['radius']:.3g} ε* {np.median(r['certified']):.1e}"
+            rate = f"{r['best_rate']:.3g}{'*' if r['edge'] else ''}"
+            lines.append(f"{r['task']:26s} {r['arm']:32s} {mean:6.2f} ± {error:.2f} rate {rate}{more}")
     return "\n".join(lines)

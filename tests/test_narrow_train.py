@@ -131,7 +131,7 @@ def test_projections_of_optax_and_its_optimisers_take_part(problem):
 
 def test_a_run_that_diverges_stays_finite_and_says_so(problem):
     starts, samples = problem
-    out = narrow.train(starts, samples, [0.1, 1e200], steps=20, records=2)
+    out = narrow.train(starts, samples, [0.1, 1e200], optimiser=narrow.momentum(0.9), steps=40, records=4)
     np.testing.assert_array_equal(out.diverged, [[False, True]] * 2)
     assert np.all(np.isinf(out.final_loss[:, 1]))
     assert np.all(np.isfinite(out.final_loss[:, 0]))
@@ -190,7 +190,7 @@ def test_adam_with_a_finite_ball_is_warned_of_and_rests_where_there_is_no_kkt_po
     assert min(ends[2:]) > 1e-2
     assert np.all(plain.loss[..., -1] < adam.loss[..., -1])
     infinite = narrow.FeasibleSet.of(starts, jnp.inf, 1.0, 0.2)
-    narrow.train(starts, samples, [1e-3], optimiser=optax.adam, feasible=infinite, steps=1, records=1)  # no warning
+    narrow.train(starts, samples, [1e-3], optimiser=optax.adam, **{**options, "feasible": infinite})  # no warning
 
 
 @pytest.mark.parametrize(
