@@ -384,7 +384,7 @@ def test_a_set_of_impossible_numbers_is_refused_in_one_line(arguments, says):
         (lambda s: s.violation(broken()), "NaN"),
         (lambda s: narrow.kkt_residual(broken(), small()[1]), "NaN"),
         (lambda s: narrow.kkt_residual(broken(), small()[1], s), "NaN"),
-        (lambda s: narrow.scaled_kkt_residual(broken(), small()[1], s), "NaN"),
+        (lambda s: narrow.scaled_kkt_residual(broken(), small()[1], narrow.FeasibleSet.of(small()[0], 1.0)), "NaN"),
         (lambda s: narrow.multipliers(broken(), small()[1], s), "NaN"),
     ],
 )
