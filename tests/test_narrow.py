@@ -115,6 +115,7 @@ def test_slope_bounds_are_the_suprema(f, first, second):
 def test_functions_without_bounded_curvature_have_none():
     assert narrow.slope_bounds(A.relu) == (1.0, np.inf)
     assert narrow.slope_bounds(A.exp) == (np.inf, np.inf)
+    assert narrow.slope_bounds(A.elementwise(lambda z: jnp.exp(z**2))) == (np.inf, np.inf)  # overflows on the way
     assert narrow.slope_bounds(A.monomial(2)) == (np.inf, 2.0)
     assert narrow.slope_bounds(A.step) == narrow.slope_bounds(A.sign) == (np.inf, np.inf)
     assert narrow.slope_bounds(A.rectified_power(2)) == (np.inf, 2.0)  # its derivative has a kink, but does not jump

@@ -59,10 +59,11 @@ def _jumps(function: Callable) -> bool:
     left, right = _grid()[:-1], _grid()[1:]
     values = _values(function, _grid())
     low, high = values[:-1], values[1:]
-    for _ in range(_HALVINGS):
-        middle = (left + right) / 2
-        between = _values(function, middle)
-        first = np.abs(between - low) >= np.abs(high - between)
-        left, right = np.where(first, left, middle), np.where(first, middle, right)
-        low, high = np.where(first, low, between), np.where(first, between, high)
-    return bool(np.max(np.abs(high - low)) > _JUMP * np.max(np.abs(values)))
+    with np.errstate(invalid="ignore"):  # what overflows is no jump, and has no bound either
+        for _ in range(_HALVINGS):
+            middle = (left + right) / 2
+            between = _values(function, middle)
+            first = np.abs(between - low) >= np.abs(high - between)
+            left, right = np.where(first, left, middle), np.where(first, middle, right)
+            low, high = np.where(first, low, between), np.where(first, between, high)
+        return bool(np.max(np.abs(high - low)) > _JUMP * np.max(np.abs(values)))
