@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 import scipy.integrate
@@ -55,6 +56,27 @@ def test_the_odd_flow_falls_at_the_predicted_rate(linear, moments):
     assert jnp.all(distance <= theory.bound(moments.times))
     assert float(theory.distance(jnp.array([100.0]))[0]) < 1e-90
     np.testing.assert_allclose(theory.predictor(TIMES), iw.predictor(moments.states[:4]), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("W", [1e-8, 1e3, 1e8, 1e17])
+def test_the_closed_form_keeps_its_digits_for_any_target(W):
+    times = [1 / max(1, W), 3 / max(1, W), 20 / max(1, W), 40.0]
+    theory = iw.IsotropicOdd(iw.linear_target(jnp.array([W, 0, 0, 0, 0])), 5)
+    single = iw.IsotropicOdd(iw.linear_target(jnp.array([W, 0, 0, 0, 0], jnp.float32)), 5)
+    norms, distances = [], []
+    with mpmath.workdps(60):
+        V, big = mpmath.mpf(6) / 5, mpmath.mpf(W)
+        k = V / (4 * big)
+        rho = mpmath.sqrt(1 + k * k)
+        for t in times:
+            reach = min(big * rho * mpmath.mpf(t) / 2, 500)  # beyond it tanh is one to 60 digits
+            q = rho * mpmath.tanh(reach + mpmath.atanh(k / rho)) - k
+            norms.append(float(V / 2 * q / (1 - q * q)))
+            distances.append(float(big - V / 2 * q / (1 - q * q)))
+    np.testing.assert_allclose(theory.norm(jnp.array(times)), norms, rtol=3e-15)
+    np.testing.assert_allclose(theory.distance(jnp.array(times))[:3], distances[:3], rtol=2e-14)  # 20ε in exp(−20)
+    assert jnp.all(jnp.isfinite(theory.risk(jnp.array(times))))
+    np.testing.assert_allclose(single.norm(jnp.array(times, jnp.float32)), norms, rtol=3e-6)
 
 
 def test_a_zero_odd_target_leaves_a_zero_predictor():
@@ -155,6 +177,52 @@ def test_angles_reduced_and_full_particles_follow_one_flow():
     )
 
 
+def test_the_velocity_of_orbits_is_the_gradient_of_their_risk():
+    draw = iw.reduced_start(jax.random.key(6), 8, 2, 3)
+    start = iw.ReducedParticles(1.3 * draw.readout, draw.near, draw.far, jnp.arange(1.0, 9) / 36)
+    system = iw.ReducedSystem(iw.NormTarget(2), 3, nodes=6)
+    gradient = jax.jit(jax.grad(system.risk))(start)
+    velocity = system.motion(start).velocity
+    for name in ("readout", "near", "far"):
+        slope = -jnp.moveaxis(getattr(gradient, name), 0, -1) / start.shares  # measured 3e-16
+        np.testing.assert_allclose(jnp.moveaxis(getattr(velocity, name), 0, -1), slope, rtol=0, atol=5e-15)
+
+
+def test_angles_and_orbits_move_alike_in_one_and_three_dimensions():
+    """The kernels are averages over the same rule; masses are unequal."""
+    even = iw.angle_start(1, 3, 6)
+    start = iw.AngleParticles(even.angle, even.mass * jnp.linspace(0.5, 2, 12), even.shares)
+    orbits = iw.lift_angles(start, 1)
+    angles, reduced = iw.AngleSystem(1, 3, kernel=iw.Quadrature(1, 3)), iw.ReducedSystem(iw.NormTarget(1), 3, nodes=64)
+    one, other = angles.motion(start), reduced.motion(orbits)
+    near, far, slope = jnp.abs(orbits.near[:, 0]), orbits.far, other.velocity
+    toward = jnp.sign(orbits.near[:, 0]) * slope.near[:, 0]
+    norm = jnp.sqrt(near**2 + far**2)
+    mass = slope.readout * norm + orbits.readout * (near * toward + far * slope.far) / norm
+    np.testing.assert_allclose(mass[::2], one.velocity.mass, rtol=0, atol=1e-14)  # measured 4e-16
+    np.testing.assert_allclose(
+        ((near * slope.far - far * toward) / norm**2)[::2], one.velocity.angle, rtol=0, atol=1e-14
+    )
+    assert float(angles.risk(start)) == pytest.approx(float(reduced.risk(orbits)), abs=1e-14)
+    assert float(one.dissipation) == pytest.approx(float(other.dissipation), abs=1e-14)
+
+
+def test_a_changed_tolerance_does_not_compile_again(monkeypatch):
+    traced, motion = [], iw.MomentSystem.motion
+
+    def counted(self, state):
+        traced.append(1)
+        return motion(self, state)
+
+    monkeypatch.setattr(iw.MomentSystem, "motion", counted)
+    system = iw.MomentSystem(iw.linear_target(jnp.array([1.0, 2.0, 3.0])), 3)
+    steps = [
+        int(iw.flow(system, iw.isotropic_moments(3), [1.0], method=iw.Adaptive(rtol, 1e-13)).steps) and len(traced)
+        for rtol in (1e-6, 1e-11)
+    ]
+    assert steps[0] == steps[1] > 0
+
+
 def test_a_million_dimensions_take_the_same_steps_and_stay_finite():
     far = 10**6 - 3
     path = iw.flow(iw.AngleSystem(3, far), iw.angle_start(3, far, 48), TIMES)
@@ -191,3 +259,5 @@ def test_single_precision_stays_single():
     assert motion.velocity.weights.dtype == jnp.float32
     np.testing.assert_allclose(motion.velocity.weights, double.velocity.weights, rtol=0, atol=1e-6)
     assert math.isfinite(float(motion.dissipation))
+    orbits = iw.reduced_start(jax.random.key(0), 8, 2, 3, dtype=jnp.float32)
+    assert iw.ReducedSystem(target, 3).motion(orbits).velocity.near.dtype == jnp.float32

@@ -9,6 +9,8 @@ import jaxcompress as jc
 from jaxcompress import infinite_width as iw
 
 KEY = jax.random.key(0)
+PHI = (1 + 5**0.5) / 2
+PENTAGON = [[1, 0], [np.cos(4 * np.pi / 5), np.sin(4 * np.pi / 5)]]
 
 
 @pytest.mark.parametrize(
@@ -19,15 +21,21 @@ KEY = jax.random.key(0)
         (iw.permutations(4), 24),
         (iw.permutations(5, (1, 2, 3)), 6),
         (iw.reflections([[1, -1, 0], [0, 1, -1], [0, 0, 1]]), 48),  # B3
-        (iw.reflections([[1, 0], [np.cos(4 * np.pi / 5), np.sin(4 * np.pi / 5)]]), 10),  # a pentagon
+        (iw.reflections(PENTAGON), 10),
+        (iw.reflections(PENTAGON, dtype=jnp.float32), 10),
+        (iw.reflections([[1, 0], [np.cos(np.pi / 7), np.sin(np.pi / 7)]], dtype=jnp.float32), 14),
+        (iw.reflections([[1, 0, 0], [-PHI / 2, 0.5 / PHI, 0.5], [0, 0, 1]], dtype=jnp.float32), 120),  # H3
     ],
 )
 def test_finite_groups_have_their_order(action, order):
     maps = np.asarray(action.elements())
     assert len(maps) == order
-    np.testing.assert_allclose(
-        maps @ maps.transpose(0, 2, 1), np.broadcast_to(np.eye(action.dim), maps.shape), atol=1e-12
-    )
+    assert maps.dtype == action.generators.dtype
+    error = 1e-12 if maps.dtype == np.float64 else 1e-6
+    unit = np.broadcast_to(np.eye(action.dim), maps.shape)
+    np.testing.assert_allclose(maps @ maps.transpose(0, 2, 1), unit, rtol=0, atol=error)
+    apart = np.abs(maps[:, None] - maps[None]).max((2, 3)) + 2 * np.eye(order)
+    assert apart.min() > 1e-2
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +68,24 @@ def test_a_symmetry_that_is_missing_is_reported(even):
     assert jnp.all(iw.target_defect(iw.permutations(3, (1, 2)), target) > 1e-2)
     law = jc.Gaussian(None, jnp.diag(jnp.array([1.0, 1.0, 2.0])))
     np.testing.assert_allclose(iw.inputs_defect(iw.permutations(3), law), [0.0, 0.5], atol=1e-15)
+
+
+def test_a_law_without_a_symmetry_is_not_held_against_the_target(even):
+    _, _, start, path = even
+    law = jc.Gaussian(None, jnp.diag(jnp.array([1.0, 2.0, 1.0])))
+    teacher = jc.TwoLayer(np.concatenate([np.eye(2, 3), -np.eye(2, 3)]), np.ones(4))
+    report = iw.symmetry_report(iw.permutations(3, (0, 1)), iw.NetworkTarget(teacher, law), start, path)
+    assert jnp.all(report.target < 1e-14)
+    np.testing.assert_allclose(report.inputs, 0.5, rtol=1e-14)
+    assert not report.shared
+    for vector, kept in (([1.0, 1.0, 3.0], True), ([1.0, 2.0, 3.0], False)):
+        defect = iw.target_defect(iw.permutations(3, (0, 1)), iw.linear_target(jnp.array(vector), law))
+        assert bool(defect[0] < 1e-14) == kept
+
+
+def test_nothing_at_all_has_every_symmetry():
+    assert jnp.all(iw.target_defect(iw.sign_flips(2), iw.linear_target(jnp.zeros(2))) == 0)
+    assert jnp.all(iw.inputs_defect(iw.sign_flips(2), jc.Gaussian(None, jnp.zeros((2, 2)))) == 0)
 
 
 def test_targets_are_invariant_under_rotations_of_what_they_do_not_read():
@@ -115,6 +141,24 @@ def even_target():
     return iw.hermite_target(lambda x: x[:, 0] + x[:, 0] * x[:, 1], 2, 2)
 
 
+def orbits():
+    return iw.reduced_start(KEY, 4, 2, 1)
+
+
+def batch():
+    return iw.uniform_start(KEY, 4, 3, runs=2)
+
+
+def report(system, begin):
+    method = iw.FixedSteps(1)
+    flow = iw.flow_many if begin.shares.ndim == 2 else iw.flow
+    return iw.symmetry_report(iw.sign_flips(3), iw.NormTarget(2), start(), flow(system, begin, [1.0], method=method))
+
+
+def many_angles():
+    return jax.tree.map(lambda x: jnp.stack([x, x]), iw.angle_start(3, 7, 2))
+
+
 LEANING = jc.Gaussian(None, jnp.diag(jnp.array([1.0, 2.0])))
 REFUSED = {
     "d_H > d": (lambda: iw.flow(iw.ParticleSystem(iw.NormTarget(4)), start(), [1.0]), "d_H = 4 .* d = 3"),
@@ -159,6 +203,59 @@ REFUSED = {
     "an odd width": (lambda: iw.paired_start(KEY, 5, 3), "width 5.*even width"),
     "too many modes": (lambda: iw.Spectral(1, 1, modes=5000), "modes=5000"),
     "too large a grid": (lambda: iw.hermite_target(lambda x: x[:, 0], 10, 10), "11 nodes"),
+    "no flow of particles": (lambda: report(iw.ReducedSystem(iw.NormTarget(2), 1), orbits()), "path of ReducedPart"),
+    "a flow of several runs": (lambda: report(iw.ParticleSystem(iw.NormTarget(2)), batch()), r"path of \(2, 1, 4, 3\)"),
+    "a kernel of other dimensions": (lambda: iw.AngleSystem(3, 7, kernel=iw.Spectral(2, 2)), r"\(2, 2\) in \(3, 7\)"),
+    "a moment that is none": (lambda: iw.OddTarget(jnp.array([jnp.nan, 1.0]), 5.0), "NaN"),
+    "a second too small": (lambda: iw.OddTarget(jnp.ones(2), 0.1), "second 0.1.* ≥ .* = 2"),
+    "a moment off the law": (
+        lambda: iw.OddTarget(jnp.ones(2), 9.0, jc.Gaussian(None, jnp.diag(jnp.array([1.0, 0.0])))),
+        "off the range of Σ by 1.0e",
+    ),
+    "no tolerance": (lambda: iw.Adaptive(rtol=-1.0), "rtol=-1.0"),
+    "a single start": (
+        lambda: iw.flow(iw.AngleSystem(3, 7), iw.angle_start(3, 7, 4, dtype=jnp.float32), [1.0]),
+        "float32, float64; expected one",
+    ),
+    "a single target": (
+        lambda: iw.flow(iw.ParticleSystem(iw.NormTarget(2, dtype=jnp.float32)), start(), [1.0]),
+        "float32, float64; expected one",
+    ),
+    "no law": (
+        lambda: iw.flow(
+            iw.ParticleSystem(linear()), iw.Particles(jnp.ones(2), jnp.eye(2), jnp.array([3.0, -2.0])), [1]
+        ),
+        "shares from -2 to 3",
+    ),
+    "half a law": (
+        lambda: iw.flow(iw.ParticleSystem(linear()), iw.Particles(jnp.ones(2), jnp.eye(2), jnp.full(2, 0.25)), [1]),
+        "sum is not one",
+    ),
+    "an angle out of range": (
+        lambda: iw.flow(iw.AngleSystem(3, 7), iw.AngleParticles([2.0], [1.0]), [1.0]),
+        "angle from 2 to 2",
+    ),
+    "a negative norm": (
+        lambda: iw.flow(iw.ReducedSystem(iw.NormTarget(1), 2), iw.ReducedParticles([1.0], [[0.0]], [-1.0]), [1.0]),
+        "far from -1 to -1",
+    ),
+    "an angle of x out of range": (lambda: iw.sphere_predictor(iw.angle_start(3, 7, 2), 3, 7, [2.0]), "angles from 2"),
+    "many states": (lambda: iw.sphere_predictor(many_angles(), 3, 7, [0.0]), r"path.at\(i\)"),
+    "a histogram of many states": (lambda: iw.angle_histogram(many_angles()), r"path.at\(i\)"),
+    "no bins": (lambda: iw.angle_histogram(iw.angle_start(3, 7, 2), 0), "bins=0"),
+    "dependence on nothing": (lambda: iw.far_dependence(start(), 7), "near=7 .* of 3"),
+    "dependence of orbits": (lambda: iw.far_dependence(orbits(), 2), "far=None for ReducedParticles"),
+    "no nodes": (lambda: iw.Quadrature(2, 2, nodes=0), "nodes=0"),
+    "no nodes of a start": (lambda: iw.angle_start(2, 2, 0), "nodes=0"),
+    "no nodes of orbits": (lambda: iw.ReducedSystem(iw.NormTarget(2), 2, nodes=0), "nodes=0"),
+    "broken modes": (lambda: iw.Spectral(3, 7, modes=1.5), "modes=1.5"),
+    "an axis that is none": (lambda: iw.sign_flips(3, (5,)), r"axes \[5\] in 3"),
+    "an exchange of one": (lambda: iw.permutations(3, (0,)), "at least 2"),
+    "nearly a group": (
+        lambda: iw.Action(jax.scipy.linalg.expm(2e-8 * jnp.array([[0.0, 1], [-1, 0]]))[None]).elements(),
+        "neither equal nor different",
+    ),
+    "too large a lift": (lambda: iw.lift(iw.reduced_start(KEY, 4, 2, 10**6), 10**6), "fewer copies"),
     "values of wrong shape": (lambda: iw.hermite_target(lambda x: x, 2, 2), r"\(9, 2\)"),
     "a start of another dimension": (lambda: iw.average_start(iw.sign_flips(2), start()), r"expected \(m, 2\)"),
     "half a lift": (lambda: iw.lift(iw.reduced_start(KEY, 4, 1, 2), 2, copies=3), "key and copies"),

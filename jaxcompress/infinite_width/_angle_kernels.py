@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from jaxcompress.infinite_width._rules import check_dims, coordinate_rule, gamma_ratio, share_recurrence
+from jaxcompress.infinite_width._rules import check_count, check_dims, coordinate_rule, gamma_ratio, share_recurrence
 
 _CIRCLE = 2 * math.pi
 # No sum of modes is longer: 4096 leave 3e-12 of K in two dimensions, where it converges slowest.
@@ -24,7 +24,9 @@ _MOST = 4096
 
 
 class AbstractAngleKernel(eqx.Module):
-    """A way to sum `K` over particles."""
+    """A way to sum `K` over particles; `dims = (d_H, d_⊥)`, static."""
+
+    dims: eqx.AbstractVar[tuple[int, int]]
 
     @abc.abstractmethod
     def sums(
@@ -41,9 +43,10 @@ class Spectral(AbstractAngleKernel):
     carried along in the recurrence, for in many dimensions `p_j` overflows and `μ_{2j}` underflows.
 
     Arguments: `near`, `far`; `modes`, or `None` for as many as leave at most `tolerance` of `K`, up to 4096; all
-    static. `tail` is what is left: `max |K − Σ|`.
+    static. `tail` bounds what is left, `max |K − Σ|`; it is all of it at equal angles in H or in H⊥.
     """
 
+    dims: tuple[int, int] = eqx.field(static=True)
     centre: Float[Array, " modes"]
     up: Float[Array, " modes"]
     back: Float[Array, " modes"]
@@ -53,10 +56,15 @@ class Spectral(AbstractAngleKernel):
     def __init__(self, near: int, far: int, *, modes: int | None = None, tolerance: float = 1e-11, dtype=None):
         check_dims("Spectral", near, far)
         rests = _rests(near, far)
+        if modes is None and not tolerance > 0:
+            raise ValueError(f"Spectral: given tolerance={tolerance}; expected more than zero; pass modes for a number")
         if modes is None:
             modes = max(1, min(_MOST, int(np.argmax(rests <= tolerance)) if rests[-1] <= tolerance else _MOST))
-        if not 1 <= modes <= _MOST:
-            raise ValueError(f"Spectral: given modes={modes}; expected 1 to {_MOST}; lower it, or use Quadrature")
+        if isinstance(modes, bool) or not isinstance(modes, int) or not 1 <= modes <= _MOST:
+            raise ValueError(
+                f"Spectral: given modes={modes}; expected a whole number, 1 to {_MOST}; lower it, or use Quadrature"
+            )
+        self.dims = near, far
         dtype = dtype or jnp.result_type(float)
         centre, up, back, first = _steps(near, far, modes)
         self.centre, self.up, self.back = (jnp.asarray(each, dtype) for each in (centre, up, back))
@@ -118,7 +126,8 @@ def _rests(near: int, far: int) -> NDArray:
     """What sums of 0, 1, … modes leave of `K` at most.
 
     A Jacobi polynomial is largest at an end of its interval (Szegő, theorem 7.32.1), so the larger of both ends bounds
-    every mode; beyond `2·_MOST` modes they fall like `j^−4` at least.
+    every mode; beyond `2·_MOST` modes they fall like `j^−5/2` at least (one dimension; `j^−(p+3/2)` in p), of which
+    the sum is `1/1.5` of the last times its number.
     """
     count = 2 * _MOST
     centre, up, back, first = _steps(near, far, count)
@@ -128,7 +137,7 @@ def _rests(near: int, far: int) -> NDArray:
         for j in range(count):
             bound[j] = max(bound[j], value * value)
             value, before = up[j] * (u - centre[j]) * value - back[j] * before, value
-    beyond = bound[-1] * count / 3
+    beyond = bound[-1] * count / 1.5
     rests = np.cumsum(np.append(bound, beyond)[::-1])[::-1]
     return rests[: _MOST + 1]
 
@@ -137,14 +146,19 @@ class Quadrature(AbstractAngleKernel):
     """`K` by Gauss rules in `r` and `s`: `O(particles² × nodes²)`, and sharing no formula with `Spectral`.
 
     Arguments: `near`, `far`; `nodes` in each of `r` and `s`, two for a dimension of one; all static. The error falls
-    exponentially but for equal angles, where it is about `nodes^−(d_⊥+2)` for `d_H = 1`, and smaller for larger `d_H`.
+    exponentially but for equal angles, where it is like `nodes^−(p+2)`, `p` the smaller of the dimensions that are not
+    one: 0.024 and 0.07 times it for p = 2 and 3. When left out they are 64, and 160 in two dimensions, which leaves
+    less than 1e-10. Memory: `O(particles² × nodes)`, for it is a reference, not a way to many particles.
     """
 
+    dims: tuple[int, int] = eqx.field(static=True)
     near: tuple[Float[Array, " r"], Float[Array, " r"]]
     far: tuple[Float[Array, " s"], Float[Array, " s"]]
 
-    def __init__(self, near: int, far: int, *, nodes: int = 64, dtype=None):
+    def __init__(self, near: int, far: int, *, nodes: int | None = None, dtype=None):
         check_dims("Quadrature", near, far)
+        check_count("Quadrature", nodes=1 if nodes is None else nodes)
+        self.dims = near, far
         dtype = dtype or jnp.result_type(float)
         self.near, self.far = _rule(near, nodes, dtype), _rule(far, nodes, dtype)
 
@@ -165,8 +179,8 @@ class Quadrature(AbstractAngleKernel):
         return jax.lax.scan(add, (jnp.zeros_like(at), jnp.zeros_like(at)), self.near)[0]
 
 
-def _rule(dim: int, nodes: int, dtype) -> tuple[Array, Array]:
-    points, weights = coordinate_rule(dim, nodes)
+def _rule(dim: int, nodes: int | None, dtype) -> tuple[Array, Array]:
+    points, weights = coordinate_rule(dim, (160 if dim == 2 else 64) if nodes is None else nodes)
     return jnp.asarray(points, dtype), jnp.asarray(weights, dtype)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcompress.infinite_width._rules import check_count
 from jaxcompress.infinite_width._system import AbstractSystem
 from jaxcompress.kernels import as_array, check_finite, is_concrete
 
@@ -48,18 +49,23 @@ class Adaptive(AbstractMethod):
     """An explicit Runge–Kutta method with an error estimate: Dopri8 (Prince & Dormand 1981) by diffrax.
 
     Arguments: `rtol`, `atol`, allowed a step in the maximum norm, so that they do not depend on the number of
-    particles (1e-9 and 1e-11; float32: 1e-5 and 1e-6); `max_steps`, static. A step ends at every time that is kept.
-    Raises `RuntimeError` when the steps do not suffice.
+    particles (1e-9 and 1e-11; float32: 1e-5 and 1e-6), traced; `max_steps`, static. A step ends at every time that is
+    kept.
+    Raises `ValueError` for tolerances that are not positive, `RuntimeError` when the steps do not suffice.
     """
 
-    rtol: float | None = None
-    atol: float | None = None
-    max_steps: int = eqx.field(static=True, default=100_000)
+    rtol: Float[Array, ""] | None
+    atol: Float[Array, ""] | None
+    max_steps: int = eqx.field(static=True)
+
+    def __init__(self, rtol=None, atol=None, max_steps: int = 100_000):
+        check_count("Adaptive", max_steps=max_steps)
+        self.rtol, self.atol, self.max_steps = _tolerance("rtol", rtol), _tolerance("atol", atol), max_steps
 
     def integrate(self, field, start, times):
         single = times.dtype == jnp.float32
-        rtol = (1e-5 if single else 1e-9) if self.rtol is None else self.rtol
-        atol = (1e-6 if single else 1e-11) if self.atol is None else self.atol
+        rtol = (1e-5 if single else 1e-9) if self.rtol is None else self.rtol.astype(times.dtype)
+        atol = (1e-6 if single else 1e-11) if self.atol is None else self.atol.astype(times.dtype)
         control = diffrax.PIDController(rtol=rtol, atol=atol, norm=_largest)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, args: field(y)),
@@ -75,6 +81,16 @@ class Adaptive(AbstractMethod):
         return solution.ys, solution.stats["num_steps"]
 
 
+def _tolerance(name: str, value) -> Array | None:
+    """As an array, for a changed number must not compile again."""
+    if value is None:
+        return None
+    array = as_array("Adaptive", name, value).astype(jnp.result_type(float))
+    if array.shape != () or (is_concrete(array) and not 0 < array < jnp.inf):
+        raise ValueError(f"Adaptive: given {name}={value}; expected one positive number; 1e-9 is a usual one")
+    return array
+
+
 def _largest(tree) -> Array:
     leaves = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(tree)]
     return jnp.max(jnp.stack(leaves))
@@ -86,10 +102,7 @@ class FixedSteps(AbstractMethod):
     between: int = eqx.field(static=True)
 
     def __check_init__(self):
-        if isinstance(self.between, bool) or not isinstance(self.between, int) or self.between < 1:
-            raise ValueError(
-                f"FixedSteps: given {self.between!r} steps between times; expected a whole number, 1 at least; raise it"
-            )
+        check_count("FixedSteps", between=self.between)
 
     def integrate(self, field, start, times):
         def shift(y, size, slope):
@@ -140,6 +153,12 @@ def _run(system, start, times, method, *, many: bool) -> Path:
     where = "flow_many" if many else "flow"
     system.check(start)
     leaves = jax.tree.leaves(start)
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(eqx.filter((system, start), eqx.is_inexact_array))}
+    if len(dtypes) > 1:
+        raise ValueError(
+            f"{where}: given a system and a start of dtypes {', '.join(sorted(map(str, dtypes)))}; expected one; pass "
+            "dtype= to the system, its target and the start"
+        )
     times = as_array(where, "times", times).astype(leaves[0].dtype)
     check_finite(where, times=times)
     ascending = not is_concrete(times) or (np.all(np.diff(times) > 0) and np.all(np.asarray(times[:1]) >= 0))

@@ -15,8 +15,8 @@ from jaxcompress.infinite_width._targets import AbstractTarget
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.special import divide, sqrt
 
-# Points of the tensor grid: 256 MiB of coordinates in eight dimensions.
-_MOST = 2**22
+# Points of the tensor grid: 256 MiB of coordinates in eight dimensions; and as many as are taken unasked.
+_MOST, _UNASKED = 2**22, 2**20
 
 
 class HermiteTarget(AbstractTarget):
@@ -59,12 +59,13 @@ def hermite_target(function: Callable, dim: int, degree: int, *, nodes: int | No
     """Project `f*` on its Hermite orders up to `degree`, by Gauss–Hermite quadrature in `dim` coordinates.
 
     Arguments: `function`, from NumPy points `(N, dim)` to `(N,)`; `degree`, static; `nodes` a coordinate,
-    `degree + 1` when left out, which is exact for polynomials of that degree.
+    as many as make 10⁶ points when left out, from `degree + 1` (exact for polynomials of that degree) to 160.
     Returns a `HermiteTarget`; `target.second − target.seen` is the energy of the orders that were left out: zero for a
-    polynomial (a kink leaves an error in the pull, of about the square root of it).
+    polynomial (a kink leaves an error in the pull, of about the square root of it). It is itself a quadrature: 2 % off
+    for `|x|` to degree 8 and 160 nodes, and with `degree + 1` nodes always zero, by Parseval.
     Raises `ValueError` when the grid is too large, the values have the wrong shape or are not finite.
     """
-    count = degree + 1 if nodes is None else nodes
+    count = max(degree + 1, min(160, int(_UNASKED ** (1 / max(1, dim))))) if nodes is None else nodes
     if dim < 1 or degree < 0 or count < 1 or count**dim > _MOST:
         raise ValueError(
             f"hermite_target: given dim {dim}, degree {degree} and {count} nodes a coordinate; expected dim ≥ 1, "

@@ -1,5 +1,6 @@
 """Centred input laws: the only ones of this room."""
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, Gaussian, StandardNormal
@@ -32,3 +33,8 @@ def coloured(inputs: AbstractInputs, pull: Float[Array, "m r"]) -> Float[Array, 
 def times_covariance(inputs: AbstractInputs, vector: Float[Array, " d"]) -> Float[Array, " d"]:
     """`Σ v`."""
     return inputs.covariance @ vector if isinstance(inputs, Gaussian) else vector
+
+
+def best_linear(inputs: AbstractInputs, moment: Float[Array, " d"]) -> Float[Array, " d"]:
+    """`Σ⁺ E[f x]`, the best linear predictor of `f`."""
+    return jnp.linalg.pinv(inputs.covariance, hermitian=True) @ moment if isinstance(inputs, Gaussian) else moment

@@ -8,6 +8,9 @@ from jaxcompress.infinite_width._particles import AngleParticles, Particles, Red
 from jaxcompress.infinite_width._rules import check_dims
 from jaxcompress.special import sqrt
 
+# Weights of one lifted net: 8 GiB in float64.
+_MOST = 2**30
+
 
 def lift(particles: ReducedParticles, far: int, *, key: Array | None = None, copies: int | None = None) -> Particles:
     """Every orbit `(a, b_H, r)` as particles `(a, (b_H, r s))` with directions `s` in H⊥, its share divided among them.
@@ -15,7 +18,7 @@ def lift(particles: ReducedParticles, far: int, *, key: Array | None = None, cop
     Arguments: one state, without leading axes; `far = d_⊥`; without `key` the `2·far` directions `±e_i`, exact for
     `far = 1`; with it `copies` pairs of opposite random directions, drawn for each orbit.
     Returns `Particles`; the function is that of the orbit as far as its directions fill the sphere.
-    Raises `ValueError` for leading axes, `far` below 1, or only one of `key` and `copies`.
+    Raises `ValueError` for leading axes, `far` below 1, more than 10⁹ weights, or only one of `key` and `copies`.
     """
     check_dims("lift", particles.near.shape[-1], far)
     if particles.shares.ndim != 1 or (key is None) != (copies is None) or (copies is not None and copies < 1):
@@ -24,6 +27,12 @@ def lift(particles: ReducedParticles, far: int, *, key: Array | None = None, cop
             "expected one state, and key and copies ≥ 1 together or none; pick a state with path.at(i)"
         )
     m, dtype = particles.shares.shape[0], particles.shares.dtype
+    entries = m * 2 * (far if copies is None else copies) * (particles.near.shape[1] + far)
+    if entries > _MOST:
+        raise ValueError(
+            f"lift: given {m} orbits and far={far}, which make {entries:.1e} weights; expected at most {_MOST:.1e}; "
+            "pass key and fewer copies"
+        )
     if key is None or copies is None:
         directions = jnp.broadcast_to(jnp.eye(far, dtype=dtype)[None], (m, far, far))
     else:

@@ -12,8 +12,8 @@ from scipy.special import betainc
 from jaxcompress.infinite_width._angles import signed
 from jaxcompress.infinite_width._norm_target import norm_mass
 from jaxcompress.infinite_width._pairs import along, averaged_pull, network_pull
-from jaxcompress.infinite_width._particles import AngleParticles, Particles, ReducedParticles
-from jaxcompress.infinite_width._rules import check_dims, coordinate_rule, gamma_ratio
+from jaxcompress.infinite_width._particles import AngleParticles, Particles, ReducedParticles, check_range
+from jaxcompress.infinite_width._rules import check_count, check_dims, coordinate_rule, gamma_ratio
 from jaxcompress.infinite_width._system import ParticleSystem
 from jaxcompress.infinite_width._targets import AbstractTarget
 from jaxcompress.special import divide
@@ -56,6 +56,8 @@ def limit_distance(state: AngleParticles, near: int) -> LimitDistance:
 
 def angle_histogram(state: AngleParticles, bins: int = 40) -> tuple[NDArray, NDArray, NDArray]:
     """Edges `(bins + 1,)` on [0, π/2], and the densities of τ⁺ and τ⁻ `(bins,)`, of one state; NumPy."""
+    check_count("angle_histogram", bins=bins)
+    _check_one("angle_histogram", state)
     edges = np.linspace(0, np.pi / 2, bins + 1)
     angle = np.clip(np.asarray(state.angle), 0, np.pi / 2)
     plus, minus = (np.histogram(angle, edges, weights=np.asarray(each))[0] for each in signed(state))
@@ -70,11 +72,21 @@ def sphere_predictor(state: AngleParticles, near: int, far: int, angles, *, node
     where both factors are equal in low dimensions, else exponentially small.
     """
     check_dims("sphere_predictor", near, far)
+    check_count("sphere_predictor", nodes=nodes)
+    _check_one("sphere_predictor", state)
+    check_range("sphere_predictor", "angles", np.asarray(angles, np.float64), 0, np.pi / 2)
     theta, psi = np.asarray(state.angle, np.float64), np.asarray(angles, np.float64)
     one, other = np.outer(np.cos(psi), np.cos(theta)), np.outer(np.sin(psi), np.sin(theta))
     larger = np.abs(one) >= np.abs(other)
     value = np.where(larger, _hinge(one, other, near, far, nodes), _hinge(other, one, far, near, nodes))
     return value @ np.asarray(state.shares * state.mass, np.float64)
+
+
+def _check_one(where: str, state) -> None:
+    if state.shares.ndim != 1:
+        raise ValueError(
+            f"{where}: given shares {state.shares.shape}; expected one state (m,); pick one with path.at(i)"
+        )
 
 
 def _hinge(scale: NDArray, shift: NDArray, dim: int, other: int, nodes: int) -> NDArray:
@@ -102,6 +114,15 @@ def far_dependence(
     Closed form: `Σ_ij q_i q_j (g(b_i, b_j) − g_H(b_i, b_j))`, where `g_H` has the covariance of the H parts alone.
     Arguments: one state; for `ReducedParticles` also `far = d − d_H`, and `nodes` for the average over an angle.
     """
+    _check_one("far_dependence", particles)
+    check_count("far_dependence", nodes=nodes)
+    orbits = isinstance(particles, ReducedParticles)
+    most = particles.near.shape[-1] if isinstance(particles, ReducedParticles) else particles.dim
+    if not (near == most if orbits else 1 <= near <= most) or orbits != (far is not None):
+        raise ValueError(
+            f"far_dependence: given near={near} and far={far} for {type(particles).__name__} of {most} coordinates; "
+            "expected near of them (all, and far, for orbits); pass d_H, and d − d_H for orbits only"
+        )
     charge = particles.shares * particles.readout
     if isinstance(particles, ReducedParticles):
         check_dims("far_dependence", near, far)  # type: ignore[arg-type]
@@ -117,5 +138,8 @@ def far_dependence(
 
 @eqx.filter_jit
 def function_gap(particles: Particles, target: AbstractTarget) -> Float[Array, ""]:
-    """`√E (f − f*)²` of one state; with `linear_target` the distance from a linear predictor. No ½ here."""
+    """`√E (f − f*)²` of one state; with `linear_target` the distance from a linear predictor. No ½ here.
+
+    The square is right to 1e-15 of `E f² + E f*²`: what is below 3e-8 of their root is rounding, or zero.
+    """
     return jnp.sqrt(2 * ParticleSystem(target).risk(particles))

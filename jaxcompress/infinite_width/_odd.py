@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.infinite_width._laws import times_covariance
+from jaxcompress.infinite_width._laws import best_linear, times_covariance
 from jaxcompress.infinite_width._particles import Particles
 from jaxcompress.infinite_width._system import AbstractSystem, Motion, half_square
 from jaxcompress.infinite_width._targets import AbstractTarget, check_room
@@ -74,9 +74,7 @@ class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
 
     def optimum(self) -> Float[Array, " d"]:
         """`w* = Σ⁺ E[f*(x) x]`."""
-        if isinstance(self.inputs, Gaussian):
-            return jnp.linalg.pinv(self.inputs.covariance, hermitian=True) @ self.moment
-        return self.moment
+        return best_linear(self.inputs, self.moment)
 
     def contraction(self, state: Float[Array, "d+1 d+1"]) -> Float[Array, ""]:
         """`2 λ_min(H) λ_min(Σ)`, `H = ¼(E[a²] I + E[bbᵀ])`: at least the rate of `F − F*` now."""
@@ -113,8 +111,10 @@ class IsotropicOdd(eqx.Module):
     """The closed form for `Σ = vI` and the balanced start of infinite width (Hajjar & Chizat 2022).
 
     With `V = 1 + 1/d`, `W = ‖w*‖`, `R = √(W² + V²/16)`, `T = tanh(vRt/2)`, `q = WT/(R + VT/4)`:
-    `w(t) = (V/2) q/(1−q²) w*/W`; nothing cancels, at any time and for any `W ≥ 0`.
-    Arguments: an odd `target` and `dim = d`. Raises `ValueError` for a target that is not odd or a law with `Σ ≠ vI`.
+    `w(t) = (V/2) q/(1−q²) w*/W`, `1 − q = (V²/(16(R+W)) + VT/4 + W(1−T))/(R + VT/4)`, so that nothing cancels: to 3e-15
+    at any time, for `W` from 0 to 1e20.
+    Arguments: an odd `target` and `dim = d`. Raises `ValueError` for a target that is not odd or a law with `Σ ≠ vI`
+    (under a trace the covariance is taken at its word).
     """
 
     optimum: Float[Array, " d"]
@@ -125,11 +125,12 @@ class IsotropicOdd(eqx.Module):
         moment = odd_moment(target, dim)
         variance = jnp.ones((), moment.dtype)
         if isinstance(target.inputs, Gaussian):
-            covariance = np.asarray(target.inputs.covariance)
-            variance = target.inputs.covariance[0, 0]
-            if np.abs(covariance - covariance[0, 0] * np.eye(dim)).max() > 1e-12 * covariance[0, 0]:
+            given, variance = target.inputs.covariance, target.inputs.covariance[0, 0]
+            covariance = np.asarray(given) if is_concrete(given) else np.eye(dim)
+            error = 5e3 * float(jnp.finfo(moment.dtype).eps)
+            if not np.abs(covariance - covariance[0, 0] * np.eye(dim)).max() <= error * covariance[0, 0] > 0:
                 raise ValueError(
-                    "IsotropicOdd: given a covariance that is no multiple of I; expected vI; use MomentSystem"
+                    "IsotropicOdd: given a covariance that is no positive multiple of I; expected vI; use MomentSystem"
                 )
         self.optimum, self.variance, self.energy = moment / variance, variance, target.energy
 
@@ -137,7 +138,7 @@ class IsotropicOdd(eqx.Module):
     def _letters(self) -> tuple[Array, Array, Array]:
         V = jnp.asarray(1 + 1 / self.optimum.shape[0], self.optimum.dtype)
         W = jnp.linalg.norm(self.optimum)
-        return V, W, jnp.sqrt(W**2 + V**2 / 16)
+        return V, W, jnp.hypot(W, V / 4)
 
     @property
     def rate(self) -> Float[Array, ""]:
@@ -147,17 +148,15 @@ class IsotropicOdd(eqx.Module):
     def norm(self, times: Float[Array, " times"]) -> Float[Array, " times"]:
         """`‖w(t)‖`."""
         V, _, _ = self._letters
-        q, _ = self._ratio(times)
-        return 0.5 * V * q / (1 - q * q)
+        q, short, _ = self._ratio(times)
+        return 0.5 * V * q / (short * (1 + q))
 
     def distance(self, times: Float[Array, " times"]) -> Float[Array, " times"]:
         """`‖w(t) − w*‖`, with all its digits also where it is tiny."""
         V, W, R = self._letters
-        q, rest = self._ratio(times)
+        q, short, rest = self._ratio(times)
         last = W / (R + V / 4)
-        T = 1 - rest
-        gap = W * R * rest / ((R + V / 4) * (R + V * T / 4))
-        return (R + V / 4) * gap * (1 + q * last) / (1 - q * q)
+        return W * (R / (R + V * (1 - rest) / 4)) * rest * (1 + q * last) / (short * (1 + q))
 
     def predictor(self, times: Float[Array, " times"]) -> Float[Array, "times d"]:
         """`w(t)`."""
@@ -175,12 +174,14 @@ class IsotropicOdd(eqx.Module):
         V, W, _ = self._letters
         return W * jnp.exp(-self.variance * V * times / 4)
 
-    def _ratio(self, times: Array) -> tuple[Array, Array]:
-        """`q` and `1 − T`."""
+    def _ratio(self, times: Array) -> tuple[Array, Array, Array]:
+        """`q`, `1 − q` and `1 − T`."""
         V, W, R = self._letters
         decay = jnp.exp(-self.variance * R * times)
         T = -jnp.expm1(-self.variance * R * times) / (1 + decay)
-        return W * T / (R + V * T / 4), 2 * decay / (1 + decay)
+        rest = 2 * decay / (1 + decay)
+        below = R + V * T / 4
+        return W * T / below, (V**2 / (16 * (R + W)) + V * T / 4 + W * rest) / below, rest
 
 
 def linear_part(particles: Particles) -> Float[Array, "*runs d"]:

@@ -126,6 +126,29 @@ def _check(where: str, particles, longer: dict[str, int]) -> None:
         )
 
 
+def check_start(where: str, shares: Array) -> None:
+    """Raise `ValueError` unless the shares of a start are a law: velocities, of the same type, need not be one."""
+    check_range(where, "shares", shares, 0, 1)
+    if is_concrete(shares) and np.abs(np.asarray(shares).sum(-1) - 1).max() > slack(shares):
+        raise ValueError(f"{where}: given shares whose sum is not one; expected a law; divide them by their sum")
+
+
+def check_range(where: str, name: str, values, least: float, most: float) -> None:
+    """Raise `ValueError` for concrete numbers out of `[least, most]` by more than a flow's steps may leave."""
+    if is_concrete(values):
+        array = np.asarray(values)
+        if not np.all((array >= least - slack(array)) & (array <= most + slack(array))):
+            raise ValueError(
+                f"{where}: given {name} from {array.min():.6g} to {array.max():.6g}; expected {least:.6g} to "
+                f"{most:.6g}; change those that are out of it"
+            )
+
+
+def slack(array) -> float:
+    """1e-6 of one, 3e-3 in float32."""
+    return 1e-6 if array.dtype == np.float64 else 3e-3
+
+
 def reduce_particles(particles: Particles, near: int) -> ReducedParticles:
     """`(a, b) ↦ (a, b_H, ‖b_⊥‖)`; `H` are the first `near` coordinates.
 

@@ -37,6 +37,13 @@ def check_dims(where: str, near: int, far: int) -> None:
             )
 
 
+def check_count(where: str, **counts: int) -> None:
+    """Raise `ValueError` unless numbers of nodes, bins and steps are whole numbers, 1 at least."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{where}: given {name}={value!r}; expected a whole number, 1 at least; raise it")
+
+
 def gamma_ratio(x: float) -> float:
     """`Γ(x + ½)/Γ(x)` for `x > 0`; relative error below 1e-15, also where logarithms of Γ cancel."""
     factor = 1.0

@@ -4,7 +4,9 @@ If `f* = f*∘Q` and the input law and the start are invariant under an orthogon
 act on a particle as `(a, b) ↦ (a, Qb)`.
 """
 
+import bisect
 import itertools
+from collections import deque
 from typing import NamedTuple
 
 import equinox as eqx
@@ -15,12 +17,16 @@ import scipy.optimize
 from jaxtyping import Array, Float, Int
 
 from jaxcompress.infinite_width._flow import Path
-from jaxcompress.infinite_width._laws import check_law
+from jaxcompress.infinite_width._laws import best_linear, check_law
 from jaxcompress.infinite_width._particles import Particles
-from jaxcompress.infinite_width._targets import AbstractTarget, check_room
+from jaxcompress.infinite_width._targets import AbstractTarget, NetworkTarget, OddTarget, check_room, linear_target
 from jaxcompress.kernels import AbstractInputs, Gaussian, as_array
+from jaxcompress.special import divide
 
 _TOLERANCE = {jnp.dtype("float64"): 1e-10, jnp.dtype("float32"): 1e-4}
+# Entries of equal elements of a group differ by less, after words of a hundred generators; of different ones by ten
+# times as much.
+_EQUAL = {jnp.dtype("float64"): 1e-8, jnp.dtype("float32"): 1e-4}
 # Directions at which the pulls of a target are compared.
 _DIRECTIONS = 32
 
@@ -56,44 +62,78 @@ class Action(eqx.Module):
         return self.generators.shape[-1]
 
     def elements(self, limit: int = 10_000) -> Float[Array, "order d d"]:
-        """All maps of a finite group, the identity first.
+        """All maps of a finite group, the identity first; by shortest words, in float64 for any dtype.
 
-        Raises `ValueError` where there are more than `limit`, as in every group of rotations.
+        Raises `ValueError` where there are more than `limit`, as in every group of rotations, or where two maps are too
+        near to be told apart.
         """
-        generators = np.asarray(self.generators, np.float64)
-        found = [np.eye(self.dim)]
-        seen, waiting = {_name(found[0])}, [found[0]]
+        left, _, right = np.linalg.svd(np.asarray(self.generators, np.float64))
+        found = _Elements(self.dim, _EQUAL[self.generators.dtype])
+        found.add(np.eye(self.dim))
+        waiting = deque(found.maps)
         while waiting:
-            element = waiting.pop()
-            for generator in generators:
+            element = waiting.popleft()
+            for generator in left @ right:
                 new = generator @ element
-                if _name(new) not in seen:
-                    seen.add(_name(new))
-                    found.append(new)
+                if found.add(new):
                     waiting.append(new)
-                if len(found) > limit:
+                if len(found.maps) > limit:
                     raise ValueError(
                         f"Action.elements: given a group of more than {limit} maps; expected a finite one; raise "
                         "limit, or keep to its generators"
                     )
-        return jnp.asarray(np.stack(found), self.generators.dtype)
+        return jnp.asarray(np.stack(found.maps), self.generators.dtype)
 
 
-def _name(matrix: np.ndarray) -> bytes:
-    """The same for equal maps with other rounding: a grid of 1e-6, off the values that groups have."""
-    return np.floor(matrix * 1e6 + 0.321).astype(np.int64).tobytes()
+class _Elements:
+    """Maps that differ, sorted by one number of each, so that only those of nearly the same number are compared."""
+
+    def __init__(self, dim: int, equal: float):
+        self.maps: list[np.ndarray] = []
+        self.order: list[tuple[float, int]] = []
+        self.equal = equal
+        self.direction = np.random.default_rng(0).standard_normal((dim, dim))
+        self.reach = 10 * equal * np.abs(self.direction).sum()
+
+    def add(self, new: np.ndarray) -> bool:
+        """Take a map in, unless it is there."""
+        number = float(np.sum(self.direction * new))
+        first = bisect.bisect_left(self.order, (number - self.reach, -1))
+        for other, index in self.order[first:]:
+            if other > number + self.reach:
+                break
+            apart = np.abs(self.maps[index] - new).max()
+            if apart < self.equal:
+                return False
+            if apart < 10 * self.equal:
+                raise ValueError(
+                    f"Action.elements: given maps {apart:.1e} apart, neither equal nor different; expected a finite "
+                    "group; pass generators with all their digits, or keep to its generators"
+                )
+        bisect.insort(self.order, (number, len(self.maps)))
+        self.maps.append(new)
+        return True
 
 
 def sign_flips(dim: int, axes=None, *, dtype=None) -> Action:
     """`x_i ↦ −x_i` for each of `axes` (all when left out)."""
-    axes = range(dim) if axes is None else axes
-    return reflections(np.eye(dim)[list(axes)], dtype=dtype)
+    return reflections(np.eye(dim)[_axes("sign_flips", dim, axes, 1)], dtype=dtype)
 
 
 def permutations(dim: int, axes=None, *, dtype=None) -> Action:
     """All orders of the coordinates `axes` (all when left out), generated by exchanges of neighbours."""
-    axes = list(range(dim) if axes is None else axes)
+    axes = _axes("permutations", dim, axes, 2)
     return reflections(np.array([np.eye(dim)[i] - np.eye(dim)[j] for i, j in itertools.pairwise(axes)]), dtype=dtype)
+
+
+def _axes(where: str, dim: int, axes, least: int) -> list[int]:
+    axes = list(range(dim) if axes is None else axes)
+    if len(axes) < least or len({*axes}) < len(axes) or not all(i in range(dim) for i in axes):
+        raise ValueError(
+            f"{where}: given axes {axes} in {dim} dimensions; expected at least {least} different ones from 0 to "
+            f"{dim - 1}; leave them out for all"
+        )
+    return axes
 
 
 def reflections(roots, *, dtype=None) -> Action:
@@ -132,25 +172,33 @@ def target_defect(action: Action, target: AbstractTarget) -> Float[Array, " g"]:
     """How far `f*∘Q` is from `f*` for the flow: `max_b ‖pull(Qb) − Q pull(b)‖/√(E f*²)` over 32 unit vectors.
 
     Zero up to rounding if and (but for an odd part of degree 3 or more, which no ReLU sees) only if Q keeps the target.
+    Networks are compared on standard normal inputs, and odd targets by their best linear predictor `Σ⁺ E[f*(x) x]`, so
+    that a law without the symmetry is not held against the target; of other targets on a `Gaussian` law it is, for then
+    target and law are only known together.
     """
     check_room("target_defect", target, action.dim)
+    if isinstance(target, NetworkTarget):
+        target = NetworkTarget(target.network)
+    elif isinstance(target, OddTarget) and isinstance(target.inputs, Gaussian):
+        target = linear_target(best_linear(target.inputs, target.moment))
     drawn = np.random.default_rng(0).standard_normal((_DIRECTIONS, action.dim))
     rows = jnp.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), action.generators.dtype)
 
     def one(turn: Array) -> Array:
         gap = target.pull(rows @ turn.T) - target.pull(rows) @ turn.T
-        return jnp.max(jnp.linalg.norm(gap, axis=-1)) / jnp.sqrt(target.energy)
+        return divide(jnp.max(jnp.linalg.norm(gap, axis=-1)), jnp.sqrt(target.energy))
 
     return jax.lax.map(one, action.generators)
 
 
 def inputs_defect(action: Action, inputs: AbstractInputs) -> Float[Array, " g"]:
-    """`max |QΣQᵀ − Σ|/max |Σ|`."""
+    """`max |QΣQᵀ − Σ|/max |Σ|`; zero for a law of zero."""
     check_law("inputs_defect", inputs, action.dim)
     if not isinstance(inputs, Gaussian):
         return jnp.zeros(len(action.generators), action.generators.dtype)
     turned = action.generators @ inputs.covariance @ action.generators.transpose(0, 2, 1)
-    return jnp.max(jnp.abs(turned - inputs.covariance[None]), axis=(1, 2)) / jnp.max(jnp.abs(inputs.covariance))
+    gap = jnp.max(jnp.abs(turned - inputs.covariance[None]), axis=(1, 2))
+    return divide(gap, jnp.max(jnp.abs(inputs.covariance)))
 
 
 class Match(NamedTuple):
@@ -180,7 +228,8 @@ def match_start(action: Action, start: Particles) -> Match:
 
 class SymmetryReport(NamedTuple):
     """Defects of every generator: of target, inputs and start `(g,)`, and of the flow `(times, g)`, which follows the
-    partners of the start and gives the farthest that one is off."""
+    partners of the start and gives the farthest that one is off. What `target` says under a law without the symmetry is
+    said in `target_defect`."""
 
     target: Float[Array, " g"]
     inputs: Float[Array, " g"]
@@ -195,10 +244,18 @@ class SymmetryReport(NamedTuple):
 
 
 def symmetry_report(action: Action, target: AbstractTarget, start: Particles, path: Path) -> SymmetryReport:
-    """Who has a symmetry, and how well a computed flow (of one run) keeps it."""
+    """Who has a symmetry, and how well a computed flow (of one run) keeps it.
+
+    Raises `ValueError` for a path of several runs, of a reduced flow, or of another width than the start.
+    """
     match = match_start(action, start)
     states = path.states
-    assert isinstance(states, Particles)
+    if not isinstance(states, Particles) or states.weights.shape[1:] != start.weights.shape:
+        given = states.weights.shape if isinstance(states, Particles) else type(states).__name__
+        raise ValueError(
+            f"symmetry_report: given a path of {given}; expected Particles (times, {start.width}, {start.dim}) of one "
+            "run from this start; lift a reduced start, and use flow for one run"
+        )
 
     def one(turn: Array, partner: Array) -> Array:
         gap = states.weights @ turn.T - states.weights[:, partner]

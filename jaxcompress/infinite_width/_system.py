@@ -8,13 +8,14 @@ import abc
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.infinite_width._laws import check_law, coloured, whitened
 from jaxcompress.infinite_width._pairs import along, averaged_pull, network_pull
-from jaxcompress.infinite_width._particles import Particles, ReducedParticles
-from jaxcompress.infinite_width._rules import check_dims, coordinate_rule
+from jaxcompress.infinite_width._particles import Particles, ReducedParticles, check_range, check_start
+from jaxcompress.infinite_width._rules import check_count, check_dims, coordinate_rule
 from jaxcompress.infinite_width._targets import AbstractTarget, check_room
 from jaxcompress.kernels import StandardNormal
 
@@ -83,6 +84,7 @@ class ParticleSystem(AbstractSystem[Particles]):
 
     def check(self, state):
         _check_kind("ParticleSystem", state, Particles)
+        check_start("ParticleSystem", state.shares)
         check_room("ParticleSystem", self.target, state.dim)
 
 
@@ -90,11 +92,11 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
     """Orbits `(a, b_H, r)` under the rotations of H⊥, exact in the limit of infinite width, for a target `f_H(x_H)`.
 
     Arguments: `target`, on standard normal inputs, whose `target.dim` coordinates are H; `far = d − d_H ≥ 1`; `nodes`
-    for the average over the angle of two orthogonal parts (two are exact for `far = 1`). Static: all but the target.
-    Cost: `O(m² nodes)` a velocity, for any `d`. The average converges exponentially but for particles of one direction:
-    there the risk errs like `nodes^−(far+2)` and the velocity like `nodes^−far` (16 nodes: 2e-10 and 2e-8 for far = 7,
-    6e-8 and 1e-5 for far = 3, of the charges of such pairs). It stays a gradient flow whose risk falls and whose
-    particles stay balanced, for any nodes.
+    for the average over the angle of two orthogonal parts (two are exact for `far = 1`). Static: all but the target,
+    whose dtype is that of the system when `dtype` is left out. Cost: `O(m² nodes)` a velocity, for any `d`.
+    The average converges exponentially but for particles of one direction: there the risk errs like `nodes^−(far+2)`
+    and the velocity like `nodes^−far` (16 nodes: 2e-10 and 2e-8 for far = 7, 6e-8 and 1e-5 for far = 3, of the charges
+    of such pairs). It stays a gradient flow whose risk falls and whose particles stay balanced, for any nodes.
     """
 
     target: AbstractTarget
@@ -111,7 +113,9 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
                 "for rotations of H⊥ must leave the law as it is: rescale x, or use ParticleSystem"
             )
         self.target, self.far = target, far
-        dtype = dtype or jnp.result_type(float)
+        check_count("ReducedSystem", nodes=nodes)
+        dtypes = {leaf.dtype for leaf in jax.tree.leaves(eqx.filter(target, eqx.is_inexact_array))}
+        dtype = dtype or (jnp.result_type(*dtypes) if dtypes else jnp.result_type(float))
         self.cosines, self.weights = (jnp.asarray(each, dtype) for each in coordinate_rule(far, nodes))
 
     def pulls(self, state: ReducedParticles) -> tuple[Float[Array, "m p"], Float[Array, "m p"]]:
@@ -135,6 +139,8 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
 
     def check(self, state):
         _check_kind("ReducedSystem", state, ReducedParticles)
+        check_start("ReducedSystem", state.shares)
+        check_range("ReducedSystem", "far", state.far, 0, jnp.inf)
         if state.near.shape[-1] != self.target.dim:
             raise ValueError(
                 f"ReducedSystem: given particles with {state.near.shape[-1]} coordinates in H for a target of "
@@ -145,6 +151,6 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
 def _check_kind(where: str, state, kind: type) -> None:
     if not isinstance(state, kind):
         raise ValueError(
-            f"{where}: given a start of type {type(state).__name__}; expected {kind.__name__}; see `starts`, "
-            "`reduce_particles` and `to_angles`"
+            f"{where}: given a start of type {type(state).__name__}; expected {kind.__name__}; see "
+            "uniform_start, reduced_start, reduce_particles and lift"
         )

@@ -10,7 +10,18 @@ from jaxtyping import Array, Float
 
 from jaxcompress.infinite_width._laws import check_law, coloured, times_covariance, whitened
 from jaxcompress.infinite_width._pairs import network_pull
-from jaxcompress.kernels import AbstractInputs, Relu, StandardNormal, activations, as_array, table_in_blocks
+from jaxcompress.kernels import (
+    AbstractInputs,
+    Gaussian,
+    Relu,
+    StandardNormal,
+    activations,
+    as_array,
+    check_finite,
+    check_floating,
+    is_concrete,
+    table_in_blocks,
+)
 from jaxcompress.networks import TwoLayer, as_layer, form
 
 
@@ -101,7 +112,7 @@ class OddTarget(AbstractTarget):
 
     Arguments: `moment (d,)`, `E[f*(x) x]`; `second`, `E f*(x)²`; `inputs`, a centred law. `linear_target` and
     `odd_polynomial` make them. Raises `ValueError` for shapes or a law that do not fit, or a `second` below that of the
-    best linear predictor.
+    best linear predictor, or a `moment` that the law cannot have (concrete ones).
     """
 
     moment: Float[Array, " d"]
@@ -118,6 +129,21 @@ class OddTarget(AbstractTarget):
                 "pass E[f*(x) x] and E f*(x)²"
             )
         check_law("OddTarget", self.inputs, None if self.inputs.dim is None else self.moment.shape[0])
+        check_floating("OddTarget", moment=self.moment)
+        check_finite("OddTarget", moment=self.moment, second=self.second)
+        law = self.inputs.covariance if isinstance(self.inputs, Gaussian) else np.eye(self.moment.shape[0])
+        if all(is_concrete(each) for each in (self.moment, self.second, law)):
+            self._check_least(np.asarray(law, np.float64))
+
+    def _check_least(self, covariance: np.ndarray) -> None:
+        moment, eps = np.asarray(self.moment, np.float64), float(jnp.finfo(self.moment.dtype).eps)
+        linear = np.linalg.pinv(covariance, rcond=10 * len(moment) * eps, hermitian=True) @ moment
+        least, off = linear @ moment, np.abs(covariance @ linear - moment).max(initial=0)
+        if float(self.second) < (1 - 1e3 * eps) * least or off > 1e6 * eps * np.abs(moment).max(initial=0):
+            raise ValueError(
+                f"OddTarget: given second {float(self.second):.6g}, moment off the range of Σ by {off:.1e}; expected "
+                f"E f*² ≥ mᵀΣ⁺m = {least:.6g} and a moment in the range of Σ; pass moments of one f* under this law"
+            )
 
     @property
     def dim(self) -> int:
