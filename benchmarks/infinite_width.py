@@ -24,9 +24,11 @@ from typing import Any
 
 if __package__:
     from benchmarks import common
+    from benchmarks import infinite_width_cost as cost
     from benchmarks import infinite_width_figures as figures
 else:
     import common
+    import infinite_width_cost as cost
     import infinite_width_figures as figures
 
 import jax
@@ -58,15 +60,21 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     times = jnp.array(ODD_TIMES)
     vectors = limit.predictor(times)
     widths, seeds = ((64, 128), 4) if small else ((128, 256, 512, 1024, 2048, 4096), 10)
-    rows = {row["width"]: row for row in record.get("rows", [])}
-    system, method = iw.ParticleSystem(target), iw.FixedSteps(5)
+    system, between = iw.ParticleSystem(target), 5
+    kept = record.get("rows", [])
+    if any(
+        (row["seeds"], row["steps between times"]) != (seeds, between) or row["width"] not in widths for row in kept
+    ):
+        raise SystemExit(f"odd: the record has rows of other widths, seeds or steps than {widths}, {seeds}, {between}")
+    rows, method = {row["width"]: row for row in kept}, iw.FixedSteps(between)
+    made_with = {"seeds": seeds, "steps between times": between}
 
     def gaps(states):
         return jax.lax.map(lambda pair: iw.function_gap(pair[0], iw.linear_target(pair[1])), (states, vectors))
 
     gaps = jax.jit(gaps)
     for width in widths:
-        row = rows.setdefault(width, {"width": width, "risk": [], "distance": [], "to optimum": []})
+        row = rows.setdefault(width, {"width": width, **made_with, "risk": [], "distance": [], "to optimum": []})
         for seed in progress(range(len(row["risk"]), seeds), f"width {width}"):
             start = iw.uniform_start(jax.random.fold_in(jax.random.key(width), seed), width, 5)
             path = iw.flow(system, start, times, method=method)
@@ -95,7 +103,6 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
         },
         "rate": {"theory": float(limit.rate), "measured": measured, "relative error": measured / float(limit.rate) - 1},
         "slopes": fits,
-        "particles integrated with": "FixedSteps(5) between times",
     }
 
 
@@ -233,14 +240,14 @@ def dimension(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     sizes = (10, 1000) if small else (10, 10**2, 10**3, 10**4, 10**5, 10**6)
     rows = []
     for d in progress(sizes, "d"):
-        kernel = iw.Spectral(3, d - 3, modes=109)
-        start = iw.angle_start(3, d - 3, 32 if small else 100)
-        seconds, path = common.seconds(lambda s=start, k=kernel, d=d: iw.flow(_angles(d, k), s, times))
-        again = [common.seconds(lambda s=start, k=kernel, d=d: iw.flow(_angles(d, k), s, times))[0] for _ in range(3)]
+        system, start = iw.AngleSystem(3, d - 3), iw.angle_start(3, d - 3, 32 if small else 100)
+        seconds, path = common.seconds(lambda a=system, s=start: iw.flow(a, s, times))
+        again = [common.seconds(lambda a=system, s=start: iw.flow(a, s, times))[0] for _ in range(3)]
         rows.append(
             {
                 "d": d,
-                "tail": kernel.tail,
+                "modes": system.kernel.modes,
+                "tail": system.kernel.tail,
                 "steps": path.steps,
                 "first call": seconds,
                 "seconds": again,
@@ -248,50 +255,22 @@ def dimension(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
                 **observed(path, 3),
             }
         )
-    return {"rows": rows, "steps": steps_over_dimension(small), "particles": steps_over_particles(small)}
+    more = final_risks(10**6 - 3, 32 if small else 100, times)
+    return {
+        "rows": rows,
+        "more modes": more,
+        "steps": cost.over_dimension(small),
+        "particles": cost.over_particles(small),
+    }
 
 
-def _angles(d: int, kernel: iw.Spectral) -> iw.AngleSystem:
-    return iw.AngleSystem(3, d - 3, kernel=kernel)
-
-
-def steps_over_dimension(small: bool) -> list[dict]:
-    """Fixed steps of both reduced flows at d = 10 and 10⁶, alternately; CPU seconds of each repeat."""
-    target, method, times = iw.NormTarget(3), iw.FixedSteps(20), jnp.array([1.0])
-    nodes, width, repeats = (50, 32, 3) if small else (400, 128, 9)
-    calls = {}
-    for d in (10, 10**6):
-        angles, start = _angles(d, iw.Spectral(3, d - 3, modes=109)), iw.angle_start(3, d - 3, nodes)
-        orbits, reduced = iw.reduced_start(jax.random.key(2), width, 3, d - 3), iw.ReducedSystem(target, d - 3)
-        calls["angles", d] = lambda a=angles, s=start: iw.flow(a, s, times, method=method)
-        calls["orbits", d] = lambda a=reduced, s=orbits: iw.flow(a, s, times, method=method)
-    for call in calls.values():
-        common.seconds(call)
-    taken: dict[tuple[str, int], list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            begin = time.process_time()
-            common.seconds(call)
-            taken[name].append(time.process_time() - begin)
-    out = []
-    for flow in ("angles", "orbits"):
-        ratio = float(np.median(taken[flow, 10**6]) / np.median(taken[flow, 10]))
-        out.append({"flow": flow, "d=10": taken[flow, 10], "d=1e6": taken[flow, 10**6], "ratio of medians": ratio})
+def final_risks(far: int, nodes: int, times) -> dict[str, float]:
+    """The last risk with the default modes and with four times as many."""
+    out = {}
+    for modes in (128, 512):
+        system = iw.AngleSystem(3, far, kernel=iw.Spectral(3, far, modes=modes))
+        out[str(modes)] = float(iw.flow(system, iw.angle_start(3, far, nodes), times).risk[-1])
     return out
-
-
-def steps_over_particles(small: bool) -> list[dict]:
-    """Seconds of one velocity of the angles against the number of particles."""
-    system = iw.AngleSystem(3, 7)
-    motion = jax.jit(lambda state: system.motion(state))
-    rows = []
-    for nodes in (100, 200) if small else (500, 1000, 2000, 4000, 8000, 16000):
-        angle = np.linspace(0, np.pi / 2, nodes)
-        state = iw.AngleParticles(jnp.asarray(np.tile(angle, 2)), jnp.repeat(jnp.array([1.0, -1.0]), nodes))
-        timed = common.per_call(lambda s=state: motion(s), at_least=0.1)
-        rows.append({"particles": 2 * nodes, "cpu seconds": timed["median_cpu_seconds"]})
-    exponent = np.polyfit(*np.log([[row["particles"], row["cpu seconds"]] for row in rows]).T, 1)[0]
-    return [*rows, {"exponent": float(exponent)}]
 
 
 PARTS = {"odd": odd, "norm": norm, "near": near, "far": far, "staircase": staircase, "dimension": dimension}
@@ -328,7 +307,7 @@ def main() -> None:
     made = common.parser(__doc__, "infinite_width.json")
     made.set_defaults(out=None)
     made.add_argument("--parts", nargs="*", default=list(PARTS), choices=list(PARTS))
-    made.add_argument("--small", action="store_true", help="sizes that take a minute")
+    made.add_argument("--small", action="store_true", help="small sizes, a few minutes in all")
     options = made.parse_args()
     common.pin(options.core)
     if options.out is None:

@@ -117,7 +117,8 @@ def draw_staircase(record: dict, figure) -> None:
     panels = figure.subplots(1, len(record["rows"]), sharey=True)
     for row, ax in zip(record["rows"], panels, strict=True):
         for (label, values), colour in zip(row["learned"].items(), ("#0b3c49", "#1f6f8b", "#e3b23c"), strict=False):
-            ax.plot(record["times"], values, color=colour, label=f"E[f·{label}]")
+            monomial = "".join("x" + "₀₁₂₃₄₅₆₇₈₉"[int(i)] for i in label[1:])
+            ax.plot(record["times"], values, color=colour, label=f"E[f·{monomial}]")
         ax.plot(record["times"], np.array(row["risk"]) / row["risk"][0], "k--", lw=1, label="F(t)/F(0)")
         finish(ax, "time", "", title=row["target"], ylim=(-0.1, 1.25))
 
@@ -133,9 +134,10 @@ def draw_dimension(record: dict, figure) -> None:
     finish(middle, "time", "alignment of τ⁺")
     *rows, fit = record["particles"]
     at = [row["particles"] for row in rows], [1e3 * row["cpu seconds"] for row in rows]
-    right.loglog(*at, "o-", color=_PLUS, ms=4, label=f"exponent {fit['exponent']:.2f}")
+    doubled = ", ".join(f"{row['over the last']:.2f}" for row in rows[1:])
+    right.loglog(*at, "o-", color=_PLUS, ms=4, label=f"exponent {fit['exponent']:.2f}; each doubling × {doubled}")
     ratios = ", ".join(f"{row['flow']} {row['ratio of medians']:.2f}" for row in record["steps"])
-    finish(right, "particles", "one velocity [ms]", title=f"time at d = 10⁶ over d = 10: {ratios}")
+    finish(right, "particles", "one velocity [ms]", title=f"time at d = 10⁶ over d = 10, equal modes: {ratios}")
     right.title.set_fontsize("small")
 
 
