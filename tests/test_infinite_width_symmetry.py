@@ -175,7 +175,7 @@ REFUSED = {
     "not odd": (lambda: iw.MomentSystem(even_target(), 2), "expected an odd target"),
     "not odd, closed form": (lambda: iw.IsotropicOdd(iw.NormTarget(2), 3), "expected an odd target"),
     "an even term": (lambda: iw.odd_polynomial([(1.0, (0, 1))], 2), r"term \(1.0, \(0, 1\)\) .* odd number"),
-    "no multiple of I": (lambda: iw.IsotropicOdd(linear(LEANING), 2), "no multiple of I"),
+    "no multiple of I": (lambda: iw.IsotropicOdd(linear(LEANING), 2), "no positive multiple of I"),
     "covariance and rotations": (lambda: iw.ReducedSystem(linear(LEANING), 2), "expected StandardNormal"),
     "a mean": (lambda: linear(jc.Gaussian(jnp.ones(2), jnp.eye(2))), "with a mean"),
     "law of other dimension": (lambda: linear(jc.Gaussian(None, jnp.eye(3))), "dimension 3 for 2"),
