@@ -62,7 +62,7 @@ def hermite_target(function: Callable, dim: int, degree: int, *, nodes: int | No
     as many as make 10⁶ points when left out, from `degree + 1` (exact for polynomials of that degree) to 160.
     Returns a `HermiteTarget`; `target.second − target.seen` is the energy of the orders that were left out: zero for a
     polynomial (a kink leaves an error in the pull, of about the square root of it). It is itself a quadrature: 0.0062
-    for `|x|` to degree 8 with 160 nodes, of 0.0071, and with `degree + 1` nodes always zero, by Parseval.
+    for `|x|` to degree 8 with 160 nodes, of 0.0070, and with `degree + 1` nodes always zero, by Parseval.
     Raises `ValueError` when the grid is too large, the values have the wrong shape or are not finite.
     """
     count = max(degree + 1, min(160, int(_UNASKED ** (1 / max(1, dim))))) if nodes is None else nodes
