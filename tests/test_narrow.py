@@ -103,7 +103,7 @@ def test_the_interpolating_family_converges_at_fourth_order():
         (A.sigmoid, lambda z: mpmath.exp(-z) / (1 + mpmath.exp(-z)) ** 2, 1 / (6 * mpmath.sqrt(3))),
         (A.gelu, lambda z: mpmath.ncdf(z) + z * mpmath.npdf(z), 2 / mpmath.sqrt(2 * mpmath.pi)),
     ],
-    ids=repr,
+    ids=["tanh", "softplus", "sigmoid", "gelu"],
 )
 def test_slope_bounds_are_the_suprema(f, first, second):
     most = max(first(mpmath.sqrt(2)), first(mpmath.mpf(0)), first(mpmath.mpf(40)))
