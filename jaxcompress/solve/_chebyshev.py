@@ -15,14 +15,11 @@ Reference: Sommeijer, Shampine & Verwer 1998, *RKC: an explicit solver for parab
 """
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from jaxcompress.solve._vectors import direction, length
@@ -203,59 +200,3 @@ def _polynomials(j: Float[Array, ""] | Float[Array, "..."], delta: Float[Array, 
         term = term * delta * (j * j - (k - 1) ** 2) / (k * (2 * k - 1))
         value, slope, curvature = value + term, slope + k * term, curvature + k * (k - 1) * term
     return value, slope, curvature
-
-
-class ChebyshevState(NamedTuple):
-    """The field where the solver stands, the vector of the largest curvature, and the stages of the accepted steps."""
-
-    f: Float[Array, " P"]
-    v: Float[Array, " P"]
-    stages: Int[Array, ""]
-
-
-class Chebyshev(diffrax.AbstractAdaptiveSolver):
-    """The method as a diffrax solver, for autonomous `ODETerm`s whose vector field is `−∇φ`.
-
-    `max_stages`, static, bounds the stages of a step. A step that needs more costs the spectral radius and no stages:
-    its error is NaN, and the controller rejects it (diffrax's `PIDController` then tries a fifth of its length). A step
-    back in time is refused likewise.
-    Where it fails: roundoff grows with the square of the stages. The error estimate sees it, so that a tolerance `rtol`
-    allows about `√(rtol/10u)` of them, `u` the unit roundoff: 40 in float32 at 1e-3, where the estimate at rest is
-    2e-3 of `y`; at 250 stages it is 0.14. Derivatives by reverse mode do not pass the loop of stages.
-    """
-
-    term_structure: ClassVar = diffrax.AbstractTerm
-    interpolation_cls: ClassVar = diffrax.ThirdOrderHermitePolynomialInterpolation
-
-    max_stages: int = eqx.field(static=True, default=250)
-
-    def __check_init__(self):
-        if self.max_stages < 2:
-            raise ValueError(f"Chebyshev: given max_stages = {self.max_stages}; expected at least 2, the order")
-
-    def order(self, terms):
-        return 2
-
-    def error_order(self, terms):
-        return 3.0  # diffrax means the local order, of one step
-
-    def init(self, terms, t0, t1, y0, args):
-        f, _ = ravel_pytree(terms.vf(t0, y0, args))
-        return ChebyshevState(f, jnp.zeros_like(f), jnp.asarray(0, jnp.int32))
-
-    def func(self, terms, t0, y0, args):
-        return terms.vf(t0, y0, args)
-
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        flat, unravel = ravel_pytree(y0)
-
-        def field(y: Array) -> Array:
-            return ravel_pytree(terms.vf(t0, unravel(y), args))[0]
-
-        f0 = solver_state.f
-        h = jnp.asarray(terms.contr(t0, t1), flat.dtype)
-        rho, v = spectral_radius(field, flat, f0, solver_state.v)
-        y1, f1, error, stages = chebyshev_step(field, flat, f0, h, rho, self.max_stages)
-        info = {"y0": y0, "y1": unravel(y1), "k0": unravel(h * f0), "k1": unravel(h * f1)}
-        state = ChebyshevState(f1, v, solver_state.stages + stages)
-        return unravel(y1), unravel(error), info, state, diffrax.RESULTS.successful
