@@ -49,8 +49,8 @@ def troubles_on_one_line() -> Iterator[None]:
             usual(message, category, filename, lineno, file, line)
             return
         if not told:
-            said = str(message) if found is None else f"some compiled programs were not kept ({found[1]})"
-            print(f"jaxcompress: {said}; all works, but the next time they are compiled again", file=sys.stderr)
+            said = str(message) if found is None else f"a compiled program is not kept ({found[1]})"
+            print(f"jaxcompress: {said}: all works, but is compiled again next time", file=sys.stderr)
         told = True
 
     with warnings.catch_warnings():
