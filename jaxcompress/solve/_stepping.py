@@ -72,9 +72,7 @@ class Flow(AbstractPhase):
         explicit = self._explicit(lane, length, curvature)
         work = self.blank(lane)
         if self.method.implicit:
-            work = jax.lax.cond(
-                explicit, lambda: work, lambda: self._implicit(hessian, gradient, lane, length)
-            )
+            work = jax.lax.cond(explicit, lambda: work, lambda: self._implicit(hessian, gradient, lane, length))
         stages = jnp.where(explicit, stage_count(length, curvature.radius, self.method.stages), KEPT)
         displacement = first_displacement(-gradient, length, stages)
         return work._replace(
