@@ -26,17 +26,19 @@ from pathlib import Path
 import common
 
 PLAIN = ["erf", "relu"]
-OTHERS = ["identity", "leaky_relu(0.1)", "abs", "step", "sign", "normal_cdf", "gelu", "sin", "cos", "exp"]
-OTHERS += ["bump(1.0)", "monomial(3)", "hermite(3)", "rectified_power(2)", "tanh", "sigmoid", "softplus", "silu"]
-OTHERS += ["elementwise(tanh)"]
+OTHERS = ["identity", "leaky_relu(0.1)", "abs", "step", "sign", "normal_cdf", "gelu", "sin", "cos"]
+OTHERS += ["exp", "bump(1.0)", "monomial(3)", "hermite(3)", "rectified_power(2)", "tanh", "sigmoid"]
+OTHERS += ["softplus", "silu", "elementwise(tanh)"]
 COMPRESS = "compress"
-ROWS = [*PLAIN, *(f"{name}+b" for name in PLAIN), COMPRESS, *OTHERS, *(f"{name}+b" for name in OTHERS)]
+ROWS = [*PLAIN, *(f"{name}+b" for name in PLAIN), COMPRESS]
+ROWS += [*OTHERS, *(f"{name}+b" for name in OTHERS)]
 CHILD = Path(__file__).with_name("first_call_once.py")
 
 
 def fresh(asked: dict) -> dict:
     """What a process of its own measures."""
-    usual = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_COMP", "JAX_PERSISTENT"))}
+    ours = ("JAX_COMPILATION", "JAX_PERSISTENT")
+    usual = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     command = [sys.executable, str(CHILD), json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=usual)
     if done.returncode:
@@ -75,7 +77,8 @@ def line(row: dict) -> str:
     if "cold" not in row:
         return said + "counted only"
     cold, first, warm = row["cold"], row["cold"]["first"], row["warm"]["first"]
-    parts = ", ".join(f"{part} {first[f'{part}_seconds']:.1f}" for part in ("trace", "lower", "compile", "run"))
+    names = ("trace", "lower", "compile", "run")
+    parts = ", ".join(f"{part} {first[f'{part}_seconds']:.1f}" for part in names)
     said += f"import {cold['import_seconds']:.1f} s, first call {first['seconds']:.1f} s ({parts}), "
     said += f"again {cold['again']['seconds']:.2f} s, from the cache {warm['seconds']:.1f} s, "
     said += f"{first['programs']} programs, {cold['peak_bytes'] / 1e6:.0f} MB"
@@ -84,8 +87,9 @@ def line(row: dict) -> str:
 
 def arguments():
     made = common.parser(__doc__, "first_call.json")
-    made.add_argument("--rows", nargs="+", default=ROWS, metavar="ROW", help="which rows (default: all)")
-    made.add_argument("--minutes", type=float, default=25.0, help="after these, rows are only counted (default 25)")
+    made.add_argument("--rows", nargs="+", default=ROWS, metavar="ROW", help="which (default: all)")
+    said = "after these, rows are only counted (default 25)"
+    made.add_argument("--minutes", type=float, default=25.0, help=said)
     made.add_argument("--again", action="store_true", help="measure rows that are stored already")
     return made.parse_args()
 

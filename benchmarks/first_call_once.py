@@ -1,8 +1,8 @@
 """What one fresh process measures for `first_call.py`: the price of a first call, by its parts.
 
-Nothing heavy is imported before the clock is read. Seconds are of the processor, of all threads of the process. JAX
-tells its listeners when a trace, a lowering or a compilation begins and ends; these lie inside each other, so each is
-given the seconds that none inside it has.
+Nothing heavy is imported before the clock is read. Seconds are of the processor, of all threads of
+the process. JAX tells its listeners when a trace, a lowering or a compilation begins and ends; these
+lie inside each other, so each is given the seconds that none inside it has.
 """
 
 import json
@@ -121,8 +121,10 @@ def problem(name: str, biased: bool) -> tuple[Any, Any]:
     target = jc.targets.orthonormal(K, D, activation=f)
     starts = jc.initialize.glorot_normal(jax.random.key(0), N, D, activation=f, runs=RUNS)
     if biased:
-        target = jc.TwoLayer(target.weights, target.readout, jnp.full(K, 0.1), jnp.zeros(()), activation=f)
-        starts = jc.TwoLayer(starts.weights, starts.readout, jnp.zeros((RUNS, N)), jnp.zeros(RUNS), activation=f)
+        biases = jnp.full(K, 0.1), jnp.zeros(())
+        target = jc.TwoLayer(target.weights, target.readout, *biases, activation=f)
+        biases = jnp.zeros((RUNS, N)), jnp.zeros(RUNS)
+        starts = jc.TwoLayer(starts.weights, starts.readout, *biases, activation=f)
     return starts, target
 
 
@@ -152,7 +154,8 @@ def reference(name: str, biased: bool) -> dict:
     starts, target = problem(name, biased)
     student = jax.tree.map(lambda leaf: leaf[0], starts)
     out = {}
-    for what, function in {"gradient": jax.value_and_grad(jc.population_risk), "hessian": jc.risk_hessian}.items():
+    value_and_gradient = jax.value_and_grad(jc.population_risk)
+    for what, function in {"gradient": value_and_gradient, "hessian": jc.risk_hessian}.items():
         begin = time.process_time()
         jax.jit(function).lower(student, target).compile()
         out[f"{what}_seconds"] = time.process_time() - begin
@@ -161,7 +164,8 @@ def reference(name: str, biased: bool) -> dict:
 
 def peak() -> int:
     """Bytes that this process held at its largest."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def solver(name: str, biased: bool, warm: bool) -> dict:
@@ -196,10 +200,10 @@ def digits(folder: Path) -> dict:
     with jax.numpy.load(folder / "inputs.npz") as arrays:
         law = jc.Gaussian(jax.numpy.asarray(arrays["mean"]), jax.numpy.asarray(arrays["covariance"]))
     target = jc.load(folder / "target.npz")
-    found = {}
+    keys, found = jax.random.split(jax.random.key(0)), {}
 
     def call(seed: int) -> Any:
-        small = jc.compress(target, WIDTH, key=jax.random.key(seed), inputs=law)
+        small = jc.compress(target, WIDTH, key=keys[seed], inputs=law)
         found[f"relative_risk_{seed}"] = float(small.relative_risk)
         return small.network
 
