@@ -1,7 +1,8 @@
 """Both methods of the flow as solvers of diffrax: the one file of the solver that loads it.
 
-Loading diffrax took 0.45 of the 1.5 processor seconds that the name `solve_many` cost, and of the solver only
-`gradient_flow` steps by it. So its first call loads this file, or whoever asks for a class of it.
+Loading diffrax took 0.45 of the 1.5 processor seconds that the name `solve_many` cost, and of the
+solver only `gradient_flow` steps by it. So its first call loads this file, or whoever asks for a
+class of it.
 """
 
 from typing import ClassVar, NamedTuple
