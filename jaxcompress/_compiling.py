@@ -13,7 +13,7 @@ _QUICK = {**_LEVEL, "xla_cpu_use_fusion_emitters": False}
 
 
 def compiler_options(backend: str, long: bool = False) -> dict[str, Any]:
-    """Options for `jax.jit` of a large program on a backend; `long` where it will run for many times its compilation."""
+    """Options for `jax.jit` of a large program; `long` where it will run much longer than it compiles."""
     if backend != "cpu":
         return {}
     return dict(_LEVEL) if long or not _knows_quick() else dict(_QUICK)
