@@ -10,6 +10,7 @@ neuron is released along that direction. Before a flow with frozen neurons count
 directions of all neurons, student and target, and their opposites (`release`).
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -128,8 +129,8 @@ def release(
         """One step from `directions`, which are returned behind the next ones, with `F` there."""
         directions, _, _ = carry
         rows = directions.reshape(n * c, d)
-        parts = (sign * part.cross(motions.f, rows, each).by_weights for part, sign in against)
-        gradient = 2 * sum(parts).reshape(n, c, d)
+        pulls = [sign * part.cross(motions.f, rows, each).by_weights for part, sign in against]
+        gradient = 2 * functools.reduce(jnp.add, pulls).reshape(n, c, d)
         following = _direction_or(directions, bound[:, None, None] * directions - gradient, 2)
         return following, directions, jnp.sum(gradient * directions, 2)
 
