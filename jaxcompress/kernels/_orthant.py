@@ -54,13 +54,19 @@ class Forms(NamedTuple):
 
 
 def times(*factors: Number) -> Number:
-    """A product; a Python zero makes it one."""
-    out: Number = 1.0
+    """A product, that of Python's numbers as one of them; a zero among these makes it one."""
+    number: complex = 1.0
+    out: Array | None = None
     for factor in factors:
-        if isinstance(factor, float | int) and factor == 0:
-            return 0.0
-        out = factor if isinstance(out, float) and out == 1.0 else out * factor
-    return out
+        if isinstance(factor, float | int | complex):
+            number = number * factor
+        else:
+            out = factor if out is None else out * factor
+    if out is None or number == 0:
+        return number if number else 0.0
+    if isinstance(number, complex) or abs(number) != 1:
+        return number * out
+    return out if number > 0 else -out
 
 
 def plus(*terms: Number) -> Number:
