@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from jaxcompress.kernels._plane import Angle, Plane, plane
 from jaxcompress.kernels._terms import Kink, falling
-from jaxcompress.special import divide, normal_cdf, normal_pdf, sign_mean
+from jaxcompress.special import divide
 
 Number = Array | complex
 # The forms, and where each one's exponent stands in a tuple: the pre-activations, the frame of the plane, and the
@@ -168,13 +168,10 @@ class _Edge:
     def __init__(self, wide: Plane, forms: Forms, own: Kinked, other: Kinked, places: tuple[int, int], central: bool):
         self.wide, self.forms, self.own, self.other = wide, forms, own, other
         self.own_place, self.other_place = places
-        if central:  # a dead neuron is nowhere positive
-            self.above = wide.y.positive if other.kink is Kink.STEP else 0.0
-            self.peak: Number = wide.y.density
-        else:
-            beta = wide.wedge.beta
-            self.above = normal_cdf(beta) if other.kink is Kink.STEP else sign_mean(beta)
-            self.peak = normal_pdf(beta)
+        self.above: Number = 0.0 if central else wide.wedge.tilt_x
+        if other.kink is Kink.STEP:
+            self.above = wide.wedge.above_x
+        self.peak = wide.wedge.peak_x
         self._known: dict = {}
 
     def expect(self, exponents: tuple[int, ...], turns: int, order: int) -> Number:

@@ -71,10 +71,8 @@ def in_small_tables(x: Layer, target: Sequence[Layer]) -> bool:
 def look(x: Layer, met: Met, parts: Sequence[Part]) -> tuple[Frames, list[tuple[Array, ...]]]:
     """The frames of all pairs and their moments."""
     y = met.layer
-    if met.own:
-        pairs = frames_within(y.weights, y.mean, met.own)
-    else:
-        pairs = frames(x.weights, x.mean, y.weights, y.mean)
+    within = functools.partial(frames_within, rows=met.own) if met.own else functools.partial(frames, x.weights, x.mean)
+    pairs = within(y.weights, y.mean)
     return pairs, formulas(x.activation, y.activation).expect(pairs.plane, parts)
 
 
