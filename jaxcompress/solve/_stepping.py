@@ -169,7 +169,8 @@ class Flow(AbstractPhase):
         five, none = jnp.full_like(work.length, 5.0), jnp.zeros(work.length.shape, jnp.int32)
         if work.explicit is None:
             return implicit, five, none
-        assert stages.displacement is not None and work.stages is not None  # where steps may be explicit
+        assert stages.displacement is not None  # where steps may be explicit
+        assert work.stages is not None
         found, f0 = stages.found, -self._moving(lane.course, lane.point.gradient)
         f1 = -self._moving(lane.course, found.gradient)
         error = step_error(stages.displacement.moved, f0, f1, work.length)
