@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.solve._motions import AbstractMotions
-from jaxcompress.solve._phase import TRIAL, AbstractPhase
+from jaxcompress.solve._phase import TRIAL, AbstractPhase, blank_work
 from jaxcompress.solve._polish import after_trial, can_do_no_better, damping, modes
 from jaxcompress.solve._vectors import length
 
@@ -35,11 +35,11 @@ class Search(AbstractPhase):
     table = TRIAL
 
     def __init__(self, motions: AbstractMotions, tolerance: Array, max_steps: Array):
-        super().__init__(motions, False)
+        super().__init__(motions)
         self.tolerance, self.max_steps = tolerance, max_steps
 
-    def prepare(self, hessian, lane, own):
-        values, basis, curved = modes(hessian)
+    def prepare(self, matrices, lane, own):
+        values, basis, curved = modes(matrices.hessian)
         largest = jnp.max(jnp.abs(values), axis=0)[None]
         # in units of the largest: squares of float32 do not underflow
         unit = jnp.where(largest > 0, largest, 1)
@@ -49,7 +49,7 @@ class Search(AbstractPhase):
         squares = jnp.where(curved, shares**2, 1)
         step = scaled / (squares + damping(scaled, squares, lane.polish.radius)[None])
         first = -jnp.einsum("bij,jb->ib", basis, step)
-        return self.blank(lane)._replace(first=first, values=values, foreseen=length(slope - values * step))
+        return blank_work(lane)._replace(first=first, values=values, foreseen=length(slope - values * step))
 
     def finish(self, work, stages, lane, own):
         found, polish = stages.found, lane.polish

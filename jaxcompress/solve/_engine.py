@@ -20,7 +20,7 @@ from jaxcompress.solve._lanes import Occupancy, Progress, queue_of, run_in_lanes
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
 from jaxcompress.solve._newton import HandOver
-from jaxcompress.solve._phase import AbstractPhase, Measurement, choose_by, one_pass
+from jaxcompress.solve._phase import AbstractPhase, Measurement, blank_matrices, choose_by, one_pass
 from jaxcompress.solve._polish import Polish, Spectrum
 from jaxcompress.solve._slide import frozen_unknowns, may_slide, no_slide, release, released_norm
 from jaxcompress.solve._state import Lane, at_start, lanes_last
@@ -65,10 +65,10 @@ def solve_runs(
     def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
         rung = eqx.tree_at(lambda o: o.gradient_tolerance, options, level)
         return [
-            Flow(here, True, method, rung),
-            HandOver(here, True),
-            Spectrum(here, True),
-            Polish(here, True, tolerance),
+            Flow(here, method, rung),
+            HandOver(here),
+            Spectrum(here),
+            Polish(here, tolerance),
         ]
 
     def after(here: AbstractMotions, now: Round) -> Round:
@@ -83,7 +83,7 @@ def solve_runs(
         )
 
     top = jnp.maximum(jnp.asarray(_TOP, batch.y.dtype), options.gradient_tolerance)
-    return _in_rounds(motions, method, batch, top, phases, after, _DONE)
+    return _in_rounds(motions, method, batch, top, phases, after, True, True)
 
 
 def flow_runs(
@@ -93,7 +93,7 @@ def flow_runs(
     that comes back the unknowns are parameters."""
 
     def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
-        return [Flow(here, method.implicit, method, options), Measurement(here, method.implicit)]
+        return [Flow(here, method, options), Measurement(here)]
 
     def after(here: AbstractMotions, now: Round) -> Round:
         return jax.lax.cond(
@@ -102,12 +102,12 @@ def flow_runs(
             lambda: now._replace(phase=_number(_DONE), waiting=jnp.zeros_like(now.waiting)),
         )
 
-    return _in_rounds(motions, method, batch, options.gradient_tolerance, phases, after, _DONE, matrix)
+    return _in_rounds(motions, method, batch, options.gradient_tolerance, phases, after, matrix, method.implicit)
 
 
 def polish_runs(motions: AbstractMotions, tolerance: Array, batch: Batch) -> Lane:
     """The critical point beside each point, with its spectrum."""
-    return _one_queue(motions, Polish(motions, False, tolerance), at_start(batch.y, None, False), batch)
+    return _one_queue(motions, Polish(motions, tolerance), at_start(batch.y, None, False), batch)
 
 
 def search_runs(motions: AbstractMotions, tolerance: Array, max_steps: Array, batch: Batch) -> Lane:
@@ -120,12 +120,13 @@ def search_runs(motions: AbstractMotions, tolerance: Array, max_steps: Array, ba
 def _one_queue(motions: AbstractMotions, phase: AbstractPhase, store: Lane, batch: Batch) -> Lane:
     zero = jnp.zeros((), jnp.int32)
     return run_in_lanes(
-        lambda lane, own: one_pass([phase], zero, lane, own, True),
+        lambda lane, own, kept: one_pass([phase], zero, lane, own, kept, False),
         phase.ended,
         store,
         batch.own,
         queue_of(batch.real),
         batch.lanes,
+        kept=blank_matrices(batch.y.shape[1], batch.lanes, batch.y.dtype, True, False),
     )[0]
 
 
@@ -136,22 +137,25 @@ def _in_rounds(
     level: Array,
     phases: Callable[[AbstractMotions, Array], list[AbstractPhase]],
     after: Callable[[AbstractMotions, Round], Round],
-    done: int,
-    matrix: bool = True,
+    matrix: bool,
+    factors: bool,
 ) -> tuple[Lane, Occupancy]:
-    """Queue after queue until the phase is `done`, all real runs in the first."""
+    """Queue after queue until the phases are done, all real runs in the first; with a `matrix` that some phase
+    `factors`, or without."""
+    kept = blank_matrices(batch.y.shape[1], batch.lanes, batch.y.dtype, matrix, factors)
 
     def one(now: Round) -> Round:
         here = eqx.tree_at(lambda m: m.root, motions, now.root)
         known = phases(here, now.level)
         store, used = run_in_lanes(
-            lambda lane, own: one_pass(known, now.phase, lane, own, matrix),
+            lambda lane, own, kept: one_pass(known, now.phase, lane, own, kept, factors),
             lambda lane: choose_by(now.phase, known, lambda one: one.ended(lane)),
             now.store,
             batch.own,
             queue_of(now.waiting, told=now.first),
             batch.lanes,
             batch.progress,
+            kept,
         )
         flows = now.phase == _FLOW
         total = jax.tree.map(lambda old, new: old + jnp.where(flows, new, 0), now.used, used)
@@ -172,7 +176,7 @@ def _in_rounds(
         jnp.ones((), bool),
         Occupancy(nothing, nothing),
     )
-    end = jax.lax.while_loop(lambda now: now.phase < done, one, first)
+    end = jax.lax.while_loop(lambda now: now.phase < _DONE, one, first)
     return end.store, end.used
 
 

@@ -36,10 +36,11 @@ class Occupancy(NamedTuple):
 
 
 class _Carry(NamedTuple):
-    """The loop: states of the lanes, their places in the queue, the next place, the store."""
+    """The loop: states of the lanes, what steps keep, places in the queue, the next place, the store."""
 
     state: Any
     own: Any
+    kept: Any
     places: Int[Array, " lanes"]
     next: Int[Array, ""]
     store: Any
@@ -53,19 +54,21 @@ def queue_of(waiting: Bool[Array, " runs"], told: Bool[Array, ""] | bool = False
 
 
 def run_in_lanes(
-    step: Callable[[Any, Any], Any],
+    step: Callable[[Any, Any, Any], tuple[Any, Any]],
     done: Callable[[Any], Array],
     store: Any,
     own: Any,
     queue: Queue,
     lanes: int,
     progress: Progress | None = None,
+    kept: Any = None,
 ) -> tuple[Any, Occupancy]:
     """Put the runs of a queue through `lanes` lanes and return the store with their rows replaced.
 
-    A row of the store is the state of its run. `step(state, own)` advances all lanes, `own` being
-    what of each run never changes; `done(state)` tells which have ended. `progress(count)` is told
-    how many runs have left the queue, whenever that is another `lanes` of them.
+    A row of the store is the state of its run. `step(state, own, kept)` advances all lanes, `own`
+    being what of each run never changes and `kept` what one step leaves to the next, whatever the
+    runs; `done(state)` tells which have ended. `progress(count)` is told how many runs have left the
+    queue, whenever that is another `lanes` of them.
     """
     runs = queue.order.shape[0]
 
@@ -88,7 +91,7 @@ def run_in_lanes(
         after = carry.next + jnp.sum(taken, dtype=jnp.int32)
         if progress is not None:
             _tell(progress, queue, carry.next, after, lanes)
-        state = step(state, own_rows)
+        state, kept = step(state, own_rows, carry.kept)
         active = places < queue.length
         ended = done(state) & active
         places_of = jnp.where(ended, ids, runs)
@@ -101,12 +104,12 @@ def run_in_lanes(
         now = Occupancy(jnp.sum(active, dtype=jnp.float32), jnp.full((), lanes, jnp.float32))
         occupancy = jax.tree.map(lambda n, m: n + jnp.where(waiting, m, 0), carry.occupancy, now)
         places = jnp.where(ended, queue.length, places)
-        return _Carry(state, own_rows, places, after, store, occupancy)
+        return _Carry(state, own_rows, kept, places, after, store, occupancy)
 
     zero, nothing = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
     blank, own_blank = jax.tree.map(lambda leaf: jnp.zeros((*leaf.shape[1:], lanes), leaf.dtype), (store, own))
     empty = jnp.broadcast_to(queue.length, (lanes,))
-    first = _Carry(blank, own_blank, empty, zero, store, Occupancy(nothing, nothing))
+    first = _Carry(blank, own_blank, kept, empty, zero, store, Occupancy(nothing, nothing))
     end = jax.lax.while_loop(
         lambda carry: (carry.next < queue.length) | jnp.any(carry.places < queue.length), body, first
     )

@@ -65,4 +65,3 @@ class Motion(eqx.Module):
             for name, array in self.template.parameters().items()
         ]
         return jnp.concatenate(pieces)[self.moving]
-

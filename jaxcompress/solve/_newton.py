@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.solve._lanes import spread
-from jaxcompress.solve._phase import KEPT, AbstractPhase, Track
-from jaxcompress.solve._rosenbrock import apply_inverse, factor
+from jaxcompress.solve._phase import KEPT, AbstractPhase, Track, blank_work, solved
+from jaxcompress.solve._rosenbrock import factor
 from jaxcompress.solve._state import Point
 from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
@@ -32,9 +32,12 @@ class HandOver(AbstractPhase):
     ends when a further correction would be lost in the rounding of the point, when its gradient has stopped falling,
     or at once when it is not taken over."""
 
-    table = np.tril(np.ones((KEPT + 1, KEPT)), -1)
+    table = np.tril(np.ones((KEPT + 1, KEPT + 1)), -1)
 
-    def prepare(self, hessian, lane, own):
+    def needs_factor(self, lane):
+        return jnp.any(lane.point.known)
+
+    def factored(self, hessian, lane, own):
         # Along exact symmetries the gradient has no part, and the curvature there, zero at the end, is replaced by the
         # largest; other zero modes (neurons at zero) are lifted by what counts as flat.
         y = lane.point.y
@@ -42,11 +45,14 @@ class HandOver(AbstractPhase):
         symmetries = self.motions.symmetries(y, own)
         if symmetries is not None:
             hessian += size[:, None, None] * jnp.einsum("bmp,bmq->bpq", symmetries, symmetries)
-        factored = factor(hessian, precision(y.dtype).flat * size)
-        work = self.blank(lane)._replace(factored=factored, length=jnp.ones_like(size))
-        return work._replace(first=-apply_inverse(factored, lane.point.gradient))
+        return factor(hessian, precision(y.dtype).flat * size)
 
-    def absorb(self, stage, pulled, work, lane):
+    def prepare(self, matrices, lane, own):
+        gradient = lane.point.gradient
+        work = blank_work(lane)._replace(length=jnp.ones_like(lane.point.risk))
+        return work._replace(first=-solved(matrices.factored, gradient))
+
+    def absorb(self, stage, pulled, factored, work, lane):
         now, newton = stage.track, lane.newton
         first = stage.number == 1  # the second correction is always made: its size decides
         may = newton.taken | ((newton.steps == 0) & (now.ratio <= _CONTRACTION))
@@ -56,7 +62,7 @@ class HandOver(AbstractPhase):
         going = jnp.any(on) & (stage.number < _CORRECTIONS)
         vector = jax.lax.cond(
             going,
-            lambda: jnp.where(on[None], -apply_inverse(work.factored, stage.found.gradient), 0),
+            lambda: jnp.where(on[None], -solved(factored, stage.found.gradient), 0),
             lambda: jnp.zeros_like(pulled),
         )
         size = length(vector)

@@ -23,22 +23,30 @@ from jaxtyping import Array
 from jaxcompress.solve._chebyshev import Displacement
 from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._motions import NARROW, AbstractMotions
-from jaxcompress.solve._state import Curvature, Lane, Point
+from jaxcompress.solve._rosenbrock import apply_inverse
+from jaxcompress.solve._state import Lane, Point
 
-# Vectors that a step may keep: the stages of Rodas5P.
+# Vectors that a step may keep: the stages of Rodas5P. There is a row more, into which goes what nobody will read.
 KEPT = 8
+
+
+class Matrices(NamedTuple):
+    """The Hessian of every lane and what `apply_inverse` needs of `M`; `None` for what no phase makes. Those of large
+    problems are kept from pass to pass, and written anew only where they are needed: to clear and to copy them costs
+    as much as a stage (ReLU, n = k = d = 20: half of an explicit step)."""
+
+    hessian: Array | None
+    factored: Array | None
 
 
 class Work(NamedTuple):
     """What a pass starts from.
 
-    `factored`, what `apply_inverse` needs of `M`, or `None` where no phase has a factor; `first`, the
-    vector `k_0`; `length` of the step; `values`, eigenvalues where they were computed; `foreseen`,
-    the gradient that a step should leave. Where steps may be explicit: whether this one is, how many
-    stages each lane has, its first displacement, and the curvature.
+    `first`, the vector `k_0`; `length` of the step; `values`, eigenvalues where they were computed;
+    `foreseen`, the gradient that a step should leave. Where steps may be explicit: whether this one
+    is, how many stages each lane has, and its first displacement.
     """
 
-    factored: Array | None
     first: Array
     length: Array
     values: Array
@@ -46,7 +54,6 @@ class Work(NamedTuple):
     explicit: Array | None = None
     stages: Array | None = None
     displacement: Displacement | None = None
-    curvature: Curvature | None = None
 
 
 class Found(NamedTuple):
@@ -82,28 +89,35 @@ class Stages(NamedTuple):
 class AbstractPhase(abc.ABC):
     """One method, seen as a loop of stages. `motions` are those of the pass."""
 
-    # `A` and `C` of the stages: `(KEPT + 1, KEPT)`.
+    # `A` and `C` of the stages; nothing reads the last vector.
     table: ClassVar[np.ndarray]
-    pulls: ClassVar[np.ndarray] = np.zeros((KEPT + 1, KEPT))
+    pulls: ClassVar[np.ndarray] = np.zeros((KEPT + 1, KEPT + 1))
 
-    def __init__(self, motions: AbstractMotions, factored: bool):
+    def __init__(self, motions: AbstractMotions):
         self.motions = motions
-        self.factored = factored  # whether any phase beside it factors a matrix
-
-    def blank(self, lane: Lane) -> Work:
-        """Work that moves nothing."""
-        return blank_work(lane, self.factored)
 
     def needs_matrix(self, lane: Lane) -> Array:
         """Whether a pass needs the Hessian at all."""
         return jnp.any(lane.point.known)
 
+    def look(self, hessian: Array | None, lane: Lane, own: Any) -> Lane:
+        """The lanes with what must be measured before the pass is planned."""
+        return lane
+
+    def needs_factor(self, lane: Lane) -> Array:
+        """Whether a pass factors a matrix."""
+        return jnp.zeros((), bool)
+
+    def factored(self, hessian: Array, lane: Lane, own: Any) -> Array:
+        """The factor of `M`, where one is needed."""
+        return hessian
+
     @abc.abstractmethod
-    def prepare(self, hessian: Array | None, lane: Lane, own: Any) -> Work:
+    def prepare(self, matrices: Matrices, lane: Lane, own: Any) -> Work:
         """What a pass starts from."""
 
     def absorb(
-        self, stage: Stages, pulled: Array, work: Work, lane: Lane
+        self, stage: Stages, pulled: Array, factored: Array | None, work: Work, lane: Lane
     ) -> tuple[Array, Track, Displacement | None, Array]:
         """From what a stage found: the next vector, the track, the next displacement, and whether the
         loop goes on. `pulled` is `Σ_j C_ij k_j`. One stage is all, unless a method says otherwise."""
@@ -121,13 +135,13 @@ class AbstractPhase(abc.ABC):
 class Measurement(AbstractPhase):
     """Risk and gradient of points that are not known yet, and nothing else."""
 
-    table = np.zeros((KEPT + 1, KEPT))
+    table = np.zeros((KEPT + 1, KEPT + 1))
 
     def needs_matrix(self, lane):
         return jnp.zeros((), bool)
 
-    def prepare(self, hessian, lane, own):
-        return self.blank(lane)
+    def prepare(self, matrices, lane, own):
+        return blank_work(lane)
 
     def finish(self, work, stages, lane, own):
         return lane
@@ -137,24 +151,22 @@ class Measurement(AbstractPhase):
 
 
 # A trial of one vector.
-TRIAL = np.zeros((KEPT + 1, KEPT))
+TRIAL = np.zeros((KEPT + 1, KEPT + 1))
 TRIAL[1, 0] = 1
 
 
-def blank_work(lane: Lane, factored: bool) -> Work:
+def blank_work(lane: Lane) -> Work:
     """Work that moves nothing."""
-    y, curvature = lane.point.y, lane.course.curvature
-    unknowns, lanes = y.shape
-    matrix = jnp.zeros((lanes, unknowns, unknowns), y.dtype) if factored else None
+    y = lane.point.y
+    lanes = y.shape[1]
     zero, still = jnp.zeros(lanes, y.dtype), jnp.zeros_like(y)
-    work = Work(matrix, still, zero, still, zero)
-    if curvature is None:
+    work = Work(still, zero, still, zero)
+    if lane.course.curvature is None:
         return work
     return work._replace(
         explicit=jnp.zeros((), bool),
         stages=jnp.full(lanes, KEPT, jnp.int32),
         displacement=Displacement(still, still, zero, zero, zero),
-        curvature=curvature,
     )
 
 
@@ -165,11 +177,26 @@ def choose_by(phase: Array, phases: Sequence[AbstractPhase], what: Callable[[Abs
     return jax.lax.switch(phase, [lambda one=one: what(one) for one in phases])
 
 
-def one_pass(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, matrix: bool) -> Lane:
-    """Advance every lane by one pass of the phase with this number. Without a `matrix` there are only flows."""
-    motions, point = phases[0].motions, lane.point
-    hessian = _hessian_where_needed(phases, phase, lane, own) if matrix else None
-    work = choose_by(phase, phases, lambda one: one.prepare(hessian, lane, own))
+def blank_matrices(unknowns: int, lanes: int, dtype, matrix: bool, factored: bool) -> Matrices:
+    """What a queue of large problems begins with, and small ones do without."""
+    if unknowns <= NARROW or not matrix:
+        return Matrices(None, None)
+    zeros = jnp.zeros((lanes, unknowns, unknowns), dtype)
+    return Matrices(zeros, zeros.reshape(lanes, -1) if factored else None)
+
+
+def one_pass(
+    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices, factors: bool
+) -> tuple[Lane, Matrices]:
+    """Advance every lane by one pass of the phase with this number. Some phase `factors` a matrix, or none does."""
+    motions = phases[0].motions
+    hessian = _hessian(phases, phase, lane, own, kept)
+    if lane.course.curvature is not None:
+        lane = choose_by(phase, phases, lambda one: one.look(hessian, lane, own))
+    factored = _factored(phases, phase, lane, own, hessian, kept) if factors else None
+    matrices = Matrices(hessian, factored)
+    point = lane.point
+    work = choose_by(phase, phases, lambda one: one.prepare(matrices, lane, own))
     tables = jnp.asarray(np.stack([[one.table, one.pulls] for one in phases]), point.y.dtype)
     table, pulls = tables[phase]
 
@@ -185,21 +212,27 @@ def one_pass(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any
             found = jax.tree.map(lambda new, old: jnp.where(spread(more, new), new, old), found, stages.found)
         now = stages._replace(found=found)
         pulled = jnp.tensordot(pulls[i], stages.kept, 1)
-        vector, track, displacement, going = choose_by(phase, phases, lambda one: one.absorb(now, pulled, work, lane))
-        kept = stages.kept.at[i].set(vector, mode="drop")
+        vector, track, displacement, going = choose_by(
+            phase, phases, lambda one: one.absorb(now, pulled, factored, work, lane)
+        )
+        kept = jax.lax.dynamic_update_index_in_dim(stages.kept, vector, jnp.minimum(i, KEPT), 0)
         return Stages(i + 1, going & jnp.any(point.known), kept, found, track, displacement)
 
     end = jax.lax.while_loop(lambda stages: stages.going, stage, _first_stage(phases, phase, work, lane))
     after = choose_by(phase, phases, lambda one: one.finish(work, end, lane, own))
     found = end.found
     fresh = lane._replace(point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known)))
-    return jax.tree.map(lambda new, old: jnp.where(spread(point.known, new), new, old), after, fresh)
+    after = jax.tree.map(lambda new, old: jnp.where(spread(point.known, new), new, old), after, fresh)
+    if kept.hessian is None:
+        return after, kept
+    return after, matrices
 
 
 def _first_stage(phases: Sequence[AbstractPhase], phase: Array, work: Work, lane: Lane) -> Stages:
     point = lane.point
     number = jnp.ones((), jnp.int32)
-    kept = jnp.zeros((KEPT, *point.y.shape), point.y.dtype).at[0].set(work.first)
+    kept = jnp.zeros((KEPT + 1, *point.y.shape), point.y.dtype)
+    kept = jax.lax.dynamic_update_index_in_dim(kept, work.first, 0, 0)
     size = jnp.sqrt(jnp.sum(work.first * work.first, axis=0))
     track = Track(size, size, jnp.zeros_like(point.known))
     found = Found(point.y, point.risk, point.floor, point.gradient)
@@ -208,16 +241,52 @@ def _first_stage(phases: Sequence[AbstractPhase], phase: Array, work: Work, lane
     return Stages(number, going, kept, found, track, work.displacement)
 
 
-def _hessian_where_needed(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any) -> Array:
-    """The Hessian of every lane at its point. Small ones are always there; for large ones a pass that does
-    not need them makes none."""
+def _hessian(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices) -> Array | None:
+    """The Hessian of every lane at its point. Small ones are always made; large ones only for a pass that needs
+    them."""
     motions, y = phases[0].motions, lane.point.y
-    unknowns, lanes = y.shape
-    if unknowns <= NARROW:
+    if y.shape[0] <= NARROW:
         return motions.hessian(y, own)
+    if kept.hessian is None:
+        return None
     needed = choose_by(phase, phases, lambda one: one.needs_matrix(lane))
-    return jax.lax.cond(
-        needed,
-        lambda: motions.hessian(y, own),
-        lambda: jnp.zeros((lanes, unknowns, unknowns), y.dtype),
-    )
+    return _anew(needed, y, lambda y: motions.hessian(y, own), kept.hessian)
+
+
+def _factored(
+    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, hessian: Array | None, kept: Matrices
+) -> Array:
+    assert hessian is not None  # a phase that factors has a matrix
+
+    def made(y: Array) -> Array:
+        here = lane._replace(point=lane.point._replace(y=y))
+        return choose_by(phase, phases, lambda one: one.factored(hessian, here, own))
+
+    if kept.factored is None:
+        return made(lane.point.y)
+    needed = choose_by(phase, phases, lambda one: one.needs_factor(lane))
+    return _anew(needed, lane.point.y, lambda y: _flat(made(y)), kept.factored)
+
+
+def _flat(factored: Array) -> Array:
+    """A factor as it is kept: without a layout that XLA could turn in every pass, needed or not."""
+    return factored.reshape(factored.shape[0], -1)
+
+
+def solved(factored: Array, right: Array) -> Array:
+    """`M⁻¹ right`. What a kept factor needs to be turned is done here, where it is used."""
+    if factored.ndim == 2:
+        factored = factored.reshape(-1, right.shape[0], right.shape[0])
+    return apply_inverse(factored, right)
+
+
+def _anew(needed: Array, y: Array, make: Callable[[Array], Array], old: Array) -> Array:
+    """`make(y)` where it is needed, otherwise the old one: a loop of at most one turn, which leaves in place what a
+    branch would copy. The barrier ties the turn to its condition, or XLA would take what does not change out of the
+    loop."""
+
+    def turn(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        here, _ = jax.lax.optimization_barrier((y, carry[0]))
+        return jnp.zeros_like(carry[0]), make(here)
+
+    return jax.lax.while_loop(lambda carry: carry[0], turn, (needed, old))[1]

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._motions import AbstractMotions
-from jaxcompress.solve._phase import KEPT, TRIAL, AbstractPhase, Found
+from jaxcompress.solve._phase import KEPT, TRIAL, AbstractPhase, Found, blank_work
 from jaxcompress.solve._spectrum import eigenvalues
 from jaxcompress.solve._state import Lane, Point
 from jaxcompress.solve._vectors import length
@@ -29,10 +29,10 @@ _PATIENCE = 6
 class Spectrum(AbstractPhase):
     """For lanes that are at their floor already: the eigenvalues alone."""
 
-    table = np.zeros((KEPT + 1, KEPT))
+    table = np.zeros((KEPT + 1, KEPT + 1))
 
-    def prepare(self, hessian, lane, own):
-        return self.blank(lane)._replace(values=eigenvalues(hessian).T)
+    def prepare(self, matrices, lane, own):
+        return blank_work(lane)._replace(values=eigenvalues(matrices.hessian).T)
 
     def finish(self, work, stages, lane, own):
         return lane._replace(polish=lane.polish._replace(eigenvalues=work.values, steps=lane.polish.steps + 1))
@@ -46,17 +46,17 @@ class Polish(AbstractPhase):
 
     table = TRIAL
 
-    def __init__(self, motions: AbstractMotions, factored: bool, tolerance: Array):
-        super().__init__(motions, factored)
+    def __init__(self, motions: AbstractMotions, tolerance: Array):
+        super().__init__(motions)
         self.tolerance = tolerance
 
-    def prepare(self, hessian, lane, own):
+    def prepare(self, matrices, lane, own):
         gradient = lane.point.gradient
-        values, basis, curved = modes(hessian)
+        values, basis, curved = modes(matrices.hessian)
         sizes = jnp.where(curved, jnp.abs(values), 1)
         slope = jnp.where(curved, jnp.einsum("bij,ib->jb", basis, gradient), 0)
         step = slope / (sizes + damping(slope, sizes, lane.polish.radius)[None])
-        return self.blank(lane)._replace(first=-jnp.einsum("bij,jb->ib", basis, step), values=values)
+        return blank_work(lane)._replace(first=-jnp.einsum("bij,jb->ib", basis, step), values=values)
 
     def finish(self, work, stages, lane, own):
         point, found, polish = lane.point, stages.found, lane.polish

@@ -124,8 +124,8 @@ def apply_inverse(factored: Float[Array, "lanes P P"], right: Float[Array, "P la
 
 # Rows of a step, for a loop whose stage `i` evaluates the gradient at `y + Σ_j A_ij k_j`: rows 1 to 7 are the stages,
 # and row 8 is the step's end. `stage 0` is `y` itself, where the gradient is known.
-STAGES = np.concatenate([_A, [[*_LAST, 1.0, 1.0, 1.0]]])
-PULLS = np.concatenate([_C, np.zeros((1, 8))])
+STAGES = np.pad(np.concatenate([_A, [[*_LAST, 1.0, 1.0, 1.0]]]), ((0, 0), (0, 1)))
+PULLS = np.pad(_C, ((0, 1), (0, 1)))
 
 
 def rosenbrock_stages(

@@ -12,14 +12,15 @@ from jaxcompress.solve._chebyshev import (
     first_displacement,
     next_displacement,
     radius_of,
+    spectral_radius,
     stage_count,
     step_error,
 )
 from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
-from jaxcompress.solve._phase import KEPT, AbstractPhase, Found, Stages, Work
-from jaxcompress.solve._rosenbrock import GAMMA, PULLS, STAGES, apply_inverse, factor
+from jaxcompress.solve._phase import KEPT, AbstractPhase, Found, Stages, Work, blank_work, solved
+from jaxcompress.solve._rosenbrock import GAMMA, PULLS, STAGES, factor
 from jaxcompress.solve._slide import follow, frozen_unknowns, small_neurons
 from jaxcompress.solve._state import Course, Curvature, Lane, Point
 
@@ -48,8 +49,8 @@ class Flow(AbstractPhase):
 
     table, pulls = STAGES, PULLS
 
-    def __init__(self, motions: AbstractMotions, factored: bool, method: Method, options: FlowOptions):
-        super().__init__(motions, factored)
+    def __init__(self, motions: AbstractMotions, method: Method, options: FlowOptions):
+        super().__init__(motions)
         self.method, self.options = method, options
 
     def needs_matrix(self, lane):
@@ -59,37 +60,58 @@ class Flow(AbstractPhase):
         due = jnp.any(lane.course.curvature.serves <= 0)
         return known & (due | ~self._explicit(lane, self._length(lane), lane.course.curvature))
 
-    def prepare(self, hessian, lane, own):
-        course = lane.course
-        length = self._length(lane)
+    def look(self, hessian, lane, own):
+        course, known = lane.course, lane.point.known
+        old = course.curvature
+        assert old is not None  # followed where steps may be explicit
+        due = (old.serves <= 0) & known
         gradient = self._moving(course, lane.point.gradient)
-        if hessian is not None and course.slide is not None:
-            still = frozen_unknowns(self.motions, course.slide).T
+
+        def field(y: Array) -> Array:
+            return -self._moving(course, self.motions.measure(y, own)[2])
+
+        def push(v: Array) -> Array:
+            return -self._moving(course, jnp.einsum("bij,jb->ib", hessian, self._moving(course, v)))
+
+        def measure() -> Curvature:
+            if hessian is None:
+                radius, direction = spectral_radius(field, lane.point.y, -gradient, old.direction)
+            else:
+                radius, direction = radius_of(push, -gradient, old.direction)
+            new = Curvature(direction, radius, jnp.full_like(old.serves, _SERVES))
+            return jax.tree.map(lambda n, o: jnp.where(spread(due, o), n, o), new, old)
+
+        curvature = jax.lax.cond(jnp.any(due), measure, lambda: old)
+        return lane._replace(course=course._replace(curvature=curvature))
+
+    def needs_factor(self, lane):
+        return jnp.any(lane.point.known) & ~self._explicit(lane, self._length(lane), lane.course.curvature)
+
+    def factored(self, hessian, lane, own):
+        if lane.course.slide is not None:
+            still = frozen_unknowns(self.motions, lane.course.slide).T
             hessian = jnp.where(still[:, :, None] | still[:, None], 0, hessian)
-        if not self.method.stages:
-            return self._implicit(hessian, gradient, lane, length)
-        curvature = self._measured(hessian, lane, gradient, own)
-        explicit = self._explicit(lane, length, curvature)
-        work = self.blank(lane)
+        return factor(hessian, 1 / (GAMMA * self._length(lane)))
+
+    def prepare(self, matrices, lane, own):
+        length, work = self._length(lane), blank_work(lane)
+        gradient = self._moving(lane.course, lane.point.gradient)
+        if lane.course.curvature is None:
+            return work._replace(first=solved(matrices.factored, -gradient), length=length)
+        explicit = self._explicit(lane, length, lane.course.curvature)
         if self.method.implicit:
-            work = jax.lax.cond(explicit, lambda: work, lambda: self._implicit(hessian, gradient, lane, length))
-        stages = jnp.where(explicit, stage_count(length, curvature.radius, self.method.stages), KEPT)
+            first = jax.lax.cond(explicit, lambda: work.first, lambda: solved(matrices.factored, -gradient))
+            work = work._replace(first=first)
+        stages = jnp.where(explicit, stage_count(length, lane.course.curvature.radius, self.method.stages), KEPT)
         displacement = first_displacement(-gradient, length, stages)
-        return work._replace(
-            length=length, explicit=explicit, stages=stages, displacement=displacement, curvature=curvature
-        )
+        return work._replace(length=length, explicit=explicit, stages=stages, displacement=displacement)
 
-    def _implicit(self, hessian, gradient, lane, length) -> Work:
-        factored = factor(hessian, 1 / (GAMMA * length))
-        first = apply_inverse(factored, -gradient)
-        return self.blank(lane)._replace(factored=factored, first=first, length=length)
-
-    def absorb(self, stage, pulled, work, lane):
+    def absorb(self, stage, pulled, factored, work, lane):
         i, found = stage.number, stage.found
         gradient = self._moving(lane.course, found.gradient)
 
         def solve() -> Array:
-            return apply_inverse(work.factored, pulled / work.length[None] - gradient)
+            return solved(factored, pulled / work.length[None] - gradient)
 
         explicit = False if work.explicit is None else work.explicit
         wanted = (i < KEPT) & ~jnp.asarray(explicit)
@@ -115,7 +137,7 @@ class Flow(AbstractPhase):
             steps=course.steps + 1,
             accepted=course.accepted + fine,
             explicit=course.explicit + explicit,
-            curvature=self._worn(work, explicit),
+            curvature=_worn(course.curvature, explicit),
         )
         course = _with_curvature(course, fine)
         return self._slid(lane._replace(point=after, course=course), own, fine)
@@ -183,40 +205,23 @@ class Flow(AbstractPhase):
         atol = options.atol if slide is None else small_neurons(self.motions, y, own, options.atol)
         return _norm(error / (atol + options.rtol * jnp.maximum(jnp.abs(y), jnp.abs(found.y))))
 
-    def _explicit(self, lane: Lane, length: Array, curvature: Curvature) -> Array:
+    def _explicit(self, lane: Lane, length: Array, curvature: Curvature | None) -> Array:
         """Whether Chebyshev's stages are cheaper than a step of Rodas5P. At a tighter tolerance the method of lower
         order loses: steps shrink by the cube root there, by the fifth here. The radius costs about five gradients."""
+        if curvature is None:
+            return jnp.zeros((), bool)
         if not self.method.implicit:
             return jnp.ones((), bool)
         stages = stage_count(length, curvature.radius, self.method.stages)[0]
         worth = self.method.stages * jnp.minimum(self.options.rtol / 1e-3, 1) ** (1 / 3 - 1 / 5) - 5
         return (stages > 0) & (stages <= worth)
 
-    def _measured(self, hessian: Array | None, lane: Lane, gradient: Array, own) -> Curvature:
-        """The curvature of the lanes, measured anew where the old one no longer serves."""
-        old, course, motions = lane.course.curvature, lane.course, self.motions
-        assert old is not None  # followed where steps may be explicit
-        due = old.serves <= 0
 
-        def push_of() -> tuple[Array, Array]:
-            if hessian is not None:
-                return radius_of(lambda v: -jnp.einsum("bij,jb->ib", hessian, v), -gradient, old.direction)
-            moved = lambda y: -self._moving(course, motions.measure(y, own)[2])  # noqa: E731
-            _, push = jax.linearize(moved, lane.point.y)
-            return radius_of(push, -gradient, old.direction)
-
-        def measure() -> Curvature:
-            radius, direction = push_of()
-            new = Curvature(direction, radius, jnp.full_like(old.serves, _SERVES))
-            return jax.tree.map(lambda n, o: jnp.where(spread(due, o), n, o), new, old)
-
-        return jax.lax.cond(jnp.any(due) & jnp.any(lane.point.known), measure, lambda: old)
-
-    def _worn(self, work: Work, explicit: Array) -> Curvature | None:
-        """The curvature after a step: implicit ones are long, and cost so much more than a measurement."""
-        if work.curvature is None:
-            return None
-        return work.curvature._replace(serves=jnp.where(explicit > 0, work.curvature.serves - 1, 0))
+def _worn(curvature: Curvature | None, explicit: Array) -> Curvature | None:
+    """The curvature after a step: implicit ones are long, and cost so much more than a measurement."""
+    if curvature is None:
+        return None
+    return curvature._replace(serves=jnp.where(explicit > 0, curvature.serves - 1, 0))
 
 
 def _with_curvature(course: Course, still: Array) -> Course:
