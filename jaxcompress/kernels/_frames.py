@@ -65,13 +65,13 @@ def _frames(x: special.Unit, mean_x: Array | None, y: special.Unit, mean_y: Arra
         angle=jnp.where(alive, 2 * jnp.arctan2(chord, co_chord), math.pi / 2),
         supplement=jnp.where(alive, 2 * jnp.arctan2(co_chord, chord), math.pi / 2),
     )
-    versine = jnp.where(alive, versine, 1)[..., None]
-    acute, inverse = acute[..., None], special.divide(jnp.ones_like(angle.sin), angle.sin)[..., None]
-    upright, cos = upright[..., None], angle.cos[..., None]
-    across_x = jnp.where(acute, versine * along_x - gap, total - versine * along_x)
-    across_y = jnp.where(acute, versine * along_y + gap, total - versine * along_y)
-    across_x = jnp.where(upright, along_y - cos * along_x, across_x) * inverse
-    across_y = jnp.where(upright, along_x - cos * along_y, across_y) * inverse
+    # what is left of the other direction, or of gap and total, without the part along the own one
+    inverse = special.divide(jnp.ones_like(angle.sin), angle.sin)[..., None]
+    versine = jnp.where(alive, versine, 1)
+    part = jnp.where(upright, angle.cos, jnp.where(acute, -versine, versine))[..., None]
+    upright, acute = upright[..., None], acute[..., None]
+    across_x = (jnp.where(upright, along_y, jnp.where(acute, -gap, total)) - part * along_x) * inverse
+    across_y = (jnp.where(upright, along_x, jnp.where(acute, gap, total)) - part * along_y) * inverse
     column = None if mean_x is None else mean_x[:, None]
     row = None if mean_y is None else mean_y[None, :]
     return Frames(plane(column, row, x.norm[:, None], y.norm[None, :], angle), along_x, across_x, along_y, across_y)

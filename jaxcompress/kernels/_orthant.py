@@ -79,10 +79,19 @@ def plus(*terms: Number) -> Number:
     return out
 
 
-def power_of_inverse(number: Array, power: int) -> Number:
-    """`number^−power`, zero where the number is zero."""
-    inverse = divide(jnp.ones_like(number), number) if power else 1.0
-    return times(*[inverse] * power)
+class Inverse:
+    """Powers of `1/number`, zero where the number is zero; each is computed once."""
+
+    def __init__(self, number: Array):
+        self.number = number
+        self._known: list[Number] = [1.0]
+
+    def power(self, n: int) -> Number:
+        """`number^−n`."""
+        while len(self._known) <= n:
+            first = divide(jnp.ones_like(self.number), self.number) if len(self._known) == 1 else self._known[1]
+            self._known.append(times(self._known[-1], first))
+        return self._known[n]
 
 
 def widened(at: Plane, width_x: Number, width_y: Number) -> Plane:
@@ -121,6 +130,7 @@ class Orthant:
         self.edge_x = _Edge(wide, forms_x, left, right, (_X, _Y), central)
         self.edge_y = _Edge(wide.swapped, forms_y, right, left, (_Y, _X), central)
         self.forms, self.on_y = forms_x, forms_y.first
+        self.inverses = Inverse(wide.std_x), Inverse(wide.std_y)
         self._known: dict = {}
 
     def expect(self, powers: tuple[int, int], along: int, across: int, orders: tuple[int, int]) -> Number:
@@ -133,7 +143,7 @@ class Orthant:
             out = self.edge_y.expect(exponents, j - 1, 0)
         else:
             out = self._between(exponents)
-        return times(out, power_of_inverse(self.wide.std_x, i), power_of_inverse(self.wide.std_y, j))
+        return times(out, self.inverses[0].power(i), self.inverses[1].power(j))
 
     def _between(self, exponents: tuple[int, ...]) -> Number:
         """With both kinks as they are: by parts onto the edges."""
@@ -172,6 +182,7 @@ class _Edge:
         if other.kink is Kink.STEP:
             self.above = wide.wedge.above_x
         self.peak = wide.wedge.peak_x
+        self.inverse = Inverse(wide.sin)
         self._known: dict = {}
 
     def expect(self, exponents: tuple[int, ...], turns: int, order: int) -> Number:
@@ -206,7 +217,7 @@ class _Edge:
         if order == 0:
             return times(density, self._on_line(exponents))
         corner = times(density, float(self.other.kink.value), self.peak, self._at_point(exponents, order - 1))
-        return times(corner, power_of_inverse(self.wide.sin, order))
+        return times(corner, self.inverse.power(order))
 
     def _on_line(self, exponents: tuple[int, ...]) -> Number:
         """`E[F K₂ | X̃ = 0]`."""

@@ -174,7 +174,7 @@ def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
     height = _both(x.height, y.height, angle.cos)
     edge = _heights_on_lines(height, angle)
     sides = special.Sides(height, edge, _both(x.tail, y.tail, angle.cos), special.normal_tail(edge))
-    both, signs, lean_x, lean_y = special.wedge_probabilities(sides, angle.cos, angle.sin, angle.angle)
+    both, signs, lean_x, lean_y = special.wedge_between(sides, angle.cos, angle.sin, angle.angle)
     above = special.from_tail(edge, sides.edge_tail)
     tilt, peak = special.sign_mean(edge), special.normal_pdf(edge)
     corner = x.density * peak[0]

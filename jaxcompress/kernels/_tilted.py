@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels._blends import over_pairs
-from jaxcompress.kernels._orthant import Number, is_zero, plus, power_of_inverse, times, widen
+from jaxcompress.kernels._orthant import Inverse, Number, is_zero, plus, times, widen
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._terms import SHARP, Kink, Term, Terms, falling
 from jaxcompress.special import normal_cdf, normal_pdf, precision, scaled_normal_pdf, scaled_sign_mean, sign_mean
@@ -49,6 +49,7 @@ class Tilted:
         self.mean_y = plus(mean_y, times(rate_x, c), times(rate_y, t))
         self.exponent = _cut(exponent)
         self.std, _, _ = widen(std_y, width)
+        self.inverse = Inverse(self.std)
         self.height = self._standardised() if kink is not None else 0.0
         self._known: dict = {}
 
@@ -90,11 +91,11 @@ class Tilted:
             scale = scale if self.tilted else jnp.ones_like(self.std)
             return jnp.where(alive, self._level(scale), self._still(scale))
         peak = times(float(self.kink.value), _hermite(j - 1, times(-1.0, k)), self._density())
-        return times(jnp.where(alive, peak, 0), power_of_inverse(self.std, j))
+        return times(jnp.where(alive, peak, 0), self.inverse.power(j))
 
     def _standardised(self) -> Number:
         """The mean in standard deviations; real ones beyond reach of the dtype change nothing."""
-        height = times(self.mean_y, power_of_inverse(self.std, 1))
+        height = times(self.mean_y, self.inverse.power(1))
         if isinstance(height, float) or jnp.iscomplexobj(height):
             return height
         far = precision(self.std.dtype).far

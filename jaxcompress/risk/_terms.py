@@ -94,7 +94,11 @@ def _with(x: Layer, some: Met) -> tuple[tuple[Sized, Array, Array, Array], Array
     c = jnp.matmul(x.readout, right.T, precision=_EXACT)
     by_weights = jnp.sum(c * along, 1)[:, None] * pairs.along_x[:, 0]
     by_weights += jnp.sum((c * across)[:, :, None] * pairs.across_x, 1)
-    sums = _summed(x, some, c, table), by_weights, jnp.sum(c * mean, 1), jnp.matmul(table, right, precision=_EXACT)
+    by_readout = jnp.matmul(table, right, precision=_EXACT)
+    if some.own and x.activation.terms is None:  # a table by quadrature is symmetric to the rule's error only
+        own = table[:, : some.own]
+        by_readout += jnp.matmul(0.5 * (own.T - own), x.readout, precision=_EXACT)
+    sums = _summed(x, some, c, table), by_weights, jnp.sum(c * mean, 1), by_readout
     return sums, None if some.one is None else jnp.matmul(table[:, -1] / some.one, x.readout, precision=_EXACT)
 
 

@@ -16,6 +16,7 @@ from jaxcompress.special._normal import (
     normal_pdf,
     normal_tail,
     sign_mean,
+    wedge_between,
     wedge_probabilities,
 )
 from jaxcompress.special._precision import Precision, precision
@@ -43,5 +44,6 @@ __all__ = [
     "sine_minus_arc_cosine",
     "sqrt",
     "unit",
+    "wedge_between",
     "wedge_probabilities",
 ]

@@ -142,19 +142,24 @@ def sign_mean(h: Float[Array, "..."]) -> Float[Array, "..."]:
     return jax.lax.erf(h / math.sqrt(2))
 
 
-def wedge_probabilities(at: Sides, cos, sin, angle) -> tuple[Float[Array, "..."], ...]:
+def wedge_probabilities(h, k, cos, sin, angle, alpha, beta) -> tuple[Float[Array, "..."], ...]:
     """Probabilities of the quadrant of a Gaussian pair with standardised means `h`, `k` and correlation `cos`.
 
     Returns `P(X > 0, Y > 0)`, `E[sign X sign Y]`, `E[1(X > 0) sign Y]` and `E[sign X 1(Y > 0)]`.
 
     The angle is given three ways (cosine, sine, itself) because near 0 and π no one of them determines the
-    others to full precision; what `at` says beside `h` and `k` is redundant as well, and has no derivative. The first
-    is Φ₂(h, k; cos), relative to `√(Φ(h)Φ(k))`; the others are
+    others to full precision. The first is Φ₂(h, k; cos), relative to `√(Φ(h)Φ(k))`; the others are
     relative to their own size also for small `h`, `k` and `cos`. They share their integrals.
 
     Reference: Owen 1956, *Tables for computing bivariate normal probabilities*, eq. 2.1, with the reflections
     of Patefield & Tandy 2000; for |cos| ≤ ½ Drezner & Wesolowsky 1990 (integral over the correlation).
     """
+    height, edge = jnp.stack([h, k]), jnp.stack([beta, alpha])
+    return wedge_between(Sides(height, edge, normal_tail(height), normal_tail(edge)), cos, sin, angle)
+
+
+def wedge_between(at: Sides, cos, sin, angle) -> tuple[Float[Array, "..."], ...]:
+    """`wedge_probabilities` where the tails are known; what `at` says beside `h` and `k` has no derivative."""
     return _wedge(at, cos, sin, angle)
 
 
@@ -168,6 +173,4 @@ def bivariate_normal_cdf(
     alpha, beta = (
         jnp.where(sin > 0, divide(gap, sin), jnp.sign(gap) * far) for gap in (h - k * correlation, k - h * correlation)
     )
-    height, edge = jnp.stack([h, k]), jnp.stack([beta, alpha])
-    at = Sides(height, edge, normal_tail(height), normal_tail(edge))
-    return _wedge(at, correlation, sin, jnp.arctan2(sin, correlation))[0]
+    return wedge_probabilities(h, k, correlation, sin, jnp.arctan2(sin, correlation), alpha, beta)[0]
