@@ -51,7 +51,7 @@ def compress(
     key: Array,
     num_starts: int = 64,
     inputs: AbstractInputs | None = None,
-    screening_steps: int = 12,
+    screening_steps: int = 4,
     refining_steps: int = 200,
     finalists: int | None = None,
     progress: Progress | None = None,
@@ -74,7 +74,7 @@ def compress(
     """
     inputs = StandardNormal() if inputs is None else inputs
     _check(target, width, num_starts, inputs)
-    finalists = max(1, num_starts // 8) if finalists is None else min(max(1, finalists), num_starts)
+    finalists = max(1, 3 * num_starts // 16) if finalists is None else min(max(1, finalists), num_starts)
     report = progress or (lambda stage, done, total: None)
     seconds: dict[str, float] = {}
     with _timed(seconds, "prepare"):
@@ -89,7 +89,7 @@ def compress(
         search.screen(screening_steps, finalists)
     with _timed(seconds, "refine"):
         search.refine(refining_steps)
-        search.cross(refining_steps)
+        search.cross(refining_steps, np.asarray(jax.random.key_data(key)))
         search.finish(refining_steps)
     with _timed(seconds, "polish"):
         report("polish", 0, 1)

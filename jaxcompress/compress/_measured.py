@@ -48,14 +48,22 @@ def bordered(matrix: np.ndarray, means: np.ndarray, has_offset: bool) -> np.ndar
 
 def strongest(equations: Equations, width: int, has_offset: bool) -> np.ndarray:
     """The neurons that are left when the one whose loss costs least risk, all others refitted, is dropped again and
-    again: with the inverse `P` of the matrix that is `‖s_j‖²/P_jj` (backward elimination)."""
-    left = np.arange(len(equations.matrix) - has_offset)
-    ridge = 1e-10 * np.diag(np.diagonal(equations.matrix) + np.finfo(equations.matrix.dtype).tiny)
-    ridged = Equations(equations.matrix + ridge, equations.right)
-    while len(left) > width:
-        some = ridged.of(left, has_offset)
-        inverse = np.linalg.pinv(some.matrix, hermitian=True)
-        readout = inverse @ some.right
-        cost = (readout**2).sum(1) / np.maximum(np.diagonal(inverse), np.finfo(inverse.dtype).tiny)
-        left = np.delete(left, np.argmin(cost[: len(left)]))
-    return left
+    again: with `P` the inverse of the matrix that is `‖s_j‖²/P_jj` (backward elimination).
+
+    Without neuron `j` the inverse is `P − P_:j P_j:/P_jj`, the readout `s − P_:j s_j/P_jj`.
+    """
+    size = np.diagonal(equations.matrix)
+    ridge = 1e-10 * size + np.where(size > 0, 0, 1)
+    inverse = np.linalg.inv(equations.matrix + np.diag(ridge))
+    readout = inverse @ equations.right
+    left = np.arange(len(size))
+    tiny = np.finfo(inverse.dtype).tiny
+    while len(left) - has_offset > width:
+        own = np.maximum(np.diagonal(inverse), tiny)
+        cost = (readout**2).sum(1) / own
+        j = int(np.argmin(cost[:-1] if has_offset else cost))
+        column = inverse[:, j] / own[j]
+        readout = np.delete(readout - column[:, None] * readout[j], j, axis=0)
+        inverse = np.delete(np.delete(inverse - np.outer(column, inverse[j]), j, axis=0), j, axis=1)
+        left = np.delete(left, j)
+    return left[:width]

@@ -1,11 +1,11 @@
-"""The search among many starts: a field that is halved, finalists that converge, and crossings of these.
+"""The search among many starts: a few steps of all, the best of them to their ends, and crossings of these.
 
-All walks go through one compiled program (`Runner`). The field is halved while the walks are still far from their
-ends, the rest goes on until it hardly falls. How a start ranks early says little about where it ends (digits, 128 → 16,
-64 starts: rank correlations of 0.1 after 1 to 20 steps, 0.7 after 30), so that the field is narrowed early and what is
-saved goes into crossings: of the neurons of two finalists together those are kept that the other's readout can spare
-least, and the child descends, twice as fast as a start. There, eight finalists and their children come to 0.003478 of
-the energy; the best of 64 starts that all converge, to 0.003485.
+All walks go through one compiled program (`Runner`). How a start ranks early says little about where it ends (digits,
+128 → 16, 64 starts: rank correlations of 0.1 after 4 to 20 steps, 0.7 after 30), but the very best after 4 steps are
+among the better ones at the end. So the field is cut once, early, and what is saved goes into crossings: of the neurons
+of three finalists together those are kept that the readout can spare least, and the child descends, twice as fast as a
+start. On four keys the best of 64 starts that all converge come to 0.003484 to 0.003485 of the energy, of 12 starts to
+between that and 0.003544; their children to 0.003478 for three keys and to 0.00349 to 0.00351 for the fourth.
 """
 
 import concurrent.futures
@@ -26,22 +26,20 @@ from jaxcompress.compress._walk import Walk, advance, blank
 from jaxcompress.networks import Layer, TwoLayer
 from jaxcompress.special import precision
 
-# Shares of the field that are left for the stages of the screening, and shares of its steps that these take.
-_HALVINGS = ((1.0, 0.0), (0.5, 0.25), (0.25, 0.75))
 # A walk that falls by less than this share in five steps has shown where it ends.
-_SETTLED = 1e-4
+_SETTLED = 2e-4
 # Risks closer than this share are one minimum: descents stop at up to `_SETTLED` above theirs.
-_SAME = 3e-4
-# Children a finalist, and how many are raised at once: few enough that parents improve, enough for the processors.
-_CHILDREN, _LITTER = 3, 4
+_SAME = 5e-4
+# Children in all, parents of each, and how many are raised at once: few enough that parents improve meanwhile.
+_CHILDREN, _PARENTS, _LITTER = 24, 3, 4
 # The winner is sought among finalists within this share of the best, once they have gone as far as they can.
-_CLOSE, _LAST = 1e-3, 60
+_CLOSE = 1e-3
 
 
 class Place(NamedTuple):
     """Where a student of the search stands; `model` is not kept, for fields of wide students would fill the memory.
 
-    `roots` are the starts that it comes from.
+    `roots` are the starts that it comes from; no other place has its `number`.
     """
 
     hidden: Float[np.ndarray, "n p"]
@@ -55,6 +53,7 @@ class Place(NamedTuple):
     means: Float[np.ndarray, " n"]
     gradient_norm: float
     readout: Float[np.ndarray, "m o"]
+    number: int
 
 
 @eqx.filter_jit
@@ -69,7 +68,7 @@ class Runner:
         self.aim, self.student = aim, student
         self.dtype = np.dtype(student.weights.dtype)
         self.tolerance = np.asarray(precision(self.dtype).descent, self.dtype)
-        self.blank = blank(aim, student)
+        self.blank, self.numbers = blank(aim, student), itertools.count()
         self.lift = np.asarray(lift_of(aim.inputs, student))
         self.workers = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
 
@@ -78,7 +77,8 @@ class Runner:
         infinity = np.asarray(np.inf, self.dtype)
         none = np.zeros((1, 0), self.dtype)
         hidden = np.asarray(hidden, self.dtype)
-        return Place(hidden, np.inf, infinity, np.ones_like(infinity), False, roots, 0, none, none[0], np.inf, none)
+        soft = np.ones_like(infinity)
+        return Place(hidden, np.inf, infinity, soft, False, roots, 0, none, none[0], np.inf, none, next(self.numbers))
 
     def go(self, place: Place, steps: int, share: float = -1.0, aim: Aim | None = None) -> Place:
         """So many steps further, fewer where it falls by less than a share in a block of them; what is known there."""
@@ -105,6 +105,7 @@ class Runner:
             means,
             float(np.abs(gradient).max()),
             readout,
+            next(self.numbers),
         )
 
     def each(self, function: Callable[[Place], Place], places: Sequence[Place]) -> Iterator[tuple[int, Place]]:
@@ -125,92 +126,103 @@ class Search:
         self.runner, self.report = runner, report
         self.field = [runner.start(hidden, frozenset([i])) for i, hidden in enumerate(starts)]
         self.reached = np.full(len(starts), np.inf)
+        self._tables: dict[tuple[int, int], np.ndarray] = {}
 
     def screen(self, steps: int, finalists: int) -> None:
-        """A few steps of all starts, more of those that do best."""
-        count = len(self.field)
-        stages = [(max(finalists, round(part * count)), round(share * steps)) for part, share in _HALVINGS]
-        total, done = sum(size for size, _ in stages), 0
-        self.report("screen", done, total)
-        for size, some in stages:
-            self._cut(size)
-            done = self._advance(lambda place, some=some: self.runner.go(place, some), "screen", done, total)
-        self._cut(finalists)
+        """A few steps of all starts, of which the best are left."""
+        self._all("screen", lambda place: self.runner.go(place, steps))
+        self.field = self.field[:finalists]
 
     def refine(self, steps: int) -> None:
         """The finalists, until they hardly fall."""
-        self.report("refine", 0, len(self.field))
-        self._advance(lambda place: self.runner.go(place, steps, _SETTLED), "refine", 0, len(self.field))
-        self._cut(len(self.field))
+        self._all("refine", lambda place: self.runner.go(place, steps, _SETTLED))
 
-    def cross(self, steps: int) -> None:
-        """Children of the finalists, the best parents first; a child that is new takes the place of the worst."""
-        tried: set[tuple[float, float]] = set()
-        total, done = _CHILDREN * len(self.field), 0
-        while len(self.field) > 1 and done < total:
-            pairs = itertools.combinations(self.field, 2)
-            pairs = [pair for pair in pairs if (pair[0].risk, pair[1].risk) not in tried]
-            pairs = sorted(pairs, key=lambda pair: pair[0].risk + pair[1].risk)[: min(_LITTER, total - done)]
-            if not pairs:
-                break
-            tried.update((one.risk, other.risk) for one, other in pairs)
-            children = dict(self.runner.each(lambda pair: self._child(*pair, steps), pairs))
-            for i in range(len(pairs)):
+    def cross(self, steps: int, seed: np.ndarray) -> None:
+        """Children of the finalists, the best as parents most often; one that is new takes the place of the worst."""
+        rng, tried, done = np.random.default_rng(seed), set(), 0
+        count = len(self.field)
+        if count < 2:
+            return
+        self.report("cross", 0, _CHILDREN)
+        while done < _CHILDREN:
+            litter = [self._parents(rng, tried) for _ in range(min(_LITTER, _CHILDREN - done))]
+            crossed = [self._crossed(parents) for parents in litter]
+            children = dict(self.runner.each(lambda place: self.runner.go(place, steps, _SETTLED), crossed))
+            for i in range(len(litter)):
                 self._adopt(children[i])
-            done += len(pairs)
-            self.report("cross", min(done, total), total)
+            done += len(litter)
+            self.report("cross", done, _CHILDREN)
 
     def finish(self, steps: int) -> None:
         """The best, as far as it can go, and what is so near that it might become the best."""
         near = [place for place in self.field if place.risk <= (1 + _CLOSE) * self.field[0].risk]
         ends = dict(self.runner.each(lambda place: self.runner.go(place, steps), near))
         self.field[: len(near)] = [ends[i] for i in range(len(near))]
-        self._cut(len(self.field))
+        self._sort()
 
-    def _advance(self, function: Callable[[Place], Place], stage: str, done: int, total: int) -> int:
-        for i, place in self.runner.each(function, list(self.field)):
+    def _all(self, stage: str, function: Callable[[Place], Place]) -> None:
+        """A function of every place of the field, each still on the way from one start."""
+        total = len(self.field)
+        self.report(stage, 0, total)
+        for done, (i, place) in enumerate(self.runner.each(function, list(self.field)), 1):
             self.field[i] = place
             (root,) = place.roots
-            self.reached[root] = min(self.reached[root], place.risk)
-            done += 1
+            self.reached[root] = place.risk
             self.report(stage, done, total)
-        return done
+        self._sort()
 
-    def _cut(self, size: int) -> None:
-        """Only the best of the field, in order; starts of equal risk in the order of their numbers."""
-        self.field = sorted(self.field, key=lambda place: (place.risk, sorted(place.roots)))[:size]
+    def _sort(self) -> None:
+        """The best first; of equal risk, in the order of their starts."""
+        self.field.sort(key=lambda place: (place.risk, sorted(place.roots)))
 
-    def _child(self, one: Place, other: Place, steps: int) -> Place:
-        hidden = crossed(self.runner, one, other)
-        return self.runner.go(self.runner.start(hidden, one.roots | other.roots), steps, _SETTLED)
+    def _parents(self, rng: np.random.Generator, tried: set) -> list[Place]:
+        """Some of the field that have not met, the `r`-th best with a weight of `1/r`; after many draws, any."""
+        weight = 1 / np.arange(1, len(self.field) + 1)
+        for _ in range(20):
+            size = min(_PARENTS, len(self.field))
+            rows = np.sort(rng.choice(len(self.field), size, replace=False, p=weight / weight.sum()))
+            parents = [self.field[i] for i in rows]
+            names = tuple(place.risk for place in parents)
+            if names not in tried:
+                break
+        tried.add(names)
+        return parents
+
+    def _crossed(self, parents: Sequence[Place]) -> Place:
+        """The neurons of all parents together, without those that cost least to drop."""
+        aim, has_offset = self.runner.aim, self.runner.student.output_bias is not None
+        tables = [[self._table(one, other) for other in parents] for one in parents]
+        means = np.concatenate([place.means for place in parents])
+        rights = [right_side(aim, place) for place in parents]
+        right = np.concatenate([*rights, np.asarray(aim.average)[None]] if has_offset else rights)
+        equations = Equations(bordered(np.block(tables), means, has_offset), right)
+        kept = strongest(equations, len(parents[0].hidden), has_offset)
+        hidden = np.concatenate([place.hidden for place in parents])[kept]
+        return self.runner.start(hidden, frozenset().union(*(place.roots for place in parents)))
+
+    def _table(self, one: Place, other: Place) -> Float[np.ndarray, "n n"]:
+        """`E f f` between two students: the second takes the place of some neurons of the target."""
+        n = len(one.hidden)
+        if one is other:
+            return one.table[:, :n]
+        key = (one.number, other.number)
+        if key not in self._tables:
+            aim, runner = self.runner.aim, self.runner
+            target, standard = aim.layer, other.hidden @ runner.lift
+            weights = np.concatenate([standard[:, :-1], np.asarray(target.weights)[n:]])
+            mean = None if target.mean is None else np.concatenate([standard[:, -1], np.asarray(target.mean)[n:]])
+            there = aim._replace(layer=Layer(weights, mean, target.readout, target.activation))
+            table = runner.go(runner.start(one.hidden, one.roots), 0, aim=there).table[:, n : 2 * n]
+            self._tables[key], self._tables[key[::-1]] = table, table.T
+        return self._tables[key]
 
     def _adopt(self, child: Place) -> None:
-        known = any(abs(place.risk - child.risk) <= _SAME * child.risk for place in self.field)
-        if known:
-            twin = min(range(len(self.field)), key=lambda i: abs(self.field[i].risk - child.risk))
-            if child.risk < self.field[twin].risk:
-                self.field[twin] = child
-        elif child.risk < self.field[-1].risk:
-            self.field[-1] = child
-        self._cut(len(self.field))
-
-
-def crossed(runner: Runner, one: Place, other: Place) -> Float[np.ndarray, "n p"]:
-    """The neurons of two students together, without those that cost least to drop."""
-    aim, n = runner.aim, len(one.hidden)
-    target, has_offset = aim.layer, runner.student.output_bias is not None
-    # the table of the two students: the other one takes the place of some neurons of the target
-    standard = other.hidden @ runner.lift
-    weights = np.concatenate([standard[:, :-1], np.asarray(target.weights)[n:]])
-    mean = None if target.mean is None else np.concatenate([standard[:, -1], np.asarray(target.mean)[n:]])
-    there = aim._replace(layer=Layer(weights, mean, target.readout, target.activation))
-    both = runner.go(runner.start(one.hidden, one.roots), 0, aim=there).table[:, n : 2 * n]
-    matrix = np.block([[one.table[:, :n], both], [both.T, other.table[:, :n]]])
-    means = np.concatenate([one.means, other.means])
-    rights = [right_side(aim, place) for place in (one, other)]
-    right = np.concatenate([*rights, np.asarray(aim.average)[None]] if has_offset else rights)
-    kept = strongest(Equations(bordered(matrix, means, has_offset), right), n, has_offset)
-    return np.concatenate([one.hidden, other.hidden])[kept]
+        gaps = [abs(place.risk - child.risk) for place in self.field]
+        twin = int(np.argmin(gaps))
+        place = twin if gaps[twin] <= _SAME * child.risk else len(self.field) - 1
+        if child.risk < self.field[place].risk:
+            self.field[place] = child
+            self._sort()
 
 
 def right_side(aim: Aim, place: Place) -> Float[np.ndarray, "n o"]:

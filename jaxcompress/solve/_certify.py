@@ -29,6 +29,8 @@ _PATIENCE = 12
 # along symmetries are then about 1e-7, and what they bend is below rounding.
 _LEAST = 100
 _RISE, _FALL = 8, 1 / 64
+# A gradient that is this share of what counts as none is rounding.
+_ENOUGH = 1e-3
 
 
 class _State(NamedTuple):
@@ -122,10 +124,11 @@ def _try(motion: Motion, least: Array, state: _State) -> _State:
 
 def _ended(state: _State, tolerance: Array) -> Array:
     """Whether it can do no better: one fruitless trial within the tolerance, several outside it, or NaN."""
-    within = jnp.max(jnp.abs(state.gradient)) <= tolerance
+    largest = jnp.max(jnp.abs(state.gradient))
+    within = largest <= tolerance
     fruitless = state.stalls >= jnp.where(within, 1, _PATIENCE)
     broken = (state.steps > 0) & ~(jnp.isfinite(state.risk) & jnp.all(jnp.isfinite(state.gradient)))
-    return fruitless | broken | jnp.all(state.gradient == 0) | (state.steps >= _MAX_STEPS)
+    return fruitless | broken | (largest <= _ENOUGH * tolerance) | (state.steps >= _MAX_STEPS)
 
 
 def _certified(motion: Motion, end: _State, tolerance: Array) -> Solution:
