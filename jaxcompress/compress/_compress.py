@@ -18,7 +18,7 @@ from jaxcompress.compress._search import Place, Search, equations_of
 from jaxcompress.compress._starts import hidden_starts, start_name
 from jaxcompress.compress._target import Measured, measure, stacked
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks import Sized, TwoLayer
 from jaxcompress.risk import RiskProblem, check_compatible
 from jaxcompress.solve import RESULTS, Solution, certify
 from jaxcompress.special import precision
@@ -194,8 +194,9 @@ def _network(student: TwoLayer, place: Place) -> TwoLayer:
 def _problem(measured: Measured) -> RiskProblem:
     """The same target for the polish."""
     aim = measured.runner.aim
-    magnitude = jnp.asarray(measured.magnitude, aim.energy.dtype)
-    return RiskProblem((aim.layer,), aim.offset, aim.inputs, jnp.asarray(aim.energy), magnitude)
+    energy, magnitude = jnp.asarray(aim.energy), jnp.asarray(measured.magnitude, aim.energy.dtype)
+    average = Sized(jnp.asarray(aim.average), jnp.asarray(measured.average_size, aim.energy.dtype))
+    return RiskProblem((aim.layer,), aim.offset, aim.inputs, energy, magnitude, average)
 
 
 def _floor(measured: Measured, place: Place, readout: np.ndarray, has_offset: bool) -> float:

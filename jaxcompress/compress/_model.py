@@ -26,7 +26,19 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.compress._readout import Solver, factored
-from jaxcompress.kernels import AbstractInputs, First, Plane, Second, formulas, frames
+from jaxcompress.kernels import (
+    BEND,
+    CROSS,
+    GRADIENT,
+    VALUE,
+    AbstractInputs,
+    Angle,
+    First,
+    Plane,
+    Second,
+    formulas,
+    plane,
+)
 from jaxcompress.networks import ONE, Layer, TwoLayer, as_layer
 
 
@@ -118,13 +130,12 @@ def model_at(aim: Aim, student: TwoLayer) -> Model:
     units, norms = jnp.concatenate([units_x, units_y]), jnp.concatenate([norms_x, norms_y])
     means = None if x.mean is None or target.mean is None else jnp.concatenate([x.mean, target.mean])
     cos, sin = _angles(units, n)
-    plane = _planes(norms_x, x.mean, norms, means, cos, sin)
+    pairs = _planes(norms_x, x.mean, norms, means, cos, sin)
     split = _Split(cos, sin)
-    moments = formulas(f, f)
-    table, slopes, bend = moments.value(plane), split.vectors(moments.gradient(plane)), moments.bend(plane)
-    table = jnp.broadcast_to(table, cos.shape)
-    own = jax.tree.map(lambda leaf: leaf[:, :n], plane)
-    cross = _Split(cos[:, :n], sin[:, :n]).matrices(moments.cross(own))
+    parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, BEND, CROSS))
+    (table,), first, second, both = (tuple(jnp.broadcast_to(q, cos.shape) for q in moments) for moments in parts)
+    slopes, bend = split.vectors(First(*first)), split.matrices(Second(*second))
+    cross = _Split(cos[:, :n], sin[:, :n]).matrices(Second(*(moment[:, :n] for moment in both)))
     level, lean, alone = _alone(norms_x, x)
     solver, readout, risk = _project(aim, student, table, level)
     a = readout[:n]
@@ -137,7 +148,7 @@ def model_at(aim: Aim, student: TwoLayer) -> Model:
         (jnp.sum(weight * slopes.x, 1) + pull * lean.x)[:, None] * units_x + (weight * slopes.y) @ units,
     )
     lift = lift_of(aim.inputs, student)
-    bend = jax.tree.map(lambda leaf: weight * leaf, split.matrices(bend))
+    bend = jax.tree.map(lambda leaf: weight * leaf, bend)
     return Model(
         risk=risk,
         gradient=2 * slope @ lift.T,
@@ -244,30 +255,26 @@ class _Split:
 
 
 def _planes(norms_x, mean_x, norms_y, mean_y, cos: Float[Array, "n m"], sin: Float[Array, "n m"]) -> Plane:
-    """The planes of pairs that are known by norms, means and angle: every pair in two dimensions of its own."""
-    shape = cos.shape
-    first = jnp.broadcast_to(norms_x[:, None], shape)
-    x = jnp.stack([first, jnp.zeros_like(first)], axis=-1)[..., None, :]
-    y = jnp.stack([norms_y[None] * cos, norms_y[None] * sin], axis=-1)[..., None, :]
-    column = None if mean_x is None else jnp.broadcast_to(mean_x[:, None], shape)[..., None]
-    row = None if mean_y is None else jnp.broadcast_to(mean_y[None], shape)[..., None]
-    plane = jax.vmap(jax.vmap(lambda *pair: frames(*pair).plane))(x, column, y, row)
-    return jax.tree.map(lambda leaf: leaf[..., 0, 0], plane)
+    """The planes of pairs that are known by norms, means and angle."""
+    angle = Angle(cos, sin, jnp.arctan2(sin, cos), jnp.arctan2(sin, -cos))
+    column = None if mean_x is None else mean_x[:, None]
+    row = None if mean_y is None else mean_y[None]
+    return plane(column, row, norms_x[:, None], norms_y[None], angle)
 
 
 def _alone(norms: Float[Array, " n"], x: Layer) -> tuple[Float[Array, " n"], Alone, Alone]:
     """`E f`, and the moments of `f′` and `f″`: those of pairs with a neuron that is always one."""
     moments, none = formulas(x.activation, ONE), jnp.zeros((1,), norms.dtype)
     column = jnp.zeros_like(norms)[:, None]
-    plane = _planes(norms, x.mean, none, None if x.mean is None else none, column, column + 1)
-    first, second = moments.gradient(plane), moments.bend(plane)
+    pairs = _planes(norms, x.mean, none, None if x.mean is None else none, column, column + 1)
+    first, second = moments.gradient(pairs), moments.bend(pairs)
 
     def flat(moment: Array) -> Array:
         return jnp.broadcast_to(moment, column.shape)[:, 0]
 
     lean = Alone(flat(first.mean), flat(first.along), flat(first.mean))
     bend = Alone(flat(second.mean), flat(second.along), flat(second.along_along - second.mean))
-    return flat(moments.value(plane)), lean, bend
+    return flat(moments.value(pairs)), lean, bend
 
 
 def _project(

@@ -14,13 +14,14 @@ from jaxcompress.networks import TwoLayer, as_layer, offset_of
 
 class Measured(NamedTuple):
     """The program that searches for students, which knows the target's energy and mean by now; the normal equations of
-    the target, whose solution is its own `readout`; and the sum of the sizes of what its energy is made of."""
+    the target, whose solution is its own `readout`; and the sizes of what its energy and its mean are summed from."""
 
     runner: Runner
     equations: Equations
     readout: Float[np.ndarray, "m o"]
     energy: float
     magnitude: float
+    average_size: Float[np.ndarray, " o"]
 
 
 def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Measured:
@@ -39,10 +40,12 @@ def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Meas
     matrix = bordered(table, means, has_offset)
     readout = stacked(target)
     right = matrix @ readout
-    average = means @ np.asarray(layer.readout) + (nothing if offset is None else np.asarray(offset))
+    away = nothing if offset is None else np.asarray(offset)
+    average = means @ np.asarray(layer.readout) + away
+    average_size = np.abs(means) @ np.abs(np.asarray(layer.readout)) + np.abs(away)
     energy, magnitude = np.sum(readout * right), np.sum(np.abs(readout) * (np.abs(matrix) @ np.abs(readout)))
     runner.aim = runner.aim._replace(energy=np.asarray(energy, dtype), average=average.astype(dtype))
-    return Measured(runner, Equations(matrix, right), readout, float(energy), float(magnitude))
+    return Measured(runner, Equations(matrix, right), readout, float(energy), float(magnitude), average_size)
 
 
 def stacked(network: TwoLayer) -> Float[np.ndarray, "m o"]:
