@@ -58,12 +58,11 @@ def compress(
 ) -> Compressed:
     """Find a network of `width` neurons whose outputs are as close to the target's as possible, on average.
 
-    All starts (the greedy choice of target neurons, the largest, random subsets, averaged groups, random ones) are
-    measured, the better half goes on, then a quarter, `screening_steps` steps in all; the best `finalists` (an eighth
-    of the starts when left out) descend until they hardly fall. Then the neurons of two finalists at a time are
-    crossed, and what comes of it replaces finalists that are worse. A step is one of Newton's method on the risk with
-    the readout projected out, within a trust region; none of these descents takes more than `refining_steps` of them.
-    The winner is polished by Newton's method on the full risk.
+    All starts (the greedy choice of target neurons, the largest, random subsets, averaged groups, random ones) take
+    `screening_steps` steps; the best `finalists` (an eighth of the starts when left out) descend until they hardly
+    fall. Then neurons of several students at a time are crossed, and children that are better replace finalists. A step
+    is one of Newton's method on the risk with the readout projected out, within a trust region; no descent takes more
+    than `refining_steps` of them. The winner is polished by Newton's method on the full risk.
 
     Arguments: `target`, one network; `width`, from 1 to the target's width less one; `key`, start `i` draws from
     `fold_in(key, i)`; `inputs`, the law of the inputs (`StandardNormal()` when left out); `progress`, called as
@@ -74,7 +73,7 @@ def compress(
     """
     inputs = StandardNormal() if inputs is None else inputs
     _check(target, width, num_starts, inputs)
-    finalists = max(1, 3 * num_starts // 16) if finalists is None else min(max(1, finalists), num_starts)
+    finalists = max(1, num_starts // 8) if finalists is None else min(max(1, finalists), num_starts)
     report = progress or (lambda stage, done, total: None)
     seconds: dict[str, float] = {}
     with _timed(seconds, "prepare"):
@@ -230,9 +229,7 @@ def _pruned(measured: Measured, kept: np.ndarray) -> tuple[float, float]:
     return some.risk(measured.energy, measured.readout[rows]), some.risk(measured.energy, some.solve())
 
 
-def _solutions(
-    measured: Measured, field: Sequence[Place], ends: Sequence[TwoLayer], certificate: Solution
-) -> Solution:
+def _solutions(measured: Measured, field: Sequence[Place], ends: Sequence[TwoLayer], certificate: Solution) -> Solution:
     """The finalists as they stand, the first replaced by its certified self."""
     dtype = certificate.risk.dtype
     tolerance = precision(dtype).critical * max(measured.energy, 1)

@@ -5,7 +5,8 @@ normal `z`; `f_i` the student's neurons, `g_j` those of the target; `a` the best
 the residual `f_student − f_target`. The risk is `E‖r‖²` and its gradient `2 a_i E[f′_i r x̄]`. Half of its Hessian is
 the difference of what hidden parameters do and of what the readout takes back,
 
-`C_ij E[f′_i f′_j x̄x̄ᵀ] + δ_ij a_i E[f″_i r x̄x̄ᵀ] − Bᵀ (G⁻¹ ⊗ I) B`,  `B_(l,o),i = a_io E[f_l f′_i x̄] + δ_li E[f′_i r_o x̄]`,
+`C_ij E[f′_i f′_j x̄x̄ᵀ] + δ_ij a_i E[f″_i r x̄x̄ᵀ] − Bᵀ (G⁻¹ ⊗ I) B`,
+`B_(l,o),i = a_io E[f_l f′_i x̄] + δ_li E[f′_i r_o x̄]`,
 
 with `C = a aᵀ` and `G = E[f fᵀ]`. Without the two terms of `r` it is the Gauss–Newton matrix in Kaufman's form. Far from
 a minimum the terms of `r` make the matrix indefinite; next to one they are what cancels most of it (digits, 128 → 16:
@@ -80,7 +81,7 @@ class Alone(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What is known at one point. `table (n, n + k)`: `E f f` of the student's neurons with themselves and the target's.
+    """What is known at one point. `table`: `E f f` of the student's neurons with themselves and with the target's.
 
     `readout`: the best one, with the output bias as its last row where there is one. `units`: the unit vectors of
     student and target; `slopes` and `lean`: `E[f′ f]` and `E[f′]`; `cross`, `bend` and `alone`: second moments, already

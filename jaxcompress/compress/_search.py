@@ -3,9 +3,10 @@
 All walks go through one compiled program (`Runner`). How a start ranks early says little about where it ends (digits,
 128 → 16, 64 starts: rank correlations of 0.1 after 4 to 20 steps, 0.7 after 30), but the very best after 4 steps are
 among the better ones at the end. So the field is cut once, early, and what is saved goes into crossings: of the neurons
-of three finalists together those are kept that the readout can spare least, and the child descends, twice as fast as a
-start. On four keys the best of 64 starts that all converge come to 0.003484 to 0.003485 of the energy, of 12 starts to
-between that and 0.003544; their children to 0.003478 for three keys and to 0.00349 to 0.00351 for the fourth.
+of three students together those are kept that the readout can spare least, and the child descends, twice as fast as a
+start. Two of the three are finalists; the third is another one or a start that was cut, which brings in neurons that no
+finalist has. On keys 0 to 5 the eight finalists come to between 0.003484 and 0.003544 of the energy, the best of all 64
+starts at their ends to 0.003484, and the children to 0.003478 on four keys and 0.003507 on two.
 """
 
 import concurrent.futures
@@ -16,7 +17,6 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -26,12 +26,16 @@ from jaxcompress.compress._walk import Walk, advance, blank
 from jaxcompress.networks import Layer, TwoLayer
 from jaxcompress.special import precision
 
+Report = Callable[[str, int, int], None]
+
 # A walk that falls by less than this share in five steps has shown where it ends.
 _SETTLED = 2e-4
 # Risks closer than this share are one minimum: descents stop at up to `_SETTLED` above theirs.
 _SAME = 5e-4
 # Children in all, parents of each, and how many are raised at once: few enough that parents improve meanwhile.
-_CHILDREN, _PARENTS, _LITTER = 24, 3, 4
+_CHILDREN, _PARENTS, _LITTER = 32, 3, 4
+# Share of the children whose last parent is no finalist. Without any, two keys of six end at more than 0.003513.
+_STRANGERS = 0.5
 # The winner is sought among finalists within this share of the best, once they have gone as far as they can.
 _CLOSE = 1e-3
 
@@ -122,16 +126,17 @@ class Search:
     `report(stage, done, total)` is called as it goes. `reached` holds the lowest risk of every start.
     """
 
-    def __init__(self, runner: Runner, starts: Float[np.ndarray, "starts n p"], report: Callable[[str, int, int], None]):
+    def __init__(self, runner: Runner, starts: Float[np.ndarray, "starts n p"], report: Report):
         self.runner, self.report = runner, report
         self.field = [runner.start(hidden, frozenset([i])) for i, hidden in enumerate(starts)]
         self.reached = np.full(len(starts), np.inf)
+        self.strangers: list[Place] = []
         self._tables: dict[tuple[int, int], np.ndarray] = {}
 
     def screen(self, steps: int, finalists: int) -> None:
-        """A few steps of all starts, of which the best are left."""
+        """A few steps of all starts, of which the best are left; the others are kept for crossings."""
         self._all("screen", lambda place: self.runner.go(place, steps))
-        self.field = self.field[:finalists]
+        self.field, self.strangers = self.field[:finalists], self.field[finalists:]
 
     def refine(self, steps: int) -> None:
         """The finalists, until they hardly fall."""
@@ -176,16 +181,19 @@ class Search:
         self.field.sort(key=lambda place: (place.risk, sorted(place.roots)))
 
     def _parents(self, rng: np.random.Generator, tried: set) -> list[Place]:
-        """Some of the field that have not met, the `r`-th best with a weight of `1/r`; after many draws, any."""
+        """Students that have not met: of the field, the `r`-th best with a weight of `1/r`, and often a stranger;
+        after many draws, any."""
         weight = 1 / np.arange(1, len(self.field) + 1)
+        size = min(_PARENTS, len(self.field))
         for _ in range(20):
-            size = min(_PARENTS, len(self.field))
             rows = np.sort(rng.choice(len(self.field), size, replace=False, p=weight / weight.sum()))
             parents = [self.field[i] for i in rows]
-            names = tuple(place.risk for place in parents)
-            if names not in tried:
+            if self.strangers and rng.random() < _STRANGERS:
+                parents = [*parents[: _PARENTS - 1], self.strangers[rng.integers(len(self.strangers))]]
+            numbers = tuple(place.number for place in parents)
+            if numbers not in tried:
                 break
-        tried.add(names)
+        tried.add(numbers)
         return parents
 
     def _crossed(self, parents: Sequence[Place]) -> Place:

@@ -86,9 +86,7 @@ def _polished(motion: Motion, tolerance: Array) -> _State:
     none = jnp.zeros((y.size, y.size), y.dtype)
     least = _LEAST * jnp.asarray(precision(y.dtype).flat, y.dtype)
     start = _State(y, infinity, infinity, jnp.full_like(y, jnp.inf), none, y, least, count, count)
-    return jax.lax.while_loop(
-        lambda state: ~_ended(state, tolerance), lambda state: _try(motion, least, state), start
-    )
+    return jax.lax.while_loop(lambda state: ~_ended(state, tolerance), lambda state: _try(motion, least, state), start)
 
 
 def _try(motion: Motion, least: Array, state: _State) -> _State:
