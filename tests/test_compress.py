@@ -254,7 +254,7 @@ def test_with_all_of_the_residual_the_curvature_is_the_hessian_of_the_projected_
 
 
 def test_without_the_residual_the_curvature_is_the_gauss_newton_matrix_in_kaufmans_form(point, law):
-    """`2 Jᵀ(1 − P)J` on twenty thousand inputs against the closed form: positive, and equal within four standard errors."""
+    """`2 Jᵀ(1 − P)J` on twenty thousand inputs: positive, and within four standard errors of the closed form."""
     _, student, model, _ = point
     rng = np.random.default_rng(2)
     x = np.asarray(law.sample(jax.random.key(3), (20000,), 4, jnp.float64))

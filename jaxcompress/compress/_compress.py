@@ -4,6 +4,7 @@ import contextlib
 import numbers
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -172,12 +173,15 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 def _structure(target: TwoLayer, width: int) -> TwoLayer:
     """A student of this width, all zero."""
     dtype = np.dtype(target.weights.dtype)
-    bias, offset = target.bias, target.output_bias
+
+    def zeros(*shape: int) -> Array:
+        return jnp.asarray(np.zeros(shape, dtype))
+
     return TwoLayer(
-        np.zeros((width, target.dim), dtype),
-        np.zeros((width, *target.readout.shape[1:]), dtype),
-        None if bias is None else np.zeros(width, dtype),
-        None if offset is None else np.zeros(offset.shape, dtype),
+        zeros(width, target.dim),
+        zeros(width, *target.readout.shape[1:]),
+        None if target.bias is None else zeros(width),
+        None if target.output_bias is None else zeros(*target.output_bias.shape),
         target.activation,
     )
 
@@ -187,7 +191,7 @@ def _unknowns(student: TwoLayer) -> int:
 
 
 def _network(student: TwoLayer, place: Place) -> TwoLayer:
-    return with_hidden(student, place.hidden, place.readout)
+    return with_hidden(student, jnp.asarray(place.hidden), jnp.asarray(place.readout))
 
 
 def _problem(measured: Measured) -> RiskProblem:
@@ -237,15 +241,16 @@ def _solutions(measured: Measured, field: Sequence[Place], ends: Sequence[TwoLay
     runs = [eqx.tree_at(lambda s: (s.eigenvalues, s.index), certificate, (None, None), is_leaf=lambda x: x is None)]
     for place, network in zip(field[1:], ends[1:], strict=True):
         converged = place.gradient_norm <= tolerance
+        code: Any = RESULTS.converged if converged else RESULTS.max_steps_reached
         runs.append(
             Solution(
                 network=network,
-                risk=np.asarray(place.risk, dtype),
-                risk_floor=np.asarray(_floor(measured, place, place.readout, has_offset), dtype),
-                gradient_norm=np.asarray(place.gradient_norm, dtype),
-                converged=np.asarray(converged),
-                time=np.zeros((), dtype),
-                result=RESULTS.converged if converged else RESULTS.max_steps_reached,
+                risk=jnp.asarray(place.risk, dtype),
+                risk_floor=jnp.asarray(_floor(measured, place, place.readout, has_offset), dtype),
+                gradient_norm=jnp.asarray(place.gradient_norm, dtype),
+                converged=jnp.asarray(converged),
+                time=jnp.asarray(0, dtype),
+                result=code,
                 stats={"polish_steps": np.zeros((), np.int32), "flat_modes": np.asarray(-1)},
             )
         )

@@ -8,8 +8,8 @@ the difference of what hidden parameters do and of what the readout takes back,
 `C_ij E[f′_i f′_j x̄x̄ᵀ] + δ_ij a_i E[f″_i r x̄x̄ᵀ] − Bᵀ (G⁻¹ ⊗ I) B`,
 `B_(l,o),i = a_io E[f_l f′_i x̄] + δ_li E[f′_i r_o x̄]`,
 
-with `C = a aᵀ` and `G = E[f fᵀ]`. Without the two terms of `r` it is the Gauss–Newton matrix in Kaufman's form. Far from
-a minimum the terms of `r` make the matrix indefinite; next to one they are what cancels most of it (digits, 128 → 16:
+with `C = a aᵀ` and `G = E[f fᵀ]`. Without the two terms of `r` it is the Gauss–Newton matrix in Kaufman's form. Far
+from a minimum the terms of `r` make the matrix indefinite; next to one they cancel most of it (digits, 128 → 16:
 nineteen twentieths along a step). So they enter with a share `t` between none and all.
 
 No matrix of hidden parameters is formed. In the plane of two neurons, with unit vectors `x̂`, `ŷ`, every moment is
@@ -18,7 +18,7 @@ products with the matrix of unit vectors. Next to coincident neurons the split i
 the Hessian would need there; risk and gradient do not feel it. References: Golub & Pereyra 1973; Kaufman 1975.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -298,6 +298,7 @@ def lift_of(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
     """The linear map from a neuron's hidden parameters to what it is on `x̄`, read off the law itself."""
     dtype, d = student.weights.dtype, student.dim
     rows = d + (student.bias is not None)
-    weights, shift = np.eye(rows, d, dtype=dtype), np.where(np.arange(rows) < d, 0, 1).astype(dtype)
+    weights: Any = np.eye(rows, d, dtype=dtype)
+    shift: Any = np.where(np.arange(rows) < d, 0, 1).astype(dtype)
     weights, mean = inputs.standardize(weights, shift)
     return jnp.concatenate([weights, (shift if mean is None else mean)[:, None]], axis=1)

@@ -13,7 +13,7 @@ import concurrent.futures
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -88,7 +88,8 @@ class Runner:
         """So many steps further, fewer where it falls by less than a share in a block of them; what is known there."""
         if place.over:
             return place
-        walk = self.blank._replace(hidden=place.hidden, radius=place.radius, stiffness=place.stiffness)
+        known: dict[str, Any] = {"hidden": place.hidden, "radius": place.radius, "stiffness": place.stiffness}
+        walk = self.blank._replace(**known)
         budget = np.asarray(steps + 1, np.int32)  # the first measures
         limit = np.asarray(share, self.dtype)
         walk, count = _advance(aim or self.aim, self.student, walk, budget, limit, self.tolerance)
@@ -144,7 +145,8 @@ class Search:
 
     def cross(self, steps: int, seed: np.ndarray) -> None:
         """Children of the finalists, the best as parents most often; one that is new takes the place of the worst."""
-        rng, tried, done = np.random.default_rng(seed), set(), 0
+        rng, done = np.random.default_rng(seed), 0
+        tried: set[tuple[int, ...]] = set()
         count = len(self.field)
         if count < 2:
             return
@@ -217,8 +219,8 @@ class Search:
         if key not in self._tables:
             aim, runner = self.runner.aim, self.runner
             target, standard = aim.layer, other.hidden @ runner.lift
-            weights = np.concatenate([standard[:, :-1], np.asarray(target.weights)[n:]])
-            mean = None if target.mean is None else np.concatenate([standard[:, -1], np.asarray(target.mean)[n:]])
+            weights: Any = np.concatenate([standard[:, :-1], np.asarray(target.weights)[n:]])
+            mean: Any = None if target.mean is None else np.concatenate([standard[:, -1], np.asarray(target.mean)[n:]])
             there = aim._replace(layer=Layer(weights, mean, target.readout, target.activation))
             table = runner.go(runner.start(one.hidden, one.roots), 0, aim=there).table[:, n : 2 * n]
             self._tables[key], self._tables[key[::-1]] = table, table.T

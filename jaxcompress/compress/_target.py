@@ -1,6 +1,6 @@
 """A target, measured once by the program of the search: its normal equations, its energy and its mean."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -29,7 +29,8 @@ def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Meas
     layer, offset, has_offset = as_layer(target, inputs), offset_of(target), target.output_bias is not None
     dtype = np.dtype(target.weights.dtype)
     nothing = np.zeros(layer.readout.shape[1], dtype)
-    runner = Runner(Aim(layer, offset, inputs, np.zeros((), dtype), nothing), student)
+    unknown: Any = (np.zeros((), dtype), nothing)
+    runner = Runner(Aim(layer, offset, inputs, *unknown), student)
     hidden, n, k = np.asarray(hidden_of(target)), student.width, target.width
     table, means = np.zeros((k, k), dtype), np.zeros(k, dtype)
     rows = [np.minimum(np.arange(i, i + n), k - 1) for i in range(0, k, n)]
@@ -44,7 +45,8 @@ def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Meas
     average = means @ np.asarray(layer.readout) + away
     average_size = np.abs(means) @ np.abs(np.asarray(layer.readout)) + np.abs(away)
     energy, magnitude = np.sum(readout * right), np.sum(np.abs(readout) * (np.abs(matrix) @ np.abs(readout)))
-    runner.aim = runner.aim._replace(energy=np.asarray(energy, dtype), average=average.astype(dtype))
+    known: dict[str, Any] = {"energy": np.asarray(energy, dtype), "average": average.astype(dtype)}
+    runner.aim = runner.aim._replace(**known)
     return Measured(runner, Equations(matrix, right), readout, float(energy), float(magnitude), average_size)
 
 

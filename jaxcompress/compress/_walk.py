@@ -7,7 +7,7 @@ smaller one. References: Steihaug 1983 (conjugate gradients in a trust region); 
 matrices).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -57,7 +57,7 @@ class _Search(NamedTuple):
     size: Array  # of the step, squared
     mixed: Array
     length: Array  # of the direction, squared
-    count: Array
+    turns: Array
     bent: Array
     over: Array
 
@@ -67,8 +67,9 @@ def blank(aim: Aim, student: TwoLayer) -> Walk:
     hidden = hidden_of(student)
     shapes = eqx.filter_eval_shape(model_at, aim, student)
     model = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    infinity = np.asarray(np.inf, hidden.dtype)
-    return Walk(hidden, model._replace(risk=infinity), infinity, np.ones_like(infinity), np.zeros((), bool))
+    infinity: Any = np.asarray(np.inf, hidden.dtype)
+    no: Any = np.zeros((), bool)
+    return Walk(hidden, model._replace(risk=infinity), infinity, np.ones_like(infinity), no)
 
 
 def advance(
@@ -174,11 +175,11 @@ def shortest(model: Model, radius: Float[Array, ""], share: Float[Array, ""]) ->
             jnp.sum(weight * step * step),
             jnp.sum(weight * step * direction),
             jnp.sum(weight * direction * direction),
-            at.count + 1,
+            at.turns + 1,
             at.bent | (bend <= 0),
             out | (new <= _RESIDUAL**2 * square),
         )
 
-    end = jax.lax.while_loop(lambda at: ~at.over & (at.count < _PRODUCTS), turn, start)
+    end = jax.lax.while_loop(lambda at: ~at.over & (at.turns < _PRODUCTS), turn, start)
     promise = -0.5 * jnp.sum((gradient + end.residual) * end.step)
     return Step(end.step, promise, jnp.sqrt(end.size), end.bent)
