@@ -32,9 +32,11 @@ _INNER = (
     "theory._frames",
     "theory._phases",
     "theory._split",
-    "compress._descent",
+    "compress._measured",
+    "compress._model",
     "compress._readout",
     "compress._starts",
+    "compress._walk",
 )
 jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in _INNER], "beartype.beartype")
 

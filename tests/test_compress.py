@@ -2,7 +2,9 @@
 
 import inspect
 import json
+import logging
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +12,17 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress.cli import main
+from jaxcompress.compress._measured import Equations, strongest
+from jaxcompress.compress._model import Aim, curvature, hidden_of, model_at, with_hidden
+from jaxcompress.compress._search import Runner, Search
 from jaxcompress.compress._starts import greedy_choice
-from jaxcompress.risk import RiskProblem, normal_equations
+from jaxcompress.compress._walk import shortest
+from jaxcompress.risk import RiskProblem, hessian, normal_equations
 from tests.problems import network, singular_law
 
 RELU, ERF = jc.activations.relu, jc.activations.erf
 KEY = jax.random.key(0)
+CURVATURE, SHORTEST = jax.jit(curvature), jax.jit(shortest)
 
 pytestmark = pytest.mark.xdist_group("compress")  # what one compiles, the next uses
 
@@ -150,6 +157,33 @@ def test_without_hidden_biases_the_mean_of_the_inputs_is_still_respected():
     assert small.report.risk < small.report.refitted_risk
 
 
+def test_another_key_another_count_of_starts_and_other_budgets_compile_nothing(small, target, law):
+    def again(key, **options):
+        return jc.compress(target, 3, key=jax.random.key(key), inputs=law, **options)
+
+    again(1, num_starts=7)
+    with jax.log_compiles(), _Compilations() as compiled:
+        again(2, num_starts=9, screening_steps=3, refining_steps=50)
+    assert compiled.names == []
+
+
+class _Compilations(logging.Handler):
+    """The names of the programs that JAX says it compiles."""
+
+    def __enter__(self):
+        self.names = []
+        self.logger = logging.getLogger("jax._src.interpreters.pxla")
+        self.logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_):
+        self.logger.removeHandler(self)
+
+    def emit(self, record):
+        if "ompiling" in record.getMessage():
+            self.names.append(record.getMessage().split()[1])
+
+
 def test_greedy_choice_takes_the_neuron_that_leaves_the_least_risk_each_time():
     target = network(6, 7, 3, RELU, output_bias=True)
     problem = RiskProblem.of(target)
@@ -169,3 +203,132 @@ def test_a_call_shows_the_signature_and_the_docstring_of_the_function():
     for room, function in ((jc.compress, jc.compress.compress), (jc.solve, jc.solve.solve)):
         assert inspect.signature(room) == inspect.signature(function)
         assert room.__doc__.startswith(function.__doc__)
+
+
+def _aim(target, inputs):
+    problem = RiskProblem.of(target, inputs)
+    (layer,) = problem.layers
+    return problem, Aim(layer, problem.offset, inputs, problem.energy, problem.average.value)
+
+
+@pytest.fixture(scope="module")
+def point(target, law):
+    """A student with its problem, its model and the projected risk as a function of hidden parameters."""
+    problem, aim = _aim(target, law)
+    student = network(7, 3, 4, RELU, outputs=2, bias=True, output_bias=True)
+    model = model_at(aim, student)
+
+    def projected(hidden):
+        moved = with_hidden(student, hidden, model.readout)
+        return problem.risk(jc.compress.best_readout(problem, moved))
+
+    return problem, student, model, jax.jit(jax.value_and_grad(projected))
+
+
+def test_the_model_has_the_value_and_the_gradient_of_the_projected_risk(point):
+    _, student, model, projected = point
+    hidden = hidden_of(student)
+    np.testing.assert_allclose(model.risk, projected(hidden)[0], rtol=1e-12)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        way, step = rng.normal(size=hidden.shape), 1e-5
+        slope = (projected(hidden + step * way)[0] - projected(hidden - step * way)[0]) / (2 * step)
+        np.testing.assert_allclose(jnp.sum(model.gradient * way), slope, rtol=1e-7)
+
+
+def test_with_all_of_the_residual_the_curvature_is_the_hessian_of_the_projected_risk(point):
+    """By finite differences of its gradient, and by the Hessian of the full risk with the readout eliminated."""
+    problem, student, model, projected = point
+    hidden, way = hidden_of(student), np.random.default_rng(1).normal(size=(3, 5))
+    product, step = CURVATURE(model, way, jnp.asarray(1.0)), 1e-5
+    slopes = [projected(hidden + sign * step * way)[1] for sign in (1, -1)]
+    np.testing.assert_allclose(product, (slopes[0] - slopes[1]) / (2 * step), atol=1e-6 * jnp.abs(product).max())
+    best = with_hidden(student, hidden, model.readout)
+    full = np.asarray(eqx.filter_jit(hessian)(problem, best))  # weights (12), readout (6), bias (3), output bias (2)
+    hid, out = np.r_[0:12, 18:21], np.r_[12:18, 21:23]
+    taken = np.linalg.solve(full[np.ix_(out, out)], full[np.ix_(out, hid)])
+    schur = full[np.ix_(hid, hid)] - full[np.ix_(hid, out)] @ taken
+    flat = np.concatenate([way[:, :4].ravel(), way[:, 4]])
+    got = np.concatenate([np.asarray(product[:, :4]).ravel(), product[:, 4]])
+    np.testing.assert_allclose(got, schur @ flat, rtol=1e-9, atol=1e-11 * np.abs(got).max())
+
+
+def test_without_the_residual_the_curvature_is_the_gauss_newton_matrix_in_kaufmans_form(point, law):
+    """`2 Jᵀ(1 − P)J` on twenty thousand inputs: positive, and within four standard errors of the closed form."""
+    _, student, model, _ = point
+    rng = np.random.default_rng(2)
+    x = np.asarray(law.sample(jax.random.key(3), (20000,), 4, jnp.float64))
+    weights, bias, a = np.asarray(student.weights), np.asarray(student.bias), np.asarray(model.readout)[:3]
+    way = rng.normal(size=(3, 5))
+    on = x @ weights.T + bias > 0
+    moved = (on * (x @ way[:, :4].T + way[:, 4])) @ a
+    features = np.concatenate([np.maximum(x @ weights.T + bias, 0), np.ones((len(x), 1))], axis=1)
+    rest = moved - features @ np.linalg.lstsq(features, moved, rcond=None)[0]
+    squares = 2 * (rest**2).sum(1)
+    got = float(jnp.sum(way * CURVATURE(model, way, jnp.asarray(0.0))))
+    assert got > 0
+    assert abs(got - squares.mean()) < 4 * squares.std() / np.sqrt(len(x))
+
+
+def test_a_step_stays_within_its_radius_and_keeps_its_promise_on_the_model(point):
+    _, _, model, _ = point
+    free = SHORTEST(model, jnp.asarray(jnp.inf), jnp.asarray(0.0))
+    half = SHORTEST(model, 0.5 * free.size, jnp.asarray(0.0))
+    np.testing.assert_allclose(half.size, 0.5 * free.size, rtol=1e-12)
+    for step in (free, half):
+        bent = jnp.sum(step.vector * CURVATURE(model, step.vector, jnp.asarray(0.0)))
+        np.testing.assert_allclose(step.promise, -jnp.sum(step.vector * model.gradient) - 0.5 * bent, rtol=1e-9)
+    assert 0 < half.promise < free.promise
+
+
+def test_backward_elimination_drops_the_neuron_whose_loss_costs_least_each_time():
+    target = network(6, 7, 3, RELU, output_bias=True)
+    problem = RiskProblem.of(target)
+    matrix, right = (np.asarray(part) for part in normal_equations(problem, target))
+    right = right + np.random.default_rng(0).normal(size=right.shape)  # no longer one that all of them solve
+
+    def left(rows):
+        rows = [*rows, 7]
+        return (right[rows] * np.linalg.solve(matrix[np.ix_(rows, rows)], right[rows])).sum()
+
+    kept = list(range(7))
+    for size in (6, 5, 4):
+        kept = max(([j for j in kept if j != i] for i in kept), key=left)
+        assert list(strongest(Equations(matrix, right), size, has_offset=True)) == kept
+
+
+@pytest.fixture(scope="module")
+def search(target, law):
+    """A search of twelve starts, and the field as each stage left it."""
+    _, aim = _aim(target, law)
+    student = network(7, 3, 4, RELU, outputs=2, bias=True, output_bias=True)
+    hidden = np.asarray(jax.random.normal(jax.random.key(5), (12, 3, 5)))
+    search = Search(Runner(jax.tree.map(np.asarray, aim), student), hidden, lambda *_: None)
+    fields = []
+    for stage in (lambda: search.screen(4, 6), lambda: search.refine(60), lambda: search.cross(60, np.zeros(2, int))):
+        stage()
+        fields.append(list(search.field))
+    return search, fields
+
+
+def test_the_search_keeps_the_best_of_its_field_in_order(search):
+    _, (screened, refined, crossed) = search
+    assert len(screened) == len(refined) == len(crossed) == 6
+    for field in (screened, refined, crossed):
+        risks = [place.risk for place in field]
+        assert risks == sorted(risks)
+    assert {place.roots for place in refined} == {place.roots for place in screened}
+    assert refined[-1].risk < screened[-1].risk
+
+
+def test_a_walk_that_has_settled_stops_before_its_budget(search):
+    _, (_, refined, _) = search
+    assert all(place.steps < 64 for place in refined)
+
+
+def test_crossing_never_loses_the_best_and_its_children_know_their_roots(search):
+    _, (_, refined, crossed) = search
+    assert crossed[0].risk <= refined[0].risk
+    assert len(crossed) == len(refined)
+    assert all(place.roots and place.roots <= frozenset(range(12)) for place in crossed)
+    assert {len(place.roots) for place in refined} == {1}

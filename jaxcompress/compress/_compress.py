@@ -1,11 +1,10 @@
-"""The main job: many starts, a short descent of each, a long one of the best, a polish of the winner."""
+"""The main job: many starts, a field that is halved, finalists and their crossings, a polish of the winner."""
 
-import concurrent.futures
 import contextlib
 import numbers
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,22 +13,21 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.compress._coordinates import Coordinates, round_coordinates
-from jaxcompress.compress._descent import descend
-from jaxcompress.compress._readout import best_readout
+from jaxcompress.compress._model import hidden_of, with_hidden
 from jaxcompress.compress._report import Report
+from jaxcompress.compress._search import Place, Search, equations_of
 from jaxcompress.compress._starts import hidden_starts, start_name
+from jaxcompress.compress._target import Measured, measure, stacked
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks import Sized, TwoLayer
 from jaxcompress.risk import RiskProblem, check_compatible
-from jaxcompress.solve import Solution, certify
+from jaxcompress.solve import RESULTS, Solution, certify
 from jaxcompress.special import precision
 
 Progress = Callable[[str, int, int], None]
 
-# Starts in one compiled call: few enough for a lively progress bar, enough to hide the cost of a call.
-_CHUNK = 4
-# Beyond this many unknowns one eigendecomposition takes seconds on two cores and a polish many minutes: it is left out.
-_MAX_POLISHED = 1500
+# Beyond this many unknowns the Hessian, its factors and its eigenvalues take minutes and gigabytes: it is left out.
+_MAX_POLISHED = 3000
 
 
 class Compressed(eqx.Module):
@@ -54,20 +52,22 @@ def compress(
     key: Array,
     num_starts: int = 64,
     inputs: AbstractInputs | None = None,
-    screening_steps: int = 100,
-    refining_steps: int = 1000,
+    screening_steps: int = 4,
+    refining_steps: int = 200,
     finalists: int | None = None,
     progress: Progress | None = None,
 ) -> Compressed:
     """Find a network of `width` neurons whose outputs are as close to the target's as possible, on average.
 
-    All starts (the greedy choice of target neurons, the largest, random subsets, averaged groups, random ones) go
-    through `screening_steps` of L-BFGS on the risk with the readout projected out; the best `finalists` (an eighth of
-    the starts when left out) through `refining_steps` more; the winner is polished by Newton's method on the full risk.
+    All starts (the greedy choice of target neurons, the largest, random subsets, averaged groups, random ones) take
+    `screening_steps` steps; the best `finalists` (an eighth of the starts when left out) descend until they hardly
+    fall. Then neurons of several students at a time are crossed, and children that are better replace finalists. A step
+    is one of Newton's method on the risk with the readout projected out, within a trust region; no descent takes more
+    than `refining_steps` of them. The winner is polished by Newton's method on the full risk.
 
     Arguments: `target`, one network; `width`, from 1 to the target's width less one; `key`, start `i` draws from
     `fold_in(key, i)`; `inputs`, the law of the inputs (`StandardNormal()` when left out); `progress`, called as
-    `progress(stage, done, total)`. Sizes and counts are static, the step budgets are not.
+    `progress(stage, done, total)`. Everything but shapes is traced: another key or count of starts compiles nothing.
     Returns a `Compressed`: the network has the target's structure (it has biases where the target has).
     Raises `ValueError` for a width that is no compression or input that does not fit.
     Where it fails: the law of the inputs is taken to be Gaussian; for other inputs measure on real ones.
@@ -80,54 +80,51 @@ def compress(
     with _timed(seconds, "prepare"):
         coordinates = round_coordinates(target, inputs)
         inner = coordinates.inward(target)
-        problem = _measure(inner, coordinates.inputs)
-        _check_energy(float(problem.energy))
-        starts = hidden_starts(problem, inner, width, key, num_starts)
-        baselines = _pruned(problem, inner, _largest(target, width))
-    dtype = target.weights.dtype
-    tolerance = jnp.asarray(precision(dtype).descent, dtype)
+        student = _structure(inner, width)
+        measured = measure(inner, student, coordinates.inputs)
+        _check_energy(measured.energy)
+        starts = hidden_starts(inner, *measured.equations, width, key, num_starts)
+        search = Search(measured.runner, starts, report)
     with _timed(seconds, "screen"):
-        screened, risks = _descend_all(problem, starts, screening_steps, tolerance, "screen", report)
-        start_risks = np.array(risks / problem.energy, np.float64)
-    order = np.argsort(np.where(np.isfinite(start_risks), start_risks, np.inf), kind="stable")[:finalists]
+        search.screen(screening_steps, finalists)
     with _timed(seconds, "refine"):
-        best = jax.tree.map(lambda leaf: leaf[order], screened)
-        refined, risks = _descend_all(problem, best, refining_steps, tolerance, "refine", report)
-        ranking = np.argsort(np.where(np.isfinite(risks), risks, np.inf), kind="stable")
-        start_risks[order] = np.asarray(risks / problem.energy)
-        refined = jax.tree.map(lambda leaf: leaf[ranking], refined)
+        search.refine(refining_steps)
+        search.cross(refining_steps, np.asarray(jax.random.key_data(key)))
+        search.finish(refining_steps)
     with _timed(seconds, "polish"):
         report("polish", 0, 1)
-        winner = jax.tree.map(lambda leaf: leaf[0], refined)
-        certificate = certify(problem, winner, polish=sum(p.size for p in jax.tree.leaves(winner)) <= _MAX_POLISHED)
+        ends = [_network(student, place) for place in search.field]
+        certificate = certify(_problem(measured), ends[0], polish=_unknowns(student) <= _MAX_POLISHED)
+        solutions = _solutions(measured, search.field, ends, certificate)
         report("polish", 1, 1)
-    network = coordinates.outward(certificate.network)
-    solutions = _outward(coordinates, problem, refined, certificate)
-    final = _measure(target, inputs)
-    risk, floor = _risk_and_floor(final, network)
-    relative = risk / final.energy
+    solutions = eqx.tree_at(lambda s: s.network, solutions, jax.vmap(coordinates.outward)(solutions.network))
+    network = jax.tree.map(lambda leaf: leaf[0], solutions.network)
+    risk, floor = _risk_outside(measured, coordinates, network)
+    energy = measured.energy
+    pruned, refitted = _pruned(measured, _largest(target, width))
     spectrum, index = certificate.eigenvalues, certificate.index
+    dtype = target.weights.dtype
     return Compressed(
         network,
-        risk,
-        relative,
+        jnp.asarray(risk, dtype),
+        jnp.asarray(risk / energy, dtype),
         solutions,
         Report(
             target_width=target.width,
             width=width,
-            risk=float(risk),
-            relative_risk=float(relative),
-            risk_floor=float(floor),
-            energy=float(final.energy),
-            pruned_risk=float(baselines[0]),
-            refitted_risk=float(baselines[1]),
+            risk=risk,
+            relative_risk=risk / energy,
+            risk_floor=floor,
+            energy=energy,
+            pruned_risk=pruned,
+            refitted_risk=refitted,
             gradient_norm=float(certificate.gradient_norm),
             converged=bool(certificate.converged),
             result=str(certificate.message),
             smallest_eigenvalue=None if spectrum is None else float(spectrum[0]),
             index=None if index is None else int(index),
-            best_start=start_name(int(order[ranking[0]])),
-            start_risks=tuple(start_risks.tolist()),
+            best_start=" and ".join(dict.fromkeys(start_name(i) for i in sorted(search.field[0].roots))),
+            start_risks=tuple((search.reached / energy).tolist()),
             seconds=seconds,
         ),
     )
@@ -173,17 +170,52 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = time.perf_counter() - begin
 
 
-_measure = eqx.filter_jit(RiskProblem.of)
+def _structure(target: TwoLayer, width: int) -> TwoLayer:
+    """A student of this width, all zero."""
+    dtype = np.dtype(target.weights.dtype)
+
+    def zeros(*shape: int) -> Array:
+        return jnp.asarray(np.zeros(shape, dtype))
+
+    return TwoLayer(
+        zeros(width, target.dim),
+        zeros(width, *target.readout.shape[1:]),
+        None if target.bias is None else zeros(width),
+        None if target.output_bias is None else zeros(*target.output_bias.shape),
+        target.activation,
+    )
 
 
-@eqx.filter_jit
-def _risk_and_floor(problem: RiskProblem, network: TwoLayer) -> tuple[Array, Array]:
-    return problem.risk_and_floor(network)
+def _unknowns(student: TwoLayer) -> int:
+    return sum(parameter.size for parameter in student.parameters().values())
 
 
-@eqx.filter_jit
-def _refit(problem: RiskProblem, network: TwoLayer) -> Array:
-    return problem.risk(best_readout(problem, network))
+def _network(student: TwoLayer, place: Place) -> TwoLayer:
+    return with_hidden(student, jnp.asarray(place.hidden), jnp.asarray(place.readout))
+
+
+def _problem(measured: Measured) -> RiskProblem:
+    """The same target for the polish."""
+    aim = measured.runner.aim
+    energy, magnitude = jnp.asarray(aim.energy), jnp.asarray(measured.magnitude, aim.energy.dtype)
+    average = Sized(jnp.asarray(aim.average), jnp.asarray(measured.average_size, aim.energy.dtype))
+    return RiskProblem((aim.layer,), aim.offset, aim.inputs, energy, magnitude, average)
+
+
+def _floor(measured: Measured, place: Place, readout: np.ndarray, has_offset: bool) -> float:
+    """What rounding may have done to the risk of a readout at a place."""
+    size = equations_of(measured.runner.aim, place, has_offset).size(readout) + measured.magnitude
+    return float(np.finfo(place.hidden.dtype).eps * size)
+
+
+def _risk_outside(measured: Measured, coordinates: Coordinates, network: TwoLayer) -> tuple[float, float]:
+    """Risk and rounding floor of the network that is handed out: taken back inside, with what that rounds."""
+    inside = coordinates.inward(network)
+    runner = measured.runner
+    has_offset, readout = inside.output_bias is not None, stacked(inside)
+    place = runner.go(runner.start(np.asarray(hidden_of(inside)), frozenset()), 0)
+    risk = equations_of(runner.aim, place, has_offset).risk(measured.energy, readout)
+    return risk, _floor(measured, place, readout, has_offset)
 
 
 def _largest(target: TwoLayer, width: int) -> np.ndarray:
@@ -193,50 +225,33 @@ def _largest(target: TwoLayer, width: int) -> np.ndarray:
     return np.sort(np.argsort(-size, kind="stable")[:width])
 
 
-def _pruned(problem: RiskProblem, target: TwoLayer, kept: np.ndarray) -> tuple[Array, Array]:
+def _pruned(measured: Measured, kept: np.ndarray) -> tuple[float, float]:
     """Risks of the target with these neurons alone, with the old readout and with a refitted one."""
-    bias = None if target.bias is None else target.bias[kept]
-    pruned = TwoLayer(target.weights[kept], target.readout[kept], bias, target.output_bias, target.activation)
-    return _risk_and_floor(problem, pruned)[0], _refit(problem, pruned)
+    has_offset = measured.runner.student.output_bias is not None
+    some = measured.equations.of(kept, has_offset)
+    rows = np.append(kept, len(measured.readout) - 1) if has_offset else kept
+    return some.risk(measured.energy, measured.readout[rows]), some.risk(measured.energy, some.solve())
 
 
-def _descend_all(
-    problem: RiskProblem, starts: TwoLayer, steps: int, tolerance: Array, stage: str, report: Progress
-) -> tuple[TwoLayer, np.ndarray]:
-    """`descend` for all starts, in chunks, as many at a time as there are processors to run them."""
-    count = starts.weights.shape[0]
-    chunks = [np.minimum(np.arange(i, i + _CHUNK), count - 1) for i in range(0, count, _CHUNK)]
-    budget = jnp.asarray(steps)
-    done = 0
-    report(stage, done, count)
-
-    def run(chunk: np.ndarray):
-        part = jax.tree.map(lambda leaf: jnp.asarray(leaf)[chunk], starts)
-        return jax.block_until_ready(descend(problem, part, budget, tolerance))
-
-    workers = min(len(chunks), os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(run, chunk) for chunk in chunks]
-        for future in concurrent.futures.as_completed(futures):
-            future.result()
-            done = min(done + _CHUNK, count)
-            report(stage, done, count)
-    ends, risks = zip(*(future.result() for future in futures), strict=True)
-    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:count], *ends)
-    return joined, np.concatenate([np.asarray(risk) for risk in risks])[:count]
-
-
-def _outward(coordinates: Coordinates, problem: RiskProblem, refined: TwoLayer, certificate: Solution) -> Solution:
-    """The finalists in the target's coordinates, the first replaced by its certified self."""
-
-    @eqx.filter_jit
-    def record(network: TwoLayer) -> Solution:
-        return jax.vmap(lambda one: certify(problem, one, polish=False))(network)
-
-    others = record(refined)
-    spectrum_free = eqx.tree_at(
-        lambda s: (s.eigenvalues, s.index), certificate, (None, None), is_leaf=lambda leaf: leaf is None
-    )
-    joined = jax.tree.map(lambda many, one: many.at[0].set(one), others, spectrum_free)
-    networks = jax.vmap(coordinates.outward)(joined.network)
-    return eqx.tree_at(lambda s: s.network, joined, networks)
+def _solutions(measured: Measured, field: Sequence[Place], ends: Sequence[TwoLayer], certificate: Solution) -> Solution:
+    """The finalists as they stand, the first replaced by its certified self."""
+    dtype = certificate.risk.dtype
+    tolerance = precision(dtype).critical * max(measured.energy, 1)
+    has_offset = measured.runner.student.output_bias is not None
+    runs = [eqx.tree_at(lambda s: (s.eigenvalues, s.index), certificate, (None, None), is_leaf=lambda x: x is None)]
+    for place, network in zip(field[1:], ends[1:], strict=True):
+        converged = place.gradient_norm <= tolerance
+        code: Any = RESULTS.converged if converged else RESULTS.max_steps_reached
+        runs.append(
+            Solution(
+                network=network,
+                risk=jnp.asarray(place.risk, dtype),
+                risk_floor=jnp.asarray(_floor(measured, place, place.readout, has_offset), dtype),
+                gradient_norm=jnp.asarray(place.gradient_norm, dtype),
+                converged=jnp.asarray(converged),
+                time=jnp.asarray(0, dtype),
+                result=code,
+                stats={"polish_steps": np.zeros((), np.int32), "flat_modes": np.asarray(-1)},
+            )
+        )
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *runs)

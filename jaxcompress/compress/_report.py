@@ -14,8 +14,9 @@ class Report:
     `‖w‖·‖a‖` kept as they are (magnitude pruning); `refitted_risk`: the same with the readout refitted exactly.
     `risk_floor`: what rounding may have done to the risk. `gradient_norm`, `converged`, `result`,
     `smallest_eigenvalue`, `index`: the certificate of the point, in the coordinates of the descent (the last two are
-    `None` when it was not polished). `best_start`: what the winner started from. `start_risks`: the relative risk that
-    each start reached, in the order of the starts. `seconds`: wall clock by stage, compilation included.
+    `None` when it was not polished). `best_start`: what the winner started from, all of it for a crossing.
+    `start_risks`: the relative risk that each start reached by itself, in the order of the starts; a crossing may be
+    below all of them. `seconds`: wall clock by stage, compilation included.
     """
 
     target_width: int

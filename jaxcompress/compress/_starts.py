@@ -1,27 +1,28 @@
 """Where the descent starts: neurons of the target, averages of similar ones, and random ones.
 
-All starts are hidden layers only, `weights (n, r)` and `bias (n,)`: the readout follows from them. Start 0 is the
+All starts are hidden layers only: the readout follows from them. Start 0 is the
 greedy choice, start 1 the largest neurons; from then on random subsets, random groups and random neurons take turns.
 Start `i` draws from `fold_in(key, i)`.
 """
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import RiskProblem, normal_equations
 
 _LLOYD_STEPS = 10
 
 
-def hidden_starts(problem: RiskProblem, target: TwoLayer, width: int, key: Array, count: int) -> TwoLayer:
-    """`count` students with the target's structure and zero readout; every array has the leading axis `count`."""
+def hidden_starts(
+    target: TwoLayer, matrix: np.ndarray, right: np.ndarray, width: int, key: Array, count: int
+) -> np.ndarray:
+    """`(count, width, p)` hidden parameters, a row of weights and a bias where the target has one.
+
+    `matrix` and `right` are the normal equations of the whole target, the output bias last where there is one.
+    """
     weights = np.asarray(target.weights, np.float64)
     bias = np.zeros(target.width) if target.bias is None else np.asarray(target.bias, np.float64)
-    matrix, right = (np.asarray(part, np.float64) for part in eqx.filter_jit(normal_equations)(problem, target))
     strength = _strength(target, matrix)
     rows = []
     for i in range(count):
@@ -35,14 +36,9 @@ def hidden_starts(problem: RiskProblem, target: TwoLayer, width: int, key: Array
         else:
             draw = _DRAWS[i % 3]
             rows.append(draw(rng, weights, bias, strength, width))
-    dtype, offset = target.weights.dtype, target.output_bias
-    return TwoLayer(
-        jnp.asarray(np.stack([row[0] for row in rows]), dtype),
-        jnp.zeros((count, width, *target.readout.shape[1:]), dtype),
-        None if target.bias is None else jnp.asarray(np.stack([row[1] for row in rows]), dtype),
-        None if offset is None else jnp.zeros((count, *offset.shape), dtype),
-        target.activation,
-    )
+    drawn, shifts = (np.stack(parts) for parts in zip(*rows, strict=True))
+    hidden = drawn if target.bias is None else np.concatenate([drawn, shifts[..., None]], axis=-1)
+    return hidden.astype(target.weights.dtype)
 
 
 def _strength(target: TwoLayer, matrix: np.ndarray) -> np.ndarray:

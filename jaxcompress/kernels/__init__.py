@@ -29,7 +29,7 @@ from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
 from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
 from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk, slope
 from jaxcompress.kernels._pair import GaussianPair, expectation
-from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels._plane import Angle, Plane, plane
 from jaxcompress.kernels._rests import AbstractRests, rests
 from jaxcompress.kernels._table import table_gradient
 
@@ -44,6 +44,7 @@ __all__ = [
     "AbstractMoments",
     "AbstractRests",
     "Affine",
+    "Angle",
     "CentredSecond",
     "Erf",
     "First",
@@ -75,6 +76,7 @@ __all__ = [
     "is_concrete",
     "nngp",
     "ntk",
+    "plane",
     "rests",
     "slope",
     "summed_blocks",
