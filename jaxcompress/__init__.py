@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxcompress.networks import save as save
     from jaxcompress.networks import target_moments as target_moments
     from jaxcompress.networks import targets as targets
+    from jaxcompress.programs import keep_programs as keep_programs
     from jaxcompress.risk import RiskProblem as RiskProblem
     from jaxcompress.risk import Samples as Samples
     from jaxcompress.risk import empirical_risk as empirical_risk
@@ -60,6 +61,7 @@ _ROOM_OF = {
     "flow_many": "solve",
     "gradient_flow": "solve",
     "initialize": "networks",
+    "keep_programs": "programs",
     "load": "networks",
     "population_risk": "risk",
     "relu_moments": "networks",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxcompress.cli_cache import add_cache_options, keep_as_asked, troubles_on_one_line
 from jaxcompress.cli_sweep import add_commands
 
 _GUIDE = """\
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         _need_rich()
-        return options.run(options)
+        with troubles_on_one_line():
+            return options.run(options)
     except (ValueError, OSError) as error:  # OSError: the disk filled up, or a folder went away, during the work
         own = isinstance(error, OSError) and error.filename is None and error.strerror  # without its number
         print(f"jaxcompress: {' '.join(str(own or error).split())}", file=sys.stderr)
@@ -84,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw what the starts reached and what pruning costs"
     )
+    add_cache_options(one)
     one.set_defaults(run=_compress)
     add_commands(commands, _EPILOG)
     return parser
@@ -115,6 +118,7 @@ def _compress(options: argparse.Namespace) -> int:
     _check_no_input_is_lost(options, out)
     check_writable(out)
     draw = None if options.plot is None else _plotter(options.plot)
+    keep_as_asked(options)
     with _progress_bar() as progress:
         small = jc.compress(
             target,

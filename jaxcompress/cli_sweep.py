@@ -5,13 +5,14 @@ import concurrent.futures
 import contextlib
 import json
 import multiprocessing
-import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from jaxcompress.cli_cache import add_cache_options, keep_as_asked, leave_troubles_to_parent
 
 _PLAN = """\
 Do the runs of a plan and store them. A plan is a TOML file:
@@ -63,7 +64,7 @@ def add_commands(commands: Any, epilog: str) -> None:
     three.add_argument("--levels", type=int, default=3, metavar="L", help="lowest risks a cell to name (default 3)")
     three.add_argument("--json", action="store_true", help="print JSON instead of a table (and draw only with --plot)")
     three.add_argument("--plot", type=Path, metavar="FILE", help="where to draw it (default: figure.png in DIR)")
-    _add_programs(three)
+    add_cache_options(three)
     three.set_defaults(run=_show)
     four = commands.add_parser(
         "replay",
@@ -76,23 +77,13 @@ def add_commands(commands: Any, epilog: str) -> None:
     four.add_argument("number", type=int, metavar="RUN", help="number of the run: first_run of its cell, plus seed")
     four.add_argument("--out", type=Path, metavar="FOLDER", help="store the trajectory, for xarray.open_zarr")
     four.add_argument("--plot", type=Path, metavar="FILE", help="draw risk and order parameters against time")
-    _add_programs(four)
+    add_cache_options(four)
     four.set_defaults(run=_replay)
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, metavar="P", help="processes on this machine (default 1)")
-    _add_programs(parser)
-
-
-def _add_programs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--programs",
-        type=Path,
-        metavar="DIR",
-        default=Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jaxcompress",
-        help="where compiled programs are kept for the next time (default: the user's cache)",
-    )
+    add_cache_options(parser)
 
 
 def _sweep(options: argparse.Namespace) -> int:
@@ -116,9 +107,10 @@ def _work(options: argparse.Namespace, directory: Path, call: Callable[..., Any]
 
     if options.processes < 1:
         raise ValueError(f"given --processes {options.processes}; expected at least 1; leave it out for one")
+    programs = keep_as_asked(options)
     try:
         with _executor(options.processes) as executor, _progress_bar() as progress:
-            state = call(executor=executor, programs=options.programs, progress=progress)
+            state = call(executor=executor, programs=programs, progress=progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what was done is stored; go on with: jaxcompress resume {directory}") from None
     print(f"{state.done_here} runs done in {state.seconds:.1f} s; {state.done} of {state.runs} in all", end="")
@@ -138,9 +130,7 @@ def _executor(processes: int) -> Iterator[concurrent.futures.Executor | None]:
         yield None
         return
     context = multiprocessing.get_context("spawn")
-    # A terminal interrupts the whole group: workers leave it to their parent, who does not wait for their blocks.
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=ignore)
+    pool = concurrent.futures.ProcessPoolExecutor(processes, context, initializer=_leave_to_parent)
     try:
         yield pool
     except KeyboardInterrupt:
@@ -149,6 +139,12 @@ def _executor(processes: int) -> Iterator[concurrent.futures.Executor | None]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _leave_to_parent() -> None:
+    """A terminal interrupts the whole group: workers leave it to their parent, who does not wait for their blocks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_troubles_to_parent()
 
 
 @contextlib.contextmanager
@@ -205,7 +201,7 @@ def _show(options: argparse.Namespace) -> int:
 
     if options.plot is not None:
         _check_drawing(options.plot)
-    sweep.keep_programs(options.programs)  # names are found by programs too
+    keep_as_asked(options)  # names are found by programs too
     rows = sweep.table(options.directory, levels=options.levels)
     if options.json:
         print(json.dumps([row.to_dict() for row in rows], indent=2))
@@ -251,7 +247,7 @@ def _replay(options: argparse.Namespace) -> int:
         _check_drawing(options.plot)
     if options.out is not None and options.out.exists():
         raise ValueError(f"{options.out}: given a place where something is; expected a new folder; choose another")
-    sweep.keep_programs(options.programs)
+    keep_as_asked(options)
     way = sweep.trajectory(options.directory, options.number)
     about = way.attrs
     print(f"run {about['run']}: {about['activation']} n={about['n']} k={about['k']} d={about['d']} {about['target']}")

@@ -9,17 +9,22 @@ ends into a `Solution`, `_reduction` takes superfluous input dimensions off; `_e
 (`_lanes`) three times, for the flow (`_stepping`, whose methods are `_rosenbrock` and `_chebyshev`, chosen in
 `_method`; `_slide` is its event), the hand-over (`_newton`) and the polish (`_polish`), or once, for the search of
 saddles (`_critical`). All of these see only vectors with their gradient and Hessian, which `_motions` supplies. `_flow`
-follows one run with its trajectory by diffrax.
+follows one run with its trajectory by diffrax, for which `_diffrax` wraps both methods.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from jaxcompress._rooms import make_callable
 from jaxcompress.solve._certify import certify
-from jaxcompress.solve._chebyshev import Chebyshev
 from jaxcompress.solve._flow import gradient_flow
 from jaxcompress.solve._method import METHODS
-from jaxcompress.solve._rosenbrock import Rodas5P
 from jaxcompress.solve._solution import RESULTS, Solution, SolveError
 from jaxcompress.solve._solve import critical_points, flow_many, solve, solve_many
+
+if TYPE_CHECKING:
+    from jaxcompress.solve._diffrax import Chebyshev as Chebyshev
+    from jaxcompress.solve._diffrax import Rodas5P as Rodas5P
 
 __all__ = [
     "METHODS",
@@ -37,3 +42,9 @@ __all__ = [
 ]
 
 make_callable(__name__, solve)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Chebyshev", "Rodas5P"):  # solvers of diffrax, which is loaded for them alone
+        return getattr(importlib.import_module(f"{__name__}._diffrax"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,13 +11,14 @@ from jaxtyping import Array
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import Starts, TargetMoments, TwoLayer
 from jaxcompress.risk import AbstractProblem, Samples, Target, problem_of
-from jaxcompress.solve._engine import Flows, Polished, at_rest, descend, flow_to_end, polish_all, search_all
+from jaxcompress.solve._engine import Batch, flow_runs, search_runs, solve_runs
 from jaxcompress.solve._lanes import Occupancy, Progress
 from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
 from jaxcompress.solve._motions import AbstractMotions, motions_of
 from jaxcompress.solve._polish import MAX_STEPS
 from jaxcompress.solve._reduction import in_coordinates, lift_weights, reduce_weights, span_of
 from jaxcompress.solve._solution import RESULTS, Solution, either
+from jaxcompress.solve._state import Lane
 from jaxcompress.solve._stepping import FlowOptions
 from jaxcompress.special import precision
 
@@ -40,6 +41,7 @@ class Runs(eqx.Module):
     targets: Target
     inputs: AbstractInputs
     first: Array  # the number of the first run, where these are part of a larger batch
+    real: Array  # how many are to be solved: those behind them fill the batch up to its size
     freeze: tuple[str, ...] = eqx.field(static=True)
     count: int = eqx.field(static=True)
 
@@ -87,6 +89,11 @@ class Runs(eqx.Module):
 
         return jax.lax.map(one, jnp.arange(self.count, dtype=jnp.int32), batch_size=min(self.count, _BLOCK))
 
+    def batch(self, motions: AbstractMotions, lanes: int, progress: Progress | None) -> Batch:
+        """All of them as vectors, ready for the lanes."""
+        y, own = self.load(motions)
+        return Batch(y, own, jnp.arange(self.count, dtype=jnp.int32) < self.real, lanes, progress)
+
 
 BatchSolver = Callable[[Runs, Options, int, Progress | None], Solution]
 
@@ -98,22 +105,19 @@ def _share(occupancy: Occupancy) -> Array:
 def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
     """The flow of every run to its own end."""
     motions = runs.motions(options.rates)
-    y, own = runs.load(motions)
-    method = runs.method(y.shape[1], lanes)
-    flows, occupancy = flow_to_end(motions, method, options.flow, y, own, lanes, progress)
-    plain = _without_rates(motions)
-    vector = motions.root[None] * at_rest(motions, flows)
-    risk, floor = _measured(plain, vector, own)
-    converged = flows.gradient_norm <= options.flow.gradient_tolerance
+    batch = runs.batch(motions, lanes, progress)
+    method = runs.method(motions.root.shape[0], lanes)
+    ends, occupancy = flow_runs(motions, method, options.flow, batch, motions.root.shape[0] <= MATRIX_MOST)
+    converged = ends.course.norm <= options.flow.gradient_tolerance
     return Solution(
-        network=jax.vmap(plain.network)(vector, own),
-        risk=risk,
-        risk_floor=floor,
-        gradient_norm=flows.gradient_norm,
+        network=jax.vmap(_without_rates(motions).network)(ends.point.y, batch.own),
+        risk=_or_infinite(ends.point.risk),
+        risk_floor=_or_infinite(ends.point.floor),
+        gradient_norm=ends.course.norm,
         converged=converged,
-        time=flows.course.time,
-        result=_flow_result(flows, options.flow, converged),
-        stats=_flow_stats(flows, method, _share(occupancy)),
+        time=ends.course.time,
+        result=_flow_result(ends, options.flow, converged),
+        stats=_flow_stats(ends, method, _share(occupancy)),
     )
 
 
@@ -124,42 +128,33 @@ def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | N
     if unknowns > MATRIX_MOST:
         alone = eqx.tree_at(lambda o: o.flow.gradient_tolerance, options, options.final_tolerance)
         return flow_batch(runs, alone, lanes, progress)
-    y, own = runs.load(motions)
+    batch = runs.batch(motions, lanes, progress)
     method = runs.method(unknowns, lanes)
-    flows, occupancy = descend(motions, method, options.flow, y, own, lanes, progress)
-    plain = _without_rates(motions)
-    rest = motions.root[None] * at_rest(motions, flows)
-    settled = flows.taken & (flows.end_norm <= options.final_tolerance)
-    polished = polish_all(plain, rest, own, settled, options.final_tolerance, lanes)
-    arrived = flows.taken | (flows.gradient_norm <= options.flow.gradient_tolerance)
-    out = as_solution(plain, polished, own, options.final_tolerance)
+    ends, occupancy = solve_runs(motions, method, options.flow, options.final_tolerance, batch)
+    arrived = ends.newton.taken | (ends.course.norm <= options.flow.gradient_tolerance)
+    out = as_solution(_without_rates(motions), ends, batch.own, options.final_tolerance)
     # Where the flow itself was cut short, the polished point is a critical one, but not known to be the flow's: that is
     # what to report.
     converged = out.converged & arrived
-    result = either(arrived, out.result, _flow_result(flows, options.flow, arrived))
-    result = either(converged & (_at_zero(flows) > 0), RESULTS.neuron_at_zero, result)
-    stats = {**_flow_stats(flows, method, _share(occupancy)), "newton_steps": flows.newton_steps, **out.stats}
+    result = either(arrived, out.result, _flow_result(ends, options.flow, arrived))
+    result = either(converged & (_at_zero(ends) > 0), RESULTS.neuron_at_zero, result)
+    stats = {**_flow_stats(ends, method, _share(occupancy)), "newton_steps": ends.newton.total, **out.stats}
     where = lambda s: (s.time, s.converged, s.result, s.stats)  # noqa: E731
-    return eqx.tree_at(where, out, (flows.course.time, converged, result, stats))
+    return eqx.tree_at(where, out, (ends.course.time, converged, result, stats))
 
 
 def critical_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
     """A critical point of any kind for every start; nobody is told about progress, and nothing flows."""
     motions = runs.motions(options.rates)
-    y, own = runs.load(motions)
+    batch = runs.batch(motions, lanes, None)
     budget = options.flow.max_steps
-    out = as_solution(
-        motions,
-        search_all(motions, y, own, options.final_tolerance, budget, lanes),
-        own,
-        options.final_tolerance,
-        budget,
-    )
+    ends = search_runs(motions, options.final_tolerance, budget, batch)
+    out = as_solution(motions, ends, batch.own, options.final_tolerance, budget)
     assert out.index is not None  # a polish has its spectrum
     known = out.index >= 0  # a network of zeros may have none
     stats = {"steps": out.stats["polish_steps"], "flat_modes": out.stats["flat_modes"]}
-    ends = (out.converged & known, either(known, out.result, RESULTS.nonfinite), stats)
-    return eqx.tree_at(lambda s: (s.converged, s.result, s.stats), out, ends)
+    ends_well = (out.converged & known, either(known, out.result, RESULTS.nonfinite), stats)
+    return eqx.tree_at(lambda s: (s.converged, s.result, s.stats), out, ends_well)
 
 
 def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
@@ -174,6 +169,7 @@ def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progr
         in_coordinates(runs.targets, reduced.target),
         runs.inputs,
         runs.first,
+        runs.real,
         runs.freeze,
         runs.count,
     )
@@ -209,72 +205,65 @@ def _pairs_a_neuron(target: Target) -> int:
 
 
 def as_solution(
-    motions: AbstractMotions, polished: Polished, own: Any, tolerance: Array, max_steps: Array | int = MAX_STEPS
+    motions: AbstractMotions, ends: Lane, own: Any, tolerance: Array, max_steps: Array | int = MAX_STEPS
 ) -> Solution:
     """Polished runs with their certificates. A run that broke down ranks last and poisons no comparison."""
-    flat = precision(polished.risk.dtype).flat
-    known = jnp.all(jnp.isfinite(polished.eigenvalues), axis=1)
-    largest = jnp.max(jnp.abs(polished.eigenvalues), axis=1, keepdims=True)
-    index = jnp.where(known, jnp.sum(polished.eigenvalues < -flat * largest, axis=1), -1)
-    converged = polished.gradient_norm <= tolerance
-    stuck = either(polished.steps < max_steps, RESULTS.gradient_floor, RESULTS.max_steps_reached)
+    point, polish = ends.point, ends.polish
+    flat = precision(point.risk.dtype).flat
+    values = polish.eigenvalues
+    known = jnp.all(jnp.isfinite(values), axis=1)
+    largest = jnp.max(jnp.abs(values), axis=1, keepdims=True)
+    index = jnp.where(known, jnp.sum(values < -flat * largest, axis=1), -1)
+    gradient_norm = jnp.max(jnp.abs(point.gradient), axis=1)
+    converged = gradient_norm <= tolerance
+    stuck = either(polish.steps < max_steps, RESULTS.gradient_floor, RESULTS.max_steps_reached)
     stuck = either(known, stuck, RESULTS.nonfinite)
-    flats = jnp.sum(jnp.abs(polished.eigenvalues) <= flat * largest, axis=1)
+    flats = jnp.sum(jnp.abs(values) <= flat * largest, axis=1)
     return Solution(
-        network=jax.vmap(motions.network)(polished.vector, own),
-        risk=_or_infinite(polished.risk),
-        risk_floor=_or_infinite(polished.floor),
-        gradient_norm=_or_infinite(polished.gradient_norm),
+        network=jax.vmap(motions.network)(point.y, own),
+        risk=_or_infinite(point.risk),
+        risk_floor=_or_infinite(point.floor),
+        gradient_norm=_or_infinite(gradient_norm),
         converged=converged,
-        time=jnp.zeros_like(polished.risk),
+        time=jnp.zeros_like(point.risk),
         result=either(converged, RESULTS.converged, stuck),
-        stats={"polish_steps": polished.steps, "flat_modes": jnp.where(known, flats, -1)},
-        eigenvalues=jnp.where(known[:, None], polished.eigenvalues, jnp.inf),
+        stats={"polish_steps": polish.steps, "flat_modes": jnp.where(known, flats, -1)},
+        eigenvalues=jnp.where(known[:, None], values, jnp.inf),
         index=index,
     )
 
 
-def _at_zero(flows: Flows) -> Array:
+def _at_zero(ends: Lane) -> Array:
     """How many neurons slid to norm zero and stay there."""
-    slide = flows.course.slide
+    slide = ends.course.slide
     if slide is None:
-        return jnp.zeros_like(flows.course.steps)
+        return jnp.zeros_like(ends.course.steps)
     return jnp.sum(slide.frozen, axis=1, dtype=jnp.int32)
 
 
-def _flow_stats(flows: Flows, method: Method, occupancy: Array) -> dict[str, Any]:
-    course = flows.course
+def _flow_stats(ends: Lane, method: Method, occupancy: Array) -> dict[str, Any]:
+    course = ends.course
     return {
         "steps": course.steps,
         "accepted_steps": course.accepted,
         "rejected_steps": course.steps - course.accepted,
         "explicit_steps": course.explicit,
         "method": for_runs(method.code, course.steps.shape[0]),
-        "flow_gradient_norm": flows.gradient_norm,
-        "neurons_at_zero": _at_zero(flows),
+        "flow_gradient_norm": course.norm,
+        "neurons_at_zero": _at_zero(ends),
         "occupancy": jnp.broadcast_to(occupancy, course.steps.shape),
     }
 
 
-def _flow_result(flows: Flows, options: FlowOptions, converged: Array) -> Any:
-    result = either(flows.course.time >= options.t1, RESULTS.time_reached, RESULTS.max_steps_reached)
-    fine = jnp.all(jnp.isfinite(flows.course.y), axis=1) & jnp.isfinite(flows.gradient_norm)
-    arrived = either(_at_zero(flows) > 0, RESULTS.neuron_at_zero, RESULTS.converged)
+def _flow_result(ends: Lane, options: FlowOptions, converged: Array) -> Any:
+    result = either(ends.course.time >= options.t1, RESULTS.time_reached, RESULTS.max_steps_reached)
+    fine = jnp.all(jnp.isfinite(ends.point.y), axis=1) & jnp.isfinite(ends.course.norm)
+    arrived = either(_at_zero(ends) > 0, RESULTS.neuron_at_zero, RESULTS.converged)
     return either(converged, arrived, either(fine, result, RESULTS.nonfinite))
 
 
 def _without_rates(motions: AbstractMotions) -> AbstractMotions:
     return eqx.tree_at(lambda m: m.root, motions, jnp.ones_like(motions.root))
-
-
-def _measured(motions: AbstractMotions, vector: Array, own: Any) -> tuple[Array, Array]:
-    """Risk and floor of every run, block by block."""
-
-    def one(run: tuple[Array, Any]) -> tuple[Array, Array]:
-        risk, floor, _ = motions.measure(*jax.tree.map(lambda leaf: leaf[..., None], run))
-        return _or_infinite(risk[0]), _or_infinite(floor[0])
-
-    return jax.lax.map(one, (vector, own), batch_size=min(vector.shape[0], _BLOCK))
 
 
 def _or_infinite(number: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solve._batch import as_solution
-from jaxcompress.solve._engine import polish_all
+from jaxcompress.solve._engine import Batch, polish_runs
 from jaxcompress.solve._motion import Motion
 from jaxcompress.solve._motions import motions_of
 from jaxcompress.solve._solution import RESULTS, Solution, either
@@ -33,9 +33,8 @@ def certify(
         motions = motions_of(problem, True, student, (), ones)
         vector, own = motions.load(student, None)
         vectors, owns = jax.tree.map(lambda leaf: leaf[None], (vector, own))
-        return as_solution(
-            motions, polish_all(motions, vectors, owns, jnp.zeros(1, bool), tolerance, 1), owns, tolerance
-        )[0]
+        ends = polish_runs(motions, tolerance, Batch(vectors, owns, jnp.ones(1, bool), 1))
+        return as_solution(motions, ends, owns, tolerance)[0]
     motion = Motion.of(problem, student, ())
     (risk, floor), gradient = motion.value_and_gradient(motion.vector())
     gradient_norm = jnp.max(jnp.abs(gradient))

@@ -15,14 +15,11 @@ Reference: Sommeijer, Shampine & Verwer 1998, *RKC: an explicit solver for parab
 """
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from jaxcompress.solve._vectors import direction, length
@@ -75,10 +72,17 @@ def spectral_radius(
     worst in the trials above; the error estimate rejects what grows meanwhile.
     """
     _, push = jax.linearize(field, y)
+    return radius_of(push, f, v)
+
+
+def radius_of(
+    push: Callable[[Array], Array], f: Float[Array, "P ..."], v: Float[Array, "P ..."]
+) -> tuple[Float[Array, "..."], Float[Array, "P ..."]]:
+    """`spectral_radius` from the products `push` by the Jacobian alone, wherever they come from."""
     cold = length(v) == 0
     share, least = (jnp.where(cold, first, later) for first, later in zip(_COLD, _WARM, strict=True))
     known = direction(jnp.where(cold[None], f, v))
-    start = direction(known + share.astype(y.dtype)[None] * direction(_generic(y)))
+    start = direction(known + share.astype(f.dtype)[None] * direction(_generic(f)))
 
     def going(count, radius, last):
         return (count < least) | (jnp.abs(radius - last) > _SETTLED * radius)  # false for zero and NaN
@@ -95,7 +99,7 @@ def spectral_radius(
         v = jnp.where((moving & (size > 0) & jnp.isfinite(size))[None], direction(image), v)
         return count + 1, v, jnp.where(moving, size, radius), jnp.where(moving, radius, last)
 
-    zero = jnp.zeros(y.shape[1:], y.dtype)
+    zero = jnp.zeros(f.shape[1:], f.dtype)
     _, v, radius, _ = jax.lax.while_loop(unsettled, multiply, (0, start, zero, zero))
     return _SAFETY * radius, v
 
@@ -122,32 +126,66 @@ def chebyshev_step(
     """
     h, rho = (jnp.broadcast_to(jnp.asarray(x, y.dtype), y.shape[1:]) for x in (h, rho))
     stages = stage_count(h, rho, max_stages)
-    count = jnp.maximum(stages, 2).astype(y.dtype)
-    delta = _DAMPING / (count * count)
-    w0 = 1 + delta
-    _, slope, curvature = _polynomials(count, delta)
-    w1 = delta * slope / curvature
-    b1 = 1 / (4 * w0 * w0)
+    first = first_displacement(f0, h, stages)
 
     def under_way(carry):
         return carry[0] <= jnp.max(stages)
 
     def stage(carry):
-        j, f1, now, before, b_now, b_before, a = carry
-        f = field(y + now)
-        value, slope, curvature = _polynomials((j + 1).astype(y.dtype), delta)
-        b = curvature / (slope * slope)
-        ratio = b / b_now
-        after = (2 * w0 * ratio)[None] * now - (b / b_before)[None] * before
-        after = after + (2 * w1 * ratio * h)[None] * (f - a[None] * f0)
+        j, f1, now = carry
+        f = field(y + now.moved)
         f1 = jnp.where((j <= stages)[None], f, f1)
-        now, before = jnp.where((j < stages)[None], after, now), now
-        return j + 1, f1, now, before, b, b_now, 1 - b * value
+        return j + 1, f1, next_displacement(j, now, f, f0, h, stages)
 
-    first = (jnp.asarray(1, jnp.int32), f0, (b1 * w1 * h)[None] * f0, jnp.zeros_like(y), b1, b1, 1 - b1 * w0)
-    _, f1, moved, *_ = jax.lax.while_loop(under_way, stage, first)
-    moved, f1 = (jnp.where((stages > 0)[None], x, jnp.nan) for x in (moved, f1))
-    return y + moved, f1, (0.4 * h)[None] * (f0 + f1) - 0.8 * moved, stages
+    _, f1, last = jax.lax.while_loop(under_way, stage, (jnp.asarray(1, jnp.int32), f0, first))
+    moved, f1 = (jnp.where((stages > 0)[None], x, jnp.nan) for x in (last.moved, f1))
+    return y + moved, f1, step_error(moved, f0, f1, h), stages
+
+
+class Displacement(NamedTuple):
+    """Where a stage leads and where the one before led, as displacements `d_j` and `d_{j−1}` from `y`; `b_j`,
+    `b_{j−1}` and `a_j` of the recurrence."""
+
+    moved: Float[Array, "P ..."]
+    before: Float[Array, "P ..."]
+    b: Float[Array, "..."]
+    b_before: Float[Array, "..."]
+    a: Float[Array, "..."]
+
+
+def _constants(stages: Int[Array, "..."], dtype) -> tuple[Array, Array, Array]:
+    """`δ`, `w0` and `w1` of a step."""
+    count = jnp.maximum(stages, 2).astype(dtype)
+    delta = _DAMPING / (count * count)
+    _, slope, curvature = _polynomials(count, delta)
+    return delta, 1 + delta, delta * slope / curvature
+
+
+def first_displacement(f0: Array, h: Array, stages: Int[Array, "..."]) -> Displacement:
+    """`d_1`, from the field `f0` at `y`."""
+    _, w0, w1 = _constants(stages, h.dtype)
+    b1 = 1 / (4 * w0 * w0)
+    return Displacement((b1 * w1 * h)[None] * f0, jnp.zeros_like(f0), b1, b1, 1 - b1 * w0)
+
+
+def next_displacement(
+    j: Array, now: Displacement, f: Array, f0: Array, h: Array, stages: Int[Array, "..."]
+) -> Displacement:
+    """`d_{j+1}` from the field `f` at `y + d_j`; a lane whose stages are over stays."""
+    delta, w0, w1 = _constants(stages, h.dtype)
+    value, slope, curvature = _polynomials((j + 1).astype(h.dtype), delta)
+    b = curvature / (slope * slope)
+    ratio = b / now.b
+    after = (2 * w0 * ratio)[None] * now.moved - (b / now.b_before)[None] * now.before
+    after = after + (2 * w1 * ratio * h)[None] * (f - now.a[None] * f0)
+    on = (j < stages)[None]
+    moved, before = jnp.where(on, after, now.moved), jnp.where(on, now.moved, now.before)
+    return Displacement(moved, before, b, now.b, 1 - b * value)
+
+
+def step_error(moved: Array, f0: Array, f1: Array, h: Array) -> Array:
+    """`0.8(y − y1) + 0.4h(f0 + f1)`."""
+    return (0.4 * h)[None] * (f0 + f1) - 0.8 * moved
 
 
 def _polynomials(j: Float[Array, ""] | Float[Array, "..."], delta: Float[Array, "..."]):
@@ -162,59 +200,3 @@ def _polynomials(j: Float[Array, ""] | Float[Array, "..."], delta: Float[Array, 
         term = term * delta * (j * j - (k - 1) ** 2) / (k * (2 * k - 1))
         value, slope, curvature = value + term, slope + k * term, curvature + k * (k - 1) * term
     return value, slope, curvature
-
-
-class ChebyshevState(NamedTuple):
-    """The field where the solver stands, the vector of the largest curvature, and the stages of the accepted steps."""
-
-    f: Float[Array, " P"]
-    v: Float[Array, " P"]
-    stages: Int[Array, ""]
-
-
-class Chebyshev(diffrax.AbstractAdaptiveSolver):
-    """The method as a diffrax solver, for autonomous `ODETerm`s whose vector field is `−∇φ`.
-
-    `max_stages`, static, bounds the stages of a step. A step that needs more costs the spectral radius and no stages:
-    its error is NaN, and the controller rejects it (diffrax's `PIDController` then tries a fifth of its length). A step
-    back in time is refused likewise.
-    Where it fails: roundoff grows with the square of the stages. The error estimate sees it, so that a tolerance `rtol`
-    allows about `√(rtol/10u)` of them, `u` the unit roundoff: 40 in float32 at 1e-3, where the estimate at rest is
-    2e-3 of `y`; at 250 stages it is 0.14. Derivatives by reverse mode do not pass the loop of stages.
-    """
-
-    term_structure: ClassVar = diffrax.AbstractTerm
-    interpolation_cls: ClassVar = diffrax.ThirdOrderHermitePolynomialInterpolation
-
-    max_stages: int = eqx.field(static=True, default=250)
-
-    def __check_init__(self):
-        if self.max_stages < 2:
-            raise ValueError(f"Chebyshev: given max_stages = {self.max_stages}; expected at least 2, the order")
-
-    def order(self, terms):
-        return 2
-
-    def error_order(self, terms):
-        return 3.0  # diffrax means the local order, of one step
-
-    def init(self, terms, t0, t1, y0, args):
-        f, _ = ravel_pytree(terms.vf(t0, y0, args))
-        return ChebyshevState(f, jnp.zeros_like(f), jnp.asarray(0, jnp.int32))
-
-    def func(self, terms, t0, y0, args):
-        return terms.vf(t0, y0, args)
-
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        flat, unravel = ravel_pytree(y0)
-
-        def field(y: Array) -> Array:
-            return ravel_pytree(terms.vf(t0, unravel(y), args))[0]
-
-        f0 = solver_state.f
-        h = jnp.asarray(terms.contr(t0, t1), flat.dtype)
-        rho, v = spectral_radius(field, flat, f0, solver_state.v)
-        y1, f1, error, stages = chebyshev_step(field, flat, f0, h, rho, self.max_stages)
-        info = {"y0": y0, "y1": unravel(y1), "k0": unravel(h * f0), "k1": unravel(h * f1)}
-        state = ChebyshevState(f1, v, solver_state.stages + stages)
-        return unravel(y1), unravel(error), info, state, diffrax.RESULTS.successful

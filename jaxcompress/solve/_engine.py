@@ -1,133 +1,301 @@
-"""Flow, hand-over and polish of a batch, as three kinds of lane programs over one store of runs.
+"""The phases of a batch, one after another, over one store of runs.
 
 The flow goes down a ladder of gradients. On every rung, Newton's method asks whether it may take over
-(`_newton`); runs that it refuses flow on to the next rung, and on the last one the flow has arrived by itself. All
-runs end in the polish (`_polish`), which certifies them with their spectrum.
+(`_newton`); runs that it refuses flow on to the next rung, and on the last one the flow has arrived
+by itself. Runs that Newton left at their floor get their spectrum, the others the polish (`_polish`)
+with theirs. All of this is one compiled loop of queues around one loop of passes (`_phase`): which
+phase a queue goes through is data, and what happens between two queues is arithmetic on the store.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from jaxcompress.solve._critical import search_ended, search_start, search_step
-from jaxcompress.solve._lanes import Occupancy, Progress, Queue, run_in_lanes
+from jaxcompress.solve._critical import Search, first_radius
+from jaxcompress.solve._lanes import Occupancy, Progress, queue_of, run_in_lanes
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
-from jaxcompress.solve._newton import newton_start, newton_step
-from jaxcompress.solve._polish import polish_ended, polish_start, polish_step, spectrum_step
+from jaxcompress.solve._newton import HandOver
+from jaxcompress.solve._phase import AbstractPhase, Measurement, choose_by, one_pass
+from jaxcompress.solve._polish import Polish, Spectrum
 from jaxcompress.solve._slide import frozen_unknowns, may_slide, no_slide, release, released_norm
-from jaxcompress.solve._stepping import Course, Curvature, FlowOptions, advance, begin, ended
+from jaxcompress.solve._state import Lane, at_start, lanes_last
+from jaxcompress.solve._stepping import Flow, FlowOptions
 
 # The highest rung of the ladder and the ratio of one rung to the next.
 _TOP, _RUNG = 1e-3, 0.1
+# The phases of a solve, by number; and of a flow alone.
+_FLOW, _NEWTON, _SPECTRUM, _POLISH, _DONE = range(5)
+_MEASURE = 1
 
 
-class Flows(NamedTuple):
-    """Where every flow stands: its course and gradient; whether Newton took over, its steps, the gradient it left."""
+class Batch(NamedTuple):
+    """The runs of one call: their start, what of each never changes, which of them are real (the others fill the
+    batch up to its size and are never touched), how many go side by side, and whom to tell."""
 
-    course: Course
-    gradient_norm: Float[Array, " runs"]
-    taken: Bool[Array, " runs"]
-    newton_steps: Int[Array, " runs"]
-    end_norm: Float[Array, " runs"]
-
-
-class Polished(NamedTuple):
-    """Every run at its end; the unknowns are parameters, rates taken off."""
-
-    vector: Float[Array, "runs P"]
-    risk: Float[Array, " runs"]
-    floor: Float[Array, " runs"]
-    gradient_norm: Float[Array, " runs"]
-    eigenvalues: Float[Array, "runs P"]
-    steps: Int[Array, " runs"]
+    y: Float[Array, "runs P"]
+    own: Any
+    real: Bool[Array, " runs"]
+    lanes: int
+    progress: Progress | None = None
 
 
-def _last(leading: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), leading)
+class Round(NamedTuple):
+    """Between two queues: the runs, the number of the next phase, who waits for it, the rung of the ladder, the root
+    of the rates (one as soon as the unknowns are parameters), whether it is the first, the occupancy of the flow."""
+
+    store: Lane
+    phase: Array
+    waiting: Bool[Array, " runs"]
+    level: Array
+    root: Array
+    first: Array
+    used: Occupancy
 
 
-def _rows(tree: Any, ids: Array) -> Any:
-    """The runs `ids` of a store, lanes last."""
-    return _last(jax.tree.map(lambda leaf: leaf[ids], tree))
+def solve_runs(
+    motions: AbstractMotions, method: Method, options: FlowOptions, tolerance: Array, batch: Batch
+) -> tuple[Lane, Occupancy]:
+    """Flow, hand-over, spectrum and polish. In the store that comes back the unknowns are parameters."""
+
+    def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
+        rung = eqx.tree_at(lambda o: o.gradient_tolerance, options, level)
+        return [
+            Flow(here, True, method, rung),
+            HandOver(here, True),
+            Spectrum(here, True),
+            Polish(here, True, tolerance),
+        ]
+
+    def after(here: AbstractMotions, now: Round) -> Round:
+        return jax.lax.switch(
+            now.phase,
+            [
+                lambda: _after_flow(here, options, now),
+                lambda: _after_newton(here, options, tolerance, batch, now),
+                lambda: now._replace(
+                    phase=_number(_POLISH), waiting=batch.real & (now.store.polish.steps == 0)
+                ),
+                lambda: now._replace(phase=_number(_DONE), waiting=jnp.zeros_like(now.waiting)),
+            ],
+        )
+
+    top = jnp.maximum(jnp.asarray(_TOP, batch.y.dtype), options.gradient_tolerance)
+    return _in_rounds(motions, method, batch, top, phases, after, _DONE)
 
 
-def at_start(motions: AbstractMotions, method: Method, y: Float[Array, "runs P"], own: Any) -> Flows:
-    """Flows that have not begun."""
-    zero = jnp.zeros(y.shape[0], y.dtype)
-    count, no = jnp.zeros(y.shape[0], jnp.int32), jnp.zeros(y.shape[0], bool)
-    slide = None
-    if may_slide(motions):
-        slide = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), no_slide(motions, y.T, _last(own)))
-    curvature = Curvature(jnp.zeros_like(y), zero, count) if method.stages else None
-    course = Course(y, zero, zero, count, count, count, slide, curvature)
-    return Flows(course, jnp.full_like(zero, jnp.inf), no, count, jnp.full_like(zero, jnp.inf))
+def flow_runs(
+    motions: AbstractMotions, method: Method, options: FlowOptions, batch: Batch, matrix: bool
+) -> tuple[Lane, Occupancy]:
+    """Flow until `options` say so, released neurons included; without a `matrix` no Hessian is ever made. In the store
+    that comes back the unknowns are parameters."""
+
+    def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
+        return [Flow(here, method.implicit, method, options), Measurement(here, method.implicit)]
+
+    def after(here: AbstractMotions, now: Round) -> Round:
+        return jax.lax.cond(
+            now.phase == _FLOW,
+            lambda: _after_flow_alone(here, options, batch, now),
+            lambda: now._replace(phase=_number(_DONE), waiting=jnp.zeros_like(now.waiting)),
+        )
+
+    return _in_rounds(motions, method, batch, options.gradient_tolerance, phases, after, _DONE, matrix)
 
 
-def flow_on(
+def polish_runs(motions: AbstractMotions, tolerance: Array, batch: Batch) -> Lane:
+    """The critical point beside each point, with its spectrum."""
+    return _one_queue(motions, Polish(motions, False, tolerance), at_start(batch.y, None, False), batch)
+
+
+def search_runs(motions: AbstractMotions, tolerance: Array, max_steps: Array, batch: Batch) -> Lane:
+    """A critical point of any kind for each point, with its spectrum."""
+    store = at_start(batch.y, None, False)
+    store = store._replace(polish=store.polish._replace(radius=first_radius(batch.y)))
+    return _one_queue(motions, Search(motions, tolerance, max_steps), store, batch)
+
+
+def _one_queue(motions: AbstractMotions, phase: AbstractPhase, store: Lane, batch: Batch) -> Lane:
+    zero = jnp.zeros((), jnp.int32)
+    return run_in_lanes(
+        lambda lane, own: one_pass([phase], zero, lane, own, True),
+        phase.ended,
+        store,
+        batch.own,
+        queue_of(batch.real),
+        batch.lanes,
+    )[0]
+
+
+def _in_rounds(
     motions: AbstractMotions,
     method: Method,
-    options: FlowOptions,
-    flows: Flows,
-    own: Any,
-    queue: Queue,
-    lanes: int,
-    progress: Progress | None,
-) -> tuple[Flows, Occupancy]:
-    """Continue the flows of a queue until each one ends by `options`."""
-    (course, gradient_norm), occupancy = run_in_lanes(
-        lambda store, ids: begin(motions, options, *_rows((store[0], own), ids)),
-        lambda state: advance(motions, method, options, state),
-        lambda state: ended(motions, options, state),
-        lambda state: (state.course, motions.largest(state.gradient)),
-        (flows.course, flows.gradient_norm),
-        # later queues of the same runs would count again
-        queue._replace(told=jnp.all(flows.course.steps == 0)),
-        lanes,
-        progress,
+    batch: Batch,
+    level: Array,
+    phases: Callable[[AbstractMotions, Array], list[AbstractPhase]],
+    after: Callable[[AbstractMotions, Round], Round],
+    done: int,
+    matrix: bool = True,
+) -> tuple[Lane, Occupancy]:
+    """Queue after queue until the phase is `done`, all real runs in the first."""
+
+    def one(now: Round) -> Round:
+        here = eqx.tree_at(lambda m: m.root, motions, now.root)
+        known = phases(here, now.level)
+        store, used = run_in_lanes(
+            lambda lane, own: one_pass(known, now.phase, lane, own, matrix),
+            lambda lane: choose_by(now.phase, known, lambda one: one.ended(lane)),
+            now.store,
+            batch.own,
+            queue_of(now.waiting, told=now.first),
+            batch.lanes,
+            batch.progress,
+        )
+        flows = now.phase == _FLOW
+        total = jax.tree.map(lambda old, new: old + jnp.where(flows, new, 0), now.used, used)
+        return after(here, now._replace(store=store, used=total, first=jnp.zeros((), bool)))
+
+    slide = None
+    if may_slide(motions):
+        slide = no_slide(motions, batch.y.T, lanes_last(batch.own))
+        slide = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), slide)
+    store = at_start(batch.y, slide, bool(method.stages))
+    nothing = jnp.zeros((), jnp.float32)
+    first = Round(
+        store,
+        _number(_FLOW),
+        batch.real,
+        level,
+        motions.root,
+        jnp.ones((), bool),
+        Occupancy(nothing, nothing),
     )
-    return flows._replace(course=course, gradient_norm=gradient_norm), occupancy
+    end = jax.lax.while_loop(lambda now: now.phase < done, one, first)
+    return end.store, end.used
 
 
-def hand_over(motions: AbstractMotions, flows: Flows, own: Any, queue: Queue, lanes: int) -> Flows:
-    """Newton's method on the flows of a queue; where it takes over, the point is that of its end."""
-    (y, taken, steps, norms), _ = run_in_lanes(
-        lambda store, ids: newton_start(motions, *_rows((store[0], own), ids)),
-        lambda state: newton_step(motions, state),
-        lambda state: state.over,
-        lambda state: (state.y, state.taken, state.steps, motions.largest(state.gradient)),
-        (at_rest(motions, flows), flows.taken, jnp.zeros_like(flows.newton_steps), flows.end_norm),
-        queue,
-        lanes,
+def _after_flow(motions: AbstractMotions, options: FlowOptions, now: Round) -> Round:
+    """Who has come down to this rung is offered to Newton's method, frozen neurons at zero."""
+    store = _with_norm(motions, now)
+    course = store.course
+    going = (course.steps < options.max_steps) & (course.time < options.t1)
+    asking = now.waiting & (course.norm <= now.level) & going
+    newton = store.newton
+    newton = newton._replace(
+        taken=newton.taken & ~asking, over=newton.over & ~asking, steps=jnp.where(asking, 0, newton.steps)
     )
-    course = flows.course._replace(y=jnp.where(taken[:, None], y, flows.course.y))
-    return flows._replace(course=course, taken=taken, newton_steps=flows.newton_steps + steps, end_norm=norms)
+    store = _set_to_rest(motions, store._replace(newton=newton), asking)
+    return now._replace(store=store, phase=_number(_NEWTON), waiting=asking)
 
 
-def at_rest(motions: AbstractMotions, flows: Flows) -> Float[Array, "runs P"]:
-    """The points, frozen neurons at zero."""
-    slide = flows.course.slide
-    if slide is None:
-        return flows.course.y
-    return jnp.where(frozen_unknowns(motions, _last(slide)).T, 0, flows.course.y)
+def _after_newton(
+    motions: AbstractMotions, options: FlowOptions, tolerance: Array, batch: Batch, now: Round
+) -> Round:
+    """Who was refused, or has a neuron that is free after all, flows on; when nobody does, all go to the polish."""
+    last = now.level <= options.gradient_tolerance
+    taken = now.store.newton.taken
+    store, freed = _release(motions, options, now.store, batch, now.waiting & (taken | last))
+    store = _unset_from_rest(store, now.waiting & ~taken & ~freed)
+    waiting = freed | (now.waiting & ~taken & ~last)
+    store, waiting, phase, root = _to_parameters(
+        motions, store, batch, waiting, lambda left: taken & (left <= tolerance), (_FLOW, _SPECTRUM)
+    )
+    level = jnp.maximum(_RUNG * now.level, options.gradient_tolerance)
+    return now._replace(store=store, phase=phase, waiting=waiting, level=level, root=root)
 
 
-def release_all(
+def _after_flow_alone(motions: AbstractMotions, options: FlowOptions, batch: Batch, now: Round) -> Round:
+    """Who has a neuron that is free after all flows on; when nobody does, points that moved to rest are measured."""
+    store = _with_norm(motions, now)
+    arrived = now.waiting & (store.course.norm <= options.gradient_tolerance)
+    store = _remember(store)
+    store, freed = _release(motions, options, store, batch, arrived)
+    store, waiting, phase, root = _to_parameters(
+        motions, store, batch, freed, lambda left: jnp.zeros_like(freed), (_FLOW, _MEASURE)
+    )
+    waiting = waiting | (batch.real & ~store.point.known & (phase == _MEASURE))
+    return now._replace(store=store, phase=phase, waiting=waiting, root=root)
+
+
+def _number(phase: int) -> Array:
+    return jnp.asarray(phase, jnp.int32)
+
+
+def _to_parameters(
     motions: AbstractMotions,
-    options: FlowOptions,
-    flows: Flows,
-    before: Course,
-    own: Any,
-    asking: Bool[Array, " runs"],
-) -> tuple[Flows, Array]:
-    """Release neurons that only seemed to be held at zero (`_slide.release`), at the end of their runs; these flow on
-    from where they stood `before` Newton. Returns which runs they are."""
-    slide = flows.course.slide
+    store: Lane,
+    batch: Batch,
+    waiting: Bool[Array, " runs"],
+    settled: Callable[[Array], Bool[Array, " runs"]],
+    phases: tuple[int, int],
+) -> tuple[Lane, Bool[Array, " runs"], Array, Array]:
+    """When no run flows on: neurons that are frozen go to zero, and the unknowns are parameters from here on.
+
+    Returns the store, who waits (the runs that are `settled` by what is left of their gradient), the next phase (the
+    second then, the first otherwise) and the root.
+    """
+    over = ~jnp.any(waiting)
+    store = _set_to_rest(motions, store, over & batch.real)
+    point, root = store.point, jnp.where(over, motions.root, 1)
+    point = point._replace(y=root[None] * point.y, gradient=point.gradient / root[None])
+    left = jnp.max(jnp.abs(point.gradient), axis=1)
+    waiting = jnp.where(over, batch.real & settled(left), waiting)
+    phase = jnp.where(over, _number(phases[1]), _number(phases[0]))
+    return store._replace(point=point), waiting, phase, jnp.where(over, 1, motions.root)
+
+
+def _with_norm(motions: AbstractMotions, now: Round) -> Lane:
+    """The store with what the flow has left of every gradient, without what is frozen."""
+    store = now.store
+    gradient, slide = store.point.gradient.T, store.course.slide
+    if slide is not None:
+        gradient = jnp.where(frozen_unknowns(motions, lanes_last(slide)), 0, gradient)
+    norm = jnp.where(now.waiting, motions.largest(gradient), store.course.norm)
+    return store._replace(course=store.course._replace(norm=norm))
+
+
+def _set_to_rest(motions: AbstractMotions, store: Lane, which: Bool[Array, " runs"]) -> Lane:
+    """Frozen neurons at zero, in the runs that are meant; these must be measured again."""
+    slide = store.course.slide
     if slide is None:
-        return flows, jnp.zeros_like(asking)
+        return store
+    store = _remember(store)
+    still = frozen_unknowns(motions, lanes_last(slide)).T & which[:, None]
+    moved = jnp.any(still & (store.point.y != 0), axis=1)
+    point = store.point._replace(y=jnp.where(still, 0, store.point.y), known=store.point.known & ~moved)
+    return store._replace(point=point)
+
+
+def _remember(store: Lane) -> Lane:
+    """The store with the points of now as those from which neurons are released."""
+    slide = store.course.slide
+    if slide is None:
+        return store
+    return store._replace(course=store.course._replace(slide=slide._replace(before=store.point.y)))
+
+
+def _unset_from_rest(store: Lane, which: Bool[Array, " runs"]) -> Lane:
+    """The points before `_set_to_rest`, in the runs that are meant."""
+    slide = store.course.slide
+    if slide is None:
+        return store
+    moved = which & jnp.any(slide.frozen, axis=1)
+    y = jnp.where(moved[:, None], slide.before, store.point.y)
+    return store._replace(point=store.point._replace(y=y, known=store.point.known & ~moved))
+
+
+def _release(
+    motions: AbstractMotions, options: FlowOptions, store: Lane, batch: Batch, asking: Bool[Array, " runs"]
+) -> tuple[Lane, Bool[Array, " runs"]]:
+    """Release neurons that only seemed to be held at zero (`_slide.release`), at the end of their runs; these flow on
+    from where they stood before Newton. Returns which runs they are."""
+    slide = store.course.slide
+    if slide is None:
+        return store, jnp.zeros_like(asking)
     held = asking & jnp.any(slide.frozen, axis=1)
 
     def one(run):
@@ -138,146 +306,14 @@ def release_all(
 
         return jax.lax.cond(held, free, lambda: (y, frozen))
 
-    y, frozen = jax.lax.map(one, (before.y, own, *slide, held))
+    y, frozen = jax.lax.map(one, (slide.before, batch.own, slide.frozen, slide.size, held))
     freed = jnp.any(frozen != slide.frozen, axis=1)
-    course = flows.course._replace(
-        y=jnp.where(freed[:, None], y, flows.course.y),
+    course = store.course._replace(
         slide=slide._replace(frozen=frozen),
-        length=jnp.where(freed, 0, flows.course.length),  # like a new flow, with a step to be chosen
+        length=jnp.where(freed, 0, store.course.length),  # like a new flow, with a step to be chosen
     )
-    return flows._replace(course=course, taken=flows.taken & ~freed), freed
-
-
-def queue_of(waiting: Bool[Array, " runs"]) -> Queue:
-    """The runs that wait, in their order."""
-    order = jnp.argsort(~waiting, stable=True).astype(jnp.int32)
-    return Queue(order, jnp.sum(waiting, dtype=jnp.int32), jnp.asarray(False))
-
-
-def _in_rounds(one: Callable, flows: Flows, level: Array) -> tuple[Flows, Occupancy]:
-    """Rounds until no run waits, all of them in the first. `one(flows, waiting, level)` returns the next three and the
-    occupancy of its lanes."""
-
-    def more(carry):
-        *now, used = carry
-        *then, occupancy = one(*now)
-        return *then, jax.tree.map(jnp.add, used, occupancy)
-
-    all_runs, nothing = jnp.ones(flows.taken.shape, bool), jnp.zeros((), jnp.float32)
-    first = (flows, all_runs, level, Occupancy(nothing, nothing))
-    flows, _, _, used = jax.lax.while_loop(lambda carry: jnp.any(carry[1]), more, first)
-    return flows, used
-
-
-def flow_to_end(
-    motions: AbstractMotions,
-    method: Method,
-    options: FlowOptions,
-    y: Float[Array, "runs P"],
-    own: Any,
-    lanes: int,
-    progress: Progress | None,
-) -> tuple[Flows, Occupancy]:
-    """Flow until `options` say so, released neurons included."""
-
-    def whole(flows, waiting, level):
-        flows, occupancy = flow_on(motions, method, options, flows, own, queue_of(waiting), lanes, progress)
-        arrived = waiting & (flows.gradient_norm <= level)
-        flows, freed = release_all(motions, options, flows, flows.course, own, arrived)
-        return flows, freed, level, occupancy
-
-    return _in_rounds(whole, at_start(motions, method, y, own), options.gradient_tolerance)
-
-
-def descend(
-    motions: AbstractMotions,
-    method: Method,
-    options: FlowOptions,
-    y: Float[Array, "runs P"],
-    own: Any,
-    lanes: int,
-    progress: Progress | None,
-) -> tuple[Flows, Occupancy]:
-    """Flow down the ladder, Newton taking over where it may. Returns the flows and the occupancy of their lanes."""
-
-    def rung(flows, waiting, level):
-        here = FlowOptions(options.t1, level, options.rtol, options.atol, options.max_steps)
-        flows, occupancy = flow_on(motions, method, here, flows, own, queue_of(waiting), lanes, progress)
-        going = (flows.course.steps < options.max_steps) & (flows.course.time < options.t1)
-        asking = waiting & (flows.gradient_norm <= level) & going
-        asked = hand_over(motions, flows, own, queue_of(asking), lanes)
-        last = level <= options.gradient_tolerance
-        flows, freed = release_all(motions, options, asked, flows.course, own, asking & (asked.taken | last))
-        waiting = freed | (asking & ~flows.taken & ~last)
-        return flows, waiting, jnp.maximum(_RUNG * level, options.gradient_tolerance), occupancy
-
-    top = jnp.maximum(jnp.asarray(_TOP, y.dtype), options.gradient_tolerance)
-    return _in_rounds(rung, at_start(motions, method, y, own), top)
-
-
-def polish_all(
-    motions: AbstractMotions,
-    y: Float[Array, "runs P"],
-    own: Any,
-    settled: Bool[Array, " runs"],
-    tolerance: Array,
-    lanes: int,
-) -> Polished:
-    """The critical point beside each point, with its spectrum. `settled` runs stay where they are and get only that."""
-    store = _through(
-        motions,
-        lambda y, own: polish_start(motions, y, own),
-        lambda state: spectrum_step(motions, state),
-        lambda state: jnp.ones(state.risk.shape, bool),
-        (_unpolished(y), own, settled),
-        lanes,
+    point = store.point._replace(
+        y=jnp.where(freed[:, None], y, store.point.y), known=store.point.known & ~freed
     )
-    return _through(
-        motions,
-        lambda y, own: polish_start(motions, y, own),
-        lambda state: polish_step(motions, state),
-        lambda state: polish_ended(motions, tolerance, state),
-        (store, own, ~settled),
-        lanes,
-    )
-
-
-def search_all(
-    motions: AbstractMotions, y: Float[Array, "runs P"], own: Any, tolerance: Array, max_steps: Array, lanes: int
-) -> Polished:
-    """A critical point of any kind for each point, with its spectrum."""
-    return _through(
-        motions,
-        lambda y, own: search_start(motions, y, own),
-        lambda state: search_step(motions, tolerance, state),
-        lambda state: search_ended(motions, tolerance, max_steps, state),
-        (_unpolished(y), own, jnp.ones(y.shape[0], bool)),
-        lanes,
-    )
-
-
-def _unpolished(y: Float[Array, "runs P"]) -> Polished:
-    """Runs of which nothing but the point is known."""
-    blank, count = jnp.zeros(y.shape[0], y.dtype), jnp.zeros(y.shape[0], jnp.int32)
-    return Polished(y, blank, blank, blank, jnp.zeros_like(y), count)
-
-
-def _through(
-    motions: AbstractMotions,
-    start: Callable,
-    step: Callable,
-    ended: Callable,
-    waiting: tuple[Polished, Any, Bool[Array, " runs"]],
-    lanes: int,
-) -> Polished:
-    """A store, what is its own and which of its runs wait: these put through one kind of second-order steps."""
-    store, own, which = waiting
-
-    def load(store, ids):
-        return start(*_rows((store.vector, own), ids))
-
-    def save(state):
-        largest = motions.largest(state.gradient)
-        return Polished(state.y, state.risk, state.floor, largest, state.eigenvalues, state.steps)
-
-    return run_in_lanes(load, step, ended, save, store, queue_of(which), lanes)[0]
+    newton = store.newton._replace(taken=store.newton.taken & ~freed)
+    return store._replace(point=point, course=course, newton=newton), freed

@@ -6,7 +6,6 @@ tolerance, rate or seed compiles nothing.
 
 from collections.abc import Mapping, Sequence
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,11 +15,9 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Target, problem_of
-from jaxcompress.solve._chebyshev import Chebyshev
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solve._method import IMPLICIT_MOST, METHODS
 from jaxcompress.solve._motion import Motion
-from jaxcompress.solve._rosenbrock import Rodas5P
 from jaxcompress.solve._solution import RESULTS, Solution, either
 from jaxcompress.special import precision
 
@@ -91,6 +88,10 @@ def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> So
 
 def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> Solution:
     """The flow of one run, traceable and fit for `vmap`."""
+    import diffrax  # see `_diffrax`: slow to load, and only this function needs it
+
+    from jaxcompress.solve._diffrax import Chebyshev, Rodas5P
+
     root, tolerance = jnp.sqrt(motion.scale(options["rates"])), options["gradient_tolerance"]
     start = motion.vector() / root  # in these coordinates it is a plain gradient flow, whatever the rates
 

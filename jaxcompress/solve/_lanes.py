@@ -1,11 +1,13 @@
 """A queue of runs through a fixed number of lanes, inside one compiled loop.
 
-A lane that has finished hands its result over and takes the next run, so a batch does not wait for its slowest member,
-and what is kept in fast memory does not grow with the number of runs. Runs are prepared a deck at a time, as many as
-there are lanes; from the deck they are dealt to the lanes that are free.
+A lane that has finished hands its result over and takes the next run, so a batch does not wait for
+its slowest member, and what is kept in fast memory does not grow with the number of runs. The lanes
+start empty: the loop's own step is the one place where runs are loaded, and loading evaluates
+nothing.
 
-Every array of a lane's state has the lanes as its last axis; every array of the store has the runs as its first. No
-arithmetic crosses lanes: the result of a run depends neither on its neighbours nor on its place in the queue.
+Every array of a lane's state has the lanes as its last axis; every array of the store has the runs
+as its first. No arithmetic crosses lanes: the result of a run depends neither on its neighbours nor
+on its place in the queue.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,7 @@ Progress = Callable[[Any], None]
 
 
 class Queue(NamedTuple):
-    """The runs to do: the first `length` entries of `order (runs,)`, and whether progress through them is told."""
+    """The runs to do: the first `length` entries of `order (runs,)`, and whether progress is told."""
 
     order: Int[Array, " runs"]
     length: Int[Array, ""]
@@ -33,63 +35,87 @@ class Occupancy(NamedTuple):
     all: Array
 
 
+class _Carry(NamedTuple):
+    """The loop: states of the lanes, their places in the queue, the next place, the store."""
+
+    state: Any
+    own: Any
+    places: Int[Array, " lanes"]
+    next: Int[Array, ""]
+    store: Any
+    occupancy: Occupancy
+
+
+def queue_of(waiting: Bool[Array, " runs"], told: Bool[Array, ""] | bool = False) -> Queue:
+    """The runs that wait, in their order."""
+    order = jnp.argsort(~waiting, stable=True).astype(jnp.int32)
+    return Queue(order, jnp.sum(waiting, dtype=jnp.int32), jnp.asarray(told))
+
+
 def run_in_lanes(
-    load: Callable[[Any, Array], Any],
-    step: Callable[[Any], Any],
+    step: Callable[[Any, Any], Any],
     done: Callable[[Any], Array],
-    save: Callable[[Any], Any],
     store: Any,
+    own: Any,
     queue: Queue,
     lanes: int,
     progress: Progress | None = None,
 ) -> tuple[Any, Occupancy]:
     """Put the runs of a queue through `lanes` lanes and return the store with their rows replaced.
 
-    `load(store, ids (lanes,))` prepares the states of these runs; `step` advances all lanes; `done` tells which have
-    ended; `save` extracts their rows of the store, with the lanes as last axis. `progress(count)` is told, whenever a
-    deck has been dealt, how many runs have left the queue.
+    A row of the store is the state of its run. `step(state, own)` advances all lanes, `own` being
+    what of each run never changes; `done(state)` tells which have ended. `progress(count)` is told
+    how many runs have left the queue, whenever that is another `lanes` of them.
     """
-    position = jnp.arange(lanes, dtype=jnp.int32)
     runs = queue.order.shape[0]
 
-    def deal(store: Any, base: Array) -> Any:
-        """The states of the runs from `base` on; beyond the last one it is repeated and never used."""
-        return load(store, queue.order[jnp.minimum(base + position, queue.length - 1)])
+    def rows(tree: Any, ids: Array) -> Any:
+        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf[ids], 0, -1), tree)
 
-    def body(carry):
-        state, places, deck, base, dealt, store, occupancy = carry
-        state = step(state)
-        active, waiting = places < queue.length, base + dealt < queue.length
-        busy = jnp.sum(active, dtype=jnp.float32)
-        occupancy = jax.tree.map(
-            lambda n, m: n + jnp.where(waiting, m, 0), occupancy, Occupancy(busy, jnp.full_like(busy, lanes))
+    def body(carry: _Carry) -> _Carry:
+        free = carry.places >= queue.length
+        place = carry.next + jnp.cumsum(free, dtype=jnp.int32) - 1
+        taken = free & (place < queue.length)
+        places = jnp.where(taken, place, carry.places)
+        ids = queue.order[jnp.minimum(places, runs - 1)]
+        state, own_rows = jax.tree.map(
+            lambda new, old: jnp.where(spread(taken, old), new, old),
+            rows((carry.store, own), ids),
+            (carry.state, carry.own),
         )
-        ended = done(state) & active
-        rows = jnp.where(ended, queue.order[jnp.minimum(places, runs - 1)], runs)
-        store = jax.tree.map(
-            lambda old, new: old.at[rows].set(jnp.moveaxis(new, -1, 0), mode="drop"), store, save(state)
-        )
-        free = ended | ~active
-        place = dealt + jnp.cumsum(free, dtype=jnp.int32) - 1
-        taken = free & (place < lanes) & (base + place < queue.length)
-        card = jnp.minimum(place, lanes - 1)
-        state = jax.tree.map(lambda new, old: jnp.where(spread(taken, old), new[..., card], old), deck, state)
-        places = jnp.where(taken, base + place, jnp.where(free, queue.length, places))
-        dealt += jnp.sum(taken, dtype=jnp.int32)
-        again = (dealt >= lanes) & (base + lanes < queue.length)
+        after = carry.next + jnp.sum(taken, dtype=jnp.int32)
         if progress is not None:
-            jax.lax.cond(again & queue.told, lambda: jax.debug.callback(progress, base), lambda: None)
-        deck = jax.lax.cond(again, lambda: deal(store, base + lanes), lambda: deck)
-        base, dealt = jnp.where(again, base + lanes, base), jnp.where(again, 0, dealt)
-        return state, places, deck, base, dealt, store, occupancy
+            _tell(progress, queue, carry.next, after, lanes)
+        state = step(state, own_rows)
+        active = places < queue.length
+        ended = done(state) & active
+        store = jax.tree.map(
+            lambda old, new: old.at[jnp.where(ended, ids, runs)].set(jnp.moveaxis(new, -1, 0), mode="drop"),
+            carry.store,
+            state,
+        )
+        waiting = after < queue.length
+        now = Occupancy(jnp.sum(active, dtype=jnp.float32), jnp.full((), lanes, jnp.float32))
+        occupancy = jax.tree.map(lambda n, m: n + jnp.where(waiting, m, 0), carry.occupancy, now)
+        places = jnp.where(ended, queue.length, places)
+        return _Carry(state, own_rows, places, after, store, occupancy)
 
-    # The first deck is dealt at once; the loop goes on with the second.
     zero, nothing = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
-    places = jnp.where(position < queue.length, position, queue.length)
-    second = zero + lanes
-    carry = (deal(store, zero), places, deal(store, second), second, zero, store, Occupancy(nothing, nothing))
-    end = jax.lax.while_loop(lambda carry: jnp.any(carry[1] < queue.length), body, carry)
-    return end[-2], end[-1]
+    blank, own_blank = jax.tree.map(
+        lambda leaf: jnp.zeros((*leaf.shape[1:], lanes), leaf.dtype), (store, own)
+    )
+    empty = jnp.broadcast_to(queue.length, (lanes,))
+    first = _Carry(blank, own_blank, empty, zero, store, Occupancy(nothing, nothing))
+    end = jax.lax.while_loop(
+        lambda carry: (carry.next < queue.length) | jnp.any(carry.places < queue.length), body, first
+    )
+    return end.store, end.occupancy
+
+
+def _tell(progress: Progress, queue: Queue, before: Array, after: Array, lanes: int) -> None:
+    """Call `progress` when another `lanes` runs have left the queue, the first ones excepted."""
+    full = (after // lanes > before // lanes) & (after > lanes) | (after == queue.length) & (after > before)
+    jax.lax.cond(full & queue.told, lambda: jax.debug.callback(progress, after), lambda: None)
 
 
 def spread(mask: Array, leaf: Array) -> Array:

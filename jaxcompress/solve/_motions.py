@@ -53,10 +53,6 @@ class AbstractMotions(eqx.Module):
         """Risk and rounding floor `(lanes,)`, and the gradient by `y`."""
 
     @abc.abstractmethod
-    def gradient(self, y: Float[Array, "P lanes"], own: Any) -> Float[Array, "P lanes"]:
-        """The gradient by `y`."""
-
-    @abc.abstractmethod
     def hessian(self, y: Float[Array, "P lanes"], own: Any) -> Float[Array, "lanes P P"]:
         """The Hessian by `y`."""
 
@@ -106,9 +102,6 @@ class GeneralMotions(AbstractMotions):
 
         return each(one, y, own)
 
-    def gradient(self, y, own):
-        return each(lambda y, own: self.root * self._motion(own).gradient(self.root * y), y, own)
-
     def hessian(self, y, own):
         def one(y, own):
             return self.root[:, None] * self._motion(own).hessian(self.root * y) * self.root[None]
@@ -155,13 +148,6 @@ class CentredMotions(AbstractMotions):
             value, magnitude, *slopes = centred_risk(self.f, target, weights, readout)
             floor = jnp.finfo(value.dtype).eps * magnitude
             return jnp.maximum(value, 0), floor, self._joined(y, slopes)
-
-        return self._wide(one, y, own)
-
-    def gradient(self, y, own):
-        def one(y, own, target):
-            weights, readout = self.parts(y, own)
-            return self._joined(y, centred_risk(self.f, target, weights, readout)[2:])
 
         return self._wide(one, y, own)
 

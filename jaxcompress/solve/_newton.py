@@ -8,15 +8,15 @@ point as Newton does. So the test is a Cholesky factor and `Θ ≤ 1/16`, four t
 exact quantities, for `Θ` is an estimate from one direction.
 """
 
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.solve._lanes import spread
-from jaxcompress.solve._motions import AbstractMotions
+from jaxcompress.solve._phase import KEPT, AbstractPhase, Track
 from jaxcompress.solve._rosenbrock import apply_inverse, factor
+from jaxcompress.solve._state import Point
 from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
 
@@ -27,80 +27,63 @@ _MAX_STEPS = 12
 _CORRECTIONS, _USEFUL = 6, 1 / 4
 
 
-class NewtonState(NamedTuple):
-    """A lane: the point and its gradient, whether it was taken over, whether it has ended, how many steps it took."""
+class HandOver(AbstractPhase):
+    """Corrections with one factor a pass, two at least. The first pass decides whether a lane is taken over; a lane
+    ends when a further correction would be lost in the rounding of the point, when its gradient has stopped falling,
+    or at once when it is not taken over."""
 
-    y: Array
-    gradient: Array
-    taken: Array
-    over: Array
-    steps: Array
-    own: Any
+    table = np.tril(np.ones((KEPT + 1, KEPT)), -1)
+
+    def prepare(self, hessian, lane, own):
+        # Along exact symmetries the gradient has no part, and the curvature there, zero at the end, is replaced by the
+        # largest; other zero modes (neurons at zero) are lifted by what counts as flat.
+        y = lane.point.y
+        size = jnp.max(jnp.abs(jnp.diagonal(hessian, axis1=1, axis2=2)), axis=1)
+        symmetries = self.motions.symmetries(y, own)
+        if symmetries is not None:
+            hessian += size[:, None, None] * jnp.einsum("bmp,bmq->bpq", symmetries, symmetries)
+        factored = factor(hessian, precision(y.dtype).flat * size)
+        work = self.blank(lane)._replace(factored=factored, length=jnp.ones_like(size))
+        return work._replace(first=-apply_inverse(factored, lane.point.gradient))
+
+    def absorb(self, stage, pulled, work, lane):
+        now, newton = stage.track, lane.newton
+        first = stage.number == 1  # the second correction is always made: its size decides
+        may = newton.taken | ((newton.steps == 0) & (now.ratio <= _CONTRACTION))
+        wanted = jnp.where(stage.number == 2, may, now.wanted)
+        useful = wanted & (now.ratio <= _USEFUL) & ~_lost(now, stage.found.y)  # false for NaN
+        on = (first | useful) & lane.point.known
+        going = jnp.any(on) & (stage.number < _CORRECTIONS)
+        vector = jax.lax.cond(
+            going,
+            lambda: jnp.where(on[None], -apply_inverse(work.factored, stage.found.gradient), 0),
+            lambda: jnp.zeros_like(pulled),
+        )
+        size = length(vector)
+        then = Track(size, size / jnp.maximum(now.size, jnp.finfo(size.dtype).tiny), wanted)
+        go = on & going  # a lane that needs no more stays, or it would depend on the others
+        track = jax.tree.map(lambda new, old: jnp.where(go, new, old), then, now._replace(wanted=wanted))
+        return vector, track, stage.displacement, going
+
+    def finish(self, work, stages, lane, own):
+        point, newton, found = lane.point, lane.newton, stages.found
+        falling = length(found.gradient) < 0.5 * length(point.gradient)  # false for NaN
+        wanted = stages.track.wanted
+        go = wanted & falling
+        end = Point(found.y, found.gradient, found.risk, found.floor, point.known)
+        after = jax.tree.map(lambda new, old: jnp.where(spread(go, new), new, old), end, point)
+        newton = newton._replace(
+            taken=wanted & (falling | (newton.steps > 0)),
+            over=~go | _lost(stages.track, found.y) | (newton.steps + 1 >= _MAX_STEPS),
+            steps=newton.steps + 1,
+            total=newton.total + 1,
+        )
+        return lane._replace(point=after, newton=newton)
+
+    def ended(self, lane):
+        return lane.newton.over
 
 
-class Correction(NamedTuple):
-    """Where a correction led and the gradient there, its size, and what share that is of the size of the one before."""
-
-    point: Array
-    gradient: Array
-    size: Array
-    ratio: Array
-
-
-def newton_start(motions: AbstractMotions, y: Array, own: Any) -> NewtonState:
-    """Every lane at its point, none taken over yet."""
-    lanes = y.shape[-1:]
-    no, count = jnp.zeros(lanes, bool), jnp.zeros(lanes, jnp.int32)
-    return NewtonState(y, motions.gradient(y, own), no, no, count, own)
-
-
-def newton_step(motions: AbstractMotions, state: NewtonState) -> NewtonState:
-    """Corrections with one factor, two at least. The first step decides whether the lane is taken over; a lane ends
-    when a further correction would be lost in the rounding of the point, when its gradient has stopped falling, or at
-    once when it is not taken over."""
-    hessian = motions.hessian(state.y, state.own)
-    # Along exact symmetries the gradient has no part, and the curvature there, zero at the end, is replaced by the
-    # largest; other zero modes (neurons at zero) are lifted by what counts as flat.
-    size = jnp.max(jnp.abs(jnp.diagonal(hessian, axis1=1, axis2=2)), axis=1)
-    symmetries = motions.symmetries(state.y, state.own)
-    if symmetries is not None:
-        hessian += size[:, None, None] * jnp.einsum("bmp,bmq->bpq", symmetries, symmetries)
-    factored = factor(hessian, precision(state.y.dtype).flat * size)
-    limits = jnp.finfo(state.y.dtype)
-
-    def correct(point: Array, gradient: Array, before: Array) -> Correction:
-        change = -apply_inverse(factored, gradient)
-        size = length(change)
-        point = point + change
-        return Correction(point, motions.gradient(point, state.own), size, size / jnp.maximum(before, limits.tiny))
-
-    def lost(now: Correction) -> Array:
-        """Whether the next correction, as much smaller as this one was, would change no digit of the point."""
-        return now.ratio * now.size <= limits.eps * length(now.point)
-
-    def useful(now: Correction) -> Array:
-        return wanted & (now.ratio <= _USEFUL) & ~lost(now)  # false for NaN
-
-    def again(carry):
-        count, now = carry
-        then = correct(now.point, now.gradient, now.size)
-        go = useful(now)  # a lane that needs no more stays, or it would depend on the others
-        return count + 1, jax.tree.map(lambda new, old: jnp.where(spread(go, old), new, old), then, now)
-
-    first = correct(state.y, state.gradient, jnp.ones(state.y.shape[1:], state.y.dtype))
-    second = correct(first.point, first.gradient, first.size)
-    wanted = state.taken | ((state.steps == 0) & (second.ratio <= _CONTRACTION))
-    _, end = jax.lax.while_loop(
-        lambda carry: (carry[0] < _CORRECTIONS) & jnp.any(useful(carry[1])), again, (jnp.asarray(2), second)
-    )
-    falling = length(end.gradient) < 0.5 * length(state.gradient)  # false for NaN
-    taken = wanted & (falling | (state.steps > 0))
-    go = wanted & falling
-    return NewtonState(
-        y=jnp.where(go[None], end.point, state.y),
-        gradient=jnp.where(go[None], end.gradient, state.gradient),
-        taken=taken,
-        over=~go | lost(end) | (state.steps + 1 >= _MAX_STEPS),
-        steps=state.steps + 1,
-        own=state.own,
-    )
+def _lost(now: Track, y: Array) -> Array:
+    """Whether the next correction, as much smaller as this one was, would change no digit of the point."""
+    return now.ratio * now.size <= jnp.finfo(y.dtype).eps * length(y)

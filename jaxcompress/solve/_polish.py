@@ -7,14 +7,16 @@ eigenvalue is what breaks plain Newton. Accepted is what lowers the risk, or `|g
 rounding floor that it can no longer tell.
 """
 
-from typing import Any, NamedTuple
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
+from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._motions import AbstractMotions
+from jaxcompress.solve._phase import KEPT, TRIAL, AbstractPhase, Found
 from jaxcompress.solve._spectrum import eigenvalues
+from jaxcompress.solve._state import Lane, Point
 from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
 
@@ -24,70 +26,90 @@ MAX_STEPS = 80
 _PATIENCE = 6
 
 
-class PolishState(NamedTuple):
-    """A lane: the point with risk, floor, gradient and spectrum, the radius, the fruitless trials, the steps."""
+class Spectrum(AbstractPhase):
+    """For lanes that are at their floor already: the eigenvalues alone."""
 
-    y: Array
-    risk: Array
-    floor: Array
-    gradient: Array
-    eigenvalues: Array
-    radius: Array
-    stalls: Array
-    steps: Array
-    own: Any
+    table = np.zeros((KEPT + 1, KEPT))
 
+    def prepare(self, hessian, lane, own):
+        return self.blank(lane)._replace(values=eigenvalues(hessian).T)
 
-def polish_start(motions: AbstractMotions, y: Array, own: Any) -> PolishState:
-    """Every lane at its point, the radius infinite."""
-    risk, floor, gradient = motions.measure(y, own)
-    count = jnp.zeros(risk.shape, jnp.int32)
-    radius = jnp.full_like(risk, jnp.inf)
-    return PolishState(y, risk, floor, gradient, jnp.zeros_like(y), radius, count, count, own)
+    def finish(self, work, stages, lane, own):
+        return lane._replace(polish=lane.polish._replace(eigenvalues=work.values, steps=lane.polish.steps + 1))
+
+    def ended(self, lane):
+        return lane.polish.steps > 0
 
 
-def polish_step(motions: AbstractMotions, state: PolishState) -> PolishState:
-    """One eigendecomposition and one step within the radius, accepted or not; what is not finite is rejected."""
-    flat = precision(state.y.dtype).flat
-    values, basis = jnp.linalg.eigh(motions.hessian(state.y, state.own), symmetrize_input=False)
-    sizes = jnp.abs(values).T
-    curved = sizes > flat * jnp.max(sizes, axis=0)[None]
-    sizes = jnp.where(curved, sizes, 1)
-    slope = jnp.where(curved, jnp.einsum("bij,ib->jb", basis, state.gradient), 0)
-    step = slope / (sizes + damping(slope, sizes, state.radius)[None])
-    point = state.y - jnp.einsum("bij,jb->ib", basis, step)
-    risk, floor, gradient = motions.measure(point, state.own)
-    old, new = length(state.gradient), length(gradient)
-    lower = risk < state.risk - 4 * floor  # comparisons are false for NaN
-    better = lower | ((risk <= state.risk + 4 * floor) & (new < old))
-    progress = better & (lower | (new < 0.5 * old))
-    size = length(step)
-    return PolishState(
-        y=jnp.where(better[None], point, state.y),
-        risk=jnp.where(better, risk, state.risk),
-        floor=jnp.where(better, floor, state.floor),
-        gradient=jnp.where(better[None], gradient, state.gradient),
-        eigenvalues=values.T,
-        radius=jnp.where(better, jnp.maximum(state.radius, 2 * size), 0.25 * jnp.minimum(size, state.radius)),
-        stalls=jnp.where(progress, 0, state.stalls + 1),
-        steps=state.steps + 1,
-        own=state.own,
+class Polish(AbstractPhase):
+    """Steps within a radius, each one eigendecomposition, accepted or not; what is not finite is rejected."""
+
+    table = TRIAL
+
+    def __init__(self, motions: AbstractMotions, factored: bool, tolerance: Array):
+        super().__init__(motions, factored)
+        self.tolerance = tolerance
+
+    def prepare(self, hessian, lane, own):
+        gradient = lane.point.gradient
+        values, basis, curved = modes(hessian)
+        sizes = jnp.where(curved, jnp.abs(values), 1)
+        slope = jnp.where(curved, jnp.einsum("bij,ib->jb", basis, gradient), 0)
+        step = slope / (sizes + damping(slope, sizes, lane.polish.radius)[None])
+        return self.blank(lane)._replace(first=-jnp.einsum("bij,jb->ib", basis, step), values=values)
+
+    def finish(self, work, stages, lane, own):
+        point, found, polish = lane.point, stages.found, lane.polish
+        old, new = length(point.gradient), length(found.gradient)
+        lower = found.risk < point.risk - 4 * found.floor  # comparisons are false for NaN
+        better = lower | ((found.risk <= point.risk + 4 * found.floor) & (new < old))
+        progress = better & (lower | (new < 0.5 * old))
+        size = length(work.first)
+        grown = jnp.maximum(polish.radius, 2 * size)
+        radius = jnp.where(better, grown, 0.25 * jnp.minimum(size, polish.radius))
+        return after_trial(lane, found, work.values, better, radius, progress)
+
+    def ended(self, lane):
+        return can_do_no_better(self.motions, lane, self.tolerance, _PATIENCE, MAX_STEPS)
+
+
+def modes(
+    hessian: Float[Array, "lanes P P"],
+) -> tuple[Float[Array, "P lanes"], Float[Array, "lanes P P"], Bool[Array, "P lanes"]]:
+    """Eigenvalues, eigenvectors, and which modes are curved: the others are flat, or look it."""
+    values, basis = jnp.linalg.eigh(hessian, symmetrize_input=False)
+    values = values.T
+    sizes = jnp.abs(values)
+    return values, basis, sizes > precision(values.dtype).flat * jnp.max(sizes, axis=0)[None]
+
+
+def after_trial(
+    lane: Lane, found: Found, values: Array, better: Array, radius: Array, progress: Array
+) -> Lane:
+    """Every lane after a trial: at the point found where that is better, with the spectrum of the
+    point before."""
+    end = Point(found.y, found.gradient, found.risk, found.floor, lane.point.known)
+    return lane._replace(
+        point=jax.tree.map(lambda new, old: jnp.where(spread(better, new), new, old), end, lane.point),
+        polish=lane.polish._replace(
+            eigenvalues=values,
+            radius=radius,
+            stalls=jnp.where(progress, 0, lane.polish.stalls + 1),
+            steps=lane.polish.steps + 1,
+        ),
     )
 
 
-def spectrum_step(motions: AbstractMotions, state: PolishState) -> PolishState:
-    """For lanes that are at their floor already: the eigenvalues alone."""
-    values = eigenvalues(motions.hessian(state.y, state.own))
-    return state._replace(eigenvalues=values.T, steps=state.steps + 1)
-
-
-def polish_ended(motions: AbstractMotions, tolerance: Array, state: PolishState) -> Array:
-    """Which lanes can do no better: one fruitless trial within the tolerance, several outside it. The spectrum is then
-    that of the point, or of the one before its last step, which was one of rounding."""
-    within = motions.largest(state.gradient) <= tolerance
-    fruitless = state.stalls >= jnp.where(within, 1, _PATIENCE)
-    still = jnp.all(state.gradient == 0, axis=0)
-    return fruitless | still | (state.steps >= MAX_STEPS)
+def can_do_no_better(
+    motions: AbstractMotions, lane: Lane, tolerance: Array, patience: int, max_steps: Array | int
+) -> Bool[Array, " lanes"]:
+    """Which lanes are at their end: one fruitless trial within the tolerance, several outside it, or
+    the budget. The spectrum is then that of the point, or of the one before its last step, which was
+    one of rounding."""
+    within = motions.largest(lane.point.gradient) <= tolerance
+    fruitless = lane.polish.stalls >= jnp.where(within, 1, patience)
+    still = jnp.all(lane.point.gradient == 0, axis=0)
+    return (lane.polish.steps > 0) & (fruitless | still | (lane.polish.steps >= max_steps))
 
 
 def damping(slope: Array, sizes: Array, radius: Array) -> Array:

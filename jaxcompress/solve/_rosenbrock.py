@@ -12,13 +12,10 @@ section IV.7): stage `i` solves `M k_i = −∇φ(y + Σ_j a_ij k_j) + Σ_j (c_i
 """
 
 from collections.abc import Callable
-from typing import ClassVar
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 GAMMA = 0.21193756319429014
@@ -65,7 +62,7 @@ _C = _lower(
         -9.48861652309627,
     ],
 )
-_DENSE = np.array(
+DENSE = np.array(
     [
         [
             25.948786856663858,
@@ -125,6 +122,12 @@ def apply_inverse(factored: Float[Array, "lanes P P"], right: Float[Array, "P la
     return jax.lax.linalg.triangular_solve(factored, half, left_side=True, lower=True, transpose_a=True)[..., 0].T
 
 
+# Rows of a step, for a loop whose stage `i` evaluates the gradient at `y + Σ_j A_ij k_j`: rows 1 to 7 are the stages,
+# and row 8 is the step's end. `stage 0` is `y` itself, where the gradient is known.
+STAGES = np.concatenate([_A, [[*_LAST, 1.0, 1.0, 1.0]]])
+PULLS = np.concatenate([_C, np.zeros((1, 8))])
+
+
 def rosenbrock_stages(
     gradient: Callable[[Array], Array],
     hessian: Float[Array, "lanes P P"],
@@ -146,65 +149,3 @@ def rosenbrock_stages(
     first = jnp.zeros((8, *y.shape), y.dtype).at[0].set(apply_inverse(factored, -slope))
     k = jax.lax.fori_loop(1, 8, stage, first)
     return y + jnp.tensordot(both[7, 0], k, 1) + k[7], k
-
-
-class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):
-    """The dense output of order four: `y(t0 + τh) = (1−τ)y0 + τ(y1 + (1−τ)(d_1 + τ(d_2 + τ d_3)))`."""
-
-    t0: Array  # type: ignore[misc]  # a class variable only in the annotations of diffrax
-    t1: Array  # type: ignore[misc]
-    y0: Array
-    y1: Array
-    dense: Float[Array, "3 P"]
-
-    def evaluate(self, t0, t1=None, left=True):
-        if t1 is not None:
-            return jax.tree.map(lambda end, start: end - start, self.evaluate(t1), self.evaluate(t0))
-        length = self.t1 - self.t0
-        tau = (t0 - self.t0) / jnp.where(length == 0, 1, length)
-        start, unravel = ravel_pytree(self.y0)
-        end, _ = ravel_pytree(self.y1)
-        bulge = self.dense[0] + tau * (self.dense[1] + tau * self.dense[2])
-        return unravel((1 - tau) * start + tau * (end + (1 - tau) * bulge))
-
-
-class Rodas5P(diffrax.AbstractAdaptiveSolver):
-    """The method as a diffrax solver, for autonomous `ODETerm`s whose vector field is `−∇φ`.
-
-    The Jacobian is `jax.jacfwd` of the vector field, which must be symmetric (it is read as such): where the field
-    states its own derivative, as the package's flows do, no second autodiff is taken.
-    """
-
-    term_structure: ClassVar = diffrax.AbstractTerm
-    interpolation_cls: ClassVar = RosenbrockInterpolation
-
-    def order(self, terms):
-        return 5
-
-    def error_order(self, terms):
-        return 5.0
-
-    def init(self, terms, t0, t1, y0, args):
-        return None
-
-    def func(self, terms, t0, y0, args):
-        return terms.vf(t0, y0, args)
-
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
-        flat, unravel = ravel_pytree(y0)
-
-        def slope(y: Array) -> Array:
-            return -ravel_pytree(terms.vf(t0, unravel(y), args))[0]
-
-        hessian = jax.jacfwd(slope)(flat)
-        y1, k = rosenbrock_stages(
-            lambda y: slope(y[:, 0])[:, None],
-            (0.5 * (hessian + hessian.T))[None],
-            flat[:, None],
-            slope(flat)[:, None],
-            # negative back in time, where no step has a factor: gradient flows are refused there
-            jnp.asarray(terms.contr(t0, t1), flat.dtype)[None],
-        )
-        dense = jnp.asarray(_DENSE, flat.dtype) @ k[:, :, 0]
-        info = {"y0": y0, "y1": unravel(y1[:, 0]), "dense": dense}
-        return unravel(y1[:, 0]), unravel(k[7, :, 0]), info, None, diffrax.RESULTS.successful

@@ -33,10 +33,12 @@ _DESCENTS = 30
 
 
 class Slide(NamedTuple):
-    """Which neurons of a lane are frozen, and the largest norm at the start."""
+    """Which neurons of a lane are frozen, the largest norm at the start, and the point from which frozen ones would be
+    released, where they have been set to zero."""
 
     frozen: Bool[Array, "n lanes"]
     size: Float[Array, " lanes"]
+    before: Float[Array, "P lanes"]
 
 
 def may_slide(motions: AbstractMotions) -> bool:
@@ -48,7 +50,7 @@ def no_slide(motions: Any, y: Float[Array, "P lanes"], own) -> Slide:
     """Nothing frozen yet."""
     weights, _ = motions.parts(y, own)
     norms = length(weights, 1)
-    return Slide(jnp.zeros(norms.shape, bool), jnp.max(norms, 0))
+    return Slide(jnp.zeros(norms.shape, bool), jnp.max(norms, 0), y)
 
 
 def frozen_unknowns(motions: Any, slide: Slide) -> Bool[Array, "P lanes"]:

@@ -27,6 +27,7 @@ from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solve._lanes import Progress
 from jaxcompress.solve._method import MATRIX_MOST
 from jaxcompress.solve._motions import NARROW
+from jaxcompress.solve._sizes import padded, trimmed
 from jaxcompress.solve._solution import Solution
 from jaxcompress.solve._stepping import FlowOptions
 from jaxcompress.special import precision
@@ -66,7 +67,8 @@ def solve(
     check_start(student, target, inputs, freeze, rates)
     options = _options(student, rates, gradient_tolerance, flow_tolerance, rtol, atol, max_steps)
     students = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], student)
-    runs = Runs(students, target, inputs, jnp.zeros((), jnp.int32), tuple(freeze), 1)
+    none, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
+    runs = Runs(students, target, inputs, none, one, tuple(freeze), 1)
     solution = _run(solve_batch, runs, options, 1, None)[0]
     return raise_unless(solution) if throw else solution
 
@@ -167,7 +169,8 @@ def _many(solver: BatchSolver, students, targets, inputs, freeze, rates, numbers
     if lanes is not None and not lanes >= 1:
         raise ValueError(f"solve_many: given lanes={lanes!r}; expected at least 1; leave it out for a good choice")
     options = _options(one_student, rates, *numbers)
-    runs = Runs(students, targets, inputs, jnp.zeros((), jnp.int32), tuple(freeze), count)
+    none, all_real = jnp.zeros((), jnp.int32), jnp.asarray(count, jnp.int32)
+    runs = Runs(students, targets, inputs, none, all_real, tuple(freeze), count)
     unknowns = sum(p.size for name, p in one_student.parameters().items() if name not in freeze)
     if solver is critical_batch and unknowns > MATRIX_MOST:
         raise ValueError(
@@ -176,7 +179,7 @@ def _many(solver: BatchSolver, students, targets, inputs, freeze, rates, numbers
         )
     if devices is None:
         devices = jax.local_devices() if jax.default_backend() != "cpu" else ()
-    return _run(solver, runs, options, min(count, lanes or best_lanes(unknowns)), progress, tuple(devices))
+    return _run(solver, runs, options, lanes or best_lanes(unknowns), progress, tuple(devices))
 
 
 def best_lanes(unknowns: int) -> int:
@@ -205,7 +208,7 @@ def _options(
 def _without_runs(students: TwoLayer | Starts, targets: Target) -> tuple[TwoLayer, Target, int]:
     """The first student and target and the number of runs. Raises `ValueError` unless the leading axes fit."""
     axes = leading_axes(targets)
-    one_target = jax.tree.map(lambda leaf: leaf[0], targets) if len(axes) == 1 else targets
+    one_target = _first_of(targets) if len(axes) == 1 else targets
     if isinstance(targets, TwoLayer):
         name = f"targets' weights {targets.weights.shape}"
     else:
@@ -217,7 +220,8 @@ def _without_runs(students: TwoLayer | Starts, targets: Target) -> tuple[TwoLaye
                 f"solve_many: given {students.runs} starts to draw and {name}; "
                 "expected as many targets as starts, or one for all"
             )
-        return students.draw(0), one_target, students.runs
+        shapes_of = jax.eval_shape(students.draw, 0)
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes_of), one_target, students.runs
     shapes = f"students' weights {students.weights.shape} and {name}"
     if students.weights.ndim != 3 or len(axes) > 1:
         raise ValueError(
@@ -228,16 +232,23 @@ def _without_runs(students: TwoLayer | Starts, targets: Target) -> tuple[TwoLaye
         raise ValueError(f"solve_many: given {shapes}; expected as many targets as students, or one for all")
     if students.weights.shape[0] == 0:
         raise ValueError(f"solve_many: given {shapes}; expected at least one run")
-    return jax.tree.map(lambda leaf: leaf[0], students), one_target, students.weights.shape[0]
+    return _first_of(students), one_target, students.weights.shape[0]
+
+
+def _first_of(batch: Any) -> Any:
+    """The first of a batch. By NumPy, where that can be: JAX would compile it for every size."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0] if is_concrete(leaf) else leaf[0], batch)
 
 
 def _run(
     solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None, devices: tuple = ()
 ) -> Solution:
-    """Compile and run; inside somebody's trace, become part of it."""
+    """Compile and run, filled up to a size of the ladder; inside somebody's trace, become part of it."""
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(eqx.filter((runs, options), eqx.is_array))):
         return in_span(solver, runs, options, lanes, progress)
-    return _compiled(jax.default_backend())(solver, runs, options, lanes, progress, devices)
+    full = padded(runs, len(devices))
+    solution = _compiled(jax.default_backend())(solver, full, options, lanes, progress, devices)
+    return trimmed(solution, np.asarray(full.real))
 
 
 @functools.cache
@@ -249,31 +260,27 @@ def _compiled(backend: str) -> Callable[..., Solution]:
 
 
 def _over_devices(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress, devices: tuple) -> Solution:
-    """An equal share of the runs to every device, which then has nothing to wait for: no value crosses devices."""
-    if not devices:
-        return in_span(solver, runs, options, lanes, progress)
-    share = -(-runs.count // len(devices))
-    short = share * len(devices) - runs.count
+    """The shares of the runs, each on its device, which has nothing to wait for: no value crosses devices."""
+    share = runs.count // max(1, len(devices))
 
-    def filled(leaf: Array) -> Array:
-        return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], short, axis=0)]) if short else leaf
-
-    drawn, shared = isinstance(runs.students, Starts), runs.shared
-    students = runs.students if drawn else jax.tree.map(filled, runs.students)
-    targets = runs.targets if shared else jax.tree.map(filled, runs.targets)
-    first = runs.first + share * jnp.arange(len(devices), dtype=jnp.int32)
-    split, whole = jax.sharding.PartitionSpec("runs"), jax.sharding.PartitionSpec()
-
-    def one_device(students, targets, first, options) -> Solution:
-        mine = Runs(students, targets, runs.inputs, first[0], runs.freeze, share)
+    def one_device(students, targets, first, real, options) -> Solution:
+        mine = Runs(students, targets, runs.inputs, first[0], real[0], runs.freeze, share)
         return in_span(solver, mine, options, min(lanes, share), progress)
 
+    if not devices:
+        return one_device(runs.students, runs.targets, runs.first, runs.real, options)
+    split, whole = jax.sharding.PartitionSpec("runs"), jax.sharding.PartitionSpec()
     over_all = jax.shard_map(
         one_device,
         mesh=jax.sharding.Mesh(np.array(devices), ("runs",)),
-        in_specs=(whole if drawn else split, whole if shared else split, split, whole),
+        in_specs=(
+            whole if isinstance(runs.students, Starts) else split,
+            whole if runs.shared else split,
+            split,
+            split,
+            whole,
+        ),
         out_specs=split,
         check_vma=False,
     )
-    solution = over_all(students, targets, first, options)
-    return jax.tree.map(lambda leaf: leaf[: runs.count], solution)
+    return over_all(runs.students, runs.targets, runs.first, runs.real, options)

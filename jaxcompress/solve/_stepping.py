@@ -1,19 +1,27 @@
-"""The gradient flow of many runs: Rodas5P in lanes, every lane with its own step length, clock and end."""
+"""The gradient flow as a phase: steps of Rodas5P, or of Chebyshev's stages where they are many and short.
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+Every lane has its own step length, clock and end. A step that is not finite is rejected.
+"""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.solve._chebyshev import chebyshev_step, spectral_radius, stage_count
+from jaxcompress.solve._chebyshev import (
+    first_displacement,
+    next_displacement,
+    radius_of,
+    stage_count,
+    step_error,
+)
 from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
-from jaxcompress.solve._rosenbrock import rosenbrock_stages
-from jaxcompress.solve._slide import Slide, follow, frozen_unknowns, small_neurons
+from jaxcompress.solve._phase import KEPT, AbstractPhase, Found, Stages, Work
+from jaxcompress.solve._rosenbrock import GAMMA, PULLS, STAGES, apply_inverse, factor
+from jaxcompress.solve._slide import follow, frozen_unknowns, small_neurons
+from jaxcompress.solve._state import Course, Curvature, Lane, Point
 
 # A step is at most ten times longer than the one before, and aims at an error of 0.9⁵ of what is allowed.
 _GROWTH, _SHRINK, _SAFETY = 10.0, 0.2, 0.9
@@ -23,36 +31,6 @@ _CARE = 3.0
 # Steps for which a measured curvature serves, unless one is rejected (Sommeijer, Shampine & Verwer 1998). ReLU, n = k =
 # d = 20: measured at every step it costs two fifths of one, and no more steps are rejected where it is not.
 _SERVES = 25
-
-
-class Curvature(NamedTuple):
-    """The direction of the largest curvature, a bound of it, and the steps for which it still serves."""
-
-    direction: Array
-    radius: Array
-    serves: Array
-
-
-class Course(NamedTuple):
-    """A flow under way: the point, its clock, its next step, the counts of steps, of accepted and of explicit ones, the
-    sliding neurons, and the largest curvature, where they are followed."""
-
-    y: Array
-    time: Array
-    length: Array
-    steps: Array
-    accepted: Array
-    explicit: Array
-    slide: Slide | None
-    curvature: Curvature | None
-
-
-class FlowState(NamedTuple):
-    """One course a lane, with the gradient at the point and what is the run's own."""
-
-    course: Course
-    gradient: Array
-    own: Any
 
 
 class FlowOptions(eqx.Module):
@@ -65,19 +43,180 @@ class FlowOptions(eqx.Module):
     max_steps: Array
 
 
-def first_length(options: FlowOptions, y: Array, gradient: Array) -> Array:
-    """A tenth of the time in which the point would move by its size."""
-    scale = options.atol + options.rtol * jnp.abs(y)
-    length = 0.1 * _norm(y / scale) / jnp.maximum(_norm(gradient / scale), jnp.finfo(y.dtype).tiny)
-    return jnp.where((length > 0) & jnp.isfinite(length), length, 1e-3)
+class Flow(AbstractPhase):
+    """The flow of every lane down to `options.gradient_tolerance`."""
 
+    table, pulls = STAGES, PULLS
 
-def begin(motions: AbstractMotions, options: FlowOptions, course: Course, own: Any) -> FlowState:
-    """Every lane where its course stands; a step length of zero stands for one to be chosen."""
-    gradient = _moving(motions, course, motions.gradient(course.y, own))
-    known = course.length > 0
-    length = jnp.where(known, course.length, first_length(options, course.y, gradient))
-    return FlowState(_with_curvature(course._replace(length=length), known), gradient, own)
+    def __init__(self, motions: AbstractMotions, factored: bool, method: Method, options: FlowOptions):
+        super().__init__(motions, factored)
+        self.method, self.options = method, options
+
+    def needs_matrix(self, lane):
+        known = jnp.any(lane.point.known)
+        if not self.method.stages:
+            return known
+        due = jnp.any(lane.course.curvature.serves <= 0)
+        return known & (due | ~self._explicit(lane, self._length(lane), lane.course.curvature))
+
+    def prepare(self, hessian, lane, own):
+        course = lane.course
+        length = self._length(lane)
+        gradient = self._moving(course, lane.point.gradient)
+        if hessian is not None and course.slide is not None:
+            still = frozen_unknowns(self.motions, course.slide).T
+            hessian = jnp.where(still[:, :, None] | still[:, None], 0, hessian)
+        if not self.method.stages:
+            return self._implicit(hessian, gradient, lane, length)
+        curvature = self._measured(hessian, lane, gradient, own)
+        explicit = self._explicit(lane, length, curvature)
+        work = self.blank(lane)
+        if self.method.implicit:
+            work = jax.lax.cond(
+                explicit, lambda: work, lambda: self._implicit(hessian, gradient, lane, length)
+            )
+        stages = jnp.where(explicit, stage_count(length, curvature.radius, self.method.stages), KEPT)
+        displacement = first_displacement(-gradient, length, stages)
+        return work._replace(
+            length=length, explicit=explicit, stages=stages, displacement=displacement, curvature=curvature
+        )
+
+    def _implicit(self, hessian, gradient, lane, length) -> Work:
+        factored = factor(hessian, 1 / (GAMMA * length))
+        first = apply_inverse(factored, -gradient)
+        return self.blank(lane)._replace(factored=factored, first=first, length=length)
+
+    def absorb(self, stage, pulled, work, lane):
+        i, found = stage.number, stage.found
+        gradient = self._moving(lane.course, found.gradient)
+
+        def solve() -> Array:
+            return apply_inverse(work.factored, pulled / work.length[None] - gradient)
+
+        explicit = False if work.explicit is None else work.explicit
+        wanted = (i < KEPT) & ~jnp.asarray(explicit)
+        vector = jax.lax.cond(wanted, solve, lambda: jnp.zeros_like(gradient)) if self.method.implicit else pulled
+        if work.stages is None:
+            return vector, stage.track, None, i < KEPT
+        field = -self._moving(lane.course, lane.point.gradient)
+        last = stage.displacement
+        following = next_displacement(i, last, -gradient, field, work.length, work.stages)
+        return vector, stage.track, following, i < jnp.max(work.stages)
+
+    def finish(self, work, stages, lane, own):
+        point, course, found = lane.point, lane.course, stages.found
+        error, order, explicit = self._error(work, stages, lane, own)
+        fine = error <= 1  # false for NaN
+        growth = jnp.clip(_SAFETY * jnp.maximum(error, 1e-10) ** (-1 / order), _SHRINK, _GROWTH)
+        growth = jnp.where(jnp.isfinite(error), growth, _SHRINK)
+        after = Point(found.y, found.gradient, found.risk, found.floor, point.known)
+        after = jax.tree.map(lambda new, old: jnp.where(spread(fine, new), new, old), after, point)
+        course = course._replace(
+            time=jnp.where(fine, course.time + work.length, course.time),
+            length=work.length * growth,
+            steps=course.steps + 1,
+            accepted=course.accepted + fine,
+            explicit=course.explicit + explicit,
+            curvature=self._worn(work, explicit),
+        )
+        course = _with_curvature(course, fine)
+        return self._slid(lane._replace(point=after, course=course), own, fine)
+
+    def ended(self, lane):
+        course, known = lane.course, lane.point.known
+        gradient = self._moving(course, lane.point.gradient)
+        gone = ~(self.motions.largest(gradient) > self.options.gradient_tolerance)
+        return known & (gone | (course.time >= self.options.t1) | (course.steps >= self.options.max_steps))
+
+    def _length(self, lane: Lane) -> Array:
+        """The length of the step; of a flow that begins, a tenth of the time in which the point would move by its
+        size."""
+        course, point = lane.course, lane.point
+        first = self._first_length(point.y, self._moving(course, point.gradient))
+        return jnp.minimum(jnp.where(course.length > 0, course.length, first), self.options.t1 - course.time)
+
+    def _first_length(self, y: Array, gradient: Array) -> Array:
+        scale = self.options.atol + self.options.rtol * jnp.abs(y)
+        length = 0.1 * _norm(y / scale) / jnp.maximum(_norm(gradient / scale), jnp.finfo(y.dtype).tiny)
+        return jnp.where((length > 0) & jnp.isfinite(length), length, 1e-3)
+
+    def _moving(self, course: Course, gradient: Array) -> Array:
+        """The gradient of what is not frozen."""
+        if course.slide is None:
+            return gradient
+        return jnp.where(frozen_unknowns(self.motions, course.slide), 0, gradient)
+
+    def _slid(self, lane: Lane, own, fine: Array) -> Lane:
+        """What neurons that slide to norm zero change. Where one is caught or released, the point moves by so much that
+        it must be measured again; where a frozen one only turns, at a norm of 1e-12, nothing sees it."""
+        point, course = lane.point, lane.course
+        if course.slide is None:
+            return lane
+        options = self.options
+        y, slide, changed = follow(self.motions, point.y, point.gradient, own, course.slide, options.rtol)
+        held, changed = fine & jnp.any(course.slide.frozen, 0), fine & changed
+        short = jnp.minimum(course.length, self._first_length(y, point.gradient))
+        course = course._replace(
+            slide=jax.tree.map(lambda new, old: jnp.where(spread(fine, new), new, old), slide, course.slide),
+            length=jnp.where(changed, short, course.length),
+        )
+        point = point._replace(y=jnp.where((held | changed)[None], y, point.y), known=point.known & ~changed)
+        return lane._replace(point=point, course=_with_curvature(course, ~changed))
+
+    def _error(self, work: Work, stages: Stages, lane: Lane, own) -> tuple[Array, Array, Array]:
+        """The error of the step in units of what is allowed, the power of the length that it goes by, and whether it
+        was explicit."""
+        implicit = self._relative(lane, stages.found, stages.kept[KEPT - 1], own)
+        five, none = jnp.full_like(work.length, 5.0), jnp.zeros(work.length.shape, jnp.int32)
+        if work.explicit is None:
+            return implicit, five, none
+        assert stages.displacement is not None  # where steps may be explicit
+        found, f0 = stages.found, -self._moving(lane.course, lane.point.gradient)
+        f1 = -self._moving(lane.course, found.gradient)
+        error = step_error(stages.displacement.moved, f0, f1, work.length)
+        explicit = jnp.where(work.stages > 0, _CARE * self._relative(lane, found, error, own), jnp.nan)
+        was = jnp.broadcast_to(work.explicit, work.length.shape)
+        return jnp.where(was, explicit, implicit), jnp.where(was, 3.0, five), was.astype(jnp.int32)
+
+    def _relative(self, lane: Lane, found: Found, error: Array, own) -> Array:
+        y, slide, options = lane.point.y, lane.course.slide, self.options
+        atol = options.atol if slide is None else small_neurons(self.motions, y, own, options.atol)
+        return _norm(error / (atol + options.rtol * jnp.maximum(jnp.abs(y), jnp.abs(found.y))))
+
+    def _explicit(self, lane: Lane, length: Array, curvature: Curvature) -> Array:
+        """Whether Chebyshev's stages are cheaper than a step of Rodas5P. At a tighter tolerance the method of lower
+        order loses: steps shrink by the cube root there, by the fifth here. The radius costs about five gradients."""
+        if not self.method.implicit:
+            return jnp.ones((), bool)
+        stages = stage_count(length, curvature.radius, self.method.stages)[0]
+        worth = self.method.stages * jnp.minimum(self.options.rtol / 1e-3, 1) ** (1 / 3 - 1 / 5) - 5
+        return (stages > 0) & (stages <= worth)
+
+    def _measured(self, hessian: Array | None, lane: Lane, gradient: Array, own) -> Curvature:
+        """The curvature of the lanes, measured anew where the old one no longer serves."""
+        old, course, motions = lane.course.curvature, lane.course, self.motions
+        assert old is not None  # followed where steps may be explicit
+        due = old.serves <= 0
+
+        def push_of() -> tuple[Array, Array]:
+            if hessian is not None:
+                return radius_of(lambda v: -jnp.einsum("bij,jb->ib", hessian, v), -gradient, old.direction)
+            moved = lambda y: -self._moving(course, motions.measure(y, own)[2])  # noqa: E731
+            _, push = jax.linearize(moved, lane.point.y)
+            return radius_of(push, -gradient, old.direction)
+
+        def measure() -> Curvature:
+            radius, direction = push_of()
+            new = Curvature(direction, radius, jnp.full_like(old.serves, _SERVES))
+            return jax.tree.map(lambda n, o: jnp.where(spread(due, o), n, o), new, old)
+
+        return jax.lax.cond(jnp.any(due) & jnp.any(lane.point.known), measure, lambda: old)
+
+    def _worn(self, work: Work, explicit: Array) -> Curvature | None:
+        """The curvature after a step: implicit ones are long, and cost so much more than a measurement."""
+        if work.curvature is None:
+            return None
+        return work.curvature._replace(serves=jnp.where(explicit > 0, work.curvature.serves - 1, 0))
 
 
 def _with_curvature(course: Course, still: Array) -> Course:
@@ -86,146 +225,6 @@ def _with_curvature(course: Course, still: Array) -> Course:
         return course
     serves = jnp.where(still, course.curvature.serves, 0)
     return course._replace(curvature=course.curvature._replace(serves=serves))
-
-
-def advance(motions: AbstractMotions, method: Method, options: FlowOptions, state: FlowState) -> FlowState:
-    """One step of every lane, accepted or not. A step that is not finite is rejected."""
-    course, own = state.course, state.own
-    length = jnp.minimum(course.length, options.t1 - course.time)
-    trial = _trial(motions, method, options, state, length)
-    fine = trial.error <= 1  # false for NaN
-    factor = jnp.clip(_SAFETY * jnp.maximum(trial.error, 1e-10) ** (-1 / trial.order), _SHRINK, _GROWTH)
-    factor = jnp.where(jnp.isfinite(trial.error), factor, _SHRINK)
-    course = course._replace(
-        y=jnp.where(fine[None], trial.point, course.y),
-        time=jnp.where(fine, course.time + length, course.time),
-        length=length * factor,
-        steps=course.steps + 1,
-        accepted=course.accepted + fine,
-        explicit=course.explicit + trial.explicit,
-        curvature=trial.curvature,
-    )
-    gradient = jnp.where(fine[None], trial.gradient, state.gradient)
-    return _slid(motions, options, FlowState(_with_curvature(course, fine), gradient, own))
-
-
-def _slid(motions: AbstractMotions, options: FlowOptions, state: FlowState) -> FlowState:
-    """What neurons that slide to norm zero change. Most steps meet none, and evaluate nothing for them."""
-    course, own = state.course, state.own
-    if course.slide is None:
-        return state
-
-    def anew(lanes: Array, course: Course, masked: Callable[[Course, Array], Array]) -> Array:
-        """The gradient anew in some lanes; by lanes, or it would depend on the others."""
-        return jax.lax.cond(
-            jnp.any(lanes),
-            lambda: jnp.where(lanes[None], masked(course, motions.gradient(course.y, own)), state.gradient),
-            lambda: state.gradient,
-        )
-
-    held = jnp.any(course.slide.frozen, 0)
-    whole = anew(held, course, lambda course, gradient: gradient)
-    y, slide, changed = follow(motions, course.y, whole, own, course.slide, options.rtol)
-    touched = held | changed
-    short = jnp.minimum(course.length, first_length(options, y, whole))
-    course = course._replace(
-        y=jnp.where(touched[None], y, course.y), slide=slide, length=jnp.where(changed, short, course.length)
-    )
-    gradient = anew(touched, course, lambda course, gradient: _moving(motions, course, gradient))
-    return FlowState(_with_curvature(course, ~changed), gradient, own)
-
-
-class Trial(NamedTuple):
-    """A step's end and the gradient there, its error in units of what is allowed, the power of the length that the
-    error goes by, whether the step was explicit, and the largest curvature, where that is followed."""
-
-    point: Array
-    gradient: Array
-    error: Array
-    order: Array
-    explicit: Array
-    curvature: Curvature | None
-
-
-def _trial(motions: AbstractMotions, method: Method, options: FlowOptions, state: FlowState, length: Array) -> Trial:
-    course = state.course
-    if course.curvature is None:
-        return _implicit(motions, options, state, length, None)
-
-    def field(y: Array) -> Array:
-        return -_moving(motions, course, motions.gradient(y, state.own))
-
-    curvature = _measured(field, state, course.curvature)
-    if not method.implicit:
-        return _explicit(field, method, motions, options, state, length, curvature)
-    # At a tighter tolerance the method of lower order loses: steps shrink by the cube root there, by the fifth here.
-    # The radius itself costs about five gradients.
-    stages = stage_count(length, curvature.radius, method.stages)[0]
-    worth = method.stages * jnp.minimum(options.rtol / 1e-3, 1) ** (1 / 3 - 1 / 5) - 5
-    return jax.lax.cond(
-        (stages > 0) & (stages <= worth),
-        lambda: _explicit(field, method, motions, options, state, length, curvature),
-        lambda: _implicit(motions, options, state, length, curvature),
-    )
-
-
-def _measured(field: Callable[[Array], Array], state: FlowState, old: Curvature) -> Curvature:
-    """The curvature of the lanes, measured anew where the old one no longer serves."""
-    due = old.serves <= 0
-
-    def measure() -> Curvature:
-        radius, direction = spectral_radius(field, state.course.y, -state.gradient, old.direction)
-        new = Curvature(direction, radius, jnp.full_like(old.serves, _SERVES))
-        return jax.tree.map(lambda n, o: jnp.where(spread(due, o), n, o), new, old)
-
-    return jax.lax.cond(jnp.any(due), measure, lambda: old)
-
-
-def _explicit(field, method, motions, options, state, length, curvature) -> Trial:
-    y = state.course.y
-    point, velocity, error, _ = chebyshev_step(field, y, -state.gradient, length, curvature.radius, method.stages)
-    one = jnp.ones(length.shape, jnp.int32)
-    error = _CARE * _relative(motions, options, state, point, error)
-    curvature = curvature._replace(serves=curvature.serves - 1)
-    return Trial(point, -velocity, error, jnp.full_like(length, 3.0), one, curvature)
-
-
-def _implicit(motions, options, state, length, curvature) -> Trial:
-    course, own = state.course, state.own
-    hessian = motions.hessian(course.y, own)
-    if course.slide is not None:
-        still = frozen_unknowns(motions, course.slide).T
-        hessian = jnp.where(still[:, :, None] | still[:, None], 0, hessian)
-
-    def gradient(y: Array) -> Array:
-        return _moving(motions, course, motions.gradient(y, own))
-
-    point, k = rosenbrock_stages(gradient, hessian, course.y, state.gradient, length)
-    error = _relative(motions, options, state, point, k[7])
-    none = jnp.zeros(length.shape, jnp.int32)
-    if curvature is not None:  # implicit steps are long, and cost so much more than a measurement
-        curvature = curvature._replace(serves=none)
-    return Trial(point, gradient(point), error, jnp.full_like(length, 5.0), none, curvature)
-
-
-def _relative(motions: AbstractMotions, options: FlowOptions, state: FlowState, point: Array, error: Array) -> Array:
-    """The error of a step in units of what is allowed."""
-    y, slide = state.course.y, state.course.slide
-    atol = options.atol if slide is None else small_neurons(motions, y, state.own, options.atol)
-    return _norm(error / (atol + options.rtol * jnp.maximum(jnp.abs(y), jnp.abs(point))))
-
-
-def _moving(motions: AbstractMotions, course: Course, gradient: Array) -> Array:
-    """The gradient of what is not frozen."""
-    if course.slide is None:
-        return gradient
-    return jnp.where(frozen_unknowns(motions, course.slide), 0, gradient)
-
-
-def ended(motions: AbstractMotions, options: FlowOptions, state: FlowState) -> Array:
-    """Which lanes are at an end: the gradient gone, the time up, the budget spent, or nothing finite left."""
-    gone = ~(motions.largest(state.gradient) > options.gradient_tolerance)
-    return gone | (state.course.time >= options.t1) | (state.course.steps >= options.max_steps)
 
 
 def _norm(x: Array) -> Array:

@@ -10,7 +10,7 @@ cut the grid up, `_cost` and `_estimate` say what it costs; `_draw` and `_solvin
 up.
 """
 
-from jaxcompress.sweep._compiling import keep_programs
+from jaxcompress.programs import keep_programs
 from jaxcompress.sweep._estimate import Estimate, estimate
 from jaxcompress.sweep._parts import Orthonormal, Random, Solver, Start
 from jaxcompress.sweep._plan import Plan

@@ -1,18 +1,15 @@
-"""What compilation costs: the clock that reports it, and the cache on disk that spares it.
+"""What compilation costs: the clock that reports it.
 
 JAX tells its listeners how long every trace, lowering and compilation took; these lie inside each other, so their
 lengths are not added: their union is measured.
 """
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 
 _EVENTS = (
     "/jax/core/compile/jaxpr_trace_duration",
@@ -53,21 +50,3 @@ def compile_clock() -> Iterator[CompileClock]:
         yield clock
     finally:
         jax.monitoring.unregister_event_duration_listener(clock.hear)
-
-
-def keep_programs(folder: str | os.PathLike) -> None:
-    """Let this process keep what it compiles in a folder, and look there first (JAX's persistent cache).
-
-    Another folder than before takes the place of that one. Of what a process that was killed has left, empty entries
-    are removed; of one that was cut JAX warns, and compiles its program anew every time: remove the file that it names.
-    """
-    folder = os.path.abspath(folder)
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            if entry.name.endswith("-cache") and entry.stat().st_size == 0:
-                os.unlink(entry)
-    config: Any = jax.config  # whose entries its type does not list
-    if config.jax_compilation_cache_dir != folder:
-        config.update("jax_compilation_cache_dir", folder)
-        compilation_cache.reset_cache()  # JAX reads the name once
-    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import jax
 
+from jaxcompress.programs import keep_programs
 from jaxcompress.sweep._blocks import block_of, shape_of
-from jaxcompress.sweep._compiling import compile_clock, keep_programs
+from jaxcompress.sweep._compiling import compile_clock
 from jaxcompress.sweep._solving import arrays_of, run_block
 from jaxcompress.sweep._store import Store, check_version, open_store, versions
 

@@ -1,0 +1,67 @@
+"""The cache of compiled programs on the command line: its options, and its troubles on one line."""
+
+import argparse
+import contextlib
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+# What JAX warns of, once for every program.
+_JAX = r"Error (?:reading|writing) persistent compilation cache entry"
+_REASON = re.compile(_JAX + r" for '.*?': \w+: (?:\[Errno \d+\] )?([^\n]*)")
+
+
+def add_cache_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--programs` and `--no-cache`."""
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument(
+        "--programs",
+        type=Path,
+        metavar="DIR",
+        help="where compiled programs are kept for the next time (default: JAX_COMPILATION_CACHE_DIR where it is set, "
+        "else the user's cache)",
+    )
+    one.add_argument("--no-cache", action="store_true", help="keep no compiled programs, and use none that were kept")
+
+
+def keep_as_asked(options: argparse.Namespace) -> Path | None:
+    """Keep compiled programs as the options say; the folder, or `None` without one."""
+    from jaxcompress.programs import keep_no_programs, keep_programs
+
+    if options.no_cache:
+        keep_no_programs()
+        return None
+    return keep_programs(options.programs)
+
+
+@contextlib.contextmanager
+def troubles_on_one_line() -> Iterator[None]:
+    """Inside, the first trouble with the cache is one line on the error stream, and all others are silent."""
+    told = False
+
+    def show(message, category, filename, lineno, file: TextIO | None = None, line: str | None = None) -> None:
+        nonlocal told
+        found = _REASON.match(str(message))
+        if found is None and category.__name__ != "ProgramsNotKept":
+            usual(message, category, filename, lineno, file, line)
+            return
+        if not told:
+            said = str(message) if found is None else f"a compiled program is not kept ({found[1]})"
+            print(f"jaxcompress: {said}: all works, but is compiled again next time", file=sys.stderr)
+        told = True
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.showwarning = show
+        warnings.filterwarnings("always", _JAX)
+        warnings.filterwarnings("always", "compiled programs are not kept")
+        yield
+
+
+def leave_troubles_to_parent() -> None:
+    """In a process that works for another: that one has told them."""
+    warnings.filterwarnings("ignore", _JAX)
+    warnings.filterwarnings("ignore", "compiled programs are not kept")
