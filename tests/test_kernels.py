@@ -64,7 +64,9 @@ def derivatives(f: str, g: str, biased: bool, second: bool = True):
         reverse = (jax.jacrev(jax.grad(kernel))(x),) if twice_reversed(f, g, biased) else ()
         return (*first, jax.hessian(kernel)(x), *reverse)
 
-    return usual_jit(jax.vmap(everything))
+    # Of the last digits are the pairs that are not these exchanged, and have no identity.
+    compiled = usual_jit if (f, g) in oracles.STORED_PAIRS else jax.jit
+    return compiled(jax.vmap(everything))
 
 
 # Every batch in float64 has this many rows, so that each pair of activations is compiled once.
