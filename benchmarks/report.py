@@ -1,13 +1,16 @@
 """Write the tables of benchmarks/README.md from results/*.json, between its markers, and say where we lose.
 
 python benchmarks/report.py            # rewrite the README
-python benchmarks/report.py --check    # fail if it is not what the results say
+python benchmarks/report.py --check    # fail if it is not what the results say, or if a program has grown
 """
 
 import argparse
 import json
 import statistics
 from pathlib import Path
+
+from first_call_report import first_call, grown
+from markdown import machine, table, time_of, times
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- begin generated -->", "<!-- end generated -->"
@@ -18,35 +21,6 @@ def load(name: str) -> dict | None:
     """One record, or nothing when it has not been made."""
     path = HERE / "results" / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table, numbers to the right."""
-    marks = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(cells)} |" for cells in (head, marks, *rows)]
-
-
-def time_of(seconds: float) -> str:
-    """Three digits in the unit that suits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{1e6 * seconds:.3g} µs"
-
-
-def times(ratio: float | None) -> str:
-    """A ratio."""
-    return "—" if ratio is None else f"{ratio:.3g} ×"
-
-
-def machine(record: dict) -> str:
-    """One sentence about what a record was measured with."""
-    made = record["environment"]
-    where = made["processor"] if made["platform"] == "cpu" else made["device"]
-    return (
-        f"{where}, {made['precision']}, {made['cores_usable']} usable core(s), jax {made['jax']}, "
-        f"SciPy {made['scipy']}, diffrax {made['diffrax']}, optax {made['optax']}."
-    )
 
 
 def works(record: dict) -> list[str]:
@@ -299,7 +273,8 @@ def generated() -> str:
         lines += [*headline(made["works"]), *losses(made["works"]), *works(made["works"])]
     tables = load("gram_tables") or {"rows": (made["works"] or {}).get("tables", [])}
     lines += tables_of(tables["rows"]) if tables["rows"] else []
-    for name, section in {"million": million, "kernel_accuracy": accuracy, "sweeps": sweeps}.items():
+    firsts = {"first_call": first_call, "million": million, "kernel_accuracy": accuracy}
+    for name, section in {**firsts, "sweeps": sweeps}.items():
         record = load(name)
         lines += section(record) if record else []
     sections = {"processes": processes, "basins": basins, "lanes": lanes, "stages": stages}
@@ -326,7 +301,10 @@ def main() -> None:
     _, after = rest.split(END)
     new = f"{before}{BEGIN}\n\n{generated()}\n\n{END}{after}"
     if options.check:
-        raise SystemExit(0 if new == text else "benchmarks/README.md is not what results/ says: run report.py")
+        faults = [] if new == text else ["benchmarks/README.md is not what results/ says: run report.py"]
+        record = load("first_call")
+        faults += grown(record) if record else []
+        raise SystemExit("\n".join(faults) or 0)
     path.write_text(new)
 
 

@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 # What JAX warns of, once for every program.
 _JAX = r"Error (?:reading|writing) persistent compilation cache entry"
@@ -21,10 +20,11 @@ def add_cache_options(parser: argparse.ArgumentParser) -> None:
         "--programs",
         type=Path,
         metavar="DIR",
-        help="where compiled programs are kept for the next time (default: JAX_COMPILATION_CACHE_DIR where it is set, "
-        "else the user's cache)",
+        help="where compiled programs are kept for the next time (default: JAX_COMPILATION_CACHE_DIR "
+        "where it is set, else the user's cache)",
     )
-    one.add_argument("--no-cache", action="store_true", help="keep no compiled programs, and use none that were kept")
+    said = "keep no compiled programs, and use none that were kept"
+    one.add_argument("--no-cache", action="store_true", help=said)
 
 
 def keep_as_asked(options: argparse.Namespace) -> Path | None:
@@ -39,10 +39,10 @@ def keep_as_asked(options: argparse.Namespace) -> Path | None:
 
 @contextlib.contextmanager
 def troubles_on_one_line() -> Iterator[None]:
-    """Inside, the first trouble with the cache is one line on the error stream, and all others are silent."""
+    """Inside, the first trouble with the cache is one line on the error stream, the others silent."""
     told = False
 
-    def show(message, category, filename, lineno, file: TextIO | None = None, line: str | None = None) -> None:
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
         nonlocal told
         found = _REASON.match(str(message))
         if found is None and category.__name__ != "ProgramsNotKept":
@@ -50,7 +50,8 @@ def troubles_on_one_line() -> Iterator[None]:
             return
         if not told:
             said = str(message) if found is None else f"a compiled program is not kept ({found[1]})"
-            print(f"jaxcompress: {said}: all works, but is compiled again next time", file=sys.stderr)
+            said += ": all works, but is compiled again next time"
+            print(f"jaxcompress: {said}", file=sys.stderr)
         told = True
 
     with warnings.catch_warnings():

@@ -18,12 +18,12 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-# Of the user's own cache, when a process begins: the entries used least recently go first. JAX's own
-# bound (`jax_compilation_cache_max_size`) needs another package for its lock, and an entry without
+# Of the user's own cache, when a process begins: the entries used least recently go first. The bound
+# of JAX (`jax_compilation_cache_max_size`) needs another package for its lock, and an entry without
 # its time stamp, as a kill leaves it, ends all writing for good.
 _MOST_BYTES = 1_000_000_000
-# Looked at are the entries that have come since the last look, at 0.04 s a megabyte; in a folder that
-# nobody has looked at, the newest of them, among which a cut one would be.
+# Looked at are the entries that have come since the last look, at 0.04 s a megabyte; in a folder
+# that nobody has looked at, the newest of them, among which a cut one would be.
 _MOST_LOOKED_AT = 32_000_000
 _LOOK, _LOOKING = ".looked-at", ".looking"
 _COARSE = 2_000_000_000  # nanoseconds between times that a file system tells apart, at worst (FAT)
@@ -36,10 +36,11 @@ class ProgramsNotKept(UserWarning):
 
 
 def keep_programs(folder: str | os.PathLike | None = None) -> Path:
-    """Let this process keep what it compiles in a folder, and look there first (JAX's persistent cache).
+    """Let this process keep what it compiles in a folder, and look there first.
 
     The first call of a solver is nearly all compiling. After this line it is so on a machine once,
-    and not in every process. Every program is kept, however small: a call has dozens of small ones.
+    and not in every process. This is JAX's persistent cache, in which every program is kept,
+    however small: fifteen single operations before a first risk were 0.7 of 4.5 processor seconds.
     Arguments: `folder`. Left out, it is the one that JAX has been told (by
     `JAX_COMPILATION_CACHE_DIR` or `jax.config`), else `jaxcompress` in the user's cache folder, of
     which at most 1 GB is kept. A second call with another folder changes to that one.
@@ -56,17 +57,19 @@ def keep_programs(folder: str | os.PathLike | None = None) -> Path:
     place = Path(os.path.abspath(_own_folder() if own else folder or told))
     readable, reason = _prepare(place, own)
     if reason is not None:
-        warnings.warn(f"compiled programs are not kept in {place} ({reason})", ProgramsNotKept, stacklevel=2)
+        said = f"compiled programs are not kept in {place} ({reason})"
+        warnings.warn(said, ProgramsNotKept, stacklevel=2)
     wanted = str(place) if readable else None
     if told != wanted:
         config.update("jax_compilation_cache_dir", wanted)
         compilation_cache.reset_cache()  # JAX reads the name once
-    config.update("jax_persistent_cache_min_compile_time_secs", 0.0 if reason is None else float("inf"))
+    least = 0.0 if reason is None else float("inf")  # seconds of compiling that are worth an entry
+    config.update("jax_persistent_cache_min_compile_time_secs", least)
     return place
 
 
 def keep_no_programs() -> None:
-    """Let this process, and those that it starts, compile everything, whatever folder JAX has been told."""
+    """Let this process, and those that it starts, compile everything, whatever JAX has been told."""
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()
@@ -77,8 +80,8 @@ def _own_folder() -> Path:
         import platformdirs
     except ImportError:
         raise ValueError(
-            "keep_programs: given no folder; expected the package platformdirs, which knows the user's "
-            "cache folder; name a folder or pip install 'jaxcompress[cli]'"
+            "keep_programs: given no folder; expected the package platformdirs, which knows the "
+            "user's cache folder; name a folder or pip install 'jaxcompress[cli]'"
         ) from None
     return platformdirs.user_cache_path("jaxcompress")
 
@@ -94,7 +97,8 @@ def _prepare(folder: Path, own: bool) -> tuple[bool, str | None]:
         if own:
             _remove_least_recent(folder)
     except OSError as error:
-        return os.access(folder, os.R_OK | os.X_OK) and folder.is_dir(), error.strerror or str(error)
+        readable = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+        return readable, error.strerror or str(error)
     return True, None
 
 
@@ -121,9 +125,12 @@ def _remove_cut(folder: Path) -> None:
 
 def _remove_least_recent(folder: Path) -> None:
     """Remove entries until the others fit."""
+
+    def last_use(found: tuple[Path, os.stat_result]) -> int:
+        return max(found[1].st_atime_ns, found[1].st_mtime_ns)
+
     left = _MOST_BYTES
-    found = sorted(_entries(folder), key=lambda found: -max(found[1].st_atime_ns, found[1].st_mtime_ns))
-    for entry, status in found:
+    for entry, status in sorted(_entries(folder), key=last_use, reverse=True):
         left -= status.st_size
         if left < 0:
             _remove(entry)

@@ -1,4 +1,4 @@
-"""What processes do that tests of kept programs start and kill: a small sweep on the command line."""
+"""What processes do that tests of kept programs start and kill: a sweep on the command line."""
 
 import os
 import pathlib
@@ -18,15 +18,14 @@ method = "flow"
 """
 
 
-def sweep(folder: str, programs: str) -> int:
+def sweep(folder: str, programs: str) -> None:
     """A sweep from nothing, whose output and complaints go to files beside its store."""
     place = pathlib.Path(folder)
     (place / "plan.toml").write_text(PLAN)
     for stream, name in ((1, "out.txt"), (2, "err.txt")):
         os.dup2(os.open(place / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-    words = ["sweep", str(place / "plan.toml"), "--out", str(place / "store"), "--programs", programs]
-    status = cli.main(words)
-    raise SystemExit(status)
+    words = ["sweep", str(place / "plan.toml"), "--out", str(place / "store")]
+    raise SystemExit(cli.main([*words, "--programs", programs]))
 
 
 def sweep_killed_in_a_write(folder: str, programs: str) -> None:

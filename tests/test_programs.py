@@ -1,4 +1,4 @@
-"""Compiled programs on disk: kills, cut entries, full disks and folders that are none leave every answer as it is."""
+"""Compiled programs on disk: kills, cut entries, full disks and folders that are none harm no answer."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import time
 import warnings
 
@@ -23,7 +24,11 @@ from jaxcompress.cli_cache import add_cache_options, keep_as_asked, troubles_on_
 from tests import programs_child
 
 KILLS = 20
-SETTINGS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs", "jax_enable_compilation_cache")
+SETTINGS = (
+    "jax_compilation_cache_dir",
+    "jax_enable_compilation_cache",
+    "jax_persistent_cache_min_compile_time_secs",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,9 +44,10 @@ def _settings_as_before():
 def fetched_and_compiled():
     """Collects whether each program was fetched from the cache, or compiled and offered to it."""
     found = []
-    names = {"/jax/compilation_cache/cache_hits": "fetched", "/jax/compilation_cache/cache_misses": "compiled"}
+    names = {"cache_hits": "fetched", "cache_misses": "compiled"}
 
-    def listen(name, **_):
+    def listen(event, **_):
+        name = event.removeprefix("/jax/compilation_cache/")
         if name in names:
             found.append(names[name])
 
@@ -53,12 +59,14 @@ def fetched_and_compiled():
 
 
 def answers() -> list[str]:
-    """Two programs, from nothing in this process; the values are asserted. Which were fetched, which compiled."""
+    """Two programs, from nothing in this process, with right values; which were fetched, which compiled."""
     jax.clear_caches()
     x = np.linspace(0.0, 1.0, 7)
     with fetched_and_compiled() as found:
-        np.testing.assert_allclose(jax.jit(lambda x: jnp.cos(x) + x * x)(x), np.cos(x) + x * x, rtol=1e-14)
-        np.testing.assert_allclose(jax.jit(lambda x: jnp.sort(jnp.exp(-x)))(x), np.exp(-x)[::-1], rtol=1e-14)
+        one = jax.jit(lambda x: jnp.cos(x) + x * x)(x)
+        two = jax.jit(lambda x: jnp.sort(jnp.exp(-x)))(x)
+    np.testing.assert_allclose(one, np.cos(x) + x * x, rtol=1e-14)
+    np.testing.assert_allclose(two, np.exp(-x)[::-1], rtol=1e-14)
     return found
 
 
@@ -80,7 +88,8 @@ def kept(tmp_path):
 def processes():
     """Processes that have read the package and started no thread yet."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.programs_child", "jaxcompress.solve", "jaxcompress.sweep", "rich.console"])
+    rooms = ["jaxcompress.solve", "jaxcompress.sweep"]
+    context.set_forkserver_preload(["tests.programs_child", *rooms, "rich.console"])
     return context
 
 
@@ -143,7 +152,12 @@ def test_entries_that_were_cut_are_replaced_without_a_word(kept, cut):
 def test_entries_are_read_once_and_those_that_came_later_are_found(kept, monkeypatch):
     looked_at = []
     is_whole = programs._is_whole
-    monkeypatch.setattr(programs, "_is_whole", lambda entry: looked_at.append(entry) or is_whole(entry))
+
+    def look(entry):
+        looked_at.append(entry)
+        return is_whole(entry)
+
+    monkeypatch.setattr(programs, "_is_whole", look)
     first, second = entries(kept)
     old = time.time() - 3600
     os.utime(first, (old, old))
@@ -216,7 +230,7 @@ def test_a_folder_that_cannot_be_written_is_read(kept, monkeypatch, capsys, numb
     monkeypatch.setattr(programs.tempfile, "TemporaryFile", refuse(number))
     with troubles_on_one_line():
         jc.keep_programs(kept)
-        assert sorted(answers()) == ["fetched"]  # the other is compiled and not offered to the cache
+        assert answers() == ["fetched"]  # the other is compiled, and not offered to the cache
     assert entries(kept) == [first]
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -259,7 +273,8 @@ def asked(*words):
 
 def test_what_was_named_wins_over_jax_s_folder_and_that_over_the_user_s(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "told"))  # as JAX_COMPILATION_CACHE_DIR does
+    # as JAX_COMPILATION_CACHE_DIR does
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "told"))
     assert asked() == tmp_path / "told"
     assert asked("--programs", str(tmp_path / "named")) == tmp_path / "named"
     jax.config.update("jax_compilation_cache_dir", None)
@@ -279,7 +294,7 @@ def test_without_a_cache_nothing_is_fetched_or_kept(kept, monkeypatch):
 
 
 def test_without_platformdirs_the_error_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "platformdirs", None)
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
     jax.config.update("jax_compilation_cache_dir", None)
     with pytest.raises(ValueError, match=r"name a folder or pip install 'jaxcompress\[cli\]'"):
         jc.keep_programs()

@@ -24,9 +24,9 @@ from jaxcompress.kernels._checks import as_array, as_integer, check_concrete, ch
 from jaxcompress.kernels._error import gram_error
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._frames import Frames, frames
-from jaxcompress.kernels._gram import gram, table_in_blocks, table_times
+from jaxcompress.kernels._gram import gram, in_one_piece, table_in_blocks, table_times
 from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
-from jaxcompress.kernels._moments import AbstractMoments, First, Second
+from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
 from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk, slope
 from jaxcompress.kernels._pair import GaussianPair, expectation
 from jaxcompress.kernels._plane import Plane
@@ -34,6 +34,10 @@ from jaxcompress.kernels._rests import AbstractRests, rests
 from jaxcompress.kernels._table import table_gradient
 
 __all__ = [
+    "BEND",
+    "CROSS",
+    "GRADIENT",
+    "VALUE",
     "AbstractActivation",
     "AbstractCentred",
     "AbstractInputs",
@@ -46,6 +50,7 @@ __all__ = [
     "Frames",
     "Gaussian",
     "GaussianPair",
+    "Part",
     "Plane",
     "Relu",
     "Second",
@@ -65,6 +70,7 @@ __all__ = [
     "gram",
     "gram_error",
     "hermite_coefficients",
+    "in_one_piece",
     "is_concrete",
     "nngp",
     "ntk",

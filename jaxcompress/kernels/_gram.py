@@ -80,6 +80,12 @@ def _by_products(f, g, weights_x, mean_x, weights_y, mean_y) -> AbstractProfile 
     return profile(f, g) if mean_x is None and mean_y is None and n * k * d >= _LARGE else None
 
 
+def in_one_piece(f, g, weights_x, mean_x, weights_y, mean_y) -> bool:
+    """Whether a table is neither made of matrix products nor in blocks of rows."""
+    (n, d), k = weights_x.shape, weights_y.shape[0]
+    return n * k * d <= _BLOCK and _by_products(f, g, weights_x, mean_x, weights_y, mean_y) is None
+
+
 @eqx.filter_jit
 def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, "n k"]:
     """`table`, in blocks of rows whose memory is given back before the next, also in reverse mode."""

@@ -8,10 +8,9 @@ coincide, and a new family of activations has to write down nothing else.
 """
 
 import abc
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import jax
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._plane import Plane
@@ -19,6 +18,25 @@ from jaxcompress.kernels._plane import Plane
 # Powers of `z₁` and `z₂` in the order of `First` and `Second`.
 FIRST = ((0, 0), (1, 0), (0, 1))
 SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))
+
+
+class Part(NamedTuple):
+    """A product `f⁽ⁱ⁾(X) g⁽ʲ⁾(Y)` by its `orders (i, j)`, and the powers of `z₁`, `z₂` it is wanted with."""
+
+    orders: tuple[int, int]
+    powers: tuple[tuple[int, int], ...]
+
+
+VALUE = Part((0, 0), ((0, 0),))
+GRADIENT = Part((1, 0), FIRST)
+BEND = Part((2, 0), SECOND)
+CROSS = Part((1, 1), SECOND)
+
+
+def by_parts(moments: Sequence[Array], parts: Sequence[Part]) -> list[tuple[Array, ...]]:
+    """What was computed in one row, part by part."""
+    left = iter(moments)
+    return [tuple(next(left) for _ in part.powers) for part in parts]
 
 
 class First(NamedTuple):
@@ -61,20 +79,24 @@ class AbstractMoments(abc.ABC):
     """
 
     @abc.abstractmethod
+    def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
+        """The moments of every part, in the frame of the first neuron: what they have in common is computed once."""
+
     def value(self, plane: Plane) -> Float[Array, "..."]:
         """`E[f g]`."""
+        return self.expect(plane, (VALUE,))[0][0]
 
-    @abc.abstractmethod
     def gradient(self, plane: Plane) -> First:
-        """Moments of `f′(X) g(Y)` in the frame of the first neuron."""
+        """Moments of `f′(X) g(Y)`."""
+        return First(*self.expect(plane, (GRADIENT,))[0])
 
-    @abc.abstractmethod
     def bend(self, plane: Plane) -> Second:
-        """Moments of `f″(X) g(Y)` in the frame of the first neuron."""
+        """Moments of `f″(X) g(Y)`."""
+        return Second(*self.expect(plane, (BEND,))[0])
 
-    @abc.abstractmethod
     def cross(self, plane: Plane) -> Second:
-        """Moments of `f′(X) g′(Y)` in the frame of the first neuron."""
+        """Moments of `f′(X) g′(Y)`."""
+        return Second(*self.expect(plane, (CROSS,))[0])
 
 
 class WeightedMoments(AbstractMoments):
@@ -83,18 +105,13 @@ class WeightedMoments(AbstractMoments):
     def __init__(self, parts: tuple[tuple[float, AbstractMoments], ...]):
         self.parts = parts
 
-    def _sum(self, moments: Callable[[AbstractMoments], Any]) -> Any:
-        each = [jax.tree.map(lambda leaf, factor=factor: factor * leaf, moments(part)) for factor, part in self.parts]
-        return jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *each)
-
-    def value(self, plane: Plane) -> Float[Array, "..."]:
-        return self._sum(lambda part: part.value(plane))
-
-    def gradient(self, plane: Plane) -> First:
-        return self._sum(lambda part: part.gradient(plane))
-
-    def bend(self, plane: Plane) -> Second:
-        return self._sum(lambda part: part.bend(plane))
-
-    def cross(self, plane: Plane) -> Second:
-        return self._sum(lambda part: part.cross(plane))
+    def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
+        each = [(factor, part.expect(plane, parts)) for factor, part in self.parts]
+        factor, out = each[0]
+        out = [tuple(factor * moment for moment in moments) for moments in out]
+        for factor, more in each[1:]:
+            out = [
+                tuple(old + factor * new for old, new in zip(*pair, strict=True))
+                for pair in zip(out, more, strict=True)
+            ]
+        return out

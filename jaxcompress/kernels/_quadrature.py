@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation, entrywise_derivative
 from jaxcompress.kernels._elementwise import DEFAULT_NODES
-from jaxcompress.kernels._moments import FIRST, SECOND, AbstractMoments, First, Second
+from jaxcompress.kernels._moments import SECOND, AbstractMoments, Part, Second, by_parts
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._terms import Terms, derivative
 from jaxcompress.kernels._tilted import line_mean
@@ -46,32 +46,24 @@ class QuadratureMoments(AbstractMoments):
     def __init__(self, f: AbstractActivation, g: AbstractActivation, nodes: int):
         self.f, self.g, self.nodes = f, g, nodes
 
-    def value(self, plane: Plane) -> Float[Array, "..."]:
-        return self._expect(plane, 0, 0, ((0, 0),))[0]
-
-    def gradient(self, plane: Plane) -> First:
-        return First(*self._expect(plane, 1, 0, FIRST))
-
-    def bend(self, plane: Plane) -> Second:
-        return Second(*self._expect(plane, 2, 0, SECOND))
-
-    def cross(self, plane: Plane) -> Second:
-        return Second(*self._expect(plane, 1, 1, SECOND))
-
-    def _expect(self, at: Plane, i: int, j: int, wanted: Sequence[tuple[int, int]]) -> list[Array]:
-        """`E[f⁽ⁱ⁾(X) g⁽ʲ⁾(Y) z₁^a z₂^b]` for every `(a, b)` that is wanted, one outer node after another."""
-        outer = nth_derivative(self.f, i)
-        inner = self._inner(j)
-        shape = jnp.broadcast_shapes(at.std_x.shape, at.std_y.shape, at.cos.shape)
-        nodes = jnp.asarray(np.stack(rule(self.nodes), 1), at.cos.dtype)
+    def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
+        """One outer node after another."""
+        outer = {i: nth_derivative(self.f, i) for (i, _), _ in parts}
+        inner = {j: self._inner(j) for (_, j), _ in parts}
+        shape = jnp.broadcast_shapes(plane.std_x.shape, plane.std_y.shape, plane.cos.shape)
+        dtype = plane.cos.dtype
+        nodes = jnp.asarray(np.stack(rule(self.nodes), 1), dtype)
 
         def add(sums, row):
             z, weight = row
-            x = outer(at.level_x + at.std_x * z)
-            along_y = inner(at.level_y + at.std_y * at.cos * z, at.std_y * at.sin)
-            return [old + (weight * z**a) * (x * along_y[b]) for old, (a, b) in zip(sums, wanted, strict=True)], None
+            mean, std = plane.level_y + plane.std_y * plane.cos * z, plane.std_y * plane.sin
+            x = {i: f(plane.level_x + plane.std_x * z) for i, f in outer.items()}
+            y = {j: along(mean, std) for j, along in inner.items()}
+            new = [(weight * z**a) * (x[i] * y[j][b]) for (i, j), powers in parts for a, b in powers]
+            return [old + each for old, each in zip(sums, new, strict=True)], None
 
-        return jax.lax.scan(add, [jnp.zeros(shape, at.cos.dtype)] * len(wanted), nodes)[0]
+        zeros = [jnp.zeros(shape, dtype) for part in parts for _ in part.powers]
+        return by_parts(jax.lax.scan(add, zeros, nodes)[0], parts)
 
     def _inner(self, j: int) -> Inner:
         if self.g.terms is not None:
@@ -85,19 +77,20 @@ class ReflectedMoments(AbstractMoments):
     def __init__(self, swapped: QuadratureMoments):
         self.swapped = swapped
 
-    def value(self, plane: Plane) -> Float[Array, "..."]:
-        return self.swapped.value(plane.swapped)
+    def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
+        swapped = [Part(part.orders[::-1], part.powers) for part in parts]
+        return [_reflected(moments, plane) for moments in self.swapped.expect(plane.swapped, swapped)]
 
-    def gradient(self, plane: Plane) -> First:
-        mean, along, across = self.swapped._expect(plane.swapped, 0, 1, FIRST)
-        c, s = plane.cos, plane.sin
-        return First(mean, c * along + s * across, s * along - c * across)
 
-    def bend(self, plane: Plane) -> Second:
-        return Second(*self.swapped._expect(plane.swapped, 0, 2, SECOND)).reflected(plane)
-
-    def cross(self, plane: Plane) -> Second:
-        return self.swapped.cross(plane.swapped).reflected(plane)
+def _reflected(moments: tuple[Array, ...], plane: Plane) -> tuple[Array, ...]:
+    """Moments in the frame of the other neuron."""
+    if len(moments) == len(SECOND):
+        return Second(*moments).reflected(plane)
+    mean, *turned = moments
+    if not turned:
+        return moments
+    (along, across), c, s = turned, plane.cos, plane.sin
+    return mean, c * along + s * across, s * along - c * across
 
 
 def nodes_of(f: AbstractActivation) -> int:

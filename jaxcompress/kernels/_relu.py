@@ -5,15 +5,21 @@ Letters as in `_plane`: in units of the standard deviations `X = h + z₁`, `Y =
 (order 1 and 0); the Hessian is that of Safran & Shamir 2018 and Arjevani & Field 2019.
 """
 
+from collections.abc import Sequence
+
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._moments import AbstractMoments, First, Second
+from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.special import divide
 
 
 class ReluRelu(AbstractMoments):
     """`E[max(X, 0) max(Y, 0)]` and its derivatives; relative to themselves also next to opposite neurons."""
+
+    def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
+        formulas = {GRADIENT: self.gradient, BEND: self.bend, CROSS: self.cross}
+        return [(self.value(plane),) if part == VALUE else tuple(formulas[part](plane)) for part in parts]
 
     def value(self, plane: Plane) -> Float[Array, "..."]:
         w = plane.wedge

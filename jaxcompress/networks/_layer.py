@@ -63,7 +63,11 @@ def still(x: Layer) -> Float[Array, "1 r"]:
 
 def layer_mean(x: Layer) -> Sized:
     """`E x`, one number an output."""
-    means = neuron_means(x)
+    return mean_of(x, neuron_means(x))
+
+
+def mean_of(x: Layer, means: Float[Array, " n"]) -> Sized:
+    """`layer_mean` where the means of the neurons are known."""
     return Sized(x.readout.T @ means, jnp.abs(x.readout).T @ jnp.abs(means))
 
 

@@ -18,16 +18,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import (
+    BEND,
+    CROSS,
+    GRADIENT,
+    VALUE,
     AbstractInputs,
+    First,
     Frames,
     Second,
     StandardNormal,
-    formulas,
-    frames,
-    table_gradient,
-    table_in_blocks,
 )
-from jaxcompress.networks import ONE, Layer, TwoLayer, neuron_means, offset_of, still
+from jaxcompress.networks import Layer, TwoLayer, offset_of
 from jaxcompress.risk._empirical import (
     Blocks,
     EmpiricalProblem,
@@ -37,9 +38,11 @@ from jaxcompress.risk._empirical import (
     outgoing,
     problem_of,
 )
+from jaxcompress.risk._meetings import look, meetings
 from jaxcompress.risk._population import RiskProblem, check_compatible
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._samples import Samples
+from jaxcompress.risk._terms import total
 
 
 def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
@@ -114,6 +117,7 @@ def _assembled(student: TwoLayer, blocks: Blocks, lift: Float[Array, "p r1"], fr
         rows[name, "readout"] = mixed[:, cut]
         rows.update({(name, other): inner[:, cut, :, other_cut] for other, other_cut in cuts.items()})
     if "output_bias" in names:
+        assert lean is not None  # who has one meets the constant
         slope = jnp.einsum("pa,ia,io->ipo", lift, lean[0], 2 * readout)
         rows["output_bias", "output_bias"] = 2 * eye
         rows["readout", "output_bias"] = 2 * lean[1][:, None, None] * eye[None]
@@ -139,41 +143,31 @@ def _lift(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
 def _blocks(problem: RiskProblem, x: Layer, offset: Array | None) -> Blocks:
     """Blocks on standard normal inputs: inner `(n, r+1, n, r+1)`, outer `(n, n)`, mixed `(n, r+1, n, o)`, means."""
     n, dim = x.weights.shape
-    f = x.activation
-    own_pairs = frames(x.weights, x.mean, x.weights, x.mean)
-    inner_own = _bend(x, x, own_pairs)
-    slopes = _slopes(x, x)
-    residual = jnp.einsum("ija,jo->iao", slopes, x.readout)
-    for y in problem.layers:
-        inner_own -= _bend(x, y, frames(x.weights, x.mean, y.weights, y.mean))
-        residual -= jnp.einsum("ija,jo->iao", _slopes(x, y), y.readout)
-    one = Layer(still(x), None, jnp.ones((1, 1), x.weights.dtype), ONE)
-    lean = _slopes(x, one)[:, 0], neuron_means(x)
-    if offset is not None or problem.offset is not None:
-        none = jnp.zeros_like(x.readout[0])
-        gap = (none if offset is None else offset) - (none if problem.offset is None else problem.offset)
-        away = Layer(one.weights, None, gap[None], ONE)
-        inner_own += _bend(x, away, frames(x.weights, x.mean, away.weights, None))
-        residual += lean[0][:, :, None] * gap[None, None, :]
-    cross = _outer_blocks(formulas(f, f).cross(own_pairs.plane), own_pairs, dim)
-    inner = 2 * (x.readout @ x.readout.T)[:, None, :, None] * cross
+    lean, each = None, []
+    for some in meetings(x, problem.layers, problem.gap(offset)):
+        parts = (VALUE, GRADIENT, BEND, CROSS) if some.own else (VALUE, GRADIENT, BEND)
+        pairs, ((table,), first, second, *cross) = look(x, some, parts)
+        right, slopes = some.layer.readout, _slopes(First(*first), pairs)
+        bend = _contract(Second(*second), pairs, x.readout @ right.T, dim)
+        each.append((bend, jnp.einsum("ija,jo->iao", slopes, right)))
+        if some.own:
+            outer, mixed = table[:, :n], slopes[:, :n]
+            inner = _outer_blocks(Second(*(moment[:, :n] for moment in cross[0])), pairs, dim)
+        if some.one is not None:
+            lean = slopes[:, -1] / some.one, table[:, -1] / some.one
+    inner_own, residual = total(each)
     diagonal = np.arange(n)
+    inner = 2 * (x.readout @ x.readout.T)[:, None, :, None] * inner
     inner = inner.at[diagonal, :, diagonal, :].add(2 * inner_own)
-    mixed = 2 * jnp.einsum("io,ila->ialo", x.readout, slopes)
+    mixed = 2 * jnp.einsum("io,ila->ialo", x.readout, mixed)
     mixed = mixed.at[diagonal, :, diagonal, :].add(2 * residual)
-    return Blocks(inner, 2 * table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean), mixed, lean)
+    return Blocks(inner, 2 * outer, mixed, lean)
 
 
-def _bend(x: Layer, y: Layer, pairs: Frames) -> Float[Array, "n r1 r1"]:
-    """`Σ_j C_ij E[f″g x̄x̄ᵀ]_ij`."""
-    second = formulas(x.activation, y.activation).bend(pairs.plane)
-    return _contract(second, pairs, x.readout @ y.readout.T, x.weights.shape[1])
-
-
-def _slopes(x: Layer, y: Layer) -> Float[Array, "n k r1"]:
+def _slopes(first: First, pairs: Frames) -> Float[Array, "n m r1"]:
     """`E[f′(X_i) g(Y_j) x̄]`."""
-    by_weights, by_mean, _, _ = table_gradient(x.activation, y.activation, x.weights, x.mean, y.weights, y.mean)
-    return jnp.concatenate([by_weights, by_mean[..., None]], axis=-1)
+    by_weights = first.along[..., None] * pairs.along_x + first.across[..., None] * pairs.across_x
+    return jnp.concatenate([by_weights, first.mean[..., None]], axis=-1)
 
 
 def _contract(second: Second, pairs: Frames, coefficients: Array, dim: int) -> Float[Array, "n r1 r1"]:
@@ -191,10 +185,10 @@ def _contract(second: Second, pairs: Frames, coefficients: Array, dim: int) -> F
 
 def _outer_blocks(second: Second, pairs: Frames, dim: int) -> Float[Array, "n r1 k r1"]:
     """`E[q x̄x̄ᵀ]` for every pair."""
-    shape = jnp.broadcast_shapes(*(moment.shape for moment in second), pairs.across_x.shape[:2])
-    m, a, c, aa, ac, cc = (jnp.broadcast_to(moment, shape)[..., None] for moment in second)
+    shape = second.mean.shape
+    m, a, c, aa, ac, cc = (moment[..., None] for moment in second)
     along = jnp.broadcast_to(pairs.along_x[..., :dim], (*shape, dim))
-    across = pairs.across_x[..., :dim]
+    across = pairs.across_x[:, : shape[1], :dim]
     left_along, left_across = (aa - m) * along + ac * across, ac * along + (cc - m) * across
     out = m[..., None] * jnp.eye(dim, dtype=along.dtype).reshape((1,) * len(shape) + (dim, dim))
     out += left_along[..., :, None] * along[..., None, :] + left_across[..., :, None] * across[..., None, :]

@@ -141,7 +141,7 @@ class Blocks(NamedTuple):
     inner: Float[Array, "n p n p"]
     outer: Float[Array, "n n"]
     mixed: Float[Array, "n p n o"]
-    lean: tuple[Float[Array, "n p"], Float[Array, " n"]]
+    lean: tuple[Float[Array, "n p"], Float[Array, " n"]] | None
 
 
 def empirical_blocks(samples: Samples, student: TwoLayer) -> Blocks:

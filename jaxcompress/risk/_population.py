@@ -27,20 +27,20 @@ from jaxcompress.networks import (
     TargetMoments,
     TwoLayer,
     as_layer,
-    form,
-    layer_mean,
     neuron_means,
     offset_of,
     orders_energy,
 )
 from jaxcompress.risk._problem import AbstractProblem
+from jaxcompress.risk._terms import measured, terms
 
 
 class RiskProblem(AbstractProblem):
     """A target under an input law, measured once: what is constant in the risk is computed here.
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a leading axis on
-    every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative risk divides. The target is the
+    every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative risk divides, `magnitude` the size
+    of its terms, `average = E f_target`. The target is the
     sum of `layers` and of `offset`; from `moments` these are its projection on polynomials (`_of_moments`), and the
     risk is the simplified one.
     """
@@ -50,6 +50,7 @@ class RiskProblem(AbstractProblem):
     inputs: AbstractInputs
     energy: Float[Array, ""]
     magnitude: Float[Array, ""]
+    average: Sized
     moments: TargetMoments | None = None
 
     @classmethod
@@ -60,15 +61,11 @@ class RiskProblem(AbstractProblem):
             return _of_moments(target, inputs)
         check_compatible(target, target, inputs)
         layer, offset = as_layer(target, inputs), offset_of(target)
-        energy, magnitude = form(layer, layer)
-        if offset is not None:
-            lean = layer_mean(layer)
-            energy += jnp.sum(offset * (2 * lean.value + offset))
-            magnitude += jnp.sum(jnp.abs(offset) * (2 * lean.size + jnp.abs(offset)))
-        return cls((layer,), offset, inputs, energy, magnitude)
+        energy, average = measured(layer, offset)
+        return cls((layer,), offset, inputs, *energy, average)
 
     def risk_and_floor(self, student):
-        value, size = self._terms(student)
+        value, size = terms(self, self.student_layer(student), offset_of(student))
         # The value is clipped, the derivative is not: a flow near the floor still sees its gradient.
         risk = value + jax.lax.stop_gradient(jnp.maximum(value, 0) - value)
         return risk, jnp.finfo(value.dtype).eps * jax.lax.stop_gradient(size)
@@ -77,30 +74,12 @@ class RiskProblem(AbstractProblem):
         """The student on standard normal inputs."""
         return as_layer(student, self.inputs)
 
-    def _terms(self, student: TwoLayer) -> Sized:
-        x, offset = self.student_layer(student), offset_of(student)
-        value, size = form(x, x)
-        value, size = value + self.energy, size + self.magnitude
-        for y in self.layers:
-            cross = form(x, y)
-            value, size = value - 2 * cross.value, size + 2 * cross.size
-        if offset is None and self.offset is None:
-            return Sized(value, size)
-        lean_x = layer_mean(x)
-        if self.offset is not None:  # the target's own offset is in its energy: what is left is where it meets the rest
-            value -= 2 * jnp.sum(self.offset * lean_x.value)
-            size += 2 * jnp.sum(jnp.abs(self.offset) * lean_x.size)
-        if offset is not None:
-            mean, mean_size = self.mean()
-            value += jnp.sum(offset * (2 * (lean_x.value - mean) + offset))
-            size += jnp.sum(2 * jnp.abs(offset) * (lean_x.size + mean_size) + offset**2)
-        return Sized(value, size)
-
-    def mean(self) -> Sized:
-        """`E f_target`."""
-        offset = jnp.zeros_like(self.layers[0].readout[0]) if self.offset is None else self.offset
-        means = [layer_mean(layer) for layer in self.layers]
-        return Sized(sum((m.value for m in means), offset), sum((m.size for m in means), jnp.abs(offset)))
+    def gap(self, offset: Float[Array, " o"] | None) -> Sized | None:
+        """What is left of a student's offset beside the target's, and its size; `None` where neither has one."""
+        if self.offset is None:
+            return None if offset is None else Sized(offset, jnp.abs(offset))
+        own = jnp.zeros_like(self.offset) if offset is None else offset
+        return Sized(own - self.offset, jnp.abs(own) + jnp.abs(self.offset))
 
 
 def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
@@ -121,7 +100,8 @@ def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
         layers.append(Layer(rows, None, readout, activations.hermite(2)))
     # A target has at least the energy of its orders; less, from a wide estimate, would clip many risks to one zero.
     energy = jnp.maximum(moments.energy, orders_energy(constant, linear, quadratic))
-    return RiskProblem(tuple(layers), constant, inputs, energy, energy, moments)
+    average = Sized(constant, jnp.abs(constant))
+    return RiskProblem(tuple(layers), constant, inputs, energy, energy, average, moments)
 
 
 def population_risk(student: TwoLayer, target: TwoLayer, *, inputs: AbstractInputs | None = None) -> Float[Array, ""]:
@@ -255,4 +235,4 @@ def normal_equations(problem: RiskProblem, student: TwoLayer) -> tuple[Float[Arr
     if student.output_bias is None:
         return matrix, right
     matrix = jnp.block([[matrix, means[:, None]], [means[None], jnp.ones((1, 1), matrix.dtype)]])
-    return matrix, jnp.concatenate([right, problem.mean().value[None]])
+    return matrix, jnp.concatenate([right, problem.average.value[None]])

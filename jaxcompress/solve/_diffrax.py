@@ -1,7 +1,8 @@
 """Both methods of the flow as solvers of diffrax: the one file of the solver that loads it.
 
-Loading diffrax took 0.45 of the 1.5 processor seconds that the name `solve_many` cost, and of the solver only
-`gradient_flow` steps by it. So its first call loads this file, or whoever asks for a class of it.
+Loading diffrax took 0.45 of the 1.5 processor seconds that the name `solve_many` cost, and of the
+solver only `gradient_flow` steps by it. So its first call loads this file, or whoever asks for a
+class of it.
 """
 
 from typing import ClassVar, NamedTuple
@@ -40,7 +41,7 @@ class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):
 class Rodas5P(diffrax.AbstractAdaptiveSolver):
     """Rodas5P (`_rosenbrock`), for autonomous `ODETerm`s whose vector field is `−∇φ`.
 
-    The Jacobian is `jax.jacfwd` of the vector field, which must be symmetric (it is read as such): where the field
+    The Jacobian is the linearisation of the vector field, which must be symmetric (it is read as such): where the field
     states its own derivative, as the package's flows do, no second autodiff is taken.
     """
 
@@ -65,12 +66,13 @@ class Rodas5P(diffrax.AbstractAdaptiveSolver):
         def slope(y: Array) -> Array:
             return -ravel_pytree(terms.vf(t0, unravel(y), args))[0]
 
-        hessian = jax.jacfwd(slope)(flat)
+        gradient, push = jax.linearize(slope, flat)
+        hessian = jax.vmap(push)(jnp.eye(flat.size, dtype=flat.dtype))
         y1, k = rosenbrock_stages(
             lambda y: slope(y[:, 0])[:, None],
             (0.5 * (hessian + hessian.T))[None],
             flat[:, None],
-            slope(flat)[:, None],
+            gradient[:, None],
             # negative back in time, where no step has a factor: gradient flows are refused there
             jnp.asarray(terms.contr(t0, t1), flat.dtype)[None],
         )

@@ -77,9 +77,7 @@ def solve_runs(
             [
                 lambda: _after_flow(here, options, now),
                 lambda: _after_newton(here, options, tolerance, batch, now),
-                lambda: now._replace(
-                    phase=_number(_POLISH), waiting=batch.real & (now.store.polish.steps == 0)
-                ),
+                lambda: now._replace(phase=_number(_POLISH), waiting=batch.real & (now.store.polish.steps == 0)),
                 lambda: now._replace(phase=_number(_DONE), waiting=jnp.zeros_like(now.waiting)),
             ],
         )
@@ -192,9 +190,7 @@ def _after_flow(motions: AbstractMotions, options: FlowOptions, now: Round) -> R
     return now._replace(store=store, phase=_number(_NEWTON), waiting=asking)
 
 
-def _after_newton(
-    motions: AbstractMotions, options: FlowOptions, tolerance: Array, batch: Batch, now: Round
-) -> Round:
+def _after_newton(motions: AbstractMotions, options: FlowOptions, tolerance: Array, batch: Batch, now: Round) -> Round:
     """Who was refused, or has a neuron that is free after all, flows on; when nobody does, all go to the polish."""
     last = now.level <= options.gradient_tolerance
     taken = now.store.newton.taken
@@ -312,8 +308,6 @@ def _release(
         slide=slide._replace(frozen=frozen),
         length=jnp.where(freed, 0, store.course.length),  # like a new flow, with a step to be chosen
     )
-    point = store.point._replace(
-        y=jnp.where(freed[:, None], y, store.point.y), known=store.point.known & ~freed
-    )
+    point = store.point._replace(y=jnp.where(freed[:, None], y, store.point.y), known=store.point.known & ~freed)
     newton = store.newton._replace(taken=store.newton.taken & ~freed)
     return store._replace(point=point, course=course, newton=newton), freed

@@ -5,6 +5,7 @@ tolerance, rate or seed compiles nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,7 +18,7 @@ from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Target, problem_of
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solve._method import IMPLICIT_MOST, METHODS
-from jaxcompress.solve._motion import Motion
+from jaxcompress.solve._motions import AbstractMotions, motions_of
 from jaxcompress.solve._solution import RESULTS, Solution, either
 from jaxcompress.special import precision
 
@@ -82,24 +83,44 @@ def _times(save_at, t1: float, dtype) -> Array:
 
 @eqx.filter_jit
 def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> Solution:
-    motion = Motion.of(problem_of(target, inputs), student, freeze)
-    return flow(motion, options, times, max_steps)
+    motions = motions_of(problem_of(target, inputs), True, student, freeze, options["rates"])
+    return flow(motions, *motions.load(student, None), options, times, max_steps)
 
 
-def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> Solution:
-    """The flow of one run, traceable and fit for `vmap`."""
+@eqx.filter_custom_jvp
+def _gradient(of: tuple[AbstractMotions, Any], y: Float[Array, " P"]) -> Float[Array, " P"]:
+    """The gradient of one run; its derivative is the Hessian assembled in weight space, once for all tangents."""
+    motions, own = of
+    return motions.measure(y[:, None], own)[2][:, 0]
+
+
+@_gradient.def_jvp
+def _gradient_jvp(primals, tangents):
+    (motions, own), y = primals
+    return _gradient((motions, own), y), motions.hessian(y[:, None], own)[0] @ tangents[1]
+
+
+def flow(
+    motions: AbstractMotions,
+    start: Float[Array, " P"],
+    own: Any,
+    options: dict,
+    times: Float[Array, " times"] | None,
+    max_steps: int,
+) -> Solution:
+    """The flow of one run from its unknowns, fit for `jit`; `own` as `motions.load` returns it."""
     import diffrax  # see `_diffrax`: slow to load, and only this function needs it
 
     from jaxcompress.solve._diffrax import Chebyshev, Rodas5P
 
-    root, tolerance = jnp.sqrt(motion.scale(options["rates"])), options["gradient_tolerance"]
-    start = motion.vector() / root  # in these coordinates it is a plain gradient flow, whatever the rates
+    root, tolerance, alone = motions.root, options["gradient_tolerance"], own
+    own = jax.tree.map(lambda leaf: leaf[..., None], own)
 
     def velocity(t, y, args):
-        return -root * motion.gradient(root * y)
+        return -_gradient((motions, own), y)
 
     def arrived(t, y, args, **kwargs):
-        return jnp.max(jnp.abs(motion.gradient(root * y))) <= tolerance
+        return jnp.max(jnp.abs(_gradient((motions, own), y)) / root) <= tolerance
 
     end_only = diffrax.SubSaveAt(t1=True)
     saveat = diffrax.SaveAt(subs=[end_only] if times is None else [end_only, diffrax.SubSaveAt(ts=times)])
@@ -124,15 +145,14 @@ def flow(motion: Motion, options: dict, times: Array | None, max_steps: int) -> 
     trajectory = None
     if times is not None:
         kept = jnp.where(jnp.isfinite(out.ts[1])[:, None], out.ys[1], end)
-        trajectory = jax.vmap(lambda y: motion.network(root * y))(kept)
-    (risk, floor), gradient = motion.value_and_gradient(root * end)
-    gradient_norm = jnp.max(jnp.abs(gradient))
+        trajectory = jax.vmap(lambda y: motions.network(y, alone))(kept)
+    risk, floor, gradient = (x[..., 0] for x in motions.measure(end[:, None], own))
+    gradient_norm = jnp.max(jnp.abs(gradient) / root)
     converged = gradient_norm <= tolerance
     result = either(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
     result = either(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
-    network = motion.network(root * end)
     return Solution(
-        network=network,
+        network=motions.network(end, alone),
         risk=risk,
         risk_floor=floor,
         gradient_norm=gradient_norm,

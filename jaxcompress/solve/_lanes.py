@@ -101,9 +101,7 @@ def run_in_lanes(
         return _Carry(state, own_rows, places, after, store, occupancy)
 
     zero, nothing = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
-    blank, own_blank = jax.tree.map(
-        lambda leaf: jnp.zeros((*leaf.shape[1:], lanes), leaf.dtype), (store, own)
-    )
+    blank, own_blank = jax.tree.map(lambda leaf: jnp.zeros((*leaf.shape[1:], lanes), leaf.dtype), (store, own))
     empty = jnp.broadcast_to(queue.length, (lanes,))
     first = _Carry(blank, own_blank, empty, zero, store, Occupancy(nothing, nothing))
     end = jax.lax.while_loop(

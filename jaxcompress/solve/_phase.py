@@ -185,18 +185,14 @@ def one_pass(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any
             found = jax.tree.map(lambda new, old: jnp.where(spread(more, new), new, old), found, stages.found)
         now = stages._replace(found=found)
         pulled = jnp.tensordot(pulls[i], stages.kept, 1)
-        vector, track, displacement, going = choose_by(
-            phase, phases, lambda one: one.absorb(now, pulled, work, lane)
-        )
+        vector, track, displacement, going = choose_by(phase, phases, lambda one: one.absorb(now, pulled, work, lane))
         kept = stages.kept.at[i].set(vector, mode="drop")
         return Stages(i + 1, going & jnp.any(point.known), kept, found, track, displacement)
 
     end = jax.lax.while_loop(lambda stages: stages.going, stage, _first_stage(phases, phase, work, lane))
     after = choose_by(phase, phases, lambda one: one.finish(work, end, lane, own))
     found = end.found
-    fresh = lane._replace(
-        point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known))
-    )
+    fresh = lane._replace(point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known)))
     return jax.tree.map(lambda new, old: jnp.where(spread(point.known, new), new, old), after, fresh)
 
 

@@ -83,9 +83,7 @@ def modes(
     return values, basis, sizes > precision(values.dtype).flat * jnp.max(sizes, axis=0)[None]
 
 
-def after_trial(
-    lane: Lane, found: Found, values: Array, better: Array, radius: Array, progress: Array
-) -> Lane:
+def after_trial(lane: Lane, found: Found, values: Array, better: Array, radius: Array, progress: Array) -> Lane:
     """Every lane after a trial: at the point found where that is better, with the spectrum of the
     point before."""
     end = Point(found.y, found.gradient, found.risk, found.floor, lane.point.known)

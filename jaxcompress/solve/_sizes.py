@@ -49,9 +49,7 @@ def padded(runs: Runs, devices: int) -> Runs:
         students = jax.tree.map(filled, students)
     targets = runs.targets if runs.shared else jax.tree.map(filled, runs.targets)
     real = np.clip(runs.count - begin, 0, each).astype(np.int32)
-    return Runs(
-        students, targets, runs.inputs, begin.astype(np.int32), real, runs.freeze, size * shares
-    )
+    return Runs(students, targets, runs.inputs, begin.astype(np.int32), real, runs.freeze, size * shares)
 
 
 def trimmed(solution: Solution, real: np.ndarray) -> Solution:

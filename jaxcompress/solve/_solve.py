@@ -8,8 +8,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
+from jaxcompress._compiling import compiler_options
 from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite, is_concrete
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import Target
@@ -31,6 +31,9 @@ from jaxcompress.solve._sizes import padded, trimmed
 from jaxcompress.solve._solution import Solution
 from jaxcompress.solve._stepping import FlowOptions
 from jaxcompress.special import precision
+
+# Runs from which on a batch is worth code that takes longer to compile.
+_LONG = 256
 
 
 def solve(
@@ -247,16 +250,15 @@ def _run(
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(eqx.filter((runs, options), eqx.is_array))):
         return in_span(solver, runs, options, lanes, progress)
     full = padded(runs, len(devices))
-    solution = _compiled(jax.default_backend())(solver, full, options, lanes, progress, devices)
+    compiled = _compiled(jax.default_backend(), full.count > _LONG)
+    solution = compiled(solver, full, options, lanes, progress, devices)
     return trimmed(solution, np.asarray(full.real))
 
 
 @functools.cache
-def _compiled(backend: str) -> Callable[..., Solution]:
-    """The compiled entry. On a CPU, LLVM's first level makes the same speed as its third in three quarters of the
-    compile time (work B: 5.8 against 7.7 s)."""
-    options: dict[str, Any] = {"compiler_options": {"xla_backend_optimization_level": 1}} if backend == "cpu" else {}
-    return eqx.filter_jit(_over_devices, **options)
+def _compiled(backend: str, long: bool) -> Callable[..., Solution]:
+    """The compiled entry."""
+    return eqx.filter_jit(_over_devices, compiler_options=compiler_options(backend, long))
 
 
 def _over_devices(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress, devices: tuple) -> Solution:

@@ -72,9 +72,7 @@ class Flow(AbstractPhase):
         explicit = self._explicit(lane, length, curvature)
         work = self.blank(lane)
         if self.method.implicit:
-            work = jax.lax.cond(
-                explicit, lambda: work, lambda: self._implicit(hessian, gradient, lane, length)
-            )
+            work = jax.lax.cond(explicit, lambda: work, lambda: self._implicit(hessian, gradient, lane, length))
         stages = jnp.where(explicit, stage_count(length, curvature.radius, self.method.stages), KEPT)
         displacement = first_displacement(-gradient, length, stages)
         return work._replace(
@@ -147,20 +145,21 @@ class Flow(AbstractPhase):
         return jnp.where(frozen_unknowns(self.motions, course.slide), 0, gradient)
 
     def _slid(self, lane: Lane, own, fine: Array) -> Lane:
-        """What neurons that slide to norm zero change. Where one is caught or released, the point moves by so much that
-        it must be measured again; where a frozen one only turns, at a norm of 1e-12, nothing sees it."""
+        """What neurons that slide to norm zero change, after an accepted step: where one is caught or released, or one
+        that is held has turned, the point must be measured again."""
         point, course = lane.point, lane.course
         if course.slide is None:
             return lane
         options = self.options
         y, slide, changed = follow(self.motions, point.y, point.gradient, own, course.slide, options.rtol)
-        held, changed = fine & jnp.any(course.slide.frozen, 0), fine & changed
+        changed = fine & changed
+        touched = changed | (fine & jnp.any(course.slide.frozen, 0))
         short = jnp.minimum(course.length, self._first_length(y, point.gradient))
         course = course._replace(
             slide=jax.tree.map(lambda new, old: jnp.where(spread(fine, new), new, old), slide, course.slide),
             length=jnp.where(changed, short, course.length),
         )
-        point = point._replace(y=jnp.where((held | changed)[None], y, point.y), known=point.known & ~changed)
+        point = point._replace(y=jnp.where(touched[None], y, point.y), known=point.known & ~touched)
         return lane._replace(point=point, course=_with_curvature(course, ~changed))
 
     def _error(self, work: Work, stages: Stages, lane: Lane, own) -> tuple[Array, Array, Array]:

@@ -1,0 +1,159 @@
+"""The risk of a layer and its gradient from one look at all pairs.
+
+Letters as in `_meetings`. Where tables are too large to be held, where the target moves too, and for second
+derivatives, JAX differentiates the tables themselves (`_of_tables`).
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import GRADIENT, VALUE
+from jaxcompress.networks import Layer, Sized, form, layer_mean, mean_of
+from jaxcompress.risk._meetings import Met, in_small_tables, look, meetings
+
+if TYPE_CHECKING:
+    from jaxcompress.risk._population import RiskProblem
+
+_EXACT = jax.lax.Precision.HIGHEST  # accelerators would round float32 to fewer bits
+
+
+class Unknowns(NamedTuple):
+    """What of a student moves, on standard normal inputs; a mean or an offset of `None` is exactly zero."""
+
+    weights: Float[Array, "n r"]
+    mean: Float[Array, " n"] | None
+    readout: Float[Array, "n o"]
+    offset: Float[Array, " o"] | None
+
+
+def total(parts: Sequence[Any]) -> Any:
+    """The sum of trees of arrays."""
+    return functools.reduce(lambda one, other: jax.tree.map(jnp.add, one, other), parts)
+
+
+class Slopes(NamedTuple):
+    """A risk before it is clipped, the size of its terms, and its gradient."""
+
+    value: Float[Array, ""]
+    size: Float[Array, ""]
+    gradient: Unknowns
+
+
+def terms(problem: "RiskProblem", x: Layer, offset: Float[Array, " o"] | None) -> Sized:
+    """The risk before it is clipped, and the size of its terms."""
+    if in_small_tables(x, problem.layers):
+        return Sized(*_terms(problem, x, offset))
+    return _of_tables(problem, x, offset)
+
+
+@eqx.filter_custom_jvp
+def _terms(problem, x, offset):
+    return tuple(slopes(problem, x, offset)[:2])
+
+
+@_terms.def_jvp
+def _terms_jvp(primals, tangents):
+    problem, x, offset = primals
+    by_problem, by_x, by_offset = tangents
+    if jax.tree.leaves(by_problem):
+        value, tangent = eqx.filter_jvp(_of_tables, primals, tangents)
+        return tuple(value), tuple(tangent)
+    value, size, gradient = slopes(problem, x, offset)
+    moved = Unknowns(by_x.weights, by_x.mean, by_x.readout, by_offset)
+    along = [jnp.sum(slope * by) for slope, by in zip(gradient, moved, strict=True) if by is not None]
+    return (value, size), (sum(along[1:], along[0]), None)
+
+
+@eqx.filter_custom_jvp
+def slopes(problem: "RiskProblem", x: Layer, offset: Float[Array, " o"] | None) -> Slopes:
+    """The risk of a layer whose tables are small, and its gradient."""
+    met = meetings(x, problem.layers, problem.gap(offset))
+    each, lean = zip(*(_with(x, some) for some in met), strict=True)
+    energy, by_weights, by_mean, by_readout = total(each)
+    value, size = energy.value + problem.energy, energy.size + problem.magnitude
+    by_offset = None
+    if offset is not None:
+        average = problem.average
+        value += jnp.sum(offset * (offset - 2 * average.value))
+        size += jnp.sum(jnp.abs(offset) * (jnp.abs(offset) + 2 * average.size))
+        by_offset = 2 * (sum(each for each in lean if each is not None) + offset - average.value)
+    gradient = Unknowns(2 * by_weights, None if x.mean is None else 2 * by_mean, 2 * by_readout, by_offset)
+    return Slopes(value, size, gradient)
+
+
+def _with(x: Layer, some: Met) -> tuple[tuple[Sized, Array, Array, Array], Array | None]:
+    """What one meeting adds: to the risk, half of what it adds to the gradient, and `E f` from the constant."""
+    pairs, ((table,), (mean, along, across)) = look(x, some, (VALUE, GRADIENT))
+    right = some.layer.readout
+    c = jnp.matmul(x.readout, right.T, precision=_EXACT)
+    by_weights = jnp.sum(c * along, 1)[:, None] * pairs.along_x[:, 0]
+    by_weights += jnp.sum((c * across)[:, :, None] * pairs.across_x, 1)
+    sums = _summed(x, some, c, table), by_weights, jnp.sum(c * mean, 1), jnp.matmul(table, right, precision=_EXACT)
+    return sums, None if some.one is None else jnp.matmul(table[:, -1] / some.one, x.readout, precision=_EXACT)
+
+
+@slopes.def_jvp
+def _slopes_jvp(primals, tangents):
+    return slopes(*primals), eqx.filter_jvp(_slopes_of_tables, primals, tangents)[1]
+
+
+def _summed(x: Layer, some: Met, c: Float[Array, "n m"], table: Float[Array, "n m"]) -> Sized:
+    """What pairs with these neurons add to the risk."""
+    shares = jnp.asarray(some.shares, c.dtype)[None]
+    sizes = jnp.matmul(jnp.abs(x.readout), some.size.T, precision=_EXACT)
+    return Sized(jnp.sum(shares * c * table), jnp.sum(shares * sizes * jnp.abs(table)))
+
+
+def _of_tables(problem: "RiskProblem", x: Layer, offset: Array | None) -> Sized:
+    """`terms`, table by table."""
+    value, size = form(x, x)
+    value, size = value + problem.energy, size + problem.magnitude
+    for y in problem.layers:
+        cross = form(x, y)
+        value, size = value - 2 * cross.value, size + 2 * cross.size
+    gap = problem.gap(offset)
+    if gap is not None:
+        lean = layer_mean(x)
+        value += 2 * jnp.sum(gap.value * lean.value)
+        size += 2 * jnp.sum(gap.size * lean.size)
+    if offset is not None:
+        value += jnp.sum(offset * (offset - 2 * problem.average.value))
+        size += jnp.sum(jnp.abs(offset) * (jnp.abs(offset) + 2 * problem.average.size))
+    return Sized(value, size)
+
+
+def _slopes_of_tables(problem: "RiskProblem", x: Layer, offset: Array | None) -> Slopes:
+    def risk(moved: Unknowns) -> tuple[Array, Array]:
+        both = _of_tables(problem, Layer(moved.weights, moved.mean, moved.readout, x.activation), moved.offset)
+        return both.value, both.size
+
+    moved = Unknowns(x.weights, x.mean, x.readout, offset)
+    (value, size), gradient = jax.value_and_grad(risk, has_aux=True)(moved)
+    return Slopes(value, size, gradient)
+
+
+@eqx.filter_jit
+def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Sized]:
+    """`E‖f‖²` and `E f` of a layer and its offset; what is not used costs nothing under `jit`."""
+    own = jnp.zeros_like(layer.readout[0]) if offset is None else offset
+    away = Sized(own, jnp.abs(own))
+    if in_small_tables(layer, ()):
+        each, means = [], None
+        for some in meetings(layer, (), away):
+            ((table,),) = look(layer, some, (VALUE,))[1]
+            c = jnp.matmul(layer.readout, some.layer.readout.T, precision=_EXACT)
+            each.append(_summed(layer, some, c, table))
+            means = means if some.one is None else table[:, -1] / some.one
+        assert means is not None  # the constant is there
+        energy, lean = total(each), mean_of(layer, means)
+    else:
+        plain, lean = form(layer, layer), layer_mean(layer)
+        energy = Sized(plain.value + 2 * jnp.sum(own * lean.value), plain.size + 2 * jnp.sum(away.size * lean.size))
+    square = jnp.sum(own * own)
+    return Sized(energy.value + square, energy.size + square), Sized(lean.value + own, lean.size + away.size)
