@@ -8,7 +8,7 @@ import resource
 # Compilation is most of the suite's time. LLVM's level zero and XLA's older emitters take a third of
 # the processor time (seconds for value and gradient of a kernel 1.2 instead of 3.5, for a batched
 # solver 6.7 instead of 17.8; 30 ms for one operation instead of 60), and what they make runs half as
-# fast. Tests of the last digits compile as users do, by `tests.compiling.usual_jit`.
+# fast. Tests of the last digits (`tests.compiling.usual_jit`) and notebooks compile as users do.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
