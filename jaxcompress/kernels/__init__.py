@@ -23,7 +23,7 @@ from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred
 from jaxcompress.kernels._checks import as_array, as_integer, check_concrete, check_finite, check_floating, is_concrete
 from jaxcompress.kernels._error import gram_error
 from jaxcompress.kernels._formulas import formulas
-from jaxcompress.kernels._frames import Frames, frames
+from jaxcompress.kernels._frames import Frames, frames, frames_within
 from jaxcompress.kernels._gram import gram, in_one_piece, table_in_blocks, table_times
 from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
 from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
@@ -67,6 +67,7 @@ __all__ = [
     "expectation",
     "formulas",
     "frames",
+    "frames_within",
     "gram",
     "gram_error",
     "hermite_coefficients",

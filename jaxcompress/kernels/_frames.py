@@ -37,7 +37,17 @@ def frames(
     The angle is `2·atan2(|ŵ−v̂|, |ŵ+v̂|)` with both lengths good to an ulp: `arccos` of the inner product is
     good to 1e-8 only.
     """
-    x, y = special.unit(weights_x), special.unit(weights_y)
+    return _frames(special.unit(weights_x), mean_x, special.unit(weights_y), mean_y)
+
+
+def frames_within(weights: Float[Array, "k d"], mean: Float[Array, " k"] | None, rows: int) -> Frames:
+    """`frames` of the first `rows` neurons of a family with all of it."""
+    y = special.unit(weights)
+    x = special.Unit(*(part[:rows] for part in y))
+    return _frames(x, None if mean is None else mean[:rows], y, mean)
+
+
+def _frames(x: special.Unit, mean_x: Array | None, y: special.Unit, mean_y: Array | None) -> Frames:
     along_x, along_y = x.direction[:, None, :], y.direction[None, :, :]
     gap = (x.head[:, None] - y.head[None]) + (x.tail[:, None] - y.tail[None])
     total = (x.head[:, None] + y.head[None]) + (x.tail[:, None] + y.tail[None])

@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from jaxcompress.kernels._plane import Angle, Plane, plane
 from jaxcompress.kernels._terms import Kink, falling
-from jaxcompress.special import divide, normal_cdf, normal_pdf, sign_mean
+from jaxcompress.special import divide
 
 Number = Array | complex
 # The forms, and where each one's exponent stands in a tuple: the pre-activations, the frame of the plane, and the
@@ -54,13 +54,19 @@ class Forms(NamedTuple):
 
 
 def times(*factors: Number) -> Number:
-    """A product; a Python zero makes it one."""
-    out: Number = 1.0
+    """A product, that of Python's numbers as one of them; a zero among these makes it one."""
+    number: complex = 1.0
+    out: Array | None = None
     for factor in factors:
-        if isinstance(factor, float | int) and factor == 0:
-            return 0.0
-        out = factor if isinstance(out, float) and out == 1.0 else out * factor
-    return out
+        if isinstance(factor, float | int | complex):
+            number = number * factor
+        else:
+            out = factor if out is None else out * factor
+    if out is None or number == 0:
+        return number if number else 0.0
+    if isinstance(number, complex) or abs(number) != 1:
+        return number * out
+    return out if number > 0 else -out
 
 
 def plus(*terms: Number) -> Number:
@@ -162,13 +168,10 @@ class _Edge:
     def __init__(self, wide: Plane, forms: Forms, own: Kinked, other: Kinked, places: tuple[int, int], central: bool):
         self.wide, self.forms, self.own, self.other = wide, forms, own, other
         self.own_place, self.other_place = places
-        if central:  # a dead neuron is nowhere positive
-            self.above = wide.y.positive if other.kink is Kink.STEP else 0.0
-            self.peak: Number = wide.y.density
-        else:
-            beta = wide.wedge.beta
-            self.above = normal_cdf(beta) if other.kink is Kink.STEP else sign_mean(beta)
-            self.peak = normal_pdf(beta)
+        self.above: Number = 0.0 if central else wide.wedge.tilt_x
+        if other.kink is Kink.STEP:
+            self.above = wide.wedge.above_x
+        self.peak = wide.wedge.peak_x
         self._known: dict = {}
 
     def expect(self, exponents: tuple[int, ...], turns: int, order: int) -> Number:

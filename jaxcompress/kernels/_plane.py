@@ -20,29 +20,35 @@ _FARTHEST = 1e4
 
 
 class Line(NamedTuple):
-    """One kinked neuron by itself: its standardised mean `h`, `φ(h)` and `Φ(h)`, both zero for a dead one."""
+    """One kinked neuron by itself: its standardised mean `h`, `φ(h)`, `Φ(h)` (both zero for a dead one), `Φ(−|h|)`."""
 
     height: Float[Array, "..."]
     density: Float[Array, "..."]
     positive: Float[Array, "..."]
+    tail: Float[Array, "..."]
 
 
 class Wedge(NamedTuple):
     """The quadrant `X > 0, Y > 0` in units where both standard deviations are one.
 
-    `h`, `k`, `alpha`, `beta` are the heights of `special._normal`; `both = P(X>0, Y>0)`;
-    `signs = E[sign X sign Y]`; `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; `edge_x = φ(h)Φ(β)` is the density of
-    `X = 0` with `Y > 0`, `edge_y` likewise; `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
+    `alpha`, `beta` are the heights of `special._normal`; `both = P(X>0, Y>0)`; `signs = E[sign X sign Y]`;
+    `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; on the line `X = 0` there are `above_x = Φ(β)`, `peak_x = φ(β)` and
+    `tilt_x = E sign(β + Z)`; `edge_x = φ(h)Φ(β)` is the density of `X = 0` with `Y > 0`, `edge_y` likewise;
+    `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
     """
 
-    h: Float[Array, "..."]
-    k: Float[Array, "..."]
     alpha: Float[Array, "..."]
     beta: Float[Array, "..."]
     both: Float[Array, "..."]
     signs: Float[Array, "..."]
     lean_x: Float[Array, "..."]
     lean_y: Float[Array, "..."]
+    above_x: Float[Array, "..."]
+    above_y: Float[Array, "..."]
+    tilt_x: Float[Array, "..."]
+    tilt_y: Float[Array, "..."]
+    peak_x: Float[Array, "..."]
+    peak_y: Float[Array, "..."]
     edge_x: Float[Array, "..."]
     edge_y: Float[Array, "..."]
     corner: Float[Array, "..."]
@@ -51,19 +57,19 @@ class Wedge(NamedTuple):
     @property
     def swapped(self) -> "Wedge":
         """The same wedge with `X` and `Y` exchanged."""
-        return Wedge(
-            self.k,
-            self.h,
-            self.beta,
-            self.alpha,
-            self.both,
-            self.signs,
-            self.lean_y,
-            self.lean_x,
-            self.edge_y,
-            self.edge_x,
-            self.corner,
-            self.ramp,
+        return self._replace(
+            alpha=self.beta,
+            beta=self.alpha,
+            lean_x=self.lean_y,
+            lean_y=self.lean_x,
+            above_x=self.above_y,
+            above_y=self.above_x,
+            tilt_x=self.tilt_y,
+            tilt_y=self.tilt_x,
+            peak_x=self.peak_y,
+            peak_y=self.peak_x,
+            edge_x=self.edge_y,
+            edge_y=self.edge_x,
         )
 
 
@@ -133,54 +139,83 @@ def plane(mean_x: Array | None, mean_y: Array | None, std_x: Array, std_y: Array
     if not central:
         mean_x = jnp.zeros_like(std_x) if mean_x is None else mean_x
         mean_y = jnp.zeros_like(std_y) if mean_y is None else mean_y
-    x, y = line(mean_x, std_x), line(mean_y, std_y)
+    x, y = _lines(mean_x, std_x, mean_y, std_y)
     atoms = _central_wedge(x, y, angle) if central else _wedge(x, y, angle)
     return Plane(mean_x, mean_y, std_x, std_y, *angle, x, y, atoms)
 
 
-def line(mean: Array | None, std: Array) -> Line:
-    """The atoms of one neuron. A neuron with neither norm nor mean is dead: it is nowhere positive."""
-    if mean is None:
-        alive = jnp.where(std > 0, 1, 0).astype(std.dtype)
-        return Line(jnp.zeros_like(std), alive / math.sqrt(2 * math.pi), 0.5 * alive)
+def _lines(mean_x: Array | None, std_x: Array, mean_y: Array | None, std_y: Array) -> tuple[Line, Line]:
+    """Both neurons; with means in one row, for densities and distribution functions are long programs."""
+    if mean_x is None or mean_y is None:
+        return _central_line(std_x), _central_line(std_y)
+    mean = jnp.concatenate([mean_x.reshape(-1), mean_y.reshape(-1)])
+    std = jnp.concatenate([std_x.reshape(-1), std_y.reshape(-1)])
+    both, cut = line(mean, std), std_x.size
+    x = Line(*(part[:cut].reshape(std_x.shape) for part in both))
+    return x, Line(*(part[cut:].reshape(std_y.shape) for part in both))
+
+
+def _central_line(std: Array) -> Line:
+    """Without a mean. A neuron without norm is dead: it is nowhere positive."""
+    alive = jnp.where(std > 0, 1, 0).astype(std.dtype)
+    return Line(jnp.zeros_like(std), alive / math.sqrt(2 * math.pi), 0.5 * alive, 0.5 * alive)
+
+
+def line(mean: Array, std: Array) -> Line:
+    """The atoms of one neuron. Without norm it sees its mean alone; with neither it is nowhere positive."""
     far = special.precision(std.dtype).far
     still = jnp.where(mean > 0, far, -far)
     height = jnp.where(std > 0, jnp.clip(special.divide(mean, std), -far, far), still).astype(std.dtype)
-    return Line(height, special.normal_pdf(height), special.normal_cdf(height))
+    tail = special.normal_tail(height)
+    return Line(height, special.normal_pdf(height), special.from_tail(height, tail), tail)
 
 
 def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
-    alpha = _height_on_line(x.height, y.height, angle)
-    beta = _height_on_line(y.height, x.height, angle)
-    both, signs, lean_x, lean_y = special.wedge_probabilities(
-        x.height, y.height, angle.cos, angle.sin, angle.angle, alpha, beta
-    )
-    corner = x.density * special.normal_pdf(beta)
+    height = _both(x.height, y.height, angle.cos)
+    edge = _heights_on_lines(height, angle)
+    sides = special.Sides(height, edge, _both(x.tail, y.tail, angle.cos), special.normal_tail(edge))
+    both, signs, lean_x, lean_y = special.wedge_probabilities(sides, angle.cos, angle.sin, angle.angle)
+    above = special.from_tail(edge, sides.edge_tail)
+    tilt, peak = special.sign_mean(edge), special.normal_pdf(edge)
+    corner = x.density * peak[0]
     return Wedge(
-        h=x.height,
-        k=y.height,
-        alpha=alpha,
-        beta=beta,
+        alpha=edge[1],
+        beta=edge[0],
         both=both,
         signs=signs,
         lean_x=lean_x,
         lean_y=lean_y,
-        edge_x=x.density * special.normal_cdf(beta),
-        edge_y=y.density * special.normal_cdf(alpha),
+        above_x=above[0],
+        above_y=above[1],
+        tilt_x=tilt[0],
+        tilt_y=tilt[1],
+        peak_x=peak[0],
+        peak_y=peak[1],
+        edge_x=x.density * above[0],
+        edge_y=y.density * above[1],
         corner=corner,
         ramp=angle.sin * corner + angle.cos * both,
     )
 
 
-def _height_on_line(h: Array, k: Array, angle: Angle) -> Array:
-    """`(h − k cos)/sin`, from `h ∓ k` and `1 ∓ cos = sin·tan(angle/2)` so that equal neurons give zero."""
-    acute = angle.cos >= 0
-    gap = jnp.where(acute, h - k, h + k)
-    half = jnp.tan(0.5 * jnp.where(acute, angle.angle, -angle.supplement))
-    slope = jnp.where(angle.sin > 0, special.divide(gap, angle.sin), jnp.sign(gap) * _FARTHEST)
-    upright = jnp.abs(angle.cos) < 0.5
-    plain = special.divide(h - k * angle.cos, angle.sin)
-    return jnp.clip(jnp.where(upright, plain, slope + k * half), -_FARTHEST, _FARTHEST)
+def _both(x: Array, y: Array, like: Array) -> Float[Array, "2 ..."]:
+    """What belongs to the lines `X = 0` and `Y = 0`, on a leading axis: chosen, for joined arrays split loops."""
+    first = jnp.asarray([True, False]).reshape(2, *[1] * like.ndim)
+    return jnp.where(first, x[None], y[None])
+
+
+def _heights_on_lines(height: Float[Array, "2 ..."], angle: Angle) -> Float[Array, "2 ..."]:
+    """`(k − h cos)/sin` and `(h − k cos)/sin`, from `h ∓ k` and `1 ∓ cos` so that equal neurons give zero.
+
+    Next to a right angle `h ∓ k` would only lose digits.
+    """
+    cos, sin = angle.cos[None], angle.sin[None]
+    upright, sign = jnp.abs(cos) < 0.5, jnp.sign(cos)
+    versine = sin * sin / (1 + jnp.abs(cos))
+    gap = height[::-1] - jnp.where(upright, 0, sign) * height
+    gap += jnp.where(upright, -cos, sign * versine) * height
+    edge = jnp.where(sin > 0, special.divide(gap, sin), jnp.sign(gap) * _FARTHEST)
+    return jnp.clip(edge, -_FARTHEST, _FARTHEST)
 
 
 def _central_wedge(x: Line, y: Line, angle: Angle) -> Wedge:
@@ -191,14 +226,18 @@ def _central_wedge(x: Line, y: Line, angle: Angle) -> Wedge:
     obtuse = special.sine_minus_arc_cosine(angle.supplement)
     acute = angle.sin + angle.supplement * angle.cos
     return Wedge(
-        h=zero,
-        k=zero,
         alpha=zero,
         beta=zero,
         both=alive * angle.supplement / circle,
         signs=alive * jnp.arctan2(angle.cos, angle.sin) * (2 / math.pi),
         lean_x=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
         lean_y=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
+        above_x=y.positive,
+        above_y=x.positive,
+        tilt_x=zero,
+        tilt_y=zero,
+        peak_x=y.density,
+        peak_y=x.density,
         edge_x=alive * (0.5 / math.sqrt(circle)),
         edge_y=alive * (0.5 / math.sqrt(circle)),
         corner=alive / circle,

@@ -44,18 +44,25 @@ class ReluRelu(AbstractMoments):
         ratio = divide(plane.std_y, plane.std_x) * plane.sin
         mean = divide(plane.rest_y, plane.std_x) * w.edge_x + ratio * w.corner
         across = ratio * w.edge_x
-        return Second(mean, -w.h * mean, across, w.h * w.h * mean, -w.h * across, mean + ratio * w.corner)
+        return Second(
+            mean,
+            -plane.x.height * mean,
+            across,
+            plane.x.height * plane.x.height * mean,
+            -plane.x.height * across,
+            mean + ratio * w.corner,
+        )
 
     def cross(self, plane: Plane) -> Second:
         """Moments of the wedge itself, by parts onto its two edges."""
         w = plane.wedge
         c, s = plane.cos, plane.sin
-        slide = s * w.corner - w.k * c * w.edge_y
+        slide = s * w.corner - plane.y.height * c * w.edge_y
         return Second(
             mean=w.both,
             along=w.edge_x + c * w.edge_y,
             across=s * w.edge_y,
-            along_along=w.both - w.h * w.edge_x + c * slide,
+            along_along=w.both - plane.x.height * w.edge_x + c * slide,
             along_across=s * slide,
-            across_across=w.both - s * (w.k * s * w.edge_y + c * w.corner),
+            across_across=w.both - s * (plane.y.height * s * w.edge_y + c * w.corner),
         )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, centred, centred_means
+from jaxcompress.networks import TwoLayer
 from jaxcompress.risk._centred_pairs import across, apply, formulas, mixed, pairs, summed, table
 
 
@@ -71,6 +72,21 @@ class CentredTarget(AbstractCentredTarget):
     energy: Float[Array, "*runs"]
     magnitude: Float[Array, "*runs"]
     activation: AbstractActivation = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, target: TwoLayer) -> "CentredTarget":
+        """A network without biases, measured by the short formulas that its students are measured by."""
+        readout = target.readout.reshape(target.width, -1)
+        pair = pairs(target.weights, None)
+        value = formulas(target.activation, target.activation).first(pair.s, pair.t, pair.q).value
+        size = jnp.abs(readout)
+        return cls(
+            weights=target.weights,
+            readout=readout,
+            energy=jnp.sum(readout * apply(value, readout)),
+            magnitude=jnp.sum(size * apply(jnp.abs(value), size)),
+            activation=target.activation,
+        )
 
     def serves(self, f):
         return centred(f, f) is not None and centred(f, self.activation) is not None

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Frames, Part, formulas, frames, in_one_piece
+from jaxcompress.kernels import AbstractActivation, Frames, Part, formulas, frames, frames_within, in_one_piece
 from jaxcompress.networks import ONE, Layer, Sized, still
 
 # Where a neuron that sees nothing of the inputs may stand for the constant: the first of these means at which its
@@ -71,7 +71,8 @@ def in_small_tables(x: Layer, target: Sequence[Layer]) -> bool:
 def look(x: Layer, met: Met, parts: Sequence[Part]) -> tuple[Frames, list[tuple[Array, ...]]]:
     """The frames of all pairs and their moments."""
     y = met.layer
-    pairs = frames(x.weights, x.mean, y.weights, y.mean)
+    within = functools.partial(frames_within, rows=met.own) if met.own else functools.partial(frames, x.weights, x.mean)
+    pairs = within(y.weights, y.mean)
     return pairs, formulas(x.activation, y.activation).expect(pairs.plane, parts)
 
 

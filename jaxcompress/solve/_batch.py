@@ -10,11 +10,11 @@ from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import Starts, TargetMoments, TwoLayer
-from jaxcompress.risk import AbstractProblem, Samples, Target, problem_of
+from jaxcompress.risk import Samples, Target
 from jaxcompress.solve._engine import Batch, flow_runs, search_runs, solve_runs
 from jaxcompress.solve._lanes import Occupancy, Progress
 from jaxcompress.solve._method import MATRIX_MOST, Method, choose, for_runs
-from jaxcompress.solve._motions import AbstractMotions, motions_of
+from jaxcompress.solve._motions import AbstractMotions, Measured, measured, motions_of
 from jaxcompress.solve._polish import MAX_STEPS
 from jaxcompress.solve._reduction import in_coordinates, lift_weights, reduce_weights, span_of
 from jaxcompress.solve._solution import RESULTS, Solution, either
@@ -67,10 +67,10 @@ class Runs(eqx.Module):
             return self.students.draw(self.first + run)
         return jax.tree.map(lambda leaf: leaf[run], self.students)
 
-    def problem(self, run: Array) -> AbstractProblem:
+    def problem(self, run: Array) -> Measured:
         """The target of one run, measured."""
         targets = self.targets if self.shared else jax.tree.map(lambda leaf: leaf[run], self.targets)
-        return problem_of(targets, self.inputs)
+        return measured(targets, self.inputs, self.form, self.freeze)
 
     def motions(self, rates: dict[str, Array]) -> AbstractMotions:
         """The motions of all runs."""

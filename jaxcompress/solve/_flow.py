@@ -15,10 +15,10 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, is_concrete
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import Target, problem_of
+from jaxcompress.risk import Target
 from jaxcompress.solve._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solve._method import IMPLICIT_MOST, METHODS
-from jaxcompress.solve._motions import AbstractMotions, motions_of
+from jaxcompress.solve._motions import AbstractMotions, measured, motions_of
 from jaxcompress.solve._solution import RESULTS, Solution, either
 from jaxcompress.special import precision
 
@@ -83,7 +83,7 @@ def _times(save_at, t1: float, dtype) -> Array:
 
 @eqx.filter_jit
 def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> Solution:
-    motions = motions_of(problem_of(target, inputs), True, student, freeze, options["rates"])
+    motions = motions_of(measured(target, inputs, student, freeze), True, student, freeze, options["rates"])
     return flow(motions, *motions.load(student, None), options, times, max_steps)
 
 

@@ -44,14 +44,6 @@ class Motion(eqx.Module):
         _, unravel = ravel_pytree(self.template)
         return unravel(self.frozen.at[self.moving].set(vector))
 
-    def risk(self, vector: Float[Array, " P"]) -> Float[Array, ""]:
-        """The risk at these moving parameters."""
-        return self.problem.risk(self.network(vector))
-
-    def gradient(self, vector: Float[Array, " P"]) -> Float[Array, " P"]:
-        """Its gradient; its own derivative is the Hessian that is assembled in weight space, once for all tangents."""
-        return _gradient(self, vector)
-
     def value_and_gradient(self, vector: Float[Array, " P"]) -> tuple[tuple[Array, Array], Float[Array, " P"]]:
         """`(risk, rounding floor)` and the gradient from one evaluation."""
 
@@ -74,13 +66,3 @@ class Motion(eqx.Module):
         ]
         return jnp.concatenate(pieces)[self.moving]
 
-
-@eqx.filter_custom_jvp
-def _gradient(motion: Motion, vector: Array) -> Array:
-    return jax.grad(motion.risk)(vector)
-
-
-@_gradient.def_jvp
-def _gradient_jvp(primals, tangents):
-    motion, vector = primals
-    return _gradient(motion, vector), motion.hessian(vector) @ tangents[1]

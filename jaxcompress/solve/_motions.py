@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Relu, StandardNormal
+from jaxcompress.kernels import AbstractActivation, AbstractInputs, Relu, StandardNormal, centred
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import (
     AbstractCentredTarget,
@@ -25,14 +25,19 @@ from jaxcompress.risk import (
     CentredPolynomial,
     CentredTarget,
     RiskProblem,
+    Target,
     centred_hessian,
     centred_risk,
+    problem_of,
 )
 from jaxcompress.solve._motion import Motion
 from jaxcompress.solve._vectors import direction, length
 
 # Unknowns up to which a processor's vectors run along the lanes; beyond it, along the unknowns of one lane.
 NARROW = 64
+
+# A target as its students meet it.
+Measured = AbstractProblem | AbstractCentredTarget
 
 
 class AbstractMotions(eqx.Module):
@@ -41,7 +46,7 @@ class AbstractMotions(eqx.Module):
     root: eqx.AbstractVar[Float[Array, " P"]]
 
     @abc.abstractmethod
-    def load(self, student: TwoLayer, problem: AbstractProblem | None) -> tuple[Float[Array, " P"], Any]:
+    def load(self, student: TwoLayer, problem: Measured | None) -> tuple[Float[Array, " P"], Any]:
         """The unknowns of one student and what is its own; `problem` where every run has its target."""
 
     @abc.abstractmethod
@@ -224,8 +229,19 @@ def _column(vector: Array, like: Array) -> Array:
     return vector.reshape(-1, *([1] * (like.ndim - 1)))
 
 
-def as_centred(problem: AbstractProblem) -> AbstractCentredTarget | None:
+def measured(target: Target, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]) -> Measured:
+    """A target as its students will meet it: by the short formulas where these serve."""
+    f = student.activation
+    serves = isinstance(inputs, StandardNormal) and centred(f, f) is not None and _is_plain(student, freeze)
+    if serves and isinstance(target, TwoLayer) and _is_plain(target, ()) and target.activation == f:
+        return CentredTarget.of(target)
+    return problem_of(target, inputs)
+
+
+def as_centred(problem: Measured) -> AbstractCentredTarget | None:
     """A measured target in the form of the short formulas, if it has one: decided by structure alone."""
+    if isinstance(problem, AbstractCentredTarget):
+        return problem
     if not isinstance(problem, RiskProblem) or not isinstance(problem.inputs, StandardNormal):
         return None
     moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
@@ -242,27 +258,26 @@ def as_centred(problem: AbstractProblem) -> AbstractCentredTarget | None:
     )
 
 
-def is_centred(problem: AbstractProblem, student: TwoLayer, freeze: tuple[str, ...]) -> bool:
-    """Whether the short formulas serve: decided by structure alone."""
-    target = as_centred(problem)
-    plain = student.bias is None and student.output_bias is None and "weights" not in freeze
-    return plain and target is not None and target.serves(student.activation)
+def _is_plain(student: TwoLayer, freeze: tuple[str, ...]) -> bool:
+    """Whether a network is one that the short formulas know."""
+    return student.bias is None and student.output_bias is None and "weights" not in freeze
 
 
 def motions_of(
-    problem: AbstractProblem, shared: bool, student: TwoLayer, freeze: tuple[str, ...], rates: dict[str, Array]
+    problem: Measured, shared: bool, student: TwoLayer, freeze: tuple[str, ...], rates: dict[str, Array]
 ) -> AbstractMotions:
     """The motions of a batch: `student` is any one of them, `problem` the target of all or, not `shared`, any one."""
-    if not is_centred(problem, student, freeze):
+    target = as_centred(problem)
+    if target is None or not _is_plain(student, freeze) or not target.serves(student.activation):
+        assert isinstance(problem, AbstractProblem)  # a short form was chosen for a student that it serves
         root = jnp.sqrt(Motion.of(problem, student, freeze).scale(rates))
         return GeneralMotions(problem=problem if shared else None, template=student, freeze=freeze, root=root)
     move_readout = "readout" not in freeze
     n, d, o = student.width, student.dim, student.outputs or 1
     row = [jnp.broadcast_to(rates["weights"], d)] + [jnp.broadcast_to(rates["readout"], o)] * move_readout
     root = jnp.sqrt(jnp.tile(jnp.concatenate(row), n))
-    target = as_centred(problem) if shared else None
     return CentredMotions(
-        target=target,
+        target=target if shared else None,
         root=root,
         template=student,
         f=student.activation,

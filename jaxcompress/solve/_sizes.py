@@ -8,7 +8,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.networks import Starts
@@ -40,7 +39,7 @@ def padded(runs: Runs, devices: int) -> Runs:
     rows = np.minimum(begin[:, None] + np.arange(size), runs.count - 1).reshape(-1)
 
     def filled(leaf: Any) -> Any:
-        return leaf if np.array_equal(rows, np.arange(runs.count)) else jnp.asarray(np.asarray(leaf)[rows])
+        return leaf if np.array_equal(rows, np.arange(runs.count)) else jax.device_put(np.asarray(leaf)[rows])
 
     students = runs.students
     if isinstance(students, Starts):
@@ -49,7 +48,8 @@ def padded(runs: Runs, devices: int) -> Runs:
         students = jax.tree.map(filled, students)
     targets = runs.targets if runs.shared else jax.tree.map(filled, runs.targets)
     real = np.clip(runs.count - begin, 0, each).astype(np.int32)
-    return Runs(students, targets, runs.inputs, begin.astype(np.int32), real, runs.freeze, size * shares)
+    first, per_device = jax.device_put((begin.astype(np.int32), real))
+    return Runs(students, targets, runs.inputs, first, per_device, runs.freeze, size * shares)
 
 
 def trimmed(solution: Solution, real: np.ndarray) -> Solution:
@@ -60,7 +60,7 @@ def trimmed(solution: Solution, real: np.ndarray) -> Solution:
     kept = np.concatenate([i * size + np.arange(n) for i, n in enumerate(real)])
     if len(real) == 1 and jax.default_backend() == "cpu":
         # a view of what is there; sliced by JAX, every number of runs would compile a program a shape
-        return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[: real[0]]), solution)
+        return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[: real[0]]), solution)
     return _rows(solution, kept)
 
 

@@ -10,13 +10,15 @@ neuron is released along that direction. Before a flow with frozen neurons count
 directions of all neurons, student and target, and their opposites (`release`).
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.risk import CentredTarget
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.risk import AbstractCentredTarget, CentredTarget
 from jaxcompress.solve._motions import AbstractMotions, CentredMotions, is_homogeneous
 from jaxcompress.solve._vectors import direction, length
 
@@ -113,38 +115,51 @@ def release(
 ) -> tuple[Float[Array, " P"], Bool[Array, " n"]]:
     """One run at its end: release the frozen neuron whose least `F` is most negative, if any is, at a norm."""
     weights, readout = motions.parts(y, own)
-    target = motions.target_of(own)
     alive = jnp.where(frozen[:, None], 0, weights)
-    zero = jnp.zeros((), y.dtype)
-    rest = CentredTarget(
-        weights=alive, readout=readout, energy=zero, magnitude=zero, activation=motions.f
-    )  # the student's own neurons
+    target = motions.target_of(own)
+    against = _against(motions.f, target, alive, readout)
     units = direction(jnp.concatenate([alive, target.directions()]), 1)
     candidates = jnp.concatenate([units, -units])
     n, c, d = weights.shape[0], *candidates.shape
-    bound = 2 * jnp.abs(readout) @ (rest.pull() + target.pull())
+    bound = 2 * jnp.abs(readout) @ sum(part.pull() for part, _ in against)
     bound = jnp.maximum(bound, jnp.finfo(y.dtype).tiny)
     each = jnp.repeat(readout, c, axis=0)
 
-    def slopes(directions: Array) -> tuple[Array, Array]:
-        """`F` and its gradient for every neuron's directions `(n, c, d)`."""
+    def descend(_, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        """One step from `directions`, which are returned behind the next ones, with `F` there."""
+        directions, _, _ = carry
         rows = directions.reshape(n * c, d)
-        gradient = rest.cross(motions.f, rows, each).by_weights - target.cross(motions.f, rows, each).by_weights
-        gradient = 2 * gradient.reshape(n, c, d)
-        return jnp.sum(gradient * directions, 2), gradient
+        pulls = [sign * part.cross(motions.f, rows, each).by_weights for part, sign in against]
+        gradient = 2 * functools.reduce(jnp.add, pulls).reshape(n, c, d)
+        following = _direction_or(directions, bound[:, None, None] * directions - gradient, 2)
+        return following, directions, jnp.sum(gradient * directions, 2)
 
-    def descend(_, directions: Array) -> Array:
-        return _direction_or(directions, bound[:, None, None] * directions - slopes(directions)[1], 2)
-
-    ends = jax.lax.fori_loop(0, _DESCENTS, descend, jnp.broadcast_to(candidates, (n, c, d)))
+    first = jnp.broadcast_to(candidates, (n, c, d))
+    _, ends, slopes = jax.lax.fori_loop(0, _DESCENTS + 1, descend, (first, first, jnp.zeros((n, c), y.dtype)))
     known = jnp.sum(ends * ends, 2) > 0.5
-    least = jnp.where(known & frozen[:, None], slopes(ends)[0] / bound[:, None], jnp.inf)
+    least = jnp.where(known & frozen[:, None], slopes / bound[:, None], jnp.inf)
     best = jnp.argmin(least, 1)
     worth = jnp.take_along_axis(least, best[:, None], 1)[:, 0]
     falls = (worth < -jnp.sqrt(jnp.finfo(y.dtype).eps)) & (worth <= jnp.min(worth)) & frozen
     chosen = jnp.take_along_axis(ends, best[:, None, None], 1)[:, 0]
     weights = jnp.where(falls[:, None], norm * chosen, weights)
     return motions.with_weights(y[:, None], weights[..., None])[:, 0], frozen & ~falls
+
+
+def _against(
+    f: AbstractActivation, target: AbstractCentredTarget, weights: Float[Array, "n d"], readout: Float[Array, "n o"]
+) -> list[tuple[AbstractCentredTarget, float]]:
+    """What pulls at a neuron of norm zero, each with its sign: the student's own neurons and the target. Neurons of one
+    activation are one table."""
+    zero = jnp.zeros((), weights.dtype)
+
+    def neurons(weights: Array, readout: Array) -> CentredTarget:
+        return CentredTarget(weights=weights, readout=readout, energy=zero, magnitude=zero, activation=f)
+
+    if isinstance(target, CentredTarget) and target.activation == f:
+        both = jnp.concatenate([weights, target.weights]), jnp.concatenate([readout, -target.readout])
+        return [(neurons(*both), 1.0)]
+    return [(neurons(weights, readout), 1.0), (target, -1.0)]
 
 
 def released_norm(size: Array, rtol: Array) -> Array:

@@ -258,7 +258,8 @@ def _run(
 @functools.cache
 def _compiled(backend: str, long: bool) -> Callable[..., Solution]:
     """The compiled entry."""
-    return eqx.filter_jit(_over_devices, compiler_options=compiler_options(backend, long))
+    options: dict[str, Any] = {"compiler_options": compiler_options(backend, long)}
+    return eqx.filter_jit(_over_devices, **options)
 
 
 def _over_devices(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress, devices: tuple) -> Solution:

@@ -170,6 +170,7 @@ class Flow(AbstractPhase):
         if work.explicit is None:
             return implicit, five, none
         assert stages.displacement is not None  # where steps may be explicit
+        assert work.stages is not None
         found, f0 = stages.found, -self._moving(lane.course, lane.point.gradient)
         f1 = -self._moving(lane.course, found.gradient)
         error = step_error(stages.displacement.moved, f0, f1, work.length)

@@ -9,9 +9,12 @@ from jaxcompress.special._arcsine import arcsine
 from jaxcompress.special._arctangent import arctangent
 from jaxcompress.special._faddeeva import faddeeva, scaled_normal_pdf, scaled_sign_mean
 from jaxcompress.special._normal import (
+    Sides,
     bivariate_normal_cdf,
+    from_tail,
     normal_cdf,
     normal_pdf,
+    normal_tail,
     sign_mean,
     wedge_probabilities,
 )
@@ -22,14 +25,17 @@ from jaxcompress.special._unit import Unit, unit
 
 __all__ = [
     "Precision",
+    "Sides",
     "Unit",
     "arcsine",
     "arctangent",
     "bivariate_normal_cdf",
     "divide",
     "faddeeva",
+    "from_tail",
     "normal_cdf",
     "normal_pdf",
+    "normal_tail",
     "precision",
     "scaled_normal_pdf",
     "scaled_sign_mean",
