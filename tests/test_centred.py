@@ -13,6 +13,7 @@ from jaxcompress.kernels import centred
 from jaxcompress.risk import CentredTarget, RiskProblem, centred_hessian, centred_risk
 from jaxcompress.special import arctangent
 from tests import oracles
+from tests.compiling import usual_jit
 from tests.problems import network
 
 RELU, ERF = jc.activations.relu, jc.activations.erf
@@ -25,7 +26,7 @@ ACTIVATIONS = {"erf": ERF, "relu": RELU}
 def _ulps(y, x, dtype):
     """The error of `arctangent` in units of the last place of the true angle: worst cases 2.7 and, float32, 2.8."""
     y, x = (np.asarray(a, dtype) for a in (y, x))
-    found = np.asarray(jax.jit(arctangent)(jnp.asarray(y), jnp.asarray(x)))
+    found = np.asarray(usual_jit(arctangent)(jnp.asarray(y), jnp.asarray(x)))
     assert found.dtype == dtype
     with mp.workdps(40):
         wanted = [mp.atan2(oracles.exact(b), oracles.exact(a)) for b, a in zip(y, x, strict=True)]
@@ -125,10 +126,11 @@ def _centred_target(target):
     )
 
 
-@functools.partial(jax.jit, static_argnames=("activation", "move_readout"))
-def _short(activation, target, weights, readout, move_readout):
-    first = centred_risk(activation, target, weights, readout)
-    return first, centred_hessian(activation, target, weights, readout, move_readout)
+@functools.partial(usual_jit, static_argnames="activation")
+def _short(activation, target, weights, readout):
+    """The risk with its gradient, and the Hessians with the readout moving and without."""
+    hessians = [centred_hessian(activation, target, weights, readout, move) for move in (True, False)]
+    return centred_risk(activation, target, weights, readout), hessians
 
 
 def _by_neurons(outputs, move_readout):
@@ -142,16 +144,15 @@ def _by_neurons(outputs, move_readout):
 def test_short_risk_and_hessian_are_the_exact_ones_with_and_without_an_axis_of_runs(activation, outputs):
     students, targets = zip(*(_problem(activation, outputs, change) for change in PLACES.values()), strict=True)
     stack = lambda trees, axis: jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=axis), *trees)  # noqa: E731
-    exact = _exact(stack(students, 0), stack(targets, 0))
+    exact = jax.device_get(_exact(stack(students, 0), stack(targets, 0)))
     centred_targets = [_centred_target(target) for target in targets]
     batch, target = stack(students, -1), stack(centred_targets, -1)
-    wide = [_short(activation, target, batch.weights, batch.readout, move) for move in (True, False)]
+    wide = jax.device_get(_short(activation, target, batch.weights, batch.readout))
     for i, name in enumerate(PLACES):
-        _agree([jax.tree.map(lambda leaf: leaf[..., i], out) for out in wide], exact, i, outputs, name)  # noqa: B023
+        _agree(jax.tree.map(lambda leaf: leaf[..., i], wide), exact, i, outputs, name)  # noqa: B023
         if outputs == 2:  # products of matrices instead of sums along the runs
             arrays = students[i].weights, students[i].readout
-            alone = [_short(activation, centred_targets[i], *arrays, move) for move in (True, False)]
-            _agree(alone, exact, i, outputs, name)
+            _agree(_short(activation, centred_targets[i], *arrays), exact, i, outputs, name)
 
 
 @jax.jit
@@ -164,7 +165,7 @@ def _exact(student, target):
 
 def _agree(found, exact, i, outputs, name):
     """Short formulas, with the readout moving and without, against the exact ones: worst case 4e-15."""
-    ((value, size, by_weights, by_readout), both), (_, weights_only) = found
+    (value, size, by_weights, by_readout), (both, weights_only) = found
     assert abs(value - exact[0][i]) < 1e-13, name
     assert value <= size
     assert by_readout.shape == (N, outputs)
@@ -180,9 +181,10 @@ def _agree(found, exact, i, outputs, name):
 def test_short_formulas_in_float32_are_the_exact_ones_to_its_digits():
     student, target = _problem(RELU, 2, PLACES["opposite to the target"])
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (_centred_target(target), student))
-    (value, _, by_weights, _), hessian = _short(RELU, single[0], single[1].weights, single[1].readout, True)
+    (value, _, by_weights, _), (hessian, _) = _short(RELU, single[0], single[1].weights, single[1].readout)
     order = _by_neurons(2, True)
     assert value.dtype == by_weights.dtype == hessian.dtype == jnp.float32
-    exact = np.asarray(jc.risk_hessian(student, target))[np.ix_(order, order)]
-    assert abs(value - jc.population_risk(student, target)) < 1e-5
+    wanted, _, hessians = _exact(*(jax.tree.map(lambda leaf: leaf[None], net) for net in (student, target)))
+    exact = np.asarray(hessians[0])[np.ix_(order, order)]
+    assert abs(value - wanted[0]) < 1e-5
     np.testing.assert_allclose(hessian, exact, rtol=0, atol=1e-5)  # 2e-7

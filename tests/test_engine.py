@@ -39,11 +39,17 @@ def _identical(one, other):
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
 
-def _slopes(students, targets, inputs=None, freeze=()):
-    """`max|∂R/∂θ|` over what moves, of every run, by autodiff of the exact risk."""
+@jax.jit
+def _risks_and_gradients(students, targets, inputs=None):
+    """The exact risk of every run with its gradient, by autodiff; compiled once for every shape."""
     own = 0 if targets.weights.ndim == 3 else None
-    by_student = jax.grad(lambda student, target: jc.population_risk(student, target, inputs=inputs))
-    slopes = jax.jit(jax.vmap(by_student, in_axes=(0, own)))(students, targets)
+    both = jax.value_and_grad(lambda student, target: jc.population_risk(student, target, inputs=inputs))
+    return jax.vmap(both, in_axes=(0, own))(students, targets)
+
+
+def _slopes(students, targets, inputs=None, freeze=()):
+    """`max|∂R/∂θ|` over what moves, of every run."""
+    slopes = _risks_and_gradients(students, targets, inputs)[1]
     moving = [leaf for name, leaf in slopes.parameters().items() if name not in freeze]
     return np.max([np.abs(leaf).reshape(len(leaf), -1).max(1) for leaf in moving], axis=0)
 
@@ -86,7 +92,7 @@ def test_every_run_ends_at_a_critical_point_of_the_exact_risk(problem, base):
     assert np.all(base.converged)
     assert np.all(_is(base, RESULTS.converged))
     assert _slopes(base.network, problem[1]).max() < 1e-12  # 2e-15
-    risks = jax.jit(jax.vmap(jc.population_risk, in_axes=(0, None)))(base.network, problem[1])
+    risks = _risks_and_gradients(base.network, problem[1])[0]
     np.testing.assert_allclose(base.risk, risks, rtol=0, atol=1e-14)
 
 

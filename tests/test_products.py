@@ -19,6 +19,7 @@ from jaxcompress.kernels._activation import Affine
 from jaxcompress.kernels._table import table
 from jaxcompress.special import arcsine
 from tests import oracles
+from tests.compiling import usual_jit
 from tests.oracles import Corner
 from tests.problems import network
 
@@ -39,7 +40,7 @@ def test_the_arcsine_is_within_three_units_in_the_last_place(dtype):
         exact = [oracles.exact(a) for a in x] + [1 - oracles.exact(a) for a in rest]
         given = np.concatenate([x, (1 - rest).astype(dtype)]), np.concatenate([(1 - np.abs(x)).astype(dtype), rest])
         wanted = [mp.asin(a) for a in exact]
-        found = np.asarray(jax.jit(arcsine)(*map(jnp.asarray, given)))
+        found = np.asarray(usual_jit(arcsine)(*map(jnp.asarray, given)))
         unit = np.spacing(np.maximum(np.abs(np.array([float(a) for a in wanted])), 1e-35).astype(dtype))
         errors = [
             abs(float((oracles.exact(f) - w) / oracles.exact(u))) for f, w, u in zip(found, wanted, unit, strict=True)
@@ -79,7 +80,7 @@ def _derivatives(f, g):
         w, v = jnp.split(x[None], 2, axis=1)
         return _products.table_by_products(shape, w, v)[0, 0]
 
-    return jax.jit(jax.vmap(lambda x: (*jax.value_and_grad(kernel)(x), jax.hessian(kernel)(x))))
+    return usual_jit(jax.vmap(lambda x: (*jax.value_and_grad(kernel)(x), jax.hessian(kernel)(x))))
 
 
 def _errors(f, g, corner, oracle, found):
@@ -171,7 +172,7 @@ def test_a_large_table_has_the_values_and_derivatives_of_the_exact_one(f, g):
             again = jax.grad(lambda W, V: sum(jnp.vdot(x, y) for x, y in zip(gradient(W, V), (dW, dV), strict=True)))
             return forward, gradient(W, V), mixed, again(W, V)
 
-        return jax.jit(run)(W, V)
+        return usual_jit(run)(W, V)
 
     large = everything(lambda W, V: gram(f, W, g, V))
     exact = everything(lambda W, V: table(f, g, W, None, V, None))
@@ -185,7 +186,7 @@ def test_affine_activations_with_a_constant_have_large_tables_too():
     affine = Affine(constant=0.5, slope=-2.0)
     for g in (activations.relu, activations.erf, affine):
         for f, x, h, y in ((affine, W, g, V), (g, W, affine, V)):
-            exact = jax.jit(table, static_argnums=(0, 1))(f, h, x, None, y, None)
+            exact = usual_jit(table, static_argnums=(0, 1))(f, h, x, None, y, None)
             np.testing.assert_allclose(gram(f, x, h, y), exact, rtol=0, atol=3e-15)
 
 
@@ -209,7 +210,7 @@ def test_a_dead_neuron_has_no_derivative_in_a_large_table():
     W, V = _families()
     for g in (activations.relu, activations.erf, activations.identity):
         total = _weighted(lambda W, V, g=g: gram(activations.relu, W, g, V), 1.0)
-        by_w, by_v = jax.jit(jax.grad(total, (0, 1)))(W, V)
+        by_w, by_v = usual_jit(jax.grad(total, (0, 1)))(W, V)
         np.testing.assert_array_equal(by_w[5], 0)
         assert np.all(np.isfinite(by_w))
         assert np.all(np.isfinite(by_v))
@@ -232,8 +233,8 @@ def test_large_tables_under_vmap_are_those_one_by_one(name):
 def test_float32_tables_stay_float32():
     W, V = (family.astype(jnp.float32) for family in _families())
     for f in (activations.relu, activations.erf):
-        value, slope = jax.jit(jax.value_and_grad(lambda W, f=f: jnp.sum(gram(f, W, f, V))))(W)
-        exact = jax.jit(jax.value_and_grad(lambda W, f=f: jnp.sum(table(f, f, W, None, V.astype(W.dtype), None))))
+        value, slope = usual_jit(jax.value_and_grad(lambda W, f=f: jnp.sum(gram(f, W, f, V))))(W)
+        exact = usual_jit(jax.value_and_grad(lambda W, f=f: jnp.sum(table(f, f, W, None, V.astype(W.dtype), None))))
         wanted = exact(W.astype(jnp.float64))
         assert value.dtype == slope.dtype == jnp.float32
         np.testing.assert_allclose(value, wanted[0], rtol=1e-5)

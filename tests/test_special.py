@@ -10,10 +10,11 @@ from mpmath import mp, mpf
 
 from jaxcompress import special
 from tests import oracles
+from tests.compiling import usual_jit
 
 HEIGHTS = (-16.0, -5.0, -0.75, -1e-6, 0.0, 0.3, 2.0, 5.0)
 ANGLES = (1e-12, 1e-6, 1e-3, 0.5, 1.25, math.pi / 2, 1.75, 2.8, math.pi - 1e-3, math.pi - 1e-6)
-cdf_gradient = jax.jit(jax.grad(special.bivariate_normal_cdf, argnums=(0, 1, 2)))
+cdf_gradient = usual_jit(jax.grad(special.bivariate_normal_cdf, argnums=(0, 1, 2)))
 CORRELATIONS = (-1.0, -0.999999, -0.75, -0.25, 0.0, 1e-8, 0.4, 0.6, 0.95, 1 - 1e-12, 1.0)
 
 
@@ -39,7 +40,7 @@ def test_wedge_probabilities_keep_their_digits_in_the_tails_and_at_small_angles(
         row, cosine, sine = wedge_arguments(h, k, angle)
         arguments.append(row)
         expected.append(oracles.quadrant(h, k, cosine, sine))
-    results = jax.jit(special.wedge_probabilities)(*jnp.asarray(np.array(arguments).T))
+    results = usual_jit(special.wedge_probabilities)(*jnp.asarray(np.array(arguments).T))
     both, signs = np.asarray(results[0]), np.asarray(results[1])
     scale = np.array([math.sqrt(lower_tail(h) * lower_tail(k)) for h, k, _ in cases])
     # h = -16 and k = -16 loses to the exponential of -128: 1e-14; others 5e-16
@@ -74,7 +75,7 @@ def plain_cdf(h: float, k: float, correlation: float) -> float:
 
 def test_the_bivariate_normal_cdf_is_right_at_every_correlation():
     cases = [(h, k, r) for i, h in enumerate(HEIGHTS) for k in HEIGHTS[i::4] for r in CORRELATIONS[i % 4 :: 4]]
-    values = jax.jit(special.bivariate_normal_cdf)(*jnp.asarray(np.array(cases).T))
+    values = usual_jit(special.bivariate_normal_cdf)(*jnp.asarray(np.array(cases).T))
     expected = np.array([plain_cdf(*case) for case in cases])
     scale = np.array([math.sqrt(lower_tail(h) * lower_tail(k)) for h, k, _ in cases])
     np.testing.assert_array_less(np.abs(values - expected), 1e-12 * scale)
@@ -114,19 +115,19 @@ def test_one_dimensional_normal_functions_keep_their_digits_in_the_tails():
 def test_sine_minus_arc_cosine_is_good_to_a_few_ulps_of_itself(dtype, ulps):
     crossover = [0.99, 1.0 - 1e-7, 1.0, 1.0 + 1e-7, 1.01]
     x = np.array([1e-9, 1e-6, 1e-3, 0.1, 0.5, *crossover, 1.5, 2.0, 2.5, 3.0, math.pi], dtype=dtype)
-    values = jax.jit(special.sine_minus_arc_cosine)(jnp.asarray(x))
+    values = usual_jit(special.sine_minus_arc_cosine)(jnp.asarray(x))
     assert values.dtype == dtype
     with mp.workdps(60):
         exact = [float(mp.sin(a) - a * mp.cos(a)) for a in map(oracles.exact, x)]
     np.testing.assert_allclose(np.asarray(values, np.float64), exact, rtol=ulps * float(jnp.finfo(dtype).eps))
-    slopes = jax.jit(jax.vmap(jax.grad(special.sine_minus_arc_cosine)))(jnp.asarray(x))
+    slopes = usual_jit(jax.vmap(jax.grad(special.sine_minus_arc_cosine)))(jnp.asarray(x))
     wanted = np.asarray(x, np.float64) * np.sin(np.asarray(x, np.float64))
     np.testing.assert_allclose(np.asarray(slopes, np.float64)[:-1], wanted[:-1], rtol=30 * float(jnp.finfo(dtype).eps))
 
 
 def test_sine_minus_arc_cosine_is_zero_at_zero_with_its_derivatives():
     f = special.sine_minus_arc_cosine
-    assert [float(jax.jit(g)(0.0)) for g in (f, jax.grad(f), jax.grad(jax.grad(f)))] == [0.0, 0.0, 0.0]
+    assert [float(usual_jit(g)(0.0)) for g in (f, jax.grad(f), jax.grad(jax.grad(f)))] == [0.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
@@ -137,7 +138,7 @@ def test_unit_rows_keep_the_direction_to_almost_twice_the_precision(dtype):
     rows[6, 1:] *= 1e-9
     rows[7] = [0, 0, -3, 0, 0]
     x = jnp.asarray(rows, dtype)
-    unit = jax.jit(special.unit)(x)
+    unit = usual_jit(special.unit)(x)
     eps = float(jnp.finfo(dtype).eps)
     assert unit.head.dtype == unit.norm.dtype == dtype
     for row, head, tail, norm in zip(x, unit.head, unit.tail, unit.norm, strict=True):
