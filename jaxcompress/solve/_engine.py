@@ -105,11 +105,6 @@ def flow_runs(
     return _in_rounds(motions, method, batch, options.gradient_tolerance, phases, after, matrix, method.implicit)
 
 
-def polish_runs(motions: AbstractMotions, tolerance: Array, batch: Batch) -> Lane:
-    """The critical point beside each point, with its spectrum."""
-    return _one_queue(motions, Polish(motions, tolerance), at_start(batch.y, None, False), batch)
-
-
 def search_runs(motions: AbstractMotions, tolerance: Array, max_steps: Array, batch: Batch) -> Lane:
     """A critical point of any kind for each point, with its spectrum."""
     store = at_start(batch.y, None, False)
