@@ -1,8 +1,8 @@
 """The command line: parse, call, print. Nothing is computed here."""
 
 import argparse
-import os
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
