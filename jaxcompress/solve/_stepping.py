@@ -140,7 +140,7 @@ class Flow(AbstractPhase):
             curvature=_worn(course.curvature, explicit),
         )
         course = _with_curvature(course, fine)
-        return self._slid(lane._replace(point=after, course=course), own, fine)
+        return self._slid(lane._replace(point=after, course=course), own)
 
     def ended(self, lane):
         course, known = lane.course, lane.point.known
@@ -166,21 +166,17 @@ class Flow(AbstractPhase):
             return gradient
         return jnp.where(frozen_unknowns(self.motions, course.slide), 0, gradient)
 
-    def _slid(self, lane: Lane, own, fine: Array) -> Lane:
-        """What neurons that slide to norm zero change, after an accepted step: where one is caught or released, or one
-        that is held has turned, the point must be measured again."""
+    def _slid(self, lane: Lane, own) -> Lane:
+        """What neurons that slide to norm zero change, after a step, accepted or not: where one is caught or released,
+        or one that is held has turned, the point must be measured again."""
         point, course = lane.point, lane.course
         if course.slide is None:
             return lane
         options = self.options
         y, slide, changed = follow(self.motions, point.y, point.gradient, own, course.slide, options.rtol)
-        changed = fine & changed
-        touched = changed | (fine & jnp.any(course.slide.frozen, 0))
+        touched = changed | jnp.any(course.slide.frozen, 0)
         short = jnp.minimum(course.length, self._first_length(y, point.gradient))
-        course = course._replace(
-            slide=jax.tree.map(lambda new, old: jnp.where(spread(fine, new), new, old), slide, course.slide),
-            length=jnp.where(changed, short, course.length),
-        )
+        course = course._replace(slide=slide, length=jnp.where(changed, short, course.length))
         point = point._replace(y=jnp.where(touched[None], y, point.y), known=point.known & ~touched)
         return lane._replace(point=point, course=_with_curvature(course, ~changed))
 
