@@ -98,7 +98,9 @@ def solve_many(
     `lanes` (static) is the number of runs that are under way at a time; left out, it suits the size of the problem and
     the device. `devices` (static) share the runs between them; left out, these are all local ones, but on a CPU one,
     whose processes scale better than its threads. `progress` (static: another function compiles anew)
-    is told, a deck of `lanes` runs at a time and on every device for itself, how many have left the queue.
+    is told how many runs have left the queue, whenever another `lanes` of them have, on every device for itself.
+    Batches are filled up to the next of a few sizes (1, 4, 16, 64, 256, …) with runs that are not solved: 17, 40 and 64
+    runs are one compiled program.
     Nothing is raised for a run that does not converge: its `result` says so, and the others are not disturbed.
     Returns a `Solution` whose arrays have a leading axis `runs`; `sols.best` is the run of lowest risk, `sols[i]` run
     number i. Raises `ValueError` for input that does not fit.
