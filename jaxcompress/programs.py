@@ -54,6 +54,9 @@ def keep_programs(folder: str | os.PathLike | None = None) -> Path:
     config: Any = jax.config  # whose entries its type does not list
     told = config.jax_compilation_cache_dir
     own = folder is None and not told
+    if not own and "://" in str(folder or told):  # a store elsewhere, which JAX knows how to reach
+        config.update("jax_compilation_cache_dir", str(folder or told))
+        return Path(str(folder or told))
     place = Path(os.path.abspath(_own_folder() if own else folder or told))
     readable, reason = _prepare(place, own)
     if reason is not None:

@@ -36,7 +36,7 @@ MAY_USE = {
     "landscape": _SOLVE | {"theory", "sectors"},
     "programs": set(),
     "sweep": {*_ALL, "programs"},
-    "compress": {*_ALL, "_compiling"},
+    "compress": _ALL,
     "plotting": _NETWORKS,
     "cli_cache": {"programs"},
     "cli_sweep": {"sweep", "plotting", "cli_cache"},

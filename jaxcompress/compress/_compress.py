@@ -3,7 +3,7 @@
 import contextlib
 import numbers
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -34,8 +34,9 @@ class Compressed(eqx.Module):
     """The outcome of `compress`.
 
     `network`: the smaller network, in the coordinates and dtype of the target. `risk` and `relative_risk`
-    (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists, best first, with a leading axis
-    `runs`, in the same coordinates; the first is the certified one. `report`: everything else.
+    (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists, best first (as ranked
+    before the polish), with a leading axis `runs`, in the same coordinates; the first is the certified one.
+    `report`: everything else.
     """
 
     network: TwoLayer
@@ -62,8 +63,8 @@ def compress(
     All starts (the greedy choice of target neurons, the largest, random subsets, averaged groups, random ones) take
     `screening_steps` steps; the best `finalists` (an eighth of the starts when left out) descend until they hardly
     fall. Then neurons of several students at a time are crossed, and children that are better replace finalists. A step
-    is one of Newton's method on the risk with the readout projected out, within a trust region; no descent takes more
-    than `refining_steps` of them. The winner is polished by Newton's method on the full risk.
+    is one of Newton's method on the risk with the readout projected out, within a trust region; each of these descents
+    takes at most `refining_steps` of them. The winner is polished by Newton's method on the full risk.
 
     Arguments: `target`, one network; `width`, from 1 to the target's width less one; `key`, start `i` draws from
     `fold_in(key, i)`; `inputs`, the law of the inputs (`StandardNormal()` when left out); `progress`, called as
@@ -73,7 +74,7 @@ def compress(
     Where it fails: the law of the inputs is taken to be Gaussian; for other inputs measure on real ones.
     """
     inputs = StandardNormal() if inputs is None else inputs
-    _check(target, width, num_starts, inputs)
+    _check(target, width, num_starts, inputs, {"screening_steps": screening_steps, "refining_steps": refining_steps})
     finalists = max(1, num_starts // 8) if finalists is None else min(max(1, finalists), num_starts)
     report = progress or (lambda stage, done, total: None)
     seconds: dict[str, float] = {}
@@ -130,7 +131,7 @@ def compress(
     )
 
 
-def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs) -> None:
+def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs, budgets: Mapping[str, int]) -> None:
     if target.weights.ndim != 2:
         raise ValueError(
             f"compress: given a target with weights of shape {target.weights.shape}; expected (k, d), one network; "
@@ -143,7 +144,7 @@ def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs
         )
     check_finite("compress", **target.parameters())
     check_compatible(target, target, inputs)
-    for name, number in (("width", width), ("num_starts", num_starts)):
+    for name, number in (("width", width), ("num_starts", num_starts), *budgets.items()):
         if not isinstance(number, numbers.Integral):
             raise ValueError(f"compress: given {name} {number!r}; expected a whole number; round it")
     if not 1 <= width < target.width:
@@ -151,6 +152,9 @@ def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs
             f"compress: given width {width} for a target of {target.width} neurons; expected 1 ≤ width < "
             f"{target.width}; choose a width below the target's"
         )
+    for name, number in budgets.items():
+        if number < 0:
+            raise ValueError(f"compress: given {name} {number}; expected at least 0; leave it out for the default")
     if num_starts < 1:
         raise ValueError(f"compress: given num_starts {num_starts}; expected at least 1; leave it out for 64")
 

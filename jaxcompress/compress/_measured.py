@@ -52,10 +52,13 @@ def strongest(equations: Equations, width: int, has_offset: bool) -> np.ndarray:
 
     Without neuron `j` the inverse is `P − P_:j P_j:/P_jj`, the readout `s − P_:j s_j/P_jj`.
     """
-    size = np.diagonal(equations.matrix)
-    ridge = 1e-10 * size + np.where(size > 0, 0, 1)
-    inverse = np.linalg.inv(equations.matrix + np.diag(ridge))
-    readout = inverse @ equations.right
+    rounding = float(np.finfo(equations.matrix.dtype).eps)
+    matrix = equations.matrix.astype(np.float64)
+    size = np.sqrt(np.maximum(np.diagonal(matrix), 0))
+    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1), 0)
+    ridge = max(1e-10, 100 * len(size) * rounding) + (size == 0)  # neurons that coincide leave the table singular
+    inverse = np.linalg.inv(matrix * np.outer(scale, scale) + np.diag(ridge))
+    readout = inverse @ (scale[:, None] * equations.right)
     left = np.arange(len(size))
     tiny = np.finfo(inverse.dtype).tiny
     while len(left) - has_offset > width:

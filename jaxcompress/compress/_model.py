@@ -228,11 +228,20 @@ def _polar(weights: Float[Array, "n r"]) -> tuple[Float[Array, " n"], Float[Arra
 
 
 def _angles(units: Float[Array, "nk r"], n: int) -> tuple[Float[Array, "n nk"], Float[Array, "n nk"]]:
-    """Cosine and sine of every pair, at a neuron with itself exactly one and zero."""
-    cos = jnp.clip(units[:n] @ units.T, -1, 1)
-    alive = jnp.sum(units[:n] ** 2, 1) > 0.5
-    cos = cos.at[jnp.arange(n), jnp.arange(n)].set(jnp.where(alive, 1, 0).astype(cos.dtype))
-    return cos, jnp.sqrt((1 - cos) * (1 + cos))
+    """Cosine and sine of every pair, at a neuron with itself exactly one and zero, at a dead one zero and one.
+
+    The sine is half the product of `|x̂ − ŷ|` and `|x̂ + ŷ|`: from a rounded cosine it is off by 1e-8 next to
+    coincident neurons, which the risk of functions that jump does feel (a step: 4e-10 of 2.5e-3).
+    """
+    x, y = units[:n, None], units[None]
+    gap, total = jnp.sum((x - y) ** 2, -1), jnp.sum((x + y) ** 2, -1)
+    acute = gap <= total
+    versine = 0.5 * jnp.where(acute, gap, total)  # 1 ∓ cos
+    product = jnp.clip(units[:n] @ units.T, -1, 1)
+    cos = jnp.where(versine > 0.5, product, jnp.where(acute, 1 - versine, versine - 1))
+    squares = jnp.sum(units**2, 1)
+    alive = (squares[:n, None] > 0.5) & (squares[None] > 0.5)
+    return jnp.where(alive, cos, 0), jnp.where(alive, 0.5 * jnp.sqrt(gap * total), 1)
 
 
 class _Split:

@@ -74,7 +74,7 @@ class Runner:
         self.tolerance = np.asarray(precision(self.dtype).descent, self.dtype)
         self.blank, self.numbers = blank(aim, student), itertools.count()
         self.lift = np.asarray(lift_of(aim.inputs, student))
-        self.workers = (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+        self.workers = _processors() if jax.default_backend() == "cpu" else 1
 
     def start(self, hidden: np.ndarray, roots: frozenset[int]) -> Place:
         """A place of which nothing is known yet."""
@@ -119,6 +119,12 @@ class Runner:
             futures = {pool.submit(function, place): i for i, place in enumerate(places)}
             for future in concurrent.futures.as_completed(futures):
                 yield futures[future], future.result()
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 class Search:

@@ -23,12 +23,14 @@ def hidden_starts(
     """
     weights = np.asarray(target.weights, np.float64)
     bias = np.zeros(target.width) if target.bias is None else np.asarray(target.bias, np.float64)
+    floor = max(1e-12, 10 * float(np.finfo(matrix.dtype).eps))
+    matrix, right = matrix.astype(np.float64), right.astype(np.float64)
     strength = _strength(target, matrix)
     rows = []
     for i in range(count):
         rng = np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, i))))
         if i == 0:
-            chosen = greedy_choice(matrix, right, width, target.output_bias is not None)
+            chosen = greedy_choice(matrix, right, width, target.output_bias is not None, floor)
             rows.append((weights[chosen], bias[chosen]))
         elif i == 1:
             chosen = np.argsort(-strength)[:width]
@@ -48,15 +50,18 @@ def _strength(target: TwoLayer, matrix: np.ndarray) -> np.ndarray:
     return np.sqrt(second) * np.linalg.norm(readout, axis=1) + np.finfo(np.float64).tiny
 
 
-def greedy_choice(matrix: np.ndarray, right: np.ndarray, width: int, has_offset: bool) -> np.ndarray:
+def greedy_choice(
+    matrix: np.ndarray, right: np.ndarray, width: int, has_offset: bool, least: float = 1e-12
+) -> np.ndarray:
     """Target neurons one by one, each time the one that removes the most risk once all readouts are refitted.
 
-    Arguments: the normal equations of the whole target (the output bias last). With the chosen ones projected out,
+    Arguments: the normal equations of the whole target (the output bias last), and the share of the largest diagonal
+    entry below which what is left of a neuron is rounding. With the chosen ones projected out,
     neuron `j` removes `‖right_j‖²/matrix_jj`: orthogonal least squares (Chen, Billings & Luo 1989), O(width·k²).
     Returns `(width,)` indices in the order of choice.
     """
     matrix, right = matrix.copy(), right.copy()
-    floor = 1e-12 * np.diagonal(matrix).max(initial=0.0)
+    floor = least * np.diagonal(matrix).max(initial=0.0)
 
     def project_out(j: int) -> None:
         if matrix[j, j] > floor:

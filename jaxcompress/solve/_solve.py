@@ -250,7 +250,7 @@ def _run(
 ) -> Solution:
     """Compile and run, filled up to a size of the ladder; inside somebody's trace, become part of it."""
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(eqx.filter((runs, options), eqx.is_array))):
-        return in_span(solver, runs, options, lanes, progress)
+        return in_span(solver, runs, options, min(lanes, runs.count), progress)
     full = padded(runs, len(devices))
     compiled = _compiled(jax.default_backend(), full.count > _LONG)
     solution = compiled(solver, full, options, lanes, progress, devices)
