@@ -196,6 +196,7 @@ def _after_newton(motions: AbstractMotions, options: FlowOptions, tolerance: Arr
     store, freed = _release(motions, options, now.store, batch, now.waiting & (taken | last))
     store = _unset_from_rest(store, now.waiting & ~taken & ~freed)
     waiting = freed | (now.waiting & ~taken & ~last)
+    store = store._replace(course=store.course._replace(idle=waiting))
     store, waiting, phase, root = _to_parameters(
         motions, store, batch, waiting, lambda left: taken & (left <= tolerance), (_FLOW, _SPECTRUM)
     )
@@ -209,6 +210,7 @@ def _after_flow_alone(motions: AbstractMotions, options: FlowOptions, batch: Bat
     arrived = now.waiting & (store.course.norm <= options.gradient_tolerance)
     store = _remember(store)
     store, freed = _release(motions, options, store, batch, arrived)
+    store = store._replace(course=store.course._replace(idle=freed))
     store, waiting, phase, root = _to_parameters(
         motions, store, batch, freed, lambda left: jnp.zeros_like(freed), (_FLOW, _MEASURE)
     )

@@ -35,14 +35,16 @@ class Curvature(NamedTuple):
 
 class Course(NamedTuple):
     """A flow under way: its clock, its next step (zero for one to be chosen), the counts of steps, of
-    accepted and of explicit ones, the gradient that it left off with, the sliding neurons, and the
-    largest curvature, where they are followed."""
+    accepted and of explicit ones, whether none has been taken on this rung of the ladder (one is, or
+    gradients just within a tolerance would stay there), the gradient that it left off with, the
+    sliding neurons, and the largest curvature, where they are followed."""
 
     time: Array
     length: Array
     steps: Array
     accepted: Array
     explicit: Array
+    idle: Array
     norm: Array
     slide: Slide | None
     curvature: Curvature | None
@@ -84,7 +86,7 @@ def at_start(y: Array, slide: Slide | None, curved: bool) -> Lane:
     curvature = Curvature(jnp.zeros_like(y), blank, count) if curved else None
     return Lane(
         Point(y, jnp.zeros_like(y), blank, blank, no),
-        Course(blank, blank, count, count, count, infinite, slide, curvature),
+        Course(blank, blank, count, count, count, ~no, infinite, slide, curvature),
         Newton(no, no, count, count),
         Polish(jnp.zeros_like(y), infinite, count, count),
     )

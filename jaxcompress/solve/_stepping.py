@@ -137,6 +137,7 @@ class Flow(AbstractPhase):
             steps=course.steps + 1,
             accepted=course.accepted + fine,
             explicit=course.explicit + explicit,
+            idle=jnp.zeros_like(course.idle),
             curvature=_worn(course.curvature, explicit),
         )
         course = _with_curvature(course, fine)
@@ -146,6 +147,7 @@ class Flow(AbstractPhase):
         course, known = lane.course, lane.point.known
         gradient = self._moving(course, lane.point.gradient)
         gone = ~(self.motions.largest(gradient) > self.options.gradient_tolerance)
+        gone = gone & ~course.idle
         return known & (gone | (course.time >= self.options.t1) | (course.steps >= self.options.max_steps))
 
     def _length(self, lane: Lane) -> Array:
