@@ -55,6 +55,11 @@ class Runs(eqx.Module):
         """The shapes of one student."""
         return jax.eval_shape(lambda: self.student(jnp.zeros((), jnp.int32)))
 
+    @property
+    def unknowns(self) -> int:
+        """Parameters of one student that move."""
+        return sum(p.size for name, p in self.form.parameters().items() if name not in self.freeze)
+
     def all_students(self) -> TwoLayer:
         """Every start at once."""
         if isinstance(self.students, TwoLayer):
