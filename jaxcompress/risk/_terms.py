@@ -153,7 +153,6 @@ def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Si
         each, means = [], None
         for some in meetings(layer, (), away):
             ((table,),) = look(layer, some, (VALUE,))[1]
-            c = jnp.matmul(layer.readout, some.layer.readout.T, precision=_EXACT)
             each.append(_summed(layer, some, table))
             means = means if some.one is None else table[:, -1] / some.one
         assert means is not None  # the constant is there
