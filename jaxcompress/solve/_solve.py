@@ -252,7 +252,7 @@ def _run(
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(eqx.filter((runs, options), eqx.is_array))):
         return in_span(solver, runs, options, min(lanes, runs.count), progress)
     full = padded(runs, len(devices))
-    long = full.count > _LONG or full.unknowns > NARROW
+    long = full.count > _LONG or runs.unknowns > NARROW
     compiled = _compiled(jax.default_backend(), long)
     solution = compiled(solver, full, options, lanes, progress, devices)
     return trimmed(solution, np.asarray(full.real))
