@@ -116,8 +116,8 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
     converged = ends.course.norm <= options.flow.gradient_tolerance
     return Solution(
         network=jax.vmap(_without_rates(motions).network)(ends.point.y, batch.own),
-        risk=_or_infinite(ends.point.risk),
-        risk_floor=_or_infinite(ends.point.floor),
+        risk=or_infinite(ends.point.risk),
+        risk_floor=or_infinite(ends.point.floor),
         gradient_norm=ends.course.norm,
         converged=converged,
         time=ends.course.time,
@@ -226,9 +226,9 @@ def as_solution(
     flats = jnp.sum(jnp.abs(values) <= flat * largest, axis=1)
     return Solution(
         network=jax.vmap(motions.network)(point.y, own),
-        risk=_or_infinite(point.risk),
-        risk_floor=_or_infinite(point.floor),
-        gradient_norm=_or_infinite(gradient_norm),
+        risk=or_infinite(point.risk),
+        risk_floor=or_infinite(point.floor),
+        gradient_norm=or_infinite(gradient_norm),
         converged=converged,
         time=jnp.zeros_like(point.risk),
         result=either(converged, RESULTS.converged, stuck),
@@ -271,5 +271,6 @@ def _without_rates(motions: AbstractMotions) -> AbstractMotions:
     return eqx.tree_at(lambda m: m.root, motions, jnp.ones_like(motions.root))
 
 
-def _or_infinite(number: Array) -> Array:
+def or_infinite(number: Array) -> Array:
+    """Infinity in place of NaN: what broke down ranks last."""
     return jnp.where(jnp.isnan(number), jnp.inf, number)

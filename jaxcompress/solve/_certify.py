@@ -17,6 +17,7 @@ from jaxtyping import Array
 
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
+from jaxcompress.solve._batch import or_infinite
 from jaxcompress.solve._motion import Motion
 from jaxcompress.solve._solution import RESULTS, Solution, either
 from jaxcompress.solve._spectrum import eigenvalues
@@ -140,9 +141,9 @@ def _certified(motion: Motion, end: _State, tolerance: Array) -> Solution:
     stuck = either(known, stuck, RESULTS.nonfinite)
     return Solution(
         network=motion.network(end.y),
-        risk=_or_infinite(end.risk),
-        risk_floor=_or_infinite(end.floor),
-        gradient_norm=_or_infinite(gradient_norm),
+        risk=or_infinite(end.risk),
+        risk_floor=or_infinite(end.floor),
+        gradient_norm=or_infinite(gradient_norm),
         converged=converged,
         time=jnp.zeros((), tolerance.dtype),
         result=either(converged, RESULTS.converged, stuck),
@@ -153,7 +154,3 @@ def _certified(motion: Motion, end: _State, tolerance: Array) -> Solution:
         eigenvalues=jnp.where(known, spectrum, jnp.inf),
         index=jnp.where(known, jnp.sum(spectrum < -flat * largest), -1),
     )
-
-
-def _or_infinite(values: Array) -> Array:
-    return jnp.where(jnp.isnan(values), jnp.inf, values)

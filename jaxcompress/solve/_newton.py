@@ -13,10 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxcompress.solve._lanes import spread
-from jaxcompress.solve._phase import KEPT, AbstractPhase, Track, blank_work, solved
+from jaxcompress.solve._phase import KEPT, AbstractPhase, Track, blank_work, kept_where, solved
 from jaxcompress.solve._rosenbrock import factor
-from jaxcompress.solve._state import Point
 from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
 
@@ -76,8 +74,7 @@ class HandOver(AbstractPhase):
         falling = length(found.gradient) < 0.5 * length(point.gradient)  # false for NaN
         wanted = stages.track.wanted
         go = wanted & falling
-        end = Point(found.y, found.gradient, found.risk, found.floor, point.known)
-        after = jax.tree.map(lambda new, old: jnp.where(spread(go, new), new, old), end, point)
+        after = kept_where(go, found, point)
         newton = newton._replace(
             taken=wanted & (falling | (newton.steps > 0)),
             over=~go | _lost(stages.track, found.y) | (newton.steps + 1 >= _MAX_STEPS),

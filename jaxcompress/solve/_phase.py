@@ -170,6 +170,12 @@ def blank_work(lane: Lane) -> Work:
     )
 
 
+def kept_where(better: Array, found: Found, point: Point) -> Point:
+    """What a pass found in the lanes where it is `better`, and the point from which it set out elsewhere."""
+    end = Point(found.y, found.gradient, found.risk, found.floor, point.known)
+    return jax.tree.map(lambda new, old: jnp.where(spread(better, new), new, old), end, point)
+
+
 def choose_by(phase: Array, phases: Sequence[AbstractPhase], what: Callable[[AbstractPhase], Any]) -> Any:
     """`what` of the phase with this number: one branch runs."""
     if len(phases) == 1:

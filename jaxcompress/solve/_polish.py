@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._motions import AbstractMotions
-from jaxcompress.solve._phase import KEPT, TRIAL, AbstractPhase, Found, blank_work
+from jaxcompress.solve._phase import KEPT, TRIAL, AbstractPhase, Found, blank_work, kept_where
 from jaxcompress.solve._spectrum import eigenvalues
-from jaxcompress.solve._state import Lane, Point
+from jaxcompress.solve._state import Lane
 from jaxcompress.solve._vectors import length
 from jaxcompress.special import precision
 
@@ -86,9 +85,8 @@ def modes(
 def after_trial(lane: Lane, found: Found, values: Array, better: Array, radius: Array, progress: Array) -> Lane:
     """Every lane after a trial: at the point found where that is better, with the spectrum of the
     point before."""
-    end = Point(found.y, found.gradient, found.risk, found.floor, lane.point.known)
     return lane._replace(
-        point=jax.tree.map(lambda new, old: jnp.where(spread(better, new), new, old), end, lane.point),
+        point=kept_where(better, found, lane.point),
         polish=lane.polish._replace(
             eigenvalues=values,
             radius=radius,

@@ -19,10 +19,10 @@ from jaxcompress.solve._chebyshev import (
 from jaxcompress.solve._lanes import spread
 from jaxcompress.solve._method import Method
 from jaxcompress.solve._motions import AbstractMotions
-from jaxcompress.solve._phase import KEPT, AbstractPhase, Found, Stages, Work, blank_work, solved
+from jaxcompress.solve._phase import KEPT, AbstractPhase, Found, Stages, Work, blank_work, kept_where, solved
 from jaxcompress.solve._rosenbrock import GAMMA, PULLS, STAGES, factor
 from jaxcompress.solve._slide import follow, frozen_unknowns, small_neurons
-from jaxcompress.solve._state import Course, Curvature, Lane, Point
+from jaxcompress.solve._state import Course, Curvature, Lane
 
 # A step is at most ten times longer than the one before, and aims at an error of 0.9⁵ of what is allowed.
 _GROWTH, _SHRINK, _SAFETY = 10.0, 0.2, 0.9
@@ -129,8 +129,7 @@ class Flow(AbstractPhase):
         fine = error <= 1  # false for NaN
         growth = jnp.clip(_SAFETY * jnp.maximum(error, 1e-10) ** (-1 / order), _SHRINK, _GROWTH)
         growth = jnp.where(jnp.isfinite(error), growth, _SHRINK)
-        after = Point(found.y, found.gradient, found.risk, found.floor, point.known)
-        after = jax.tree.map(lambda new, old: jnp.where(spread(fine, new), new, old), after, point)
+        after = kept_where(fine, found, point)
         course = course._replace(
             time=jnp.where(fine, course.time + work.length, course.time),
             length=work.length * growth,
