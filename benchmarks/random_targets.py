@@ -28,7 +28,7 @@ import numpy as np
 
 import jaxcompress as jc
 from jaxcompress.landscape import frame_defect
-from jaxcompress.solve import certify
+from jaxcompress.solvers import certify
 
 RELU = jc.activations.relu
 STUDENT = 5  # neurons of the student, as in the acceptance of the study

@@ -22,7 +22,8 @@ import optimistix
 import scipy.integrate
 from problems import Work
 
-from jaxcompress.risk import RiskProblem, hessian
+from jaxcompress.risk import RiskProblem
+from jaxcompress.risk.internal import hessian
 
 
 class Rival(NamedTuple):

@@ -15,7 +15,8 @@ import numpy as np
 from problems import STEPS, WORKS, Work, flow_many
 
 import jaxcompress as jc
-from jaxcompress.risk import CentredTarget, RiskProblem, centred_hessian, centred_risk, hessian
+from jaxcompress.risk import RiskProblem
+from jaxcompress.risk.internal import CentredTarget, centred_hessian, centred_risk, hessian
 
 
 def points(work: Work, lanes: int, along: float) -> jax.Array:

@@ -96,7 +96,7 @@ def measured(row: dict) -> dict[str, float]:
 def large(runs: int, processes: int, folder: Path, programs: Path) -> dict:
     """A sweep of eight cells, `runs` in all, by a pool of processes."""
     plan = plan_of(runs=runs // len(plan_of(runs=1).cells))
-    print(plan, flush=True)
+    print(sweep.estimate(plan), flush=True)
     begin = time.perf_counter()
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:

@@ -112,7 +112,7 @@ def _compress(options: argparse.Namespace) -> int:
     import jax.numpy as jnp
 
     import jaxcompress as jc
-    from jaxcompress.networks import check_writable
+    from jaxcompress.networks.internal import check_writable
 
     stored = jc.load(options.target)
     target = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), stored)
@@ -166,7 +166,7 @@ def _inputs(path: Path | None):
     import jax.numpy as jnp
 
     import jaxcompress as jc
-    from jaxcompress.networks import read_arrays, real_array
+    from jaxcompress.networks.internal import read_arrays, real_array
 
     if path is None:
         return jc.StandardNormal()
@@ -182,13 +182,14 @@ def _inputs(path: Path | None):
 
 def _plotter(path: Path):
     """The function that draws, after making sure that it can put its figure there."""
-    from jaxcompress.networks import check_writable
+    from jaxcompress.networks.internal import check_writable
 
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise ValueError("--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'") from None
-    from jaxcompress.plotting import check_format, save_compression_figure
+    from jaxcompress.plotting import save_compression_figure
+    from jaxcompress.plotting.internal import check_format
 
     check_format(path)
     check_writable(path)

@@ -90,7 +90,7 @@ def _sweep(options: argparse.Namespace) -> int:
     from jaxcompress import sweep
 
     plan = sweep.Plan.from_toml(options.plan)
-    print(plan, flush=True)
+    print(sweep.estimate(plan), flush=True)
     if options.dry_run:
         return 0
     return _work(options, options.out, lambda **how: sweep.run(plan, options.out, **how))
@@ -235,9 +235,9 @@ def _check_drawing(path: Path) -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise ValueError("--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'") from None
-    from jaxcompress import plotting
+    from jaxcompress.plotting.internal import check_format
 
-    plotting.check_format(path)
+    check_format(path)
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -23,15 +23,13 @@ from jaxcompress.kernels import (
     activations,
     dual_activation,
     expectation,
-    formulas,
-    frames,
     gram,
     gram_error,
     hermite_coefficients,
     nngp,
     ntk,
-    slope,
 )
+from jaxcompress.kernels.internal import formulas, frames, slope
 
 PLAIN = {
     activations.identity: lambda x: x,

@@ -9,8 +9,9 @@ import pytest
 from mpmath import mp
 
 import jaxcompress as jc
-from jaxcompress.kernels import centred
-from jaxcompress.risk import CentredTarget, RiskProblem, centred_hessian, centred_risk
+from jaxcompress.kernels.internal import centred
+from jaxcompress.risk import RiskProblem
+from jaxcompress.risk.internal import CentredTarget, centred_hessian, centred_risk
 from jaxcompress.special import arctangent
 from tests import oracles
 from tests.compiling import usual_jit

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from jaxcompress.solve import Chebyshev
-from jaxcompress.solve._chebyshev import chebyshev_step, longest_step, spectral_radius, stage_count
+from jaxcompress.solvers import Chebyshev
+from jaxcompress.solvers._chebyshev import chebyshev_step, longest_step, spectral_radius, stage_count
 
 
 def _matrix(eigenvalues, seed=0):

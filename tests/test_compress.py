@@ -1,6 +1,5 @@
 """Compression of small targets whose answer is known, or can be checked from outside."""
 
-import inspect
 import json
 import logging
 
@@ -12,12 +11,13 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress.cli import main
-from jaxcompress.compress._measured import Equations, strongest
-from jaxcompress.compress._model import Aim, curvature, hidden_of, model_at, with_hidden
-from jaxcompress.compress._search import Runner, Search
-from jaxcompress.compress._starts import greedy_choice
-from jaxcompress.compress._walk import shortest
-from jaxcompress.risk import RiskProblem, hessian, normal_equations
+from jaxcompress.compression._measured import Equations, strongest
+from jaxcompress.compression._model import Aim, curvature, hidden_of, model_at, with_hidden
+from jaxcompress.compression._search import Runner, Search
+from jaxcompress.compression._starts import greedy_choice
+from jaxcompress.compression._walk import shortest
+from jaxcompress.risk import RiskProblem, normal_equations
+from jaxcompress.risk.internal import hessian
 from tests.problems import network, singular_law
 
 RELU, ERF = jc.activations.relu, jc.activations.erf
@@ -199,12 +199,6 @@ def test_greedy_choice_takes_the_neuron_that_leaves_the_least_risk_each_time():
         assert chosen[step] == max(gains, key=gains.get)
 
 
-def test_a_call_shows_the_signature_and_the_docstring_of_the_function():
-    for room, function in ((jc.compress, jc.compress.compress), (jc.solve, jc.solve.solve)):
-        assert inspect.signature(room) == inspect.signature(function)
-        assert room.__doc__.startswith(function.__doc__)
-
-
 def _aim(target, inputs):
     problem = RiskProblem.of(target, inputs)
     (layer,) = problem.layers
@@ -220,7 +214,7 @@ def point(target, law):
 
     def projected(hidden):
         moved = with_hidden(student, hidden, model.readout)
-        return problem.risk(jc.compress.best_readout(problem, moved))
+        return problem.risk(jc.compression.best_readout(problem, moved))
 
     return problem, student, model, jax.jit(jax.value_and_grad(projected))
 

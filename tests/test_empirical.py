@@ -8,7 +8,8 @@ import scipy.optimize
 from jax.flatten_util import ravel_pytree
 
 import jaxcompress as jc
-from jaxcompress.risk import EmpiricalProblem, hessian, minibatches, squared_errors
+from jaxcompress.risk import EmpiricalProblem, minibatches
+from jaxcompress.risk.internal import hessian, squared_errors
 from tests.problems import network, run
 
 

@@ -14,7 +14,7 @@ from mpmath import mp
 
 import jaxcompress as jc
 from jaxcompress import activations, ensembles
-from jaxcompress.networks import _moments, orders_energy, target_moments
+from jaxcompress.networks import _moments, target_moments
 from jaxcompress.networks.ensembles import (
     ConstantReadout,
     Correlated,
@@ -28,6 +28,7 @@ from jaxcompress.networks.ensembles import (
     UniformEntries,
     UniformReadout,
 )
+from jaxcompress.networks.internal import orders_energy
 from tests import ensemble_oracle as oracle
 
 KEY = jax.random.key(0)

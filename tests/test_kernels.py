@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from jaxcompress import kernels
 from jaxcompress.kernels import Gaussian, GaussianPair, StandardNormal, _table, activations, expectation, gram
+from jaxcompress.kernels.internal import table_in_blocks
 from tests import oracles
 from tests.compiling import usual_jit
 from tests.oracles import Corner, Derivatives
@@ -311,7 +311,7 @@ def test_a_table_in_blocks_has_the_value_and_the_gradient_of_one_block(monkeypat
 
         return jax.jit(jax.grad(total, argnums=(0, 1, 2), has_aux=True))
 
-    whole, blocked = run(_table.table), run(kernels.table_in_blocks)
+    whole, blocked = run(_table.table), run(table_in_blocks)
     assert "scan" in str(jax.make_jaxpr(blocked)(W, V, bias))  # and not one block after all
     for one, other in zip(jax.tree.leaves(blocked(W, V, bias)), jax.tree.leaves(whole(W, V, bias)), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-14, atol=1e-14)

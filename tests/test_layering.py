@@ -4,6 +4,7 @@ Read from the sources, not from what happens to be loaded; the reader is itself 
 """
 
 import ast
+import graphlib
 import pathlib
 import subprocess
 import sys
@@ -14,36 +15,35 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "jaxcompress"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = sorted(path for name in ("jaxcompress", "tests", "benchmarks") for path in (ROOT / name).rglob("*.py"))
-ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("[a-z]*/__init__.py"))
 
 _NETWORKS = {"special", "kernels", "networks"}
-_SOLVE = _NETWORKS | {"risk", "solve"}
-_ALL = _SOLVE | {"theory", "sectors", "landscape", "infinite_width"}
-# Room → the rooms that it may use. Data flows one way; `theory` knows neither `risk` nor `solve`, or agreement between
-# them would prove nothing; `sectors` has its own solver, of a few numbers, `infinite_width` its own flows, of
-# particles, and `narrow` its own methods of training; `plotting` solves nothing.
+_SOLVERS = _NETWORKS | {"risk", "solvers"}
+_ALL = _SOLVERS | {"theory", "sectors", "landscape", "infinite_width"}
+# Subpackage → the subpackages that it may use. Data flows one way; `theory` knows neither `risk` nor `solvers`, or
+# agreement between them would prove nothing; `sectors` has its own solver, of a few numbers, `infinite_width` its own
+# flows, of particles, and `narrow` its own methods of training; `plotting` solves nothing.
 MAY_USE = {
     "special": set(),
     "kernels": {"special"},
     "networks": {"special", "kernels"},
     "risk": _NETWORKS,
     "_compiling": set(),
-    "solve": _NETWORKS | {"risk", "_compiling"},
+    "solvers": _NETWORKS | {"risk", "_compiling"},
     "theory": _NETWORKS,
     "sectors": _NETWORKS,
     "infinite_width": _NETWORKS,
     "narrow": _NETWORKS | {"risk"},
-    "landscape": _SOLVE | {"theory", "sectors"},
+    "landscape": _SOLVERS | {"theory", "sectors"},
     "programs": set(),
     "sweep": {*_ALL, "programs"},
-    "compress": _ALL,
+    "compression": _ALL,
     "plotting": _NETWORKS,
     "cli_cache": {"programs"},
     "cli_sweep": {"sweep", "plotting", "cli_cache"},
-    "cli": {*_ALL, "sweep", "compress", "plotting", "cli_cache", "cli_sweep"},
+    "cli": {*_ALL, "sweep", "compression", "plotting", "cli_cache", "cli_sweep"},
     "__main__": {"cli"},
-    "_rooms": set(),
-    "__init__": {*_ALL, "narrow", "programs", "sweep", "compress", "plotting"},
+    "__init__": set(),
 }
 TOP_LEVEL = {
     "CHANGELOG.md",
@@ -58,17 +58,16 @@ TOP_LEVEL = {
 }
 
 
-def room_of(path):
-    """The room that a file of the package belongs to: its folder, or itself at the top."""
+def folder_of(path):
+    """The subpackage that a file of the package belongs to: its folder, or itself at the top."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def public_names(room):
-    """What a room offers: the literal `__all__` of its `__init__`, or `None` for a room that is one file."""
-    init = PACKAGE / room / "__init__.py"
-    if not init.exists():
+def listed(path):
+    """The literal `__all__` of a file, or `None` where there is no such file."""
+    if not path.exists():
         return None
-    for node in ast.parse(init.read_text()).body:
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
             return set(ast.literal_eval(node.value))
     return set()
@@ -84,8 +83,8 @@ def imports(source):
             yield from ((module, alias.name) for alias in node.names)
 
 
-def faults(room, source):
-    """What is wrong with the imports of a source that stands in `room`."""
+def faults(folder, source):
+    """What is wrong with the imports of a source that stands in the subpackage `folder`."""
     found = []
     for module, name in imports(source):
         if name == "*":
@@ -96,37 +95,47 @@ def faults(room, source):
         if parts[0] != "jaxcompress":
             continue
         if len(parts) == 1 and name is None:
-            if room != "cli":
+            if folder != "cli":
                 found.append("the whole package")
             continue
         if len(parts) == 1:
             parts, name = [*parts, name], None
         other, *inner = parts[1:]
-        if other == room or other == "_rooms":
+        if other == folder:
             continue
-        if other not in MAY_USE[room]:
-            found.append(f"{room} uses {other}")
-        offered = public_names(other)
+        if other not in MAY_USE[folder]:
+            found.append(f"{folder} uses {other}")
         if any(part.startswith("_") for part in (*inner, name or "")):
             found.append(f"{'.'.join((*parts, name or ''))} is private to {other}")
-        elif offered is not None and name is not None and not inner and name not in offered:
-            found.append(f"{other} does not offer {name}")
+            continue
+        if inner and inner != ["internal"]:
+            found.append(f"{'.'.join(parts)} is neither of the faces of {other}")
+            continue
+        face = "internal" if inner else "__init__"
+        offered = listed(PACKAGE / other / f"{face}.py")
+        if (
+            offered is not None
+            and name is not None
+            and name not in offered
+            and (name, face) != ("internal", "__init__")
+        ):
+            found.append(f"{'.'.join(parts[1:])} does not offer {name}")
     return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_public_names_of_rooms_before_it(path):
-    assert faults(room_of(path), path.read_text()) == []
+def test_a_module_imports_only_what_subpackages_before_it_offer(path):
+    assert faults(folder_of(path), path.read_text()) == []
 
 
 @pytest.mark.parametrize(
-    ("room", "line", "fault"),
+    ("folder", "line", "fault"),
     [
         ("special", "from jaxcompress.kernels import gram", "special uses kernels"),
         ("theory", "from jaxcompress.risk import population_risk", "theory uses risk"),
-        ("theory", "def f():\n    import jaxcompress.solve", "theory uses solve"),
-        ("plotting", "from jaxcompress import compress", "plotting uses compress"),
-        ("compress", "from jaxcompress.cli import main", "compress uses cli"),
+        ("theory", "def f():\n    import jaxcompress.solvers", "theory uses solvers"),
+        ("plotting", "from jaxcompress import compression", "plotting uses compression"),
+        ("compression", "from jaxcompress.cli import main", "compression uses cli"),
         ("risk", "import jaxcompress as jc", "the whole package"),
         (
             "risk",
@@ -135,27 +144,60 @@ def test_a_module_imports_only_public_names_of_rooms_before_it(path):
         ),
         ("risk", "from jaxcompress.kernels import _table", "jaxcompress.kernels._table is private to kernels"),
         ("risk", "import jaxcompress.kernels._table", "jaxcompress.kernels._table. is private to kernels"),
-        ("risk", "from jaxcompress.kernels import table", "kernels does not offer table"),
+        ("risk", "from jaxcompress.kernels import frames", "kernels does not offer frames"),
+        ("risk", "from jaxcompress.kernels.internal import gram", "kernels.internal does not offer gram"),
+        (
+            "risk",
+            "from jaxcompress.kernels.activations import relu",
+            "jaxcompress.kernels.activations is neither of the faces of kernels",
+        ),
         ("risk", "from jaxcompress.kernels import *", "everything from jaxcompress.kernels"),
         ("risk", "from ..kernels import gram", "relative import of ..kernels"),
     ],
 )
-def test_an_import_against_the_flow_is_noticed(room, line, fault):
-    assert fault in faults(room, line)
+def test_an_import_against_the_flow_is_noticed(folder, line, fault):
+    assert fault in faults(folder, line)
 
 
-def test_every_room_has_its_place_in_the_flow():
-    assert {room_of(path) for path in MODULES} <= set(MAY_USE)
+def test_every_subpackage_has_its_place_in_the_flow():
+    assert {folder_of(path) for path in MODULES} <= set(MAY_USE)
+
+
+def circle(needs):
+    """The nodes of a graph, node → nodes that it needs, that go round in a circle; none where it has an order."""
+    try:
+        list(graphlib.TopologicalSorter(needs).static_order())
+    except graphlib.CycleError as error:
+        return error.args[1]
+    return []
 
 
 def test_the_flow_has_no_loops():
-    seen = set()
-    waiting = dict(MAY_USE)
-    while waiting:
-        ready = {room for room, needs in waiting.items() if needs <= seen}
-        assert ready, f"these rooms wait for each other: {sorted(waiting)}"
-        seen |= ready
-        waiting = {room: needs for room, needs in waiting.items() if room not in ready}
+    assert circle(MAY_USE) == []
+
+
+def dotted(path):
+    """The name under which a file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def needs_of(source, known):
+    """The files, among those `known` by their names, that a source imports."""
+    for module, name in imports(source):
+        yield from {f"{module}.{name}", module} & known
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_files_of_a_subpackage_import_each_other_in_a_circle(folder):
+    files = {dotted(path): path for path in MODULES if folder_of(path) == folder}
+    known = set(files) - {f"jaxcompress.{folder}"}  # the face imports all of them
+    assert circle({name: set(needs_of(files[name].read_text(), known)) - {name} for name in known}) == []
+
+
+def test_a_circle_of_files_is_noticed():
+    sources = {"p.a": "from p.b import x", "p.b": "def f():\n    from p import c", "p.c": "import p.a"}
+    assert set(circle({name: set(needs_of(source, set(sources))) for name, source in sources.items()})) == set(sources)
 
 
 def reaches_into_jax(source):
@@ -177,9 +219,9 @@ def test_a_reach_into_the_private_half_of_jax_is_noticed(line):
     assert reaches_into_jax(line)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_opens_with_what_enters_and_what_leaves(room):
-    prose = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_subpackage_opens_with_what_enters_and_what_leaves(folder):
+    prose = ast.get_docstring(ast.parse((PACKAGE / folder / "__init__.py").read_text())) or ""
     opening = " ".join(prose.split())
     assert "enters" in opening
     assert "leaves" in opening
@@ -192,10 +234,10 @@ def test_every_module_opens_with_a_sentence(path):
 
 
 def test_the_top_of_the_repository_holds_what_it_should_and_nothing_else():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if listed.returncode != 0:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
         pytest.skip("not a checkout")
-    entries = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    entries = {line.split("/")[0] for line in done.stdout.splitlines()}
     assert {entry for entry in entries if not entry.startswith(".")} <= TOP_LEVEL
 
 
@@ -219,7 +261,7 @@ def test_names_of_daily_use_come_without_what_only_some_calls_need():
     SciPy; without them it is 1.1 and 1.0, of which 0.75 are JAX and Equinox."""
     names = "jc.solve_many, jc.compress, jc.population_risk, jc.landscape, jc.sweep, jc.theory, jc.sectors"
     loaded = fresh(f"import sys, jaxcompress as jc; {names}; print(*sys.modules, sep='\\n')").splitlines()
-    assert "jaxcompress.solve" in loaded
+    assert "jaxcompress.solvers" in loaded
     heavy = {"diffrax", "optimistix", "lineax", "scipy", "sklearn", "matplotlib", "xarray", "zarr", "rich"}
     assert not heavy & set(loaded)
 
@@ -231,48 +273,10 @@ def test_the_command_line_helps_without_jax():
     assert not {"jax", "numpy", "rich"} & set(done.stderr.splitlines())
 
 
-def test_the_package_itself_loads_no_room_until_a_name_is_asked_for():
+def test_the_package_itself_loads_no_subpackage_until_a_name_is_asked_for():
     loaded = fresh("import sys, jaxcompress; print(*sys.modules, sep='\\n')").splitlines()
     assert [name for name in loaded if name.startswith("jaxcompress.")] == []
     assert "jax" not in loaded
-
-
-IMPORT_ORDERS = """
-import jaxcompress as jc
-import jaxcompress.compress, jaxcompress.solve; import jaxcompress as jc
-import jaxcompress.solve; import jaxcompress.compress; import jaxcompress as jc
-from jaxcompress.compress import compress; import jaxcompress as jc
-from jaxcompress.solve import solve; import jaxcompress as jc
-from jaxcompress import compress, solve; import jaxcompress as jc
-from jaxcompress import Compressed, gradient_flow; import jaxcompress as jc
-import jaxcompress as jc; jc.compress; import jaxcompress.compress
-import jaxcompress as jc; jc.solve_many; import jaxcompress.solve
-"""
-
-
-def test_compress_and_solve_are_functions_and_rooms_in_whatever_order_they_are_imported():
-    code = f"""
-import importlib, sys
-for order in {IMPORT_ORDERS.strip().splitlines()!r}:
-    for name in [name for name in sys.modules if name.split(".")[0] == "jaxcompress"]:
-        del sys.modules[name]
-    names = {{}}
-    exec(order, names)
-    jc = names["jc"]
-    for room, inside in (("compress", "Report"), ("solve", "certify")):
-        for entry in {{getattr(jc, room), names.get(room, getattr(jc, room))}}:
-            assert callable(entry), (order, room)
-            assert hasattr(getattr(jc, room), inside), (order, room)
-            try:
-                entry()
-            except TypeError as error:
-                print(str(error).split("(")[0])
-            else:
-                raise AssertionError((order, room))
-"""
-    said = fresh(code).split()
-    assert set(said) == {"compress", "solve"}
-    assert len(said) >= 2 * len(IMPORT_ORDERS.strip().splitlines())
 
 
 def test_every_public_name_can_be_imported_and_is_listed():
@@ -280,6 +284,14 @@ def test_every_public_name_can_be_imported_and_is_listed():
 
     for name in jc.__all__:
         assert getattr(jc, name) is not None
-        assert name in dir(jc)
-    with pytest.raises(AttributeError, match="no attribute 'copress'"):
+    assert dir(jc) == sorted(jc.__all__)
+    with pytest.raises(AttributeError, match="attribute copress"):
         jc.copress  # noqa: B018
+
+
+def test_the_kernels_that_users_meet_are_few_and_each_is_described():
+    names = {}
+    exec("from jaxcompress.kernels import *", names)
+    offered = {name: entry for name, entry in names.items() if not name.startswith("__")}
+    assert 0 < len(offered) <= 20
+    assert all(entry.__doc__ for entry in offered.values())

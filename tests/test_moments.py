@@ -15,7 +15,8 @@ from mpmath import mp
 import jaxcompress as jc
 from jaxcompress import activations
 from jaxcompress.kernels import gram
-from jaxcompress.networks import TargetMoments, _moments, orders_energy, relu_moments, target_moments
+from jaxcompress.networks import TargetMoments, _moments, relu_moments, target_moments
+from jaxcompress.networks.internal import orders_energy
 from tests.problems import network, run, singular_law
 
 PLAIN = {

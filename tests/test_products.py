@@ -14,9 +14,10 @@ import pytest
 from mpmath import mp
 
 import jaxcompress as jc
-from jaxcompress.kernels import _products, activations, gram, table_times
+from jaxcompress.kernels import _products, activations, gram
 from jaxcompress.kernels._activation import Affine
 from jaxcompress.kernels._table import table
+from jaxcompress.kernels.internal import table_times
 from jaxcompress.special import arcsine
 from tests import oracles
 from tests.compiling import usual_jit

@@ -88,7 +88,7 @@ def kept(tmp_path):
 def processes():
     """Processes that have read the package and started no thread yet."""
     context = multiprocessing.get_context("forkserver")
-    rooms = ["jaxcompress.solve", "jaxcompress.sweep"]
+    rooms = ["jaxcompress.solvers", "jaxcompress.sweep"]
     context.set_forkserver_preload(["tests.programs_child", *rooms, "rich.console"])
     return context
 

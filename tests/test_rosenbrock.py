@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.integrate
 
-from jaxcompress.solve import Rodas5P
-from jaxcompress.solve._rosenbrock import _A, _C, GAMMA, rosenbrock_stages
+from jaxcompress.solvers import Rodas5P
+from jaxcompress.solvers._rosenbrock import _A, _C, GAMMA, rosenbrock_stages
 
 DIM = 5
 _BASIS, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(DIM, DIM)))

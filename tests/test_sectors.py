@@ -14,7 +14,7 @@ from mpmath import mp, mpf
 
 import jaxcompress as jc
 from jaxcompress import activations as act
-from jaxcompress.kernels import rests
+from jaxcompress.kernels.internal import rests
 from jaxcompress.sectors import (
     Sector,
     SectorNumbers,

@@ -13,7 +13,8 @@ from jax.flatten_util import ravel_pytree
 from scipy.special import ndtr
 
 import jaxcompress as jc
-from jaxcompress.risk import CentredPolynomial, RiskProblem, centred_hessian, centred_risk
+from jaxcompress.risk import RiskProblem
+from jaxcompress.risk.internal import CentredPolynomial, centred_hessian, centred_risk
 from tests.problems import network, run, singular_law
 
 RELU, ERF, TANH = jc.activations.relu, jc.activations.erf, jc.activations.tanh

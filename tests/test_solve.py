@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 import jaxcompress as jc
 from jaxcompress.risk import RiskProblem
-from jaxcompress.solve import certify
+from jaxcompress.solvers import certify
 from tests.problems import network, run
 
 RELU, ERF = jc.activations.relu, jc.activations.erf

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcompress.solve._spectrum import eigenvalues
+from jaxcompress.solvers._spectrum import eigenvalues
 
 
 def _symmetric(size, dtype, count=3):
@@ -49,7 +49,7 @@ def test_a_matrix_that_is_not_finite_has_no_eigenvalues_and_spoils_no_other(size
 def test_eigenvalues_may_be_the_first_that_a_process_asks_of_lapack(call):
     """Which must have been loaded before it is called."""
     script = (
-        "import jax, jax.numpy as jnp; from jaxcompress.solve._spectrum import eigenvalues; "
+        "import jax, jax.numpy as jnp; from jaxcompress.solvers._spectrum import eigenvalues; "
         f"print({call}(jnp.diag(jnp.arange(3.0))))"
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -26,7 +26,7 @@ RUNS = 99  # a cell: 33 blocks in each of two
 def processes():
     """Processes that have read the package and started no thread yet."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.sweep_child", "jaxcompress.solve", "jaxcompress.sweep"])
+    context.set_forkserver_preload(["tests.sweep_child", "jaxcompress.solvers", "jaxcompress.sweep"])
     return context
 
 

@@ -291,7 +291,7 @@ def test_a_plan_says_what_it_will_cost():
     assert cost.shapes == 4  # the values of a target compile nothing
     numbers = 4 * 8 + 1 + 1 + 5 * 4  # four floats, a flag, a code and five counts a run
     assert cost.disk == 800 * numbers + 8 * (400 * (2 * 5 + 2) + 400 * (3 * 5 + 3))
-    words = str(made)
+    words = str(sweep.estimate(made))
     assert words.startswith("800 runs: 8 cells of 100, in 32 blocks of 25")
     assert "4 shapes" in words
     assert len(words.splitlines()) == 4

@@ -15,6 +15,7 @@ from jaxcompress import activations, initialize, sweep, targets
 from jaxcompress.sweep import _disk, _variables
 from jaxcompress.sweep._compiling import compile_clock
 from jaxcompress.sweep._store import open_store
+from jaxcompress.sweep.internal import run_block
 from tests.sweep_child import FEW, LANES, done_sweep, files, small_plan
 
 pytestmark = pytest.mark.xdist_group("sweep")
@@ -80,7 +81,7 @@ def test_the_numbers_are_those_of_the_solver_and_the_end_points_have_the_risk_th
 def test_runs_that_are_shared_out_over_devices_end_where_they_did(done):
     assert len(jax.devices()) > 1
     plan = small_plan(runs=FEW, block=FEW)
-    many = sweep.run_block(plan, 1, lanes=LANES, devices=jax.devices())
+    many = run_block(plan, 1, lanes=LANES, devices=jax.devices())
     with xarray.open_zarr(done[0]) as data:
         assert bool(many.converged.all())
         np.testing.assert_allclose(many.risk, data.risk.values[1], rtol=0, atol=1e-13)  # gradients of 1e-8 leave 1e-16

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxcompress.infinite_width._rules import check_count
 from jaxcompress.infinite_width._system import AbstractSystem
-from jaxcompress.kernels import as_array, check_finite, is_concrete
+from jaxcompress.kernels.internal import as_array, check_finite, is_concrete
 
 
 class Path(eqx.Module):

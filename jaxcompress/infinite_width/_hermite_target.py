@@ -13,7 +13,7 @@ from numpy.polynomial import hermite_e
 
 from jaxcompress.infinite_width._targets import AbstractTarget
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.special import divide, sqrt
+from jaxcompress.special.internal import divide, sqrt
 
 # Points of the tensor grid: 256 MiB of coordinates in eight dimensions; and as many as are taken unasked.
 _MOST, _UNASKED = 2**22, 2**20

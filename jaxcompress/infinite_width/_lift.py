@@ -6,7 +6,7 @@ from jaxtyping import Array
 
 from jaxcompress.infinite_width._particles import AngleParticles, Particles, ReducedParticles
 from jaxcompress.infinite_width._rules import check_dims
-from jaxcompress.special import sqrt
+from jaxcompress.special.internal import sqrt
 
 # Weights of one lifted net: 8 GiB in float64.
 _MOST = 2**30

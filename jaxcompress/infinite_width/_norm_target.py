@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from jaxcompress.infinite_width._rules import check_dims, gamma_ratio
 from jaxcompress.infinite_width._targets import AbstractTarget
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.special import divide, sqrt
+from jaxcompress.special.internal import divide, sqrt
 
 # For d_H = 2 there is θ⁴ log θ at θ = 0, and Chebyshev coefficients of T′ fall like n^−7: 1e-17 at 384. What is smooth
 # is cut where its coefficients have reached rounding.

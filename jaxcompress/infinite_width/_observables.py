@@ -16,7 +16,7 @@ from jaxcompress.infinite_width._particles import AngleParticles, Particles, Red
 from jaxcompress.infinite_width._rules import check_count, check_dims, coordinate_rule, gamma_ratio
 from jaxcompress.infinite_width._system import ParticleSystem
 from jaxcompress.infinite_width._targets import AbstractTarget
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 
 class Signed(NamedTuple):

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractCentred, activations, centred
+from jaxcompress.kernels import activations
+from jaxcompress.kernels.internal import AbstractCentred, centred
 
 _RELU: AbstractCentred = centred(activations.relu, activations.relu)  # type: ignore[assignment]
 # Pairs in one block of rows: 8 ns a pair up to here, and 20 to 35 from four times as many on, which leave the cache

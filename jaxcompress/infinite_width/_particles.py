@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import activations, as_array, check_finite, check_floating, is_concrete
+from jaxcompress.kernels import activations
+from jaxcompress.kernels.internal import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.networks import TwoLayer
-from jaxcompress.special import sqrt
+from jaxcompress.special.internal import sqrt
 
 
 class Particles(eqx.Module):

@@ -20,8 +20,9 @@ from jaxcompress.infinite_width._flow import Path
 from jaxcompress.infinite_width._laws import best_linear, check_law
 from jaxcompress.infinite_width._particles import Particles
 from jaxcompress.infinite_width._targets import AbstractTarget, NetworkTarget, OddTarget, check_room, linear_target
-from jaxcompress.kernels import AbstractInputs, Gaussian, as_array
-from jaxcompress.special import divide
+from jaxcompress.kernels import AbstractInputs, Gaussian
+from jaxcompress.kernels.internal import as_array
+from jaxcompress.special.internal import divide
 
 _TOLERANCE = {jnp.dtype("float64"): 1e-10, jnp.dtype("float32"): 1e-4}
 # Entries of equal elements of a group differ by less, after words of a hundred generators; of different ones by ten

@@ -17,70 +17,25 @@ who serves whom. To add an activation with closed forms, write its terms in `act
 """
 
 from jaxcompress.kernels import activations
-from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
-from jaxcompress.kernels._blocks import summed_blocks
-from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred, centred_means
-from jaxcompress.kernels._checks import as_array, as_integer, check_concrete, check_finite, check_floating, is_concrete
+from jaxcompress.kernels._activation import AbstractActivation
 from jaxcompress.kernels._error import gram_error
-from jaxcompress.kernels._formulas import formulas
-from jaxcompress.kernels._frames import Frames, frames, frames_within
-from jaxcompress.kernels._gram import gram, in_one_piece, table_in_blocks, table_times
+from jaxcompress.kernels._gram import gram
 from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
-from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
-from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk, slope
+from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk
 from jaxcompress.kernels._pair import GaussianPair, expectation
-from jaxcompress.kernels._plane import Angle, Plane, plane
-from jaxcompress.kernels._rests import AbstractRests, rests
-from jaxcompress.kernels._table import table_gradient
 
 __all__ = [
-    "BEND",
-    "CROSS",
-    "GRADIENT",
-    "VALUE",
     "AbstractActivation",
-    "AbstractCentred",
     "AbstractInputs",
-    "AbstractMoments",
-    "AbstractRests",
-    "Affine",
-    "Angle",
-    "CentredSecond",
-    "Erf",
-    "First",
-    "Frames",
     "Gaussian",
     "GaussianPair",
-    "Part",
-    "Plane",
-    "Relu",
-    "Second",
     "StandardNormal",
     "activations",
-    "as_array",
-    "as_integer",
-    "centred",
-    "centred_means",
-    "check_concrete",
-    "check_finite",
-    "check_floating",
     "dual_activation",
     "expectation",
-    "formulas",
-    "frames",
-    "frames_within",
     "gram",
     "gram_error",
     "hermite_coefficients",
-    "in_one_piece",
-    "is_concrete",
     "nngp",
     "ntk",
-    "plane",
-    "rests",
-    "slope",
-    "summed_blocks",
-    "table_gradient",
-    "table_in_blocks",
-    "table_times",
 ]

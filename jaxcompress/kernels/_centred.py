@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation, Erf, Relu
-from jaxcompress.special import arctangent, divide, sqrt
+from jaxcompress.special import arctangent
+from jaxcompress.special.internal import divide, sqrt
 
 _TWO_OVER_PI = 2 / math.pi
 _CIRCLE = 2 * math.pi

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.special import divide, sqrt, unit
+from jaxcompress.special.internal import divide, sqrt, unit
 
 
 class Correlation(NamedTuple):

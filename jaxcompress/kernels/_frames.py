@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress import special
 from jaxcompress.kernels._moments import First, Second
 from jaxcompress.kernels._plane import Angle, Plane, plane
+from jaxcompress.special.internal import Unit, divide, sqrt, unit
 
 
 class Frames(NamedTuple):
@@ -37,21 +37,21 @@ def frames(
     The angle is `2·atan2(|ŵ−v̂|, |ŵ+v̂|)` with both lengths good to an ulp: `arccos` of the inner product is
     good to 1e-8 only.
     """
-    return _frames(special.unit(weights_x), mean_x, special.unit(weights_y), mean_y)
+    return _frames(unit(weights_x), mean_x, unit(weights_y), mean_y)
 
 
 def frames_within(weights: Float[Array, "k d"], mean: Float[Array, " k"] | None, rows: int) -> Frames:
     """`frames` of the first `rows` neurons of a family with all of it."""
-    y = special.unit(weights)
-    x = special.Unit(*(part[:rows] for part in y))
+    y = unit(weights)
+    x = Unit(*(part[:rows] for part in y))
     return _frames(x, None if mean is None else mean[:rows], y, mean)
 
 
-def _frames(x: special.Unit, mean_x: Array | None, y: special.Unit, mean_y: Array | None) -> Frames:
+def _frames(x: Unit, mean_x: Array | None, y: Unit, mean_y: Array | None) -> Frames:
     along_x, along_y = x.direction[:, None, :], y.direction[None, :, :]
     gap = (x.head[:, None] - y.head[None]) + (x.tail[:, None] - y.tail[None])
     total = (x.head[:, None] + y.head[None]) + (x.tail[:, None] + y.tail[None])
-    chord, co_chord = special.sqrt(jnp.sum(gap * gap, -1)), special.sqrt(jnp.sum(total * total, -1))
+    chord, co_chord = sqrt(jnp.sum(gap * gap, -1)), sqrt(jnp.sum(total * total, -1))
     alive = (x.norm[:, None] > 0) & (y.norm[None, :] > 0)
     acute = chord <= co_chord
     versine = 0.5 * jnp.where(acute, chord, co_chord) ** 2  # 1 ∓ cos
@@ -66,7 +66,7 @@ def _frames(x: special.Unit, mean_x: Array | None, y: special.Unit, mean_y: Arra
         supplement=jnp.where(alive, 2 * jnp.arctan2(co_chord, chord), math.pi / 2),
     )
     # what is left of the other direction, or of gap and total, without the part along the own one
-    inverse = special.divide(jnp.ones_like(angle.sin), angle.sin)[..., None]
+    inverse = divide(jnp.ones_like(angle.sin), angle.sin)[..., None]
     versine = jnp.where(alive, versine, 1)
     part = jnp.where(upright, angle.cos, jnp.where(acute, -versine, versine))[..., None]
     upright, acute = upright[..., None], acute[..., None]

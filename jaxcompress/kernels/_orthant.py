@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from jaxcompress.kernels._plane import Angle, Plane, plane
 from jaxcompress.kernels._terms import Kink, falling
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 Number = Array | complex
 # The forms, and where each one's exponent stands in a tuple: the pre-activations, the frame of the plane, and the

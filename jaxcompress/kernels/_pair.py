@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress import special
 from jaxcompress.kernels._activation import AbstractActivation
 from jaxcompress.kernels._checks import check_floating
 from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._plane import Angle, Plane, plane
+from jaxcompress.special.internal import divide, sqrt
 
 
 class GaussianPair(eqx.Module):
@@ -71,10 +71,10 @@ def _price(f, g, primals, tangents):
 
 def _plane_of(pair: GaussianPair) -> Plane:
     """The geometry of five numbers; the angle is as good as they determine it."""
-    std_x, std_y = special.sqrt(pair.var_x), special.sqrt(pair.var_y)
-    cos = jnp.clip(special.divide(pair.cov, std_x * std_y), -1, 1)
+    std_x, std_y = sqrt(pair.var_x), sqrt(pair.var_y)
+    cos = jnp.clip(divide(pair.cov, std_x * std_y), -1, 1)
     determinant = pair.var_x * pair.var_y - pair.cov**2
     alive = (pair.var_x > 0) & (pair.var_y > 0)
-    sin = jnp.where(alive, special.divide(special.sqrt(determinant), std_x * std_y), 1)
+    sin = jnp.where(alive, divide(sqrt(determinant), std_x * std_y), 1)
     angle = Angle(cos, sin, jnp.arctan2(sin, cos), jnp.arctan2(sin, -cos))
     return plane(pair.mean_x, pair.mean_y, std_x, std_y, angle)

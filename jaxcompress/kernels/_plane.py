@@ -13,7 +13,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress import special
+from jaxcompress.special import normal_pdf, normal_tail, sign_mean
+from jaxcompress.special.internal import Sides, divide, from_tail, precision, sine_minus_arc_cosine, wedge_between
 
 # Heights over a vanishing sine are cut here: the normal density is zero and products stay finite.
 _FARTHEST = 1e4
@@ -163,20 +164,20 @@ def _central_line(std: Array) -> Line:
 
 def line(mean: Array, std: Array) -> Line:
     """The atoms of one neuron. Without norm it sees its mean alone; with neither it is nowhere positive."""
-    far = special.precision(std.dtype).far
+    far = precision(std.dtype).far
     still = jnp.where(mean > 0, far, -far)
-    height = jnp.where(std > 0, jnp.clip(special.divide(mean, std), -far, far), still).astype(std.dtype)
-    tail = special.normal_tail(height)
-    return Line(height, special.normal_pdf(height), special.from_tail(height, tail), tail)
+    height = jnp.where(std > 0, jnp.clip(divide(mean, std), -far, far), still).astype(std.dtype)
+    tail = normal_tail(height)
+    return Line(height, normal_pdf(height), from_tail(height, tail), tail)
 
 
 def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
     height = _both(x.height, y.height, angle.cos)
     edge = _heights_on_lines(height, angle)
-    sides = special.Sides(height, edge, _both(x.tail, y.tail, angle.cos), special.normal_tail(edge))
-    both, signs, lean_x, lean_y = special.wedge_between(sides, angle.cos, angle.sin, angle.angle)
-    above = special.from_tail(edge, sides.edge_tail)
-    tilt, peak = special.sign_mean(edge), special.normal_pdf(edge)
+    sides = Sides(height, edge, _both(x.tail, y.tail, angle.cos), normal_tail(edge))
+    both, signs, lean_x, lean_y = wedge_between(sides, angle.cos, angle.sin, angle.angle)
+    above = from_tail(edge, sides.edge_tail)
+    tilt, peak = sign_mean(edge), normal_pdf(edge)
     corner = x.density * peak[0]
     return Wedge(
         alpha=edge[1],
@@ -214,7 +215,7 @@ def _heights_on_lines(height: Float[Array, "2 ..."], angle: Angle) -> Float[Arra
     versine = sin * sin / (1 + jnp.abs(cos))
     gap = height[::-1] - jnp.where(upright, 0, sign) * height
     gap += jnp.where(upright, -cos, sign * versine) * height
-    edge = jnp.where(sin > 0, special.divide(gap, sin), jnp.sign(gap) * _FARTHEST)
+    edge = jnp.where(sin > 0, divide(gap, sin), jnp.sign(gap) * _FARTHEST)
     return jnp.clip(edge, -_FARTHEST, _FARTHEST)
 
 
@@ -223,7 +224,7 @@ def _central_wedge(x: Line, y: Line, angle: Angle) -> Wedge:
     alive = 4 * x.positive * y.positive
     zero = jnp.zeros_like(alive)
     circle = 2 * math.pi
-    obtuse = special.sine_minus_arc_cosine(angle.supplement)
+    obtuse = sine_minus_arc_cosine(angle.supplement)
     acute = angle.sin + angle.supplement * angle.cos
     return Wedge(
         alpha=zero,

@@ -25,7 +25,8 @@ from jaxtyping import Array, Bool, Float
 from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
 from jaxcompress.kernels._blocks import block_size, in_blocks, summed_blocks
 from jaxcompress.kernels._correlations import Correlation, fast, moved, normalised, precise, product
-from jaxcompress.special import arcsine, divide
+from jaxcompress.special import arcsine
+from jaxcompress.special.internal import divide
 
 _TWO_OVER_PI = 2 / math.pi
 _CIRCLE = 2 * math.pi

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
 from jaxcompress.kernels._plane import Plane
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 
 class ReluRelu(AbstractMoments):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._activation import AbstractActivation, Erf, Relu
-from jaxcompress.special import divide, sine_minus_arc_cosine
+from jaxcompress.special.internal import divide, sine_minus_arc_cosine
 
 _CIRCLE = 2 * math.pi
 _OWN = 0.25 - 1 / _CIRCLE

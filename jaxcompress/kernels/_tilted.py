@@ -17,7 +17,8 @@ from jaxcompress.kernels._blends import over_pairs
 from jaxcompress.kernels._orthant import Inverse, Number, is_zero, plus, times, widen
 from jaxcompress.kernels._plane import Plane
 from jaxcompress.kernels._terms import SHARP, Kink, Term, Terms, falling
-from jaxcompress.special import normal_cdf, normal_pdf, precision, scaled_normal_pdf, scaled_sign_mean, sign_mean
+from jaxcompress.special import normal_cdf, normal_pdf, sign_mean
+from jaxcompress.special.internal import precision, scaled_normal_pdf, scaled_sign_mean
 
 # Real exponents are cut here, in units of the largest exponent of the dtype: means and derivatives of what would
 # overflow stay finite.

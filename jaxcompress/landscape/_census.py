@@ -17,7 +17,7 @@ from jaxcompress.landscape._rows import FLOORS, SAME_RISK, UNNAMED, Row, gather
 from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import population_risk
-from jaxcompress.solve import Solution, solve_many
+from jaxcompress.solvers import Solution, solve_many
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ import numpy as np
 from jaxcompress.landscape._census import Census, stacked
 from jaxcompress.landscape._classify import Classification
 from jaxcompress.landscape._rows import Row
-from jaxcompress.networks import TwoLayer, activation_name, activation_named, read_arrays, write_arrays
+from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import activation_name, activation_named, read_arrays, write_arrays
 
 _FORMAT = 1
 _PARAMETERS = ("weights", "readout", "bias", "output_bias")

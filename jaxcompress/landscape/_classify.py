@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels import check_concrete
+from jaxcompress.kernels.internal import check_concrete
 from jaxcompress.landscape._distance import check_one, symmetries_of
 from jaxcompress.landscape._forms import Form, copy_average_form, orthonormal, sector_form, target_itself
 from jaxcompress.landscape._isotropy import Isotropy, isotropy
@@ -23,7 +23,7 @@ from jaxcompress.landscape._reduced import (
 )
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
-from jaxcompress.special import precision
+from jaxcompress.special.internal import precision
 
 # A neuron that dies, or joins another, does so along a flat valley: |∇R| = 1e-10 is reached 1e-3 before the end.
 LOOSE = 1e-2

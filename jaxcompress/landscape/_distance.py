@@ -28,7 +28,7 @@ import math
 
 import numpy as np
 
-from jaxcompress.kernels import check_concrete, check_finite
+from jaxcompress.kernels.internal import check_concrete, check_finite
 from jaxcompress.landscape._hierarchy import relaxed
 from jaxcompress.landscape._matching import Match, View, listed, matched, own_costs, relation_costs, view
 from jaxcompress.landscape._neurons import neurons

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Int
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.landscape._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.risk import RiskProblem, check_compatible, normal_equations
-from jaxcompress.solve import Solution, certify, solve
+from jaxcompress.risk import RiskProblem, normal_equations
+from jaxcompress.risk.internal import check_compatible
+from jaxcompress.solvers import Solution, certify, solve
 
 # Eigenvalues of `G` with a unit diagonal below this many `n ε` are neurons that say the same.
 _SINGULAR = 100

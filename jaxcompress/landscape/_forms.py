@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels import Erf, Relu
+from jaxcompress.kernels.internal import Erf, Relu
 from jaxcompress.landscape._align import align
 from jaxcompress.landscape._isotropy import Isotropy
 from jaxcompress.landscape._neurons import rows_of, student_parity

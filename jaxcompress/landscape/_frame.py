@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 
 class FrameDefect(NamedTuple):

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.landscape._distance import check_one
 from jaxcompress.networks import Starts, TwoLayer, initialize
-from jaxcompress.risk import RiskProblem, check_compatible
-from jaxcompress.solve import Solution, solve, solve_many
+from jaxcompress.risk import RiskProblem
+from jaxcompress.risk.internal import check_compatible
+from jaxcompress.solvers import Solution, solve, solve_many
 
 
 class Grown(eqx.Module):

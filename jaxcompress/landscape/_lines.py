@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, check_finite
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import as_array, check_finite
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.risk import RiskProblem, check_compatible
+from jaxcompress.risk import RiskProblem
+from jaxcompress.risk.internal import check_compatible
 
 # Networks whose risks are taken side by side.
 _BLOCK = 256

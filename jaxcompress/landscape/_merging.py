@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal, check_finite
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import check_finite
 from jaxcompress.landscape._neurons import activation_symmetry, rows_of, student_parity
 from jaxcompress.landscape._splitting import check_neuron
 from jaxcompress.networks import TwoLayer
-from jaxcompress.solve import solve_many
+from jaxcompress.solvers import solve_many
 
 # Neurons whose inner weights differ by this many ulp of their size are equal.
 _ROUNDING = 64

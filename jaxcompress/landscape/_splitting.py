@@ -26,11 +26,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, check_finite
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import as_array, check_finite
 from jaxcompress.landscape._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.risk import RiskProblem, check_compatible, hessian
-from jaxcompress.special import precision
+from jaxcompress.risk import RiskProblem
+from jaxcompress.risk.internal import check_compatible, hessian
+from jaxcompress.special.internal import precision
 
 
 class SplittingSpectrum(eqx.Module):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels import check_concrete, check_finite
+from jaxcompress.kernels.internal import check_concrete, check_finite
 from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
 from jaxcompress.networks import TwoLayer
 

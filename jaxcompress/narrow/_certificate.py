@@ -15,13 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import AbstractActivation, is_concrete
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions
 from jaxcompress.narrow._feasible import FeasibleSet
 from jaxcompress.narrow._features import features, smallest_singular_value
 from jaxcompress.narrow._slopes import slope_bounds
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import Samples, check_samples, preactivations
+from jaxcompress.risk import Samples
+from jaxcompress.risk.internal import check_samples, preactivations
 
 
 def certified_radius(

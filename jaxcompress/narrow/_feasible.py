@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import check_finite, is_concrete
+from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.networks import TwoLayer
 
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import is_concrete
+from jaxcompress.kernels.internal import is_concrete
 from jaxcompress.narrow._feasible import FeasibleSet, length
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import Samples, check_samples, empirical_risk
+from jaxcompress.risk import Samples, empirical_risk
+from jaxcompress.risk.internal import check_samples
 
 
 def loss(student: TwoLayer, samples: Samples) -> Float[Array, ""]:

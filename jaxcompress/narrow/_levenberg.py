@@ -17,13 +17,14 @@ import optimistix
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxcompress.kernels import check_finite, is_concrete
+from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions
 from jaxcompress.narrow._features import jacobian
 from jaxcompress.narrow._width import is_count
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import Samples, check_samples
-from jaxcompress.special import precision
+from jaxcompress.risk import Samples
+from jaxcompress.risk.internal import check_samples
+from jaxcompress.special.internal import precision
 
 # The first damping, as a share of the mean diagonal of J Jᵀ; θ after a good and after a bad step; the shares of the
 # foreseen reduction that make a step good, and acceptable. With 2e-1, 1e-2 and 1e-4 as a first share the

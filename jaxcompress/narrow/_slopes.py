@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.risk import curvature
+from jaxcompress.risk.internal import curvature
 
 # Slopes are searched for their largest on this range, first in steps of 1e-2, then a thousand times finer about it.
 _RANGE, _POINTS = 30.0, 6001

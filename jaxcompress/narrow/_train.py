@@ -15,13 +15,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcompress.kernels import check_finite, is_concrete
+from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions, warn
 from jaxcompress.narrow._feasible import FeasibleSet
 from jaxcompress.narrow._kkt import loss, norm
 from jaxcompress.narrow._width import is_count
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import Samples, check_samples, minibatches
+from jaxcompress.risk import Samples, minibatches
+from jaxcompress.risk.internal import check_samples
 
 Optimiser = Callable[[Array], optax.GradientTransformation]
 Projection = Callable[[TwoLayer], TwoLayer]

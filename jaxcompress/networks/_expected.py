@@ -11,11 +11,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Affine, activations
+from jaxcompress.kernels import AbstractActivation, activations
+from jaxcompress.kernels.internal import Affine
 from jaxcompress.networks._laplace import AbstractComponents, mean_direction, mean_norm, mean_outer
 from jaxcompress.networks._layer import line_orders
 from jaxcompress.networks._weight_laws import AbstractWeights, Polar
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 
 class Orders(NamedTuple):

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 # The trapezoidal rule in `log u`. All transforms are bounded for `Re u ≥ 0`, that is in a strip of half-width π/2, so
 # the rule is off by `exp(−π²/step) = 7e-18`; what lies beyond the ends is `exp(−reach/2) = 4e-18`. In units of the mean

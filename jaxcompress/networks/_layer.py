@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, AbstractInputs, Affine, table_gradient, table_in_blocks, table_times
+from jaxcompress.kernels import AbstractActivation, AbstractInputs
+from jaxcompress.kernels.internal import Affine, table_gradient, table_in_blocks, table_times
 from jaxcompress.networks._two_layer import TwoLayer
-from jaxcompress.special import divide, sqrt
+from jaxcompress.special.internal import divide, sqrt
 
 ONE = Affine(constant=1.0, slope=0.0)
 

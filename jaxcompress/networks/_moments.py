@@ -14,17 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import (
-    AbstractInputs,
-    StandardNormal,
-    as_array,
-    check_finite,
-    check_floating,
-    summed_blocks,
-)
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import as_array, check_finite, check_floating, summed_blocks
 from jaxcompress.networks._layer import Layer, as_layer, form, hermite_orders, offset_of
 from jaxcompress.networks._two_layer import TwoLayer
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 # Neurons that are reduced at a time.
 BLOCK = 4096

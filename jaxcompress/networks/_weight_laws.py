@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import Gaussian, as_array, check_finite, is_concrete
+from jaxcompress.kernels import Gaussian
+from jaxcompress.kernels.internal import as_array, check_finite, is_concrete
 from jaxcompress.networks._laplace import AbstractComponents, GaussianComponents, PointComponents, UniformComponents
 from jaxcompress.networks._radial import height_rule, norm_rule
 from jaxcompress.networks._readout_laws import check_range, number
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 
 class Polar(NamedTuple):

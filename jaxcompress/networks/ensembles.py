@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, is_concrete, summed_blocks
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import is_concrete, summed_blocks
 from jaxcompress.networks import _moments
 from jaxcompress.networks._expected import expected_orders
 from jaxcompress.networks._layer import Layer

@@ -7,7 +7,6 @@ Inside: `_figures` for compression and the studies, `_sweeps` for sweeps.
 """
 
 from jaxcompress.plotting._figures import (
-    check_format,
     compression,
     copy_or_average,
     crossing,
@@ -30,7 +29,6 @@ from jaxcompress.plotting._sweeps import (
 )
 
 __all__ = [
-    "check_format",
     "compression",
     "copy_or_average",
     "crossing",

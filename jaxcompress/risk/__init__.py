@@ -5,50 +5,23 @@ a scalar that JAX may differentiate twice, a bound on what rounding can have don
 from blocks in weight space. Many evaluations against one target share a `RiskProblem`, which measures the target once.
 """
 
-from jaxcompress.risk._centred import centred_hessian, centred_risk
-from jaxcompress.risk._centred_target import AbstractCentredTarget, CentredPolynomial, CentredTarget
-from jaxcompress.risk._curvature import hessian, parameter_mask, risk_hessian
-from jaxcompress.risk._empirical import (
-    EmpiricalProblem,
-    Target,
-    check_samples,
-    curvature,
-    empirical_risk,
-    outgoing,
-    preactivations,
-    problem_of,
-    squared_errors,
-)
-from jaxcompress.risk._population import RiskProblem, check_compatible, normal_equations, population_risk
+from jaxcompress.risk._curvature import risk_hessian
+from jaxcompress.risk._empirical import EmpiricalProblem, empirical_risk
+from jaxcompress.risk._population import RiskProblem, normal_equations, population_risk
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._samples import Samples, minibatches
 from jaxcompress.risk._simplified import simplified_risk, simplified_risk_bound
 
 __all__ = [
-    "AbstractCentredTarget",
     "AbstractProblem",
-    "CentredPolynomial",
-    "CentredTarget",
     "EmpiricalProblem",
     "RiskProblem",
     "Samples",
-    "Target",
-    "centred_hessian",
-    "centred_risk",
-    "check_compatible",
-    "check_samples",
-    "curvature",
     "empirical_risk",
-    "hessian",
     "minibatches",
     "normal_equations",
-    "outgoing",
-    "parameter_mask",
     "population_risk",
-    "preactivations",
-    "problem_of",
     "risk_hessian",
     "simplified_risk",
     "simplified_risk_bound",
-    "squared_errors",
 ]

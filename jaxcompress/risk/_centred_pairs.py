@@ -8,7 +8,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, AbstractCentred, CentredSecond, centred
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import AbstractCentred, CentredSecond, centred
 
 
 class Pairs(eqx.Module):

@@ -12,7 +12,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, centred, centred_means
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import centred, centred_means
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk._centred_pairs import across, apply, formulas, mixed, pairs, summed, table
 

@@ -17,18 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import (
-    BEND,
-    CROSS,
-    GRADIENT,
-    VALUE,
-    AbstractInputs,
-    First,
-    Frames,
-    Second,
-    StandardNormal,
-)
-from jaxcompress.networks import Layer, TwoLayer, offset_of
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import BEND, CROSS, GRADIENT, VALUE, First, Frames, Second
+from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import Layer, offset_of
 from jaxcompress.risk._empirical import (
     Blocks,
     EmpiricalProblem,

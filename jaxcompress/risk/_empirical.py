@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal, check_finite, check_floating
-from jaxcompress.networks import TargetMoments, TwoLayer, offset_of
+from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import check_finite, check_floating
+from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.networks.internal import offset_of
 from jaxcompress.risk._population import RiskProblem
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._samples import Samples

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Frames, Part, formulas, frames, frames_within, in_one_piece
-from jaxcompress.networks import ONE, Layer, Sized, still
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import Frames, Part, formulas, frames, frames_within, in_one_piece
+from jaxcompress.networks.internal import ONE, Layer, Sized, still
 
 # Where a neuron that sees nothing of the inputs may stand for the constant: the first of these means at which its
 # activation is at least this large; its own table loses a digit otherwise.

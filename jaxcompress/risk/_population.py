@@ -12,25 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import (
-    AbstractInputs,
-    StandardNormal,
-    activations,
-    check_finite,
-    check_floating,
-    table_in_blocks,
-    table_times,
-)
-from jaxcompress.networks import (
-    Layer,
-    Sized,
-    TargetMoments,
-    TwoLayer,
-    as_layer,
-    neuron_means,
-    offset_of,
-    orders_energy,
-)
+from jaxcompress.kernels import AbstractInputs, StandardNormal, activations
+from jaxcompress.kernels.internal import check_finite, check_floating, table_in_blocks, table_times
+from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.networks.internal import Layer, Sized, as_layer, neuron_means, offset_of, orders_energy
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._terms import measured, terms
 

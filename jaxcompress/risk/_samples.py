@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal, as_array, check_finite, check_floating
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import as_array, check_finite, check_floating
 from jaxcompress.networks import TwoLayer
 
 

@@ -9,10 +9,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractInputs, StandardNormal, summed_blocks
-from jaxcompress.networks import Layer, TargetMoments, TwoLayer, as_layer, check_order, hermite_orders, norms
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import summed_blocks
+from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.networks.internal import Layer, as_layer, check_order, hermite_orders, norms
 from jaxcompress.risk._population import RiskProblem, check_compatible, check_network
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 # Numbers in one block of the target's weights: 32 MiB in float64.
 _BLOCK = 2**22

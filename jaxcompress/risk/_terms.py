@@ -6,21 +6,30 @@ derivatives, JAX differentiates the tables themselves (`_of_tables`).
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import GRADIENT, VALUE
-from jaxcompress.networks import Layer, Sized, form, layer_mean, mean_of
+from jaxcompress.kernels.internal import GRADIENT, VALUE
+from jaxcompress.networks.internal import Layer, Sized, form, layer_mean, mean_of
 from jaxcompress.risk._meetings import Met, in_small_tables, look, meetings
 
-if TYPE_CHECKING:
-    from jaxcompress.risk._population import RiskProblem
-
 _EXACT = jax.lax.Precision.HIGHEST  # accelerators would round float32 to fewer bits
+
+
+class Measured(Protocol):
+    """A target with what of it is constant in the risk, as `RiskProblem` has it."""
+
+    layers: tuple[Layer, ...]
+    energy: Float[Array, ""]
+    magnitude: Float[Array, ""]
+    average: Sized
+
+    def gap(self, offset: Float[Array, " o"] | None) -> Sized | None:
+        """What is left of a student's offset beside the target's."""
 
 
 class Unknowns(NamedTuple):
@@ -45,7 +54,7 @@ class Slopes(NamedTuple):
     gradient: Unknowns
 
 
-def terms(problem: "RiskProblem", x: Layer, offset: Float[Array, " o"] | None) -> Sized:
+def terms(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Sized:
     """The risk before it is clipped, and the size of its terms."""
     if in_small_tables(x, problem.layers):
         return Sized(*_terms(problem, x, offset))
@@ -71,7 +80,7 @@ def _terms_jvp(primals, tangents):
 
 
 @eqx.filter_custom_jvp
-def slopes(problem: "RiskProblem", x: Layer, offset: Float[Array, " o"] | None) -> Slopes:
+def slopes(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Slopes:
     """The risk of a layer whose tables are small, and its gradient."""
     met = meetings(x, problem.layers, problem.gap(offset))
     each, lean = zip(*(_with(x, some) for some in met), strict=True)
@@ -116,7 +125,7 @@ def _summed(x: Layer, some: Met, table: Float[Array, "n m"]) -> Sized:
     return Sized(jnp.sum(x.readout * pulls), jnp.sum(shares[None] * sizes * jnp.abs(table)))
 
 
-def _of_tables(problem: "RiskProblem", x: Layer, offset: Array | None) -> Sized:
+def _of_tables(problem: Measured, x: Layer, offset: Array | None) -> Sized:
     """`terms`, table by table."""
     value, size = form(x, x)
     value, size = value + problem.energy, size + problem.magnitude
@@ -134,7 +143,7 @@ def _of_tables(problem: "RiskProblem", x: Layer, offset: Array | None) -> Sized:
     return Sized(value, size)
 
 
-def _slopes_of_tables(problem: "RiskProblem", x: Layer, offset: Array | None) -> Slopes:
+def _slopes_of_tables(problem: Measured, x: Layer, offset: Array | None) -> Slopes:
     def risk(moved: Unknowns) -> tuple[Array, Array]:
         both = _of_tables(problem, Layer(moved.weights, moved.mean, moved.readout, x.activation), moved.offset)
         return both.value, both.size

@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, AbstractRests, centred_means, rests
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import AbstractRests, centred_means, rests
 from jaxcompress.sectors._sector import Sector, SectorNumbers
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 
 
 def known_rests(where: str, f: AbstractActivation) -> AbstractRests:
@@ -25,7 +26,7 @@ def known_rests(where: str, f: AbstractActivation) -> AbstractRests:
     if found is None:
         raise ValueError(
             f"{where}: given the activation {f!r}; expected erf or relu, whose pairs are known without cancellation; "
-            "solve a small network of it with jaxcompress.solve"
+            "solve a small network of it with jaxcompress.solvers"
         )
     return found
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import as_integer
+from jaxcompress.kernels.internal import as_integer
 
 
 class SectorNumbers(NamedTuple):

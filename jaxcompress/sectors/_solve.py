@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels import AbstractActivation, Relu, check_concrete
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import Relu, check_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors._network import lifted
 from jaxcompress.sectors._risk import Classes, classes, known_rests, sector_risk, squares, steepest
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.sectors._starts import default_start
-from jaxcompress.special import divide, precision
+from jaxcompress.special.internal import divide, precision
 
 # Measured: 21 to 110 trials, of which the last 20 are patience.
 _MAX_STEPS = 500

@@ -5,7 +5,8 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels import AbstractActivation, Erf
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import Erf
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 
 

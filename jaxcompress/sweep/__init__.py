@@ -17,7 +17,6 @@ from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._reading import stored_run
 from jaxcompress.sweep._replay import problem_of, replay, replay_block, trajectory
 from jaxcompress.sweep._run import Progress, resume, run
-from jaxcompress.sweep._solving import run_block
 from jaxcompress.sweep._table import Level, Row, costs, table
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "replay_block",
     "resume",
     "run",
-    "run_block",
     "stored_run",
     "table",
     "trajectory",

@@ -7,12 +7,9 @@ and a cell wastes fewer runs on filling its last block than it has blocks.
 import dataclasses
 import functools
 from numbers import Integral
-from typing import TYPE_CHECKING
 
 from jaxcompress.sweep._cells import Cell
-
-if TYPE_CHECKING:
-    from jaxcompress.sweep._plan import Plan
+from jaxcompress.sweep._plan import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,23 +23,23 @@ class Block:
     count: int
 
 
-def blocks_a_cell(plan: "Plan") -> int:
+def blocks_a_cell(plan: Plan) -> int:
     """Blocks into which a cell is cut."""
     assert plan.block is not None  # a plan that was made has one
     return -(-plan.runs // plan.block)
 
 
-def block_size(plan: "Plan") -> int:
+def block_size(plan: Plan) -> int:
     """Runs that every call solves; the last block of a cell repeats its last run where it has fewer."""
     return -(-plan.runs // blocks_a_cell(plan))
 
 
-def block_count(plan: "Plan") -> int:
+def block_count(plan: Plan) -> int:
     """Blocks of a plan."""
     return blocks_a_cell(plan) * len(plan.cells)
 
 
-def block_of(plan: "Plan", number: int) -> Block:
+def block_of(plan: Plan, number: int) -> Block:
     """Block number `number`. Raises `ValueError` when there is none."""
     if not 0 <= number < block_count(plan):
         raise ValueError(f"sweep: given block {number}; expected 0 to {block_count(plan) - 1}; choose one of these")
@@ -52,7 +49,7 @@ def block_of(plan: "Plan", number: int) -> Block:
     return Block(number, plan.cells[cell], offset, cell * plan.runs + offset, count)
 
 
-def block_with(plan: "Plan", run: int) -> Block:
+def block_with(plan: Plan, run: int) -> Block:
     """The block that holds a run. Raises `ValueError` when there is no such run."""
     if isinstance(run, bool) or not isinstance(run, Integral) or not 0 <= run < plan.total:
         raise ValueError(f"sweep: given run {run!r}; expected a number from 0 to {plan.total - 1}; choose one of these")
@@ -60,7 +57,7 @@ def block_with(plan: "Plan", run: int) -> Block:
     return block_of(plan, cell * blocks_a_cell(plan) + place // block_size(plan))
 
 
-def shape_of(plan: "Plan", cell: Cell) -> tuple:
+def shape_of(plan: Plan, cell: Cell) -> tuple:
     """What decides which compiled program a cell needs: two cells of one shape share it.
 
     A target known by its moments has no width; the values of a shared target are traced, its law does not enter.
@@ -72,12 +69,12 @@ def shape_of(plan: "Plan", cell: Cell) -> tuple:
     return (cell.activation, cell.target_activation, cell.n, width, cell.d, cell.own_targets)
 
 
-def in_order(plan: "Plan", numbers: list[int]) -> list[int]:
+def in_order(plan: Plan, numbers: list[int]) -> list[int]:
     """Blocks with those of one shape together, so that a process meets every shape once."""
     return sorted(numbers, key=lambda number: (_shape_number(plan, number), number))
 
 
-def each_shape_first(plan: "Plan", numbers: list[int]) -> list[int]:
+def each_shape_first(plan: Plan, numbers: list[int]) -> list[int]:
     """One block of every shape, then the others shape by shape: for processes that hand each other their programs.
 
     In one order for all, every process would compile every program, at the same time as the others.
@@ -87,13 +84,13 @@ def each_shape_first(plan: "Plan", numbers: list[int]) -> list[int]:
     return firsts + [number for number in in_order(plan, numbers) if number not in taken]
 
 
-def _shape_number(plan: "Plan", number: int) -> int:
+def _shape_number(plan: Plan, number: int) -> int:
     """The first cell that has the shape of a block."""
     return _first_cells(plan)[shape_of(plan, plan.cells[number // blocks_a_cell(plan)])]
 
 
 @functools.lru_cache(maxsize=8)
-def _first_cells(plan: "Plan") -> dict[tuple, int]:
+def _first_cells(plan: Plan) -> dict[tuple, int]:
     first: dict[tuple, int] = {}
     for cell in plan.cells:
         first.setdefault(shape_of(plan, cell), cell.number)

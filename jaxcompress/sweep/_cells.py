@@ -2,15 +2,10 @@
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING
 
 from jaxcompress.sweep._errors import refuse
 from jaxcompress.sweep._parts import Orthonormal, Target
 from jaxcompress.sweep._sizes import holds, value
-
-if TYPE_CHECKING:
-    from jaxcompress.sweep._plan import Plan
-
 
 _MOST = 2**31 - 1
 
@@ -37,24 +32,32 @@ class Cell:
         return not isinstance(self.target, Orthonormal) and self.target.each == "run"
 
 
-def cells_of(plan: "Plan") -> tuple[Cell, ...]:
-    """The cells of a plan, in the order of its axes (activation, target, k, n, d), which numbers the runs.
+def cells_of(
+    activation: tuple[str, ...],
+    target: tuple[Target, ...],
+    k: tuple[int, ...],
+    n: tuple[int | str, ...],
+    d: tuple[int | str, ...],
+    where: tuple[str, ...],
+) -> tuple[Cell, ...]:
+    """The cells of a grid that satisfy the conditions `where`, in the order of the axes, which numbers the runs.
 
     Raises `ValueError` for sizes that are no sizes, for a grid without cells and for targets that do not exist.
     """
     found: list[tuple] = []
-    for f, target, k in itertools.product(plan.activation, plan.target, plan.k):
-        for n_text, d_text in itertools.product(plan.n, plan.d):
-            n = _size("n", n_text, {"k": k})
-            d = _size("d", d_text, {"k": k, "n": n})
-            if _kept(plan.where, {"n": n, "k": k, "d": d}):
-                found.append((f, target, n, k, d))
+    for f, law, teacher in itertools.product(activation, target, k):
+        for n_text, d_text in itertools.product(n, d):
+            width = _size("n", n_text, {"k": teacher})
+            dim = _size("d", d_text, {"k": teacher, "n": width})
+            if _kept(where, {"n": width, "k": teacher, "d": dim}):
+                found.append((f, law, width, teacher, dim))
     distinct = list(dict.fromkeys(found))
     if not distinct:
-        refuse("where", plan.where, "conditions that leave a cell", "loosen them, or widen n, k or d")
-    for _, target, n, k, d in distinct:
-        _check_exists(target, n, k, d)
-    return tuple(Cell(i, *parts) for i, parts in enumerate(distinct))
+        refuse("where", where, "conditions that leave a cell", "loosen them, or widen n, k or d")
+    cells = tuple(Cell(i, *parts) for i, parts in enumerate(distinct))
+    for cell in cells:
+        _check_exists(cell.target, cell.n, cell.k, cell.d)
+    return cells
 
 
 def _size(field: str, given: int | str, sizes: dict[str, int]) -> int:

@@ -6,14 +6,12 @@ for ReLU. Starts of other laws, flat landscapes and tight tolerances change it b
 magnitude.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from jaxcompress.sweep._cells import Cell
-
-if TYPE_CHECKING:
-    from jaxcompress.sweep._plan import Plan
+from jaxcompress.sweep._parts import Start
 
 # Seconds of one core, as estimated, that a block is made for: what a kill may cost, and how often progress is told. A
 # block ends when its slowest run does: of 2048 runs of erf, n = 3, k = 4 (0.7 s), that was a tenth of the time.
@@ -24,12 +22,12 @@ _LEAST, _MOST = 2048, 16384
 _TARGETS = 2**30
 
 
-def unknowns(plan: "Plan", cell: Cell) -> int:
+def unknowns(cell: Cell, start: Start, freeze: tuple[str, ...]) -> int:
     """Numbers that a run solves for."""
     sizes = {"weights": cell.n * cell.d, "readout": cell.n}
-    sizes |= {"bias": cell.n} if plan.start.bias else {}
-    sizes |= {"output_bias": 1} if plan.start.output_bias else {}
-    return sum(size for name, size in sizes.items() if name not in plan.freeze)
+    sizes |= {"bias": cell.n} if start.bias else {}
+    sizes |= {"output_bias": 1} if start.output_bias else {}
+    return sum(size for name, size in sizes.items() if name not in freeze)
 
 
 def run_seconds(count: int) -> float:
@@ -37,14 +35,17 @@ def run_seconds(count: int) -> float:
     return 2e-5 * count**1.3 + 5e-10 * count**3
 
 
-def target_bytes(plan: "Plan", cell: Cell) -> int:
+def target_bytes(cell: Cell, risk: str, precision: str) -> int:
     """Bytes of one target, as the solver holds it."""
-    numbers = cell.k * (cell.d + 1) if plan.risk == "population" else cell.d + 1
-    return numbers * np.dtype(plan.precision).itemsize
+    numbers = cell.k * (cell.d + 1) if risk == "population" else cell.d + 1
+    return numbers * np.dtype(precision).itemsize
 
 
-def usual_block(plan: "Plan") -> int:
-    """The most runs of a block where the plan does not say."""
-    dearest = max(run_seconds(unknowns(plan, cell)) for cell in plan.cells)
-    own = max((target_bytes(plan, cell) for cell in plan.cells if cell.own_targets), default=1)
-    return max(1, min(max(_LEAST, min(_MOST, int(_SECONDS / dearest))), _TARGETS // own))
+def usual_block(counts: Sequence[int], own_bytes: Sequence[int]) -> int:
+    """The most runs of a block where the plan does not say.
+
+    `counts`, the unknowns of every cell; `own_bytes`, those of one target of the cells where every run has its own.
+    """
+    dearest = max(map(run_seconds, counts))
+    most = _TARGETS // max(own_bytes, default=1)
+    return max(1, min(max(_LEAST, min(_MOST, int(_SECONDS / dearest))), most))

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcompress.sweep._blocks import block_count, block_size, shape_of
 from jaxcompress.sweep._cells import Cell
-from jaxcompress.sweep._cost import run_seconds, target_bytes, unknowns
+from jaxcompress.sweep._cost import run_seconds
 from jaxcompress.sweep._layout import networks_of
 from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._variables import variables_of
@@ -24,27 +24,48 @@ _PROCESS, _PROGRAM, _PROGRAMS = 780 * 10**6, 94 * 10**6, 50
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """`seconds` of solving and `compile_seconds`, of one core; `memory` of a process and `disk`, in bytes."""
+    """What a plan will cost; `str` says it in words.
+
+    `runs`, in so many `cells` of `runs_per_cell`, cut into `blocks` of `block_size`; `shapes`, the programs to compile;
+    `seconds` of solving and `compile_seconds`, of one core; `memory` of a process and `disk`, in bytes.
+    """
 
     runs: int
     cells: int
+    runs_per_cell: int
     shapes: int
     blocks: int
+    block_size: int
     seconds: float
     compile_seconds: float
     memory: int
     disk: int
 
+    def __str__(self) -> str:
+        solving = _duration(self.seconds)
+        compiling = _duration(self.compile_seconds)
+        return "\n".join(
+            (
+                f"{self.runs} runs: {_counted(self.cells, 'cell')} of {self.runs_per_cell}, "
+                f"in {_counted(self.blocks, 'block')} of {self.block_size}",
+                f"{_counted(self.shapes, 'shape')} to compile, about {compiling} (once, if programs are kept)",
+                f"about {solving} of solving on one core (within a factor of 3, mostly; an accelerator differs)",
+                f"about {_size(self.memory)} of memory a process, {_size(self.disk)} of results on disk",
+            )
+        )
+
 
 def estimate(plan: Plan) -> Estimate:
     """What a plan will cost; time and memory are orders of magnitude, the rest is exact."""
-    counts = [unknowns(plan, cell) for cell in plan.cells]
+    counts = [plan.unknowns(cell) for cell in plan.cells]
     shapes = len({shape_of(plan, cell) for cell in plan.cells})
     return Estimate(
         runs=plan.total,
         cells=len(plan.cells),
+        runs_per_cell=plan.runs,
         shapes=shapes,
         blocks=block_count(plan),
+        block_size=block_size(plan),
         seconds=plan.runs * sum(map(run_seconds, counts)),
         compile_seconds=shapes * _COMPILE_SECONDS,
         memory=_PROCESS
@@ -54,25 +75,10 @@ def estimate(plan: Plan) -> Estimate:
     )
 
 
-def summary(plan: Plan) -> str:
-    """The estimate in words."""
-    found = estimate(plan)
-    solving, compiling = _duration(found.seconds), _duration(found.compile_seconds)
-    return "\n".join(
-        (
-            f"{found.runs} runs: {_counted(found.cells, 'cell')} of {plan.runs}, "
-            f"in {_counted(found.blocks, 'block')} of {block_size(plan)}",
-            f"{_counted(found.shapes, 'shape')} to compile, about {compiling} (once, if programs are kept)",
-            f"about {solving} of solving on one core (within a factor of 3, mostly; an accelerator differs)",
-            f"about {_size(found.memory)} of memory a process, {_size(found.disk)} of results on disk",
-        )
-    )
-
-
 def _memory(plan: Plan, cell: Cell, count: int) -> int:
     """Bytes of a block in work: its runs, the lanes' Hessians, targets of its own."""
     number = np.dtype(plan.precision).itemsize
-    own = target_bytes(plan, cell) * (block_size(plan) if cell.own_targets else 1)
+    own = plan.target_bytes(cell) * (block_size(plan) if cell.own_targets else 1)
     lanes = min(32 * 6 * count**2, 2**31 // number)
     return number * (block_size(plan) * count * _COPIES + lanes) + 2 * own
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels import AbstractActivation, AbstractInputs, Gaussian, StandardNormal
-from jaxcompress.networks import activation_named, ensembles
+from jaxcompress.networks import ensembles
+from jaxcompress.networks.internal import activation_named
 from jaxcompress.sweep._errors import refuse
 
 _LARGE = 256

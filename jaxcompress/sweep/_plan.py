@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcompress.sweep._cells import Cell, cells_of
-from jaxcompress.sweep._cost import usual_block
+from jaxcompress.sweep._cost import target_bytes, unknowns, usual_block
 from jaxcompress.sweep._errors import check_choice, check_fits, check_flag, check_keys, check_whole, refuse
 from jaxcompress.sweep._laws import activation_of, check_inputs, numbers_in
 from jaxcompress.sweep._parts import Random, Solver, Start, Target, part_from, plain, target_from
@@ -37,7 +37,7 @@ class Plan:
     Run `id` is number `id % runs` of cell `id // runs`, and draws its start from `fold_in(key, id)` (as `Starts` does)
     and, where it has one of its own, its target from `fold_in(fold_in(key, id), 2)`: neither block nor device nor any
     other run enters. A target to a cell is that of the cell's first run.
-    `str(plan)` says what it will cost; `plan.cells` lists the cells; `Plan.from_toml(path)` reads a file.
+    `estimate(plan)` says what it will cost; `plan.cells` lists the cells; `Plan.from_toml(path)` reads a file.
     Raises `ValueError`, one line that names the field, for whatever could not be run.
     """
 
@@ -83,12 +83,12 @@ class Plan:
         check_inputs(self.inputs, sorted({cell.d for cell in self.cells}), self.precision)
         check_whole("runs", self.runs, 1, (2**31 - 1) // len(self.cells))
         if self.block is None:
-            object.__setattr__(self, "block", usual_block(self))
+            object.__setattr__(self, "block", self._usual_block())
 
     @functools.cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every combination that the conditions keep, in the order that numbers the runs."""
-        return cells_of(self)
+        return cells_of(self.activation, self.target, self.k, self.n, self.d, self.where)
 
     @property
     def total(self) -> int:
@@ -147,11 +147,17 @@ class Plan:
         """A digest of everything that the results depend on."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
-    def __str__(self) -> str:
-        """What the sweep is and what it will cost."""
-        from jaxcompress.sweep._estimate import summary
+    def unknowns(self, cell: Cell) -> int:
+        """Numbers that a run of this cell solves for."""
+        return unknowns(cell, self.start, self.freeze)
 
-        return summary(self)
+    def target_bytes(self, cell: Cell) -> int:
+        """Bytes of one target of this cell, as the solver holds it."""
+        return target_bytes(cell, self.risk, self.precision)
+
+    def _usual_block(self) -> int:
+        own = [self.target_bytes(cell) for cell in self.cells if cell.own_targets]
+        return usual_block([self.unknowns(cell) for cell in self.cells], own)
 
 
 def _lines(table: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
-from jaxcompress.solve import Solution, gradient_flow, solve
+from jaxcompress.solvers import Solution, gradient_flow, solve
 from jaxcompress.sweep._blocks import block_with
 from jaxcompress.sweep._draw import inputs_of, students_of, targets_of
 from jaxcompress.sweep._plan import Plan

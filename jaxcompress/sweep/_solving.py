@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxcompress.networks import TwoLayer
-from jaxcompress.solve import Solution, flow_many, solve_many
+from jaxcompress.solvers import Solution, flow_many, solve_many
 from jaxcompress.sweep._blocks import Block, block_of, block_size
 from jaxcompress.sweep._draw import inputs_of, students_of, targets_of
 from jaxcompress.sweep._plan import Plan

@@ -2,15 +2,13 @@
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
-from jaxcompress.solve import RESULTS
-
-if TYPE_CHECKING:
-    from jaxcompress.sweep._plan import Plan
+from jaxcompress.solvers import RESULTS
+from jaxcompress.sweep._plan import Plan
 
 # Result codes by name; a code of −1 says that a run has not been done yet.
 RESULT_NAMES = (
@@ -41,7 +39,7 @@ def result_codes() -> dict[str, int]:
 
 
 @functools.lru_cache(maxsize=8)
-def variables_of(plan: "Plan") -> tuple[Variable, ...]:
+def variables_of(plan: Plan) -> tuple[Variable, ...]:
     """The columns that the sweep of a plan fills."""
     floats = {"risk": _RISK[plan.risk], **_FLOATS}
     out = [Variable(name, plan.precision, float("nan"), _said(*words)) for name, words in floats.items()]

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, GaussianPair, expectation, slope
-from jaxcompress.networks import ONE
+from jaxcompress.kernels import AbstractActivation, GaussianPair, expectation
+from jaxcompress.kernels.internal import slope
+from jaxcompress.networks.internal import ONE
 
 # 20 nodes leave 1e-15 of κ, at k = 2 where the correlation 1/√2 is the largest, and 2e-15 of V up to norms of one
 # (relu, gelu, tanh); of V at a norm of 10 4e-9 (tanh), but there it is a difference.

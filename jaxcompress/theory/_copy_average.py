@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Erf, dual_activation, hermite_coefficients, is_concrete
+from jaxcompress.kernels import AbstractActivation, dual_activation, hermite_coefficients
+from jaxcompress.kernels.internal import Erf, is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.theory._averaging import Neuron
 from jaxcompress.theory._one_neuron import known_neuron

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import as_array, check_floating, is_concrete
+from jaxcompress.kernels.internal import as_array, check_floating, is_concrete
 from jaxcompress.theory import _phases
 from jaxcompress.theory._split import every_split
 

@@ -7,7 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, Erf, Relu, as_integer
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import Erf, Relu, as_integer
 from jaxcompress.theory._averaging import Neuron, best_neuron
 
 # 1/3 − 1/π to 17 digits: as a difference of doubles it would lose the last two.

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.special import divide, sqrt
+from jaxcompress.special.internal import divide, sqrt
 
 TURN = 2 * math.pi
 

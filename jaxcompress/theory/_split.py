@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.special import divide
+from jaxcompress.special.internal import divide
 from jaxcompress.theory._phases import TURN, Groups, inner, relu_mean
 
 # All of M ≤ 13 and ‖t‖/S in [0.01, 1.2] end at the same minima, to 1e-15, from 3 angles a group and after 15 steps.

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxcompress.kernels import activations, check_finite
+from jaxcompress.kernels import activations
+from jaxcompress.kernels.internal import check_finite
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.special import divide, sqrt, unit
+from jaxcompress.special.internal import divide, sqrt, unit
 from jaxcompress.theory import _phases
 from jaxcompress.theory._frames import completed, corners, padded, reflected, simplex_frame
 from jaxcompress.theory._split import every_split

@@ -1,0 +1,59 @@
+"""A target, measured once by the program of the search: its normal equations, its energy and its mean."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxcompress.compression._measured import Equations, bordered
+from jaxcompress.compression._model import Aim, hidden_of
+from jaxcompress.compression._search import Runner
+from jaxcompress.kernels import AbstractInputs
+from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import as_layer, offset_of
+
+
+class Measured(NamedTuple):
+    """The program that searches for students, which knows the target's energy and mean by now; the normal equations of
+    the target, whose solution is its own `readout`; and the sizes of what its energy and its mean are summed from."""
+
+    runner: Runner
+    equations: Equations
+    readout: Float[np.ndarray, "m o"]
+    energy: float
+    magnitude: float
+    average_size: Float[np.ndarray, " o"]
+
+
+def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Measured:
+    """Measure a target for students of one structure: its neurons, so many at a time, are students themselves."""
+    layer, offset, has_offset = as_layer(target, inputs), offset_of(target), target.output_bias is not None
+    dtype = np.dtype(target.weights.dtype)
+    nothing = np.zeros(layer.readout.shape[1], dtype)
+    unknown: Any = (np.zeros((), dtype), nothing)
+    runner = Runner(Aim(layer, offset, inputs, *unknown), student)
+    hidden, n, k = np.asarray(hidden_of(target)), student.width, target.width
+    table, means = np.zeros((k, k), dtype), np.zeros(k, dtype)
+    rows = [np.minimum(np.arange(i, i + n), k - 1) for i in range(0, k, n)]
+    places = [runner.start(hidden[some], frozenset()) for some in rows]
+    for i, place in runner.each(lambda place: runner.go(place, 0), places):
+        table[rows[i]], means[rows[i]] = place.table[:, n:], place.means
+    table = 0.5 * (table + table.T)
+    matrix = bordered(table, means, has_offset)
+    readout = stacked(target)
+    right = matrix @ readout
+    away = nothing if offset is None else np.asarray(offset)
+    average = means @ np.asarray(layer.readout) + away
+    average_size = np.abs(means) @ np.abs(np.asarray(layer.readout)) + np.abs(away)
+    energy, magnitude = np.sum(readout * right), np.sum(np.abs(readout) * (np.abs(matrix) @ np.abs(readout)))
+    known: dict[str, Any] = {"energy": np.asarray(energy, dtype), "average": average.astype(dtype)}
+    runner.aim = runner.aim._replace(**known)
+    return Measured(runner, Equations(matrix, right), readout, float(energy), float(magnitude), average_size)
+
+
+def stacked(network: TwoLayer) -> Float[np.ndarray, "m o"]:
+    """The readout with its axis of outputs, the output bias as its last row where there is one."""
+    readout = np.asarray(network.readout).reshape(network.width, -1)
+    if network.output_bias is None:
+        return readout
+    return np.concatenate([readout, np.asarray(network.output_bias).reshape(1, -1)])

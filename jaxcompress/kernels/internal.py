@@ -1,0 +1,53 @@
+"""What other subpackages may use of `kernels` beside its public names."""
+
+from jaxcompress.kernels._activation import Affine, Erf, Relu
+from jaxcompress.kernels._blocks import summed_blocks
+from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred, centred_means
+from jaxcompress.kernels._checks import as_array, as_integer, check_concrete, check_finite, check_floating, is_concrete
+from jaxcompress.kernels._formulas import formulas
+from jaxcompress.kernels._frames import Frames, frames, frames_within
+from jaxcompress.kernels._gram import in_one_piece, table_in_blocks, table_times
+from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
+from jaxcompress.kernels._neural import slope
+from jaxcompress.kernels._plane import Angle, Plane, plane
+from jaxcompress.kernels._rests import AbstractRests, rests
+from jaxcompress.kernels._table import table_gradient
+
+__all__ = [
+    "BEND",
+    "CROSS",
+    "GRADIENT",
+    "VALUE",
+    "AbstractCentred",
+    "AbstractMoments",
+    "AbstractRests",
+    "Affine",
+    "Angle",
+    "CentredSecond",
+    "Erf",
+    "First",
+    "Frames",
+    "Part",
+    "Plane",
+    "Relu",
+    "Second",
+    "as_array",
+    "as_integer",
+    "centred",
+    "centred_means",
+    "check_concrete",
+    "check_finite",
+    "check_floating",
+    "formulas",
+    "frames",
+    "frames_within",
+    "in_one_piece",
+    "is_concrete",
+    "plane",
+    "rests",
+    "slope",
+    "summed_blocks",
+    "table_gradient",
+    "table_in_blocks",
+    "table_times",
+]

@@ -1,0 +1,48 @@
+"""What other subpackages may use of `networks` beside its public names."""
+
+from jaxcompress.networks._files import (
+    activation_name,
+    activation_named,
+    check_writable,
+    read_arrays,
+    real_array,
+    write_arrays,
+)
+from jaxcompress.networks._layer import (
+    ONE,
+    Layer,
+    Sized,
+    as_layer,
+    form,
+    hermite_orders,
+    layer_mean,
+    mean_of,
+    neuron_means,
+    norms,
+    offset_of,
+    still,
+)
+from jaxcompress.networks._moments import check_order, orders_energy
+
+__all__ = [
+    "ONE",
+    "Layer",
+    "Sized",
+    "activation_name",
+    "activation_named",
+    "as_layer",
+    "check_order",
+    "check_writable",
+    "form",
+    "hermite_orders",
+    "layer_mean",
+    "mean_of",
+    "neuron_means",
+    "norms",
+    "offset_of",
+    "orders_energy",
+    "read_arrays",
+    "real_array",
+    "still",
+    "write_arrays",
+]

@@ -1,0 +1,168 @@
+"""Gradient flow `dθ/dt = −rate·∇R(θ)` of one run, with its trajectory.
+
+Static: sizes, activations, `freeze`, `max_steps`, the number of `save_at` times. Traced: everything else, so a changed
+tolerance, rate or seed compiles nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import as_array, is_concrete
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk.internal import Target
+from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless
+from jaxcompress.solvers._method import IMPLICIT_MOST, METHODS
+from jaxcompress.solvers._motions import AbstractMotions, measured, motions_of
+from jaxcompress.solvers._solution import RESULTS, Solution, either
+from jaxcompress.special.internal import precision
+
+
+def gradient_flow(
+    student: TwoLayer,
+    target: Target,
+    *,
+    inputs: AbstractInputs | None = None,
+    freeze: Sequence[str] = (),
+    rates: Mapping[str, float] | None = None,
+    t1: float = jnp.inf,
+    gradient_tolerance: float | None = None,
+    save_at: Sequence[float] | Float[Array, " times"] | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    max_steps: int = 4096,
+    throw: bool = True,
+) -> Solution:
+    """Follow `dθ/dt = −rate·∇R(θ)` from a student until `max|∂R/∂θ| ≤ gradient_tolerance` or `t1`.
+
+    Arguments: `student`, `target`, `inputs` as for `population_risk`, or `Samples` for the target (and no `inputs`),
+    where the risk is `empirical_risk`; `gradient_tolerance`, 1e-8 in float64 and 1e-4 in float32 when left out;
+    `freeze`, names of parameters that stay (any of "weights", "readout", "bias", "output_bias"); `rates`, a positive
+    factor on the velocity by name (default 1 each); `t1`, the end time; `save_at (times,)`, ascending times at which to
+    keep the network; `rtol`, `atol`, the error allowed a step; `max_steps`, the step budget.
+    Returns a `Solution`, without spectrum. Method: Rodas5P (Steinebach 2023) with the exact Hessian as its
+    Jacobian, stepped by diffrax; with thousands of unknowns the explicit `Chebyshev`. `stats["method"]` says which.
+    Raises `ValueError` for input that does not fit, `SolveError` when the run does not converge and `throw` is true
+    (reaching a finite `t1` is no failure).
+    """
+    inputs = StandardNormal() if inputs is None else inputs
+    check_start(student, target, inputs, freeze, rates)
+    if gradient_tolerance is None:
+        gradient_tolerance = precision(student.weights.dtype).flow
+    dtype = student.weights.dtype
+    names = ("t1", "gradient_tolerance", "rtol", "atol")
+    numbers = (t1, gradient_tolerance, rtol, atol)
+    options: dict = {name: jnp.asarray(number, dtype) for name, number in zip(names, numbers, strict=True)}
+    options["rates"] = checked_rates(student, rates)
+    times = None if save_at is None else _times(save_at, t1, student.weights.dtype)
+    solution = _flow_once(student, target, inputs, tuple(freeze), options, times, max_steps)
+    return raise_unless(solution, allowed=RESULTS.time_reached) if throw else solution
+
+
+def _times(save_at, t1: float, dtype) -> Array:
+    """The times at which to keep the network. Raises `ValueError` unless they ascend between 0 and `t1`."""
+    times = as_array("gradient_flow", "save_at", save_at).astype(dtype)
+    if times.ndim != 1:
+        raise ValueError(f"gradient_flow: given save_at of shape {times.shape}; expected (times,); pass a flat list")
+    if is_concrete(times) and is_concrete(t1):
+        listed = np.asarray(times)
+        if not (
+            np.all(np.isfinite(listed)) and np.all(np.diff(listed) >= 0) and np.all((listed >= 0) & (listed <= t1))
+        ):
+            raise ValueError(
+                f"gradient_flow: given save_at {listed.tolist()} with t1 = {t1}; expected finite ascending times "
+                "between 0 and t1; sort them or raise t1"
+            )
+    return times
+
+
+@eqx.filter_jit
+def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> Solution:
+    motions = motions_of(measured(target, inputs, student, freeze), True, student, freeze, options["rates"])
+    return flow(motions, *motions.load(student, None), options, times, max_steps)
+
+
+@eqx.filter_custom_jvp
+def _gradient(of: tuple[AbstractMotions, Any], y: Float[Array, " P"]) -> Float[Array, " P"]:
+    """The gradient of one run; its derivative is the Hessian assembled in weight space, once for all tangents."""
+    motions, own = of
+    return motions.measure(y[:, None], own)[2][:, 0]
+
+
+@_gradient.def_jvp
+def _gradient_jvp(primals, tangents):
+    (motions, own), y = primals
+    return _gradient((motions, own), y), motions.hessian(y[:, None], own)[0] @ tangents[1]
+
+
+def flow(
+    motions: AbstractMotions,
+    start: Float[Array, " P"],
+    own: Any,
+    options: dict,
+    times: Float[Array, " times"] | None,
+    max_steps: int,
+) -> Solution:
+    """The flow of one run from its unknowns, fit for `jit`; `own` as `motions.load` returns it."""
+    import diffrax  # see `_diffrax`: slow to load, and only this function needs it
+
+    from jaxcompress.solvers._diffrax import Chebyshev, Rodas5P
+
+    root, tolerance, alone = motions.root, options["gradient_tolerance"], own
+    own = jax.tree.map(lambda leaf: leaf[..., None], own)
+
+    def velocity(t, y, args):
+        return -_gradient((motions, own), y)
+
+    def arrived(t, y, args, **kwargs):
+        return jnp.max(jnp.abs(_gradient((motions, own), y)) / root) <= tolerance
+
+    end_only = diffrax.SubSaveAt(t1=True)
+    saveat = diffrax.SaveAt(subs=[end_only] if times is None else [end_only, diffrax.SubSaveAt(ts=times)])
+    out = diffrax.diffeqsolve(
+        diffrax.ODETerm(velocity),
+        Rodas5P() if start.shape[0] <= IMPLICIT_MOST else Chebyshev(),
+        t0=0.0,
+        t1=options["t1"],
+        dt0=None,
+        y0=start,
+        saveat=saveat,
+        stepsize_controller=diffrax.PIDController(rtol=options["rtol"], atol=options["atol"]),
+        event=diffrax.Event(arrived),
+        max_steps=max_steps,
+        throw=False,
+    )
+    assert out.ys is not None  # what to save was stated above
+    assert out.ts is not None
+    end, end_time = out.ys[0][-1], out.ts[0][-1]
+    fine = jnp.all(jnp.isfinite(end))
+    end = jnp.where(fine, end, start)
+    trajectory = None
+    if times is not None:
+        kept = jnp.where(jnp.isfinite(out.ts[1])[:, None], out.ys[1], end)
+        trajectory = jax.vmap(lambda y: motions.network(y, alone))(kept)
+    risk, floor, gradient = (x[..., 0] for x in motions.measure(end[:, None], own))
+    gradient_norm = jnp.max(jnp.abs(gradient) / root)
+    converged = gradient_norm <= tolerance
+    result = either(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
+    result = either(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
+    return Solution(
+        network=motions.network(end, alone),
+        risk=risk,
+        risk_floor=floor,
+        gradient_norm=gradient_norm,
+        converged=converged,
+        time=end_time,
+        result=either(converged, RESULTS.converged, result),
+        stats={
+            **{name: out.stats[f"num_{name}"] for name in ("steps", "accepted_steps", "rejected_steps")},
+            "method": METHODS.rosenbrock if start.shape[0] <= IMPLICIT_MOST else METHODS.chebyshev,
+        },
+        trajectory=trajectory,
+    )

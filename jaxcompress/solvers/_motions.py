@@ -1,0 +1,290 @@
+"""The moving parameters of many students side by side: unknowns first, lanes last.
+
+A solver's loop sees vectors `y (P, lanes)` and asks for gradients and Hessians there. What differs between lanes beside
+`y` (frozen parameters, a target of its own) travels as `own`, arrays whose last axis is the lanes.
+
+`CentredMotions` evaluates the short closed forms of `risk.centred_risk`; `GeneralMotions` serves every other problem by
+mapping one `Motion`. The rates of the flow are absorbed: in `y = θ/√rate` it is the plain gradient flow of the risk.
+"""
+
+import abc
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import Relu, centred
+from jaxcompress.networks import TwoLayer
+from jaxcompress.risk import AbstractProblem, RiskProblem
+from jaxcompress.risk.internal import (
+    AbstractCentredTarget,
+    CentredPolynomial,
+    CentredTarget,
+    Target,
+    centred_hessian,
+    centred_risk,
+    problem_of,
+)
+from jaxcompress.solvers._motion import Motion
+from jaxcompress.solvers._vectors import direction, length
+
+# Unknowns up to which a processor's vectors run along the lanes; beyond it, along the unknowns of one lane.
+NARROW = 64
+
+# A target as its students meet it.
+Measured = AbstractProblem | AbstractCentredTarget
+
+
+class AbstractMotions(eqx.Module):
+    """What a batched solver asks of its problem. `root (P,)` is the square root of every unknown's rate."""
+
+    root: eqx.AbstractVar[Float[Array, " P"]]
+
+    @abc.abstractmethod
+    def load(self, student: TwoLayer, problem: Measured | None) -> tuple[Float[Array, " P"], Any]:
+        """The unknowns of one student and what is its own; `problem` where every run has its target."""
+
+    @abc.abstractmethod
+    def network(self, y: Float[Array, " P"], own: Any) -> TwoLayer:
+        """One student with these values of its unknowns."""
+
+    @abc.abstractmethod
+    def measure(self, y: Float[Array, "P lanes"], own: Any) -> tuple[Array, Array, Float[Array, "P lanes"]]:
+        """Risk and rounding floor `(lanes,)`, and the gradient by `y`."""
+
+    @abc.abstractmethod
+    def hessian(self, y: Float[Array, "P lanes"], own: Any) -> Float[Array, "lanes P P"]:
+        """The Hessian by `y`."""
+
+    def symmetries(self, y: Float[Array, "P lanes"], own: Any) -> Float[Array, "lanes m P"] | None:
+        """Orthonormal directions along which exact symmetries keep the risk constant; `None` for none known."""
+        return None
+
+    def largest(self, gradient: Float[Array, "P lanes"]) -> Float[Array, " lanes"]:
+        """`max|∂R/∂θ|` from the gradient by `y`."""
+        return jnp.max(jnp.abs(gradient) / self.root[:, None], axis=0)
+
+
+def each(function: Callable, *arguments: Any, out_axes: Any = -1) -> Any:
+    """`function` on every lane; one lane is taken as it is, without a batch axis."""
+    leaves = jax.tree.leaves(arguments)
+    if leaves[0].shape[-1] != 1:
+        return jax.vmap(function, in_axes=-1, out_axes=out_axes)(*arguments)
+    out = function(*jax.tree.map(lambda leaf: leaf[..., 0], arguments))
+    return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, out_axes), out)
+
+
+class GeneralMotions(AbstractMotions):
+    """Any problem: one `Motion`, mapped over the lanes. `problem` is shared, or `None` where every run has its own."""
+
+    problem: AbstractProblem | None
+    template: TwoLayer
+    freeze: tuple[str, ...] = eqx.field(static=True)
+    root: Float[Array, " P"]
+
+    def _motion(self, own) -> Motion:
+        everything, problem = own
+        problem = self.problem if problem is None else problem
+        assert problem is not None  # one of the two is there
+        return Motion(problem, everything, self.template, self.freeze)
+
+    def load(self, student, problem):
+        motion = Motion.of(problem if self.problem is None else self.problem, student, self.freeze)
+        return motion.vector() / self.root, (motion.frozen, problem)
+
+    def network(self, y, own):
+        return self._motion(own).network(self.root * y)
+
+    def measure(self, y, own):
+        def one(y, own):
+            (risk, floor), gradient = self._motion(own).value_and_gradient(self.root * y)
+            return risk, floor, self.root * gradient
+
+        return each(one, y, own)
+
+    def hessian(self, y, own):
+        def one(y, own):
+            return self.root[:, None] * self._motion(own).hessian(self.root * y) * self.root[None]
+
+        return each(one, y, own, out_axes=0)
+
+
+class CentredMotions(AbstractMotions):
+    """Activations with short formulas, no biases, standard normal inputs.
+
+    `own` is the frozen readout or `None`, and the target or `None`. Unknowns are ordered neuron by neuron.
+    """
+
+    target: AbstractCentredTarget | None
+    root: Float[Array, " P"]
+    template: TwoLayer
+    f: AbstractActivation = eqx.field(static=True)
+    move_readout: bool = eqx.field(static=True)
+
+    @property
+    def neuron(self) -> int:
+        """Unknowns of one neuron."""
+        return self.template.dim + (self._outputs if self.move_readout else 0)
+
+    @property
+    def _outputs(self) -> int:
+        return self.template.outputs or 1
+
+    def load(self, student, problem):
+        readout = student.readout.reshape(student.width, self._outputs)
+        parts = [student.weights, readout] if self.move_readout else [student.weights]
+        y = jnp.concatenate(parts, axis=1).reshape(-1) / self.root
+        return y, (None if self.move_readout else readout, None if problem is None else as_centred(problem))
+
+    def network(self, y, own):
+        weights, readout = self.parts(y, own)
+        return eqx.tree_at(
+            lambda s: (s.weights, s.readout), self.template, (weights, readout.reshape(self.template.readout.shape))
+        )
+
+    def measure(self, y, own):
+        def one(y, own, target):
+            weights, readout = self.parts(y, own)
+            value, magnitude, *slopes = centred_risk(self.f, target, weights, readout)
+            floor = jnp.finfo(value.dtype).eps * magnitude
+            return jnp.maximum(value, 0), floor, self._joined(y, slopes)
+
+        return self._wide(one, y, own)
+
+    def hessian(self, y, own):
+        def one(y, own, target):
+            weights, readout = self.parts(y, own)
+            root = _column(self.root, y)
+            out = centred_hessian(self.f, target, weights, readout, self.move_readout)
+            return out * root[:, None] * root[None]
+
+        return jnp.moveaxis(self._wide(one, y, own), -1, 0)
+
+    def symmetries(self, y, own):
+        """Scaling `(w, a) → (λw, a/λ)` of every homogeneous neuron: `(w, −a)`."""
+        if not (self.move_readout and is_homogeneous(self.f)):
+            return None
+        n, d = self.template.width, self.template.dim
+        blocks = y.T.reshape(-1, n, self.neuron)
+        # in y = θ/√rate the direction (w, −a) has the components (w, −a)/√rate, which is (y_w, −y_a)
+        signs = jnp.where(jnp.arange(self.neuron) < d, 1.0, -1.0).astype(y.dtype)
+        tangents = direction(blocks * signs[None, None], 2)
+        wide = jnp.eye(n, dtype=y.dtype)[None, :, :, None] * tangents[:, :, None]
+        return wide.reshape(-1, n, n * self.neuron)
+
+    def parts(self, y: Array, own: Any) -> tuple[Array, Array]:
+        """Weights `(n, d, *lanes)` and readout `(n, o, *lanes)`."""
+        blocks = (_column(self.root, y) * y).reshape(self.template.width, self.neuron, *y.shape[1:])
+        d = self.template.dim
+        return blocks[:, :d], blocks[:, d:] if self.move_readout else own[0]
+
+    def slopes(self, gradient: Float[Array, "P lanes"]) -> Float[Array, "n d lanes"]:
+        """`∂R/∂w` from the gradient by `y`."""
+        blocks = (gradient / self.root[:, None]).reshape(self.template.width, self.neuron, *gradient.shape[1:])
+        return blocks[:, : self.template.dim]
+
+    def with_weights(self, y: Float[Array, "P lanes"], weights: Float[Array, "n d lanes"]) -> Float[Array, "P lanes"]:
+        """The unknowns with other weights."""
+        blocks = y.reshape(self.template.width, self.neuron, *y.shape[1:])
+        root = self.root.reshape(self.template.width, self.neuron, 1)
+        d = self.template.dim
+        return jnp.concatenate([weights / root[:, :d], blocks[:, d:]], axis=1).reshape(y.shape)
+
+    def target_of(self, own: Any) -> AbstractCentredTarget:
+        """The target of one lane."""
+        target = self.target if own[1] is None else own[1]
+        assert target is not None  # one of the two is there
+        return target
+
+    def _targets_of(self, own: Any) -> AbstractCentredTarget:
+        """The targets of all lanes; a shared one for as many as there are."""
+        target = self.target_of(own)
+        return target if own[1] is not None else jax.tree.map(lambda leaf: leaf[..., None], target)
+
+    def pull(
+        self, readout: Float[Array, "n o lanes"], weights: Float[Array, "n d lanes"], own: Any
+    ) -> Float[Array, "n lanes"]:
+        """A bound of the curvature of the risk by the direction of each neuron, at unit norm."""
+        mine = jnp.sum(jnp.abs(readout) * length(weights, 1)[:, None], 0) / math.pi
+        return 2 * jnp.sum(jnp.abs(readout) * (mine + self._targets_of(own).pull())[None], 1)
+
+    def _wide(self, one: Callable, y: Array, own: Any) -> Any:
+        """`one` along the lanes where they are many and narrow, lane by lane otherwise."""
+        if y.shape[0] <= NARROW and y.shape[-1] > 1:
+            return one(y, own, self._targets_of(own))
+        return each(lambda y, own: one(y, own, self.target_of(own)), y, own)
+
+    def _joined(self, y: Array, slopes) -> Array:
+        parts = slopes if self.move_readout else slopes[:1]
+        return _column(self.root, y) * jnp.concatenate(parts, axis=1).reshape(y.shape)
+
+
+def _column(vector: Array, like: Array) -> Array:
+    """A vector of unknowns with the lanes' axis, if there is one."""
+    return vector.reshape(-1, *([1] * (like.ndim - 1)))
+
+
+def measured(target: Target, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]) -> Measured:
+    """A target as its students will meet it: by the short formulas where these serve."""
+    f = student.activation
+    serves = isinstance(inputs, StandardNormal) and centred(f, f) is not None and _is_plain(student, freeze)
+    if serves and isinstance(target, TwoLayer) and _is_plain(target, ()) and target.activation == f:
+        return CentredTarget.of(target)
+    return problem_of(target, inputs)
+
+
+def as_centred(problem: Measured) -> AbstractCentredTarget | None:
+    """A measured target in the form of the short formulas, if it has one: decided by structure alone."""
+    if isinstance(problem, AbstractCentredTarget):
+        return problem
+    if not isinstance(problem, RiskProblem) or not isinstance(problem.inputs, StandardNormal):
+        return None
+    moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
+    if moments is not None:
+        constant, linear, quadratic = moments.with_outputs()
+        return CentredPolynomial(
+            constant=constant, linear=linear, quadratic=quadratic, energy=energy, magnitude=magnitude
+        )
+    layer, *others = problem.layers
+    if others or layer.mean is not None or problem.offset is not None:
+        return None
+    return CentredTarget(
+        weights=layer.weights, readout=layer.readout, energy=energy, magnitude=magnitude, activation=layer.activation
+    )
+
+
+def _is_plain(student: TwoLayer, freeze: tuple[str, ...]) -> bool:
+    """Whether a network is one that the short formulas know."""
+    return student.bias is None and student.output_bias is None and "weights" not in freeze
+
+
+def motions_of(
+    problem: Measured, shared: bool, student: TwoLayer, freeze: tuple[str, ...], rates: dict[str, Array]
+) -> AbstractMotions:
+    """The motions of a batch: `student` is any one of them, `problem` the target of all or, not `shared`, any one."""
+    target = as_centred(problem)
+    if target is None or not _is_plain(student, freeze) or not target.serves(student.activation):
+        assert isinstance(problem, AbstractProblem)  # a short form was chosen for a student that it serves
+        root = jnp.sqrt(Motion.of(problem, student, freeze).scale(rates))
+        return GeneralMotions(problem=problem if shared else None, template=student, freeze=freeze, root=root)
+    move_readout = "readout" not in freeze
+    n, d, o = student.width, student.dim, student.outputs or 1
+    row = [jnp.broadcast_to(rates["weights"], d)] + [jnp.broadcast_to(rates["readout"], o)] * move_readout
+    root = jnp.sqrt(jnp.tile(jnp.concatenate(row), n))
+    return CentredMotions(
+        target=target if shared else None,
+        root=root,
+        template=student,
+        f=student.activation,
+        move_readout=move_readout,
+    )
+
+
+def is_homogeneous(activation: AbstractActivation) -> bool:
+    """Whether a neuron may slide to norm zero and stay there."""
+    return isinstance(activation, Relu)

@@ -1,0 +1,298 @@
+"""One pass over the lanes: the one place of a solver that evaluates the risk, and the one that evaluates the Hessian.
+
+Every method here is the same loop. It has a matrix `M` made of the Hessian at the point `y`, a first
+vector `k_0`, and then stages: stage `i` evaluates risk and gradient at `y + Σ_j A_ij k_j`, and finds
+`k_i` from them. For a Rosenbrock step these are its stages and its end; for Newton's method
+corrections with one factor (`A` all ones below the diagonal); for a trust-region step the trial, one
+stage. So the flow, the hand-over, the spectrum and the polish are *phases* of one loop, whose number
+is data: they differ in what they make of the Hessian (`prepare`), of a stage (`absorb`) and of the
+last one (`finish`).
+
+A run whose point has not been measured yet spends one pass in which nothing else happens to it.
+"""
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxcompress.solvers._chebyshev import Displacement
+from jaxcompress.solvers._lanes import spread
+from jaxcompress.solvers._motions import NARROW, AbstractMotions
+from jaxcompress.solvers._rosenbrock import apply_inverse
+from jaxcompress.solvers._state import Lane, Point
+
+# Vectors that a step may keep: the stages of Rodas5P. There is a row more, into which goes what nobody will read.
+KEPT = 8
+
+
+class Matrices(NamedTuple):
+    """The Hessian of every lane and what `apply_inverse` needs of `M`; `None` for what no phase makes. Those of large
+    problems are kept from pass to pass, and written anew only where they are needed: to clear and to copy them costs
+    as much as a stage (ReLU, n = k = d = 20: half of an explicit step)."""
+
+    hessian: Array | None
+    factored: Array | None
+
+
+class Work(NamedTuple):
+    """What a pass starts from.
+
+    `first`, the vector `k_0`; `length` of the step; `values`, eigenvalues where they were computed;
+    `foreseen`, the gradient that a step should leave. Where steps may be explicit: whether this one
+    is, how many stages each lane has, and its first displacement.
+    """
+
+    first: Array
+    length: Array
+    values: Array
+    foreseen: Array
+    explicit: Array | None = None
+    stages: Array | None = None
+    displacement: Displacement | None = None
+
+
+class Found(NamedTuple):
+    """A point with risk, floor and gradient there."""
+
+    y: Array
+    risk: Array
+    floor: Array
+    gradient: Array
+
+
+class Track(NamedTuple):
+    """Of a lane's last correction by Newton's method: its size, its share of the one before, and
+    whether more are wanted."""
+
+    size: Array
+    ratio: Array
+    wanted: Array
+
+
+class Stages(NamedTuple):
+    """The loop of a pass: the number of the stage, whether it is to be done, the vectors, what the last
+    one found."""
+
+    number: Array
+    going: Array
+    kept: Array
+    found: Found
+    track: Track
+    displacement: Displacement | None
+
+
+class AbstractPhase(abc.ABC):
+    """One method, seen as a loop of stages. `motions` are those of the pass."""
+
+    # `A` and `C` of the stages; nothing reads the last vector.
+    table: ClassVar[np.ndarray]
+    pulls: ClassVar[np.ndarray] = np.zeros((KEPT + 1, KEPT + 1))
+
+    def __init__(self, motions: AbstractMotions):
+        self.motions = motions
+
+    def needs_matrix(self, lane: Lane) -> Array:
+        """Whether a pass needs the Hessian at all."""
+        return jnp.any(lane.point.known)
+
+    def look(self, hessian: Array | None, lane: Lane, own: Any) -> Lane:
+        """The lanes with what must be measured before the pass is planned."""
+        return lane
+
+    def needs_factor(self, lane: Lane) -> Array:
+        """Whether a pass factors a matrix."""
+        return jnp.zeros((), bool)
+
+    def factored(self, hessian: Array, lane: Lane, own: Any) -> Array:
+        """The factor of `M`, where one is needed."""
+        return hessian
+
+    @abc.abstractmethod
+    def prepare(self, matrices: Matrices, lane: Lane, own: Any) -> Work:
+        """What a pass starts from."""
+
+    def absorb(
+        self, stage: Stages, pulled: Array, factored: Array | None, work: Work, lane: Lane
+    ) -> tuple[Array, Track, Displacement | None, Array]:
+        """From what a stage found: the next vector, the track, the next displacement, and whether the
+        loop goes on. `pulled` is `Σ_j C_ij k_j`. One stage is all, unless a method says otherwise."""
+        return jnp.zeros_like(pulled), stage.track, stage.displacement, jnp.zeros((), bool)
+
+    @abc.abstractmethod
+    def finish(self, work: Work, stages: Stages, lane: Lane, own: Any) -> Lane:
+        """Every lane after the pass."""
+
+    @abc.abstractmethod
+    def ended(self, lane: Lane) -> Array:
+        """Which lanes are at an end."""
+
+
+class Measurement(AbstractPhase):
+    """Risk and gradient of points that are not known yet, and nothing else."""
+
+    table = np.zeros((KEPT + 1, KEPT + 1))
+
+    def needs_matrix(self, lane):
+        return jnp.zeros((), bool)
+
+    def prepare(self, matrices, lane, own):
+        return blank_work(lane)
+
+    def finish(self, work, stages, lane, own):
+        return lane
+
+    def ended(self, lane):
+        return lane.point.known
+
+
+# A trial of one vector.
+TRIAL = np.zeros((KEPT + 1, KEPT + 1))
+TRIAL[1, 0] = 1
+
+
+def blank_work(lane: Lane) -> Work:
+    """Work that moves nothing."""
+    y = lane.point.y
+    lanes = y.shape[1]
+    zero, still = jnp.zeros(lanes, y.dtype), jnp.zeros_like(y)
+    work = Work(still, zero, still, zero)
+    if lane.course.curvature is None:
+        return work
+    return work._replace(
+        explicit=jnp.zeros((), bool),
+        stages=jnp.full(lanes, KEPT, jnp.int32),
+        displacement=Displacement(still, still, zero, zero, zero),
+    )
+
+
+def kept_where(better: Array, found: Found, point: Point) -> Point:
+    """What a pass found in the lanes where it is `better`, and the point from which it set out elsewhere."""
+    end = Point(found.y, found.gradient, found.risk, found.floor, point.known)
+    return jax.tree.map(lambda new, old: jnp.where(spread(better, new), new, old), end, point)
+
+
+def choose_by(phase: Array, phases: Sequence[AbstractPhase], what: Callable[[AbstractPhase], Any]) -> Any:
+    """`what` of the phase with this number: one branch runs."""
+    if len(phases) == 1:
+        return what(phases[0])
+    return jax.lax.switch(phase, [lambda one=one: what(one) for one in phases])
+
+
+def blank_matrices(unknowns: int, lanes: int, dtype, matrix: bool, factored: bool) -> Matrices:
+    """What a queue of large problems begins with, and small ones do without."""
+    if unknowns <= NARROW or not matrix:
+        return Matrices(None, None)
+    zeros = jnp.zeros((lanes, unknowns, unknowns), dtype)
+    return Matrices(zeros, zeros.reshape(lanes, -1) if factored else None)
+
+
+def one_pass(
+    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices, factors: bool
+) -> tuple[Lane, Matrices]:
+    """Advance every lane by one pass of the phase with this number. Some phase `factors` a matrix, or none does."""
+    motions = phases[0].motions
+    hessian = _hessian(phases, phase, lane, own, kept)
+    if lane.course.curvature is not None:
+        lane = choose_by(phase, phases, lambda one: one.look(hessian, lane, own))
+    factored = _factored(phases, phase, lane, own, hessian, kept) if factors else None
+    matrices = Matrices(hessian, factored)
+    point = lane.point
+    work = choose_by(phase, phases, lambda one: one.prepare(matrices, lane, own))
+    tables = jnp.asarray(np.stack([[one.table, one.pulls] for one in phases]), point.y.dtype)
+    table, pulls = tables[phase]
+
+    def stage(stages: Stages) -> Stages:
+        i = stages.number
+        moved = jnp.tensordot(table[i], stages.kept, 1)
+        if stages.displacement is not None:
+            moved = jnp.where(work.explicit, stages.displacement.moved, moved)
+        y = jnp.where(point.known[None], point.y + moved, point.y)
+        found = Found(y, *motions.measure(y, own))
+        if work.stages is not None:  # a lane with fewer stages than others keeps what its last one found
+            more = (i <= work.stages) | ~point.known
+            found = jax.tree.map(lambda new, old: jnp.where(spread(more, new), new, old), found, stages.found)
+        now = stages._replace(found=found)
+        pulled = jnp.tensordot(pulls[i], stages.kept, 1)
+        vector, track, displacement, going = choose_by(
+            phase, phases, lambda one: one.absorb(now, pulled, factored, work, lane)
+        )
+        kept = jax.lax.dynamic_update_index_in_dim(stages.kept, vector, jnp.minimum(i, KEPT), 0)
+        return Stages(i + 1, going & jnp.any(point.known), kept, found, track, displacement)
+
+    end = jax.lax.while_loop(lambda stages: stages.going, stage, _first_stage(phases, phase, work, lane))
+    after = choose_by(phase, phases, lambda one: one.finish(work, end, lane, own))
+    found = end.found
+    fresh = lane._replace(point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known)))
+    after = jax.tree.map(lambda new, old: jnp.where(spread(point.known, new), new, old), after, fresh)
+    if kept.hessian is None:
+        return after, kept
+    return after, matrices
+
+
+def _first_stage(phases: Sequence[AbstractPhase], phase: Array, work: Work, lane: Lane) -> Stages:
+    point = lane.point
+    number = jnp.ones((), jnp.int32)
+    kept = jnp.zeros((KEPT + 1, *point.y.shape), point.y.dtype)
+    kept = jax.lax.dynamic_update_index_in_dim(kept, work.first, 0, 0)
+    size = jnp.sqrt(jnp.sum(work.first * work.first, axis=0))
+    track = Track(size, size, jnp.zeros_like(point.known))
+    found = Found(point.y, point.risk, point.floor, point.gradient)
+    starts = jnp.asarray([bool(one.table.any()) for one in phases])[phase]
+    going = starts | jnp.any(~point.known)
+    return Stages(number, going, kept, found, track, work.displacement)
+
+
+def _hessian(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices) -> Array | None:
+    """The Hessian of every lane at its point. Small ones are always made; large ones only for a pass that needs
+    them."""
+    motions, y = phases[0].motions, lane.point.y
+    if y.shape[0] <= NARROW:
+        return motions.hessian(y, own)
+    if kept.hessian is None:
+        return None
+    needed = choose_by(phase, phases, lambda one: one.needs_matrix(lane))
+    return _anew(needed, y, lambda y: motions.hessian(y, own), kept.hessian)
+
+
+def _factored(
+    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, hessian: Array | None, kept: Matrices
+) -> Array:
+    assert hessian is not None  # a phase that factors has a matrix
+
+    def made(y: Array) -> Array:
+        here = lane._replace(point=lane.point._replace(y=y))
+        return choose_by(phase, phases, lambda one: one.factored(hessian, here, own))
+
+    if kept.factored is None:
+        return made(lane.point.y)
+    needed = choose_by(phase, phases, lambda one: one.needs_factor(lane))
+    return _anew(needed, lane.point.y, lambda y: _flat(made(y)), kept.factored)
+
+
+def _flat(factored: Array) -> Array:
+    """A factor as it is kept: without a layout that XLA could turn in every pass, needed or not."""
+    return factored.reshape(factored.shape[0], -1)
+
+
+def solved(factored: Array, right: Array) -> Array:
+    """`M⁻¹ right`. What a kept factor needs to be turned is done here, where it is used."""
+    if factored.ndim == 2:
+        factored = factored.reshape(-1, right.shape[0], right.shape[0])
+    return apply_inverse(factored, right)
+
+
+def _anew(needed: Array, y: Array, make: Callable[[Array], Array], old: Array) -> Array:
+    """`make(y)` where it is needed, otherwise the old one: a loop of at most one turn, which leaves in place what a
+    branch would copy. The barrier ties the turn to its condition, or XLA would take what does not change out of the
+    loop."""
+
+    def turn(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        here, _ = jax.lax.optimization_barrier((y, carry[0]))
+        return jnp.zeros_like(carry[0]), make(here)
+
+    return jax.lax.while_loop(lambda carry: carry[0], turn, (needed, old))[1]

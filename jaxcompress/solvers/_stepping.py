@@ -1,0 +1,234 @@
+"""The gradient flow as a phase: steps of Rodas5P, or of Chebyshev's stages where they are many and short.
+
+Every lane has its own step length, clock and end. A step that is not finite is rejected.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from jaxcompress.solvers._chebyshev import (
+    first_displacement,
+    next_displacement,
+    radius_of,
+    spectral_radius,
+    stage_count,
+    step_error,
+)
+from jaxcompress.solvers._lanes import spread
+from jaxcompress.solvers._method import Method
+from jaxcompress.solvers._motions import AbstractMotions
+from jaxcompress.solvers._phase import KEPT, AbstractPhase, Found, Stages, Work, blank_work, kept_where, solved
+from jaxcompress.solvers._rosenbrock import GAMMA, PULLS, STAGES, factor
+from jaxcompress.solvers._slide import follow, frozen_unknowns, small_neurons
+from jaxcompress.solvers._state import Course, Curvature, Lane
+
+# A step is at most ten times longer than the one before, and aims at an error of 0.9⁵ of what is allowed.
+_GROWTH, _SHRINK, _SAFETY = 10.0, 0.2, 0.9
+# Explicit steps get a third of the error: with all of it 993 of 1000 runs of erf, n = 8, k = 10, end where flows at
+# rtol 1e-7 do, with a third 999, as many as Rodas5P at the full tolerance.
+_CARE = 3.0
+# Steps for which a measured curvature serves, unless one is rejected (Sommeijer, Shampine & Verwer 1998). ReLU, n = k =
+# d = 20: measured at every step it costs two fifths of one, and no more steps are rejected where it is not.
+_SERVES = 25
+
+
+class FlowOptions(eqx.Module):
+    """When to end and how carefully to step; all traced."""
+
+    t1: Array
+    gradient_tolerance: Array
+    rtol: Array
+    atol: Array
+    max_steps: Array
+
+
+class Flow(AbstractPhase):
+    """The flow of every lane down to `options.gradient_tolerance`."""
+
+    table, pulls = STAGES, PULLS
+
+    def __init__(self, motions: AbstractMotions, method: Method, options: FlowOptions):
+        super().__init__(motions)
+        self.method, self.options = method, options
+
+    def needs_matrix(self, lane):
+        known = jnp.any(lane.point.known)
+        if not self.method.stages:
+            return known
+        due = jnp.any(lane.course.curvature.serves <= 0)
+        return known & (due | ~self._explicit(lane, self._length(lane), lane.course.curvature))
+
+    def look(self, hessian, lane, own):
+        course, known = lane.course, lane.point.known
+        old = course.curvature
+        assert old is not None  # followed where steps may be explicit
+        due = (old.serves <= 0) & known
+        gradient = self._moving(course, lane.point.gradient)
+
+        def field(y: Array) -> Array:
+            return -self._moving(course, self.motions.measure(y, own)[2])
+
+        def push(v: Array) -> Array:
+            return -self._moving(course, jnp.einsum("bij,jb->ib", hessian, self._moving(course, v)))
+
+        def measure() -> Curvature:
+            if hessian is None:
+                radius, direction = spectral_radius(field, lane.point.y, -gradient, old.direction)
+            else:
+                radius, direction = radius_of(push, -gradient, old.direction)
+            new = Curvature(direction, radius, jnp.full_like(old.serves, _SERVES))
+            return jax.tree.map(lambda n, o: jnp.where(spread(due, o), n, o), new, old)
+
+        curvature = jax.lax.cond(jnp.any(due), measure, lambda: old)
+        return lane._replace(course=course._replace(curvature=curvature))
+
+    def needs_factor(self, lane):
+        return jnp.any(lane.point.known) & ~self._explicit(lane, self._length(lane), lane.course.curvature)
+
+    def factored(self, hessian, lane, own):
+        if lane.course.slide is not None:
+            still = frozen_unknowns(self.motions, lane.course.slide).T
+            hessian = jnp.where(still[:, :, None] | still[:, None], 0, hessian)
+        return factor(hessian, 1 / (GAMMA * self._length(lane)))
+
+    def prepare(self, matrices, lane, own):
+        length, work = self._length(lane), blank_work(lane)
+        gradient = self._moving(lane.course, lane.point.gradient)
+        if lane.course.curvature is None:
+            return work._replace(first=solved(matrices.factored, -gradient), length=length)
+        explicit = self._explicit(lane, length, lane.course.curvature)
+        if self.method.implicit:
+            first = jax.lax.cond(explicit, lambda: work.first, lambda: solved(matrices.factored, -gradient))
+            work = work._replace(first=first)
+        stages = jnp.where(explicit, stage_count(length, lane.course.curvature.radius, self.method.stages), KEPT)
+        displacement = first_displacement(-gradient, length, stages)
+        return work._replace(length=length, explicit=explicit, stages=stages, displacement=displacement)
+
+    def absorb(self, stage, pulled, factored, work, lane):
+        i, found = stage.number, stage.found
+        gradient = self._moving(lane.course, found.gradient)
+
+        def solve() -> Array:
+            return solved(factored, pulled / work.length[None] - gradient)
+
+        explicit = False if work.explicit is None else work.explicit
+        wanted = (i < KEPT) & ~jnp.asarray(explicit)
+        vector = jax.lax.cond(wanted, solve, lambda: jnp.zeros_like(gradient)) if self.method.implicit else pulled
+        if work.stages is None:
+            return vector, stage.track, None, i < KEPT
+        field = -self._moving(lane.course, lane.point.gradient)
+        last = stage.displacement
+        following = next_displacement(i, last, -gradient, field, work.length, work.stages)
+        return vector, stage.track, following, i < jnp.max(work.stages)
+
+    def finish(self, work, stages, lane, own):
+        point, course, found = lane.point, lane.course, stages.found
+        error, order, explicit = self._error(work, stages, lane, own)
+        fine = error <= 1  # false for NaN
+        growth = jnp.clip(_SAFETY * jnp.maximum(error, 1e-10) ** (-1 / order), _SHRINK, _GROWTH)
+        growth = jnp.where(jnp.isfinite(error), growth, _SHRINK)
+        after = kept_where(fine, found, point)
+        course = course._replace(
+            time=jnp.where(fine, course.time + work.length, course.time),
+            length=work.length * growth,
+            steps=course.steps + 1,
+            accepted=course.accepted + fine,
+            explicit=course.explicit + explicit,
+            idle=jnp.zeros_like(course.idle),
+            curvature=_worn(course.curvature, explicit),
+        )
+        course = _with_curvature(course, fine)
+        return self._slid(lane._replace(point=after, course=course), own)
+
+    def ended(self, lane):
+        course, known = lane.course, lane.point.known
+        gradient = self._moving(course, lane.point.gradient)
+        gone = ~(self.motions.largest(gradient) > self.options.gradient_tolerance)
+        gone = gone & ~course.idle
+        return known & (gone | (course.time >= self.options.t1) | (course.steps >= self.options.max_steps))
+
+    def _length(self, lane: Lane) -> Array:
+        """The length of the step; of a flow that begins, a tenth of the time in which the point would move by its
+        size."""
+        course, point = lane.course, lane.point
+        first = self._first_length(point.y, self._moving(course, point.gradient))
+        return jnp.minimum(jnp.where(course.length > 0, course.length, first), self.options.t1 - course.time)
+
+    def _first_length(self, y: Array, gradient: Array) -> Array:
+        scale = self.options.atol + self.options.rtol * jnp.abs(y)
+        length = 0.1 * _norm(y / scale) / jnp.maximum(_norm(gradient / scale), jnp.finfo(y.dtype).tiny)
+        return jnp.where((length > 0) & jnp.isfinite(length), length, 1e-3)
+
+    def _moving(self, course: Course, gradient: Array) -> Array:
+        """The gradient of what is not frozen."""
+        if course.slide is None:
+            return gradient
+        return jnp.where(frozen_unknowns(self.motions, course.slide), 0, gradient)
+
+    def _slid(self, lane: Lane, own) -> Lane:
+        """What neurons that slide to norm zero change, after a step, accepted or not: where one is caught or released,
+        or one that is held has turned, the point must be measured again."""
+        point, course = lane.point, lane.course
+        if course.slide is None:
+            return lane
+        options = self.options
+        y, slide, changed = follow(self.motions, point.y, point.gradient, own, course.slide, options.rtol)
+        touched = changed | jnp.any(course.slide.frozen, 0)
+        short = jnp.minimum(course.length, self._first_length(y, point.gradient))
+        course = course._replace(slide=slide, length=jnp.where(changed, short, course.length))
+        point = point._replace(y=jnp.where(touched[None], y, point.y), known=point.known & ~touched)
+        return lane._replace(point=point, course=_with_curvature(course, ~changed))
+
+    def _error(self, work: Work, stages: Stages, lane: Lane, own) -> tuple[Array, Array, Array]:
+        """The error of the step in units of what is allowed, the power of the length that it goes by, and whether it
+        was explicit."""
+        implicit = self._relative(lane, stages.found, stages.kept[KEPT - 1], own)
+        five, none = jnp.full_like(work.length, 5.0), jnp.zeros(work.length.shape, jnp.int32)
+        if work.explicit is None:
+            return implicit, five, none
+        assert stages.displacement is not None  # where steps may be explicit
+        assert work.stages is not None
+        found, f0 = stages.found, -self._moving(lane.course, lane.point.gradient)
+        f1 = -self._moving(lane.course, found.gradient)
+        error = step_error(stages.displacement.moved, f0, f1, work.length)
+        explicit = jnp.where(work.stages > 0, _CARE * self._relative(lane, found, error, own), jnp.nan)
+        was = jnp.broadcast_to(work.explicit, work.length.shape)
+        return jnp.where(was, explicit, implicit), jnp.where(was, 3.0, five), was.astype(jnp.int32)
+
+    def _relative(self, lane: Lane, found: Found, error: Array, own) -> Array:
+        y, slide, options = lane.point.y, lane.course.slide, self.options
+        atol = options.atol if slide is None else small_neurons(self.motions, y, own, options.atol)
+        return _norm(error / (atol + options.rtol * jnp.maximum(jnp.abs(y), jnp.abs(found.y))))
+
+    def _explicit(self, lane: Lane, length: Array, curvature: Curvature | None) -> Array:
+        """Whether Chebyshev's stages are cheaper than a step of Rodas5P. At a tighter tolerance the method of lower
+        order loses: steps shrink by the cube root there, by the fifth here. The radius costs about five gradients."""
+        if curvature is None:
+            return jnp.zeros((), bool)
+        if not self.method.implicit:
+            return jnp.ones((), bool)
+        stages = stage_count(length, curvature.radius, self.method.stages)[0]
+        worth = self.method.stages * jnp.minimum(self.options.rtol / 1e-3, 1) ** (1 / 3 - 1 / 5) - 5
+        return (stages > 0) & (stages <= worth)
+
+
+def _worn(curvature: Curvature | None, explicit: Array) -> Curvature | None:
+    """The curvature after a step: implicit ones are long, and cost so much more than a measurement."""
+    if curvature is None:
+        return None
+    return curvature._replace(serves=jnp.where(explicit > 0, curvature.serves - 1, 0))
+
+
+def _with_curvature(course: Course, still: Array) -> Course:
+    """The course with the curvature of the lanes where that `still` holds; the others measure it anew."""
+    if course.curvature is None:
+        return course
+    serves = jnp.where(still, course.curvature.serves, 0)
+    return course._replace(curvature=course.curvature._replace(serves=serves))
+
+
+def _norm(x: Array) -> Array:
+    """Root mean square over the unknowns."""
+    return jnp.sqrt(jnp.mean(x * x, axis=0))
