@@ -1,11 +1,13 @@
-"""Is the end of a default run the end of the true gradient flow? Fresh starts against a reference flow at rtol 1e-10.
+"""Is the end of a default run the end of the true gradient flow? Fresh starts against a reference
+flow at rtol 1e-10.
 
-Two ends are the same when their functions are: `E(f₁ − f₂)² ≤ 1e-12 E f_target²`, which knows of no order of neurons,
-signs or scales. The reference is our own flow at rtol 1e-10, atol 1e-12; on a subsample SciPy's LSODA with the plain
-closed forms, at the same tolerances, checks the reference; and LSODA at rtol 1e-3 and 1e-6 is judged like ours.
+Two ends are the same when their functions are: `E(f₁ − f₂)² ≤ 1e-12 E f_target²`, which knows of no
+order of neurons, signs or scales. The reference is our own flow at rtol 1e-10, atol 1e-12; on a
+subsample SciPy's LSODA with the plain closed forms, at the same tolerances, checks the reference;
+and LSODA at rtol 1e-3 and 1e-6 is judged like ours.
 
-    python benchmarks/basins.py --core 1                               # 1000 starts each of three sizes
-    python benchmarks/basins.py --core 1 --runs 100 --check 0 --fidelity 0 --seed 5000
+    python benchmarks/basins.py --core 1 # 1000 starts each of three sizes python
+    benchmarks/basins.py --core 1 --runs 100 --check 0 --fidelity 0 --seed 5000
 """
 
 import time
@@ -33,7 +35,9 @@ def work_of(activation: str, n: int, k: int, tolerance: float = 1e-8) -> Work:
 def in_blocks(call, students: jc.TwoLayer, size: int) -> list:
     """`call` on blocks of at most `size` students, so that memory and a lost run cost one block."""
     runs = students.weights.shape[0]
-    blocks = [jax.tree.map(lambda leaf, i=i: leaf[i : i + size], students) for i in range(0, runs, size)]
+    blocks = [
+        jax.tree.map(lambda leaf, i=i: leaf[i : i + size], students) for i in range(0, runs, size)
+    ]
     return [jax.block_until_ready(call(block)) for block in blocks]
 
 
@@ -41,11 +45,21 @@ def solved(work: Work, students: jc.TwoLayer, block: int, **settings) -> dict:
     """End points, their risks and how the runs ended; seconds in all, compilation included."""
     begin = time.perf_counter()
     parts = in_blocks(lambda some: jc.solve_many(some, work.target, **settings), students, block)
-    networks = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[part.network for part in parts])
-    out = {name: np.concatenate([np.asarray(getattr(part, name)) for part in parts]) for name in ("risk", "converged")}
+    networks = jax.tree.map(
+        lambda *leaves: jnp.concatenate(leaves), *[part.network for part in parts]
+    )
+    out = {
+        name: np.concatenate([np.asarray(getattr(part, name)) for part in parts])
+        for name in ("risk", "converged")
+    }
     out["steps"] = np.concatenate([np.asarray(part.stats["steps"]) for part in parts])
     messages = [message for part in parts for message in part.message]
-    return {**out, "network": networks, "messages": messages, "wall_seconds": time.perf_counter() - begin}
+    return {
+        **out,
+        "network": networks,
+        "messages": messages,
+        "wall_seconds": time.perf_counter() - begin,
+    }
 
 
 def distances(work: Work, first: jc.TwoLayer, second: jc.TwoLayer) -> np.ndarray:
@@ -79,7 +93,9 @@ def compare(work: Work, options) -> dict:
         "both_converged": int(both.sum()),
         "same_of_both_converged": int((same & both).sum()),
         "other_seeds": (options.seed + np.flatnonzero(~same)).tolist(),
-        "other_risks": [[float(default["risk"][i]), float(reference["risk"][i])] for i in np.flatnonzero(~same)],
+        "other_risks": [
+            [float(default["risk"][i]), float(reference["risk"][i])] for i in np.flatnonzero(~same)
+        ],
         "largest_distance_of_same": float(distance[same].max(initial=0)),
         "smallest_distance_of_others": float(distance[~same].min(initial=np.inf)),
     }
@@ -101,8 +117,18 @@ def compare(work: Work, options) -> dict:
     return row
 
 
-def scipy_ends(work: Work, starts, default: jc.TwoLayer, reference: jc.TwoLayer, runs: int, method: str, **tolerances):
-    """The first runs by SciPy, then polished by ours, since a flow ends at a gradient; how many ends are the same."""
+def scipy_ends(
+    work: Work,
+    starts,
+    default: jc.TwoLayer,
+    reference: jc.TwoLayer,
+    runs: int,
+    method: str,
+    **tolerances,
+):
+    """The first runs by SciPy, then polished by ours, since a flow ends at a gradient; how many
+    ends are the same.
+    """
     count = min(runs, starts.weights.shape[0])
     timing, vectors, _ = rivals.scipy_flow(
         work, work.flat(starts)[:count], 1, method=method, hessian_by="autodiff", **tolerances
@@ -129,13 +155,19 @@ def scipy_ends(work: Work, starts, default: jc.TwoLayer, reference: jc.TwoLayer,
 def main() -> None:
     made = common.parser(__doc__, "basins.json")
     made.add_argument("--runs", type=int, default=1000)
-    made.add_argument("--seed", type=int, default=100_000, help="first seed: fresh ones for every judgement")
+    made.add_argument(
+        "--seed", type=int, default=100_000, help="first seed: fresh ones for every judgement"
+    )
     made.add_argument("--sizes", type=int, nargs="+", default=[0, 1, 2], help=f"which of {SIZES}")
     made.add_argument("--block", type=int, default=250, help="runs in one call")
     made.add_argument("--max-steps", type=int, default=20_000, help="step budget of the reference")
-    made.add_argument("--check", type=int, default=20, help="runs of the independent check; 0 for none")
+    made.add_argument(
+        "--check", type=int, default=20, help="runs of the independent check; 0 for none"
+    )
     made.add_argument("--check-method", choices=["LSODA", "Radau", "BDF"], default="LSODA")
-    made.add_argument("--fidelity", type=int, default=200, help="runs of LSODA at looser tolerances; 0 for none")
+    made.add_argument(
+        "--fidelity", type=int, default=200, help="runs of LSODA at looser tolerances; 0 for none"
+    )
     options = made.parse_args()
     common.pin(options.core)
     rows = []
@@ -144,7 +176,8 @@ def main() -> None:
         rows.append(row)
         low, high = row["wilson_95"]
         print(
-            f"{row['work']:12s} {row['same']}/{row['runs']} ends are the reference's: {row['fraction']:.2%} "
+            f"{row['work']:12s} {row['same']}/{row['runs']} ends are the reference's: "
+            f"{row['fraction']:.2%} "
             f"(95 %: {low:.2%} to {high:.2%}); converged {row['default']['converged']} and "
             f"{row['reference']['converged']}; check {row.get('check')}",
             flush=True,

@@ -1,7 +1,9 @@
-"""How fast could this chip go at all: float64 matrix products, memory traffic, and our runs as a share of both.
+"""How fast could this chip go at all: float64 matrix products, memory traffic, and our runs as a
+share of both.
 
-The count of a run is `steps × (Hessian + stages · (gradient + two triangular solves) + Cholesky)`, with the Hessian's
-and the gradient's operations and bytes as XLA counts them for one lane. Rejected steps count, for they are work.
+The count of a run is `steps × (Hessian + stages · (gradient + two triangular solves) + Cholesky)`,
+with the Hessian's and the gradient's operations and bytes as XLA counts them for one lane. Rejected
+steps count, for they are work.
 """
 
 import common
@@ -47,10 +49,18 @@ def counted(work: Work) -> dict:
     for name, function in (("gradient", gradient_of(work)), ("hessian", hessian_of(work))):
         analysis = jax.jit(function).lower(vector).compile().cost_analysis()
         analysis = analysis[0] if isinstance(analysis, list) else analysis
-        costs[name] = {"flops": analysis.get("flops", 0.0), "bytes": analysis.get("bytes accessed", 0.0)}
+        costs[name] = {
+            "flops": analysis.get("flops", 0.0),
+            "bytes": analysis.get("bytes accessed", 0.0),
+        }
     size = work.unknowns
-    flops = costs["hessian"]["flops"] + size**3 / 3 + STAGES * (costs["gradient"]["flops"] + 2 * size**2)
-    # what has to move at least: the Hessian is written, read and factored once, the factor read once a stage
+    flops = (
+        costs["hessian"]["flops"]
+        + size**3 / 3
+        + STAGES * (costs["gradient"]["flops"] + 2 * size**2)
+    )
+    # what has to move at least: the Hessian is written, read and factored once, the factor read
+    # once a stage
     moved = 8 * size**2 * (3 + STAGES)
     return {"by_xla": costs, "flops_per_step": flops, "least_bytes_per_step": moved}
 
@@ -77,10 +87,19 @@ def measure(rows: list[dict]) -> dict:
                 "steps_per_second": rate,
                 **count,
                 "share_of_matmul": rate * count["flops_per_step"] / ceilings["matmul_flops"],
-                "share_of_elementwise": rate * count["flops_per_step"] / ceilings["elementwise_flops"],
-                "share_of_bandwidth": rate * count["least_bytes_per_step"] / ceilings["bytes_per_second"],
+                "share_of_elementwise": rate
+                * count["flops_per_step"]
+                / ceilings["elementwise_flops"],
+                "share_of_bandwidth": rate
+                * count["least_bytes_per_step"]
+                / ceilings["bytes_per_second"],
             }
         )
-        print({name: shares[-1][name] for name in ("work", "solver", "share_of_elementwise", "share_of_bandwidth")})
+        print(
+            {
+                name: shares[-1][name]
+                for name in ("work", "solver", "share_of_elementwise", "share_of_bandwidth")
+            }
+        )
     print(ceilings, flush=True)
     return {**ceilings, "shares": shares}

@@ -1,7 +1,8 @@
-"""What all benchmarks share: one thread, float64, timing that waits for every array, and a record of the machine.
+"""What all benchmarks share: one thread, float64, timing that waits for every array, and a record
+of the machine.
 
-Import this before JAX: the number of threads is read when the libraries load. Settings that are already in the
-environment are kept.
+Import this before JAX: the number of threads is read when the libraries load. Settings that are
+already in the environment are kept.
 """
 
 import argparse
@@ -28,19 +29,33 @@ import numpy as np  # noqa: E402
 jax.config.update("jax_enable_x64", True)
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "equinox", "diffrax", "optimistix", "optax", "jaxcompress")
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "equinox",
+    "diffrax",
+    "optimistix",
+    "optax",
+    "jaxcompress",
+)
 
 
 def parser(doc: str | None, out: str) -> argparse.ArgumentParser:
     """A command line with the options that every benchmark has."""
-    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     made.add_argument("--core", type=int, default=None, help="pin this process to one core")
     made.add_argument("--out", type=Path, default=RESULTS / out, help="where the JSON goes")
     return made
 
 
 def pin(core: int | None) -> None:
-    """Bind this process to one core. Call it before the first array: XLA's threads inherit the binding."""
+    """Bind this process to one core. Call it before the first array: XLA's threads inherit the
+    binding.
+    """
     if core is not None:
         os.sched_setaffinity(0, {core})
 
@@ -54,7 +69,9 @@ def environment() -> dict:
         "platform": device.platform,
         "devices": jax.device_count(),
         "processor": _processor(),
-        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "threads": {"xla": 1 if one_thread else "all", "blas": os.environ["OPENBLAS_NUM_THREADS"]},
         "python": platform.python_version(),
         "precision": "float64",
@@ -82,8 +99,8 @@ def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
 def repeated(call: Callable[[], Any], repeats: int) -> tuple[dict, Any]:
     """A first call that compiles, then `repeats` that do not.
 
-    Returns `{"compile_seconds", "seconds"}`, the first being what the first call took beyond the median of the
-    others, and the last result.
+    Returns `{"compile_seconds", "seconds"}`, the first being what the first call took beyond the
+    median of the others, and the last result.
     """
     first, out = seconds(call)
     taken = []
@@ -96,8 +113,8 @@ def repeated(call: Callable[[], Any], repeats: int) -> tuple[dict, Any]:
 def per_call(call: Callable[[], Any], at_least: float = 0.2, repeats: int = 5) -> dict:
     """Seconds of one short call: the median of `repeats` loops of at least `at_least` seconds each.
 
-    `median_cpu_seconds` is what the process itself computed (all its threads): on a core that others use too, ratios of
-    it are the ones to trust.
+    `median_cpu_seconds` is what the process itself computed (all its threads): on a core that
+    others use too, ratios of it are the ones to trust.
     """
     compile_seconds, _ = seconds(call)
     once, _ = seconds(call)
@@ -121,7 +138,9 @@ def per_call(call: Callable[[], Any], at_least: float = 0.2, repeats: int = 5) -
 def write(path: Path, record: dict) -> None:
     """Store a record with its environment."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"environment": environment(), **record}, indent=1, default=_plain) + "\n")
+    path.write_text(
+        json.dumps({"environment": environment(), **record}, indent=1, default=_plain) + "\n"
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,9 @@ def draw(path: Path) -> None:
     """Draw what the record holds, beside it."""
     record = json.loads(path.read_text())
     if record.get("diagram"):
-        names = [f for f in ("erf", "relu") if any(row["activation"] == f for row in record["diagram"])]
+        names = [
+            f for f in ("erf", "relu") if any(row["activation"] == f for row in record["diagram"])
+        ]
         figure = matplotlib.figure.Figure(figsize=(7 * len(names), 6), layout="constrained")
         for name, axes in zip(names, np.atleast_1d(figure.subplots(1, len(names))), strict=True):
             parts = (record.get(part, []) for part in ("diagram", "competitors"))
@@ -30,7 +32,9 @@ def draw(path: Path) -> None:
         plotting.save_figure(figure, path.with_name("copy_or_average_crossing.png"))
     if record.get("trajectories"):
         figure = matplotlib.figure.Figure(figsize=(11, 4), layout="constrained")
-        for run, axes in zip(record["trajectories"], figure.subplots(1, 2, sharey=True), strict=True):
+        for run, axes in zip(
+            record["trajectories"], figure.subplots(1, 2, sharey=True), strict=True
+        ):
             plotting.order_parameters(run, axes).set_title(f"to the {run['kind']}")
         plotting.save_figure(figure, path.with_name("copy_or_average_flows.png"))
 

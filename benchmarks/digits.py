@@ -1,10 +1,12 @@
-"""How well does a trained network survive? Handwritten digits: 128 neurons compressed without looking at an image.
+"""How well does a trained network survive? Handwritten digits: 128 neurons compressed without
+looking at an image.
 
-Trains scikit-learn's MLPClassifier (128 ReLU neurons) on 1200 of its 1797 bundled digits, hands its two layers and the
-training pixels' mean and covariance to the command line, and measures what comes back on the other 597 images.
+Trains scikit-learn's MLPClassifier (128 ReLU neurons) on 1200 of its 1797 bundled digits, hands its
+two layers and the training pixels' mean and covariance to the command line, and measures what comes
+back on the other 597 images.
 
-    python benchmarks/digits.py                                       # 128 → 16 and 128 → 8
-    python benchmarks/digits.py --widths 2 4 8 16 --record            # the table and figure of the README
+    python benchmarks/digits.py # 128 → 16 and 128 → 8 python benchmarks/digits.py --widths 2 4 8 16
+    --record # the table and figure of the README
 """
 
 import argparse
@@ -26,7 +28,9 @@ TRAINING_IMAGES = 1200
 
 
 def train() -> tuple[MLPClassifier, np.ndarray, np.ndarray, np.ndarray]:
-    """A trained classifier, its training pixels, and held-out pixels with their labels; pixels between 0 and 1."""
+    """A trained classifier, its training pixels, and held-out pixels with their labels; pixels
+    between 0 and 1.
+    """
     pixels, labels = load_digits(return_X_y=True)
     pixels = pixels / 16
     order = np.random.default_rng(0).permutation(len(pixels))
@@ -75,7 +79,10 @@ def compress(folder: Path, width: int) -> dict:
 
 def measure(folder: Path, width: int, pixels: np.ndarray, labels: np.ndarray) -> dict:
     """The smaller network against the full one on held-out images."""
-    full, small = logits(folder / "target.npz", pixels), logits(folder / f"small-{width}.npz", pixels)
+    full, small = (
+        logits(folder / "target.npz", pixels),
+        logits(folder / f"small-{width}.npz", pixels),
+    )
     error = ((small - full) ** 2).sum()
     return {
         "held_out_relative_error": float(error / (full**2).sum()),
@@ -86,7 +93,9 @@ def measure(folder: Path, width: int, pixels: np.ndarray, labels: np.ndarray) ->
 
 
 def prune(folder: Path, width: int, seen: np.ndarray, pixels: np.ndarray) -> dict:
-    """Magnitude pruning on held-out images, plain and with the readout refitted by least squares on training images."""
+    """Magnitude pruning on held-out images, plain and with the readout refitted by least squares on
+    training images.
+    """
     with np.load(folder / "target.npz") as net:
         size = np.linalg.norm(net["weights"], axis=1) * np.linalg.norm(net["readout"], axis=1)
         kept = np.argsort(-size)[:width]
@@ -129,10 +138,19 @@ def draw(rows: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 8])
-    parser.add_argument("--out", type=Path, default=Path("build/digits"), help="folder for the .npz files and figures")
-    parser.add_argument("--record", action="store_true", help="write benchmarks/results/digits.json and .png")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/digits"),
+        help="folder for the .npz files and figures",
+    )
+    parser.add_argument(
+        "--record", action="store_true", help="write benchmarks/results/digits.json and .png"
+    )
     options = parser.parse_args()
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,10 +159,15 @@ def main() -> None:
     rows = []
     print("width   pruned  refitted  jaxcompress  held-out images  accuracy (full)    seconds")
     for width in options.widths:
-        row = compress(folder, width) | measure(folder, width, pixels, labels) | prune(folder, width, seen, pixels)
+        row = (
+            compress(folder, width)
+            | measure(folder, width, pixels, labels)
+            | prune(folder, width, seen, pixels)
+        )
         rows.append({name: value for name, value in row.items() if name not in ("target", "out")})
         print(
-            f"{width:5d}  {row['pruned_relative_risk']:7.2%}  {row['refitted_relative_risk']:8.2%}  "
+            f"{width:5d}  {row['pruned_relative_risk']:7.2%}  "
+            f"{row['refitted_relative_risk']:8.2%}  "
             f"{row['relative_risk']:11.3%}  {row['held_out_relative_error']:15.3%}  "
             f"{row['accuracy']:8.2%} ({row['full_accuracy']:.2%})  {row['wall_seconds']:8.1f}",
             flush=True,
@@ -152,7 +175,9 @@ def main() -> None:
     if options.record:
         results = HERE / "results"
         results.mkdir(exist_ok=True)
-        (results / "digits.json").write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        (results / "digits.json").write_text(
+            json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n"
+        )
         draw(rows, results / "digits.png")
     print(f"the networks, and a figure for each, are in {options.out}")
 

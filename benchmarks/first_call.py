@@ -1,18 +1,18 @@
 """What a first call costs before it computes: processor seconds of a fresh process, by its parts.
 
-python benchmarks/first_call.py --core 0                     # all rows that are not stored yet
-python benchmarks/first_call.py --core 0 --again             # all rows anew
-python benchmarks/first_call.py --core 0 --rows relu erf+b   # these; +b has hidden and output biases
-python benchmarks/first_call.py --core 0 --minutes 5         # later rows are only counted
+python benchmarks/first_call.py --core 0 # all rows that are not stored yet python
+benchmarks/first_call.py --core 0 --again # all rows anew python benchmarks/first_call.py --core 0
+--rows relu erf+b # these; +b has hidden and output biases python benchmarks/first_call.py --core 0
+--minutes 5 # later rows are only counted
 
 A row is `solve_many` with 16 runs, n = 3, k = 6, d = 7, or `compress` on the digits, 128 → 16. Two
 processes each: one with an empty cache folder (it can read nothing there; what it writes took less
-than 1 % of its time), and one with what that has left. The parts of a first call are `import`, until
-`jc.solve_many` is there; trace, lower and compile (JAX's events, each without those inside it); and
-`run`, the rest. The yardstick is what one value with its gradient and one Hessian of the same problem
-take to compile, measured after the call in the same process. Memory is the largest that the process
-has held by the end of the first call. Lines are those of StableHLO. `report.py --check` lowers every
-stored row again and fails when one has grown by more than a tenth.
+than 1 % of its time), and one with what that has left. The parts of a first call are `import`,
+until `jc.solve_many` is there; trace, lower and compile (JAX's events, each without those inside
+it); and `run`, the rest. The yardstick is what one value with its gradient and one Hessian of the
+same problem take to compile, measured after the call in the same process. Memory is the largest
+that the process has held by the end of the first call. Lines are those of StableHLO. `report.py
+--check` lowers every stored row again and fails when one has grown by more than a tenth.
 """
 
 import json
@@ -73,13 +73,17 @@ def line(row: dict) -> str:
     """A row in words."""
     said = f"{row['row']}: "
     if "counted" in row:
-        said += ", ".join(f"{row['counted'][what]} {what}" for what in ("lines", "erfc", "exp")) + "; "
+        said += (
+            ", ".join(f"{row['counted'][what]} {what}" for what in ("lines", "erfc", "exp")) + "; "
+        )
     if "cold" not in row:
         return said + "counted only"
     cold, first, warm = row["cold"], row["cold"]["first"], row["warm"]["first"]
     names = ("trace", "lower", "compile", "run")
     parts = ", ".join(f"{part} {first[f'{part}_seconds']:.1f}" for part in names)
-    said += f"import {cold['import_seconds']:.1f} s, first call {first['seconds']:.1f} s ({parts}), "
+    said += (
+        f"import {cold['import_seconds']:.1f} s, first call {first['seconds']:.1f} s ({parts}), "
+    )
     said += f"again {cold['again']['seconds']:.2f} s, from the cache {warm['seconds']:.1f} s, "
     said += f"{first['programs']} programs, {cold['peak_bytes'] / 1e6:.0f} MB"
     return said + (f", {cold['ratio']:.2f} times the yardstick" if "ratio" in cold else "")

@@ -1,8 +1,8 @@
 """What one fresh process measures for `first_call.py`: the price of a first call, by its parts.
 
 Nothing heavy is imported before the clock is read. Seconds are of the processor, of all threads of
-the process. JAX tells its listeners when a trace, a lowering or a compilation begins and ends; these
-lie inside each other, so each is given the seconds that none inside it has.
+the process. JAX tells its listeners when a trace, a lowering or a compilation begins and ends;
+these lie inside each other, so each is given the seconds that none inside it has.
 """
 
 import json
@@ -74,7 +74,8 @@ def clock() -> Iterator[Clock]:
 def timed(call: Callable[[], Any]) -> dict:
     """Processor seconds of a call and of its parts, and how many programs it compiled or fetched.
 
-    `programs` leaves out single operations on arrays, which take 10 to 30 ms each: those are `operations`.
+    `programs` leaves out single operations on arrays, which take 10 to 30 ms each: those are
+    `operations`.
     """
     import jax
     import jax.numpy as jnp
@@ -95,7 +96,9 @@ def timed(call: Callable[[], Any]) -> dict:
 
 
 def activation_of(name: str) -> Any:
-    """An activation of the library from its name: `relu`, `leaky_relu(0.1)`, `elementwise(tanh)`."""
+    """An activation of the library from its name: `relu`, `leaky_relu(0.1)`,
+    `elementwise(tanh)`.
+    """
     import jax.numpy as jnp
 
     import jaxcompress as jc
@@ -146,7 +149,9 @@ def counted(name: str, biased: bool) -> dict:
 
 
 def reference(name: str, biased: bool) -> dict:
-    """Processor seconds to compile one value with its gradient, and one Hessian, of the same problem."""
+    """Processor seconds to compile one value with its gradient, and one Hessian, of the same
+    problem.
+    """
     import jax
 
     import jaxcompress as jc
@@ -198,7 +203,9 @@ def digits(folder: Path) -> dict:
     _ = jc.compress
     imported = time.process_time()
     with jax.numpy.load(folder / "inputs.npz") as arrays:
-        law = jc.Gaussian(jax.numpy.asarray(arrays["mean"]), jax.numpy.asarray(arrays["covariance"]))
+        law = jc.Gaussian(
+            jax.numpy.asarray(arrays["mean"]), jax.numpy.asarray(arrays["covariance"])
+        )
     target = jc.load(folder / "target.npz")
     keys, found = jax.random.split(jax.random.key(0)), {}
 

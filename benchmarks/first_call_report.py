@@ -29,16 +29,29 @@ def first_call(record: dict) -> list[str]:
                 f"{cold['peak_bytes'] / 1e6:.0f}",
             ]
         )
-    head = ["first call of", "lines", "erfc", "exp", "programs", "import", "trace, lower", "compile"]
+    head = [
+        "first call of",
+        "lines",
+        "erfc",
+        "exp",
+        "programs",
+        "import",
+        "trace, lower",
+        "compile",
+    ]
     head += ["run", "together", "of the yardstick", "from the cache", "again", "MB"]
     return [
         "### What a first call costs",
         "",
         machine(record),
-        "Processor seconds of a fresh process on one core. Rows are `solve_many` with 16 runs of n = 3",
-        "against k = 6 in d = 7 (`+b`: with hidden and output biases), and `compress` of the digits,",
-        "128 → 16. The yardstick is what one value with its gradient and one Hessian take to compile;",
-        "lines, `erfc` and `exp` are those of StableHLO; programs leave out single operations on arrays.",
+        "Processor seconds of a fresh process on one core. Rows are `solve_many` with 16 runs of "
+        "n = 3",
+        "against k = 6 in d = 7 (`+b`: with hidden and output biases), and `compress` of the "
+        "digits,",
+        "128 → 16. The yardstick is what one value with its gradient and one Hessian take to "
+        "compile;",
+        "lines, `erfc` and `exp` are those of StableHLO; programs leave out single operations on "
+        "arrays.",
         "",
         *table(head, rows),
         "",
@@ -46,7 +59,9 @@ def first_call(record: dict) -> list[str]:
 
 
 def grown(record: dict) -> list[str]:
-    """The programs that have more lines than the record, by more than a tenth; each is lowered anew."""
+    """The programs that have more lines than the record, by more than a tenth; each is lowered
+    anew.
+    """
     import first_call_once
     import jax
 

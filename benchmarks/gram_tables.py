@@ -1,10 +1,12 @@
-"""Tables of pairs of neurons by themselves: work A, a larger one, and gradients of their sums, against plain jnp.
+"""Tables of pairs of neurons by themselves: work A, a larger one, and gradients of their sums,
+against plain jnp.
 
 python benchmarks/gram_tables.py --core 0      # works.py plays work A too
 
-Work A is 1000 × 1000 neurons in 100 dimensions; the larger table is 4096 × 4096 in 512. neural-tangents, which held the
-record, does not import on current JAX: what it says (`arcsin`, and `arctan2` for the angle, of the normalised product)
-is written out here, beside the closed forms of `plain.py`. The bare product of matrices is what no table can be below.
+Work A is 1000 × 1000 neurons in 100 dimensions; the larger table is 4096 × 4096 in 512.
+neural-tangents, which held the record, does not import on current JAX: what it says (`arcsin`, and
+`arctan2` for the angle, of the normalised product) is written out here, beside the closed forms of
+`plain.py`. The bare product of matrices is what no table can be below.
 """
 
 import common
@@ -30,7 +32,9 @@ def product(W, V):
 
 
 def relu_by_arctan2(W, V):
-    """ReLU as neural-tangents has it: the angle is `arctan2` of sine and cosine, whose derivative autodiff makes."""
+    """ReLU as neural-tangents has it: the angle is `arctan2` of sine and cosine, whose derivative
+    autodiff makes.
+    """
     s, t = jnp.sum(W * W, -1)[:, None], jnp.sum(V * V, -1)[None]
     q = W @ V.T
     # the root needs its argument positive for autodiff: families that meet nowhere make it so
@@ -66,7 +70,9 @@ def rows(repeats: int, size: tuple[int, int] = WORK_A) -> list[dict]:
     """One row an activation, a solver and a quantity; ratios are of processor time."""
     W, V = weights(*size)
     bare = jax.jit(product)
-    bare_seconds = common.per_call(lambda: jax.block_until_ready(bare(W, V)), repeats=repeats)["median_cpu_seconds"]
+    bare_seconds = common.per_call(lambda: jax.block_until_ready(bare(W, V)), repeats=repeats)[
+        "median_cpu_seconds"
+    ]
     out = []
     for activation in ("erf", "relu"):
         ours: dict = {}
@@ -75,15 +81,23 @@ def rows(repeats: int, size: tuple[int, int] = WORK_A) -> list[dict]:
                 if quantity.endswith("itself") and solver == "plain jnp, arctan2":
                     continue  # NaN: every neuron meets itself
                 compiled = jax.jit(function)
-                # waits after each call: two at once double the memory, and page faults then cost more than the work
+                # waits after each call: two at once double the memory, and page faults then cost
+                # more than the work
                 timing = common.per_call(
                     lambda compiled=compiled: jax.block_until_ready(compiled(W, V)), repeats=repeats
                 )
                 answer = jax.tree.leaves(compiled(W, V))
                 if solver == "ours":
                     ours[quantity] = answer, timing["median_cpu_seconds"]
-                distance = max(float(jnp.max(jnp.abs(x - y))) for x, y in zip(ours[quantity][0], answer, strict=True))
-                row = {"work": "A" if size == WORK_A else "large", "activation": activation, "solver": solver}
+                distance = max(
+                    float(jnp.max(jnp.abs(x - y)))
+                    for x, y in zip(ours[quantity][0], answer, strict=True)
+                )
+                row = {
+                    "work": "A" if size == WORK_A else "large",
+                    "activation": activation,
+                    "solver": solver,
+                }
                 row |= {"quantity": quantity, "neurons": size[0], "dim": size[1], **timing}
                 row |= {"largest_difference": distance, "product_cpu_seconds": bare_seconds}
                 row["ratio_to_ours"] = timing["median_cpu_seconds"] / ours[quantity][1]
@@ -96,7 +110,10 @@ def show(row: dict) -> None:
     """One line of progress."""
     title = f"{row['activation']} {row['quantity']}, {row['solver']}"
     ratios = f"{row['ratio_to_ours']:6.2f} of ours {row['ratio_to_product']:6.2f} of the product"
-    print(f"{row['work']:5s} {title:52s} {1e3 * row['median_cpu_seconds']:10.3f} ms {ratios}", flush=True)
+    print(
+        f"{row['work']:5s} {title:52s} {1e3 * row['median_cpu_seconds']:10.3f} ms {ratios}",
+        flush=True,
+    )
 
 
 def main() -> None:

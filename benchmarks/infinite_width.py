@@ -2,13 +2,17 @@
 
 Six questions, one record and one figure each (`--parts`):
 
-- `odd`: an odd target, nets of several widths against the closed form: risk, distance to the limit, its fitted slope in
-  the width, with error bars over seeds, and the measured rate of the limit against theory;
-- `norm`: the target ‖x_H‖: histograms of the angle over time, masses, alignment, distance to the limit;
+- `odd`: an odd target, nets of several widths against the closed form: risk, distance to the limit,
+  its fitted slope in the width, with error bars over seeds, and the measured rate of the limit
+  against theory;
+- `norm`: the target ‖x_H‖: histograms of the angle over time, masses, alignment, distance to the
+  limit;
 - `near`: the same observables over d_H;
-- `far`: how much of the predictor depends on the coordinates that the target does not read, finite nets against orbits;
+- `far`: how much of the predictor depends on the coordinates that the target does not read, finite
+  nets against orbits;
 - `staircase`: which monomials of a staircase target are learned, and when, in the reduced flow;
-- `dimension`: risk against ‖x_H‖ for d = 10 to 10⁶, and the cost of a reduced step against d and the particles.
+- `dimension`: risk against ‖x_H‖ for d = 10 to 10⁶, and the cost of a reduced step against d and
+  the particles.
 
     python benchmarks/infinite_width.py --parts norm near
 
@@ -50,11 +54,14 @@ def progress(items: Iterable, what: str) -> Iterable:
     return track(list(items), description=what)
 
 
-# --- one record a question -------------------------------------------------------------------------------------------
+# --- one record a question
+# -------------------------------------------------------------------------------------------
 
 
 def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
-    """Independent starts of several widths against the limit; every run is kept as soon as it is done."""
+    """Independent starts of several widths against the limit; every run is kept as soon as it is
+    done.
+    """
     target = iw.linear_target(jnp.array(MOMENT))
     limit = iw.IsotropicOdd(target, 5)
     times = jnp.array(ODD_TIMES)
@@ -63,23 +70,35 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     system, between = iw.ParticleSystem(target), 5
     kept = record.get("rows", [])
     if any(
-        (row["seeds"], row["steps between times"]) != (seeds, between) or row["width"] not in widths for row in kept
+        (row["seeds"], row["steps between times"]) != (seeds, between) or row["width"] not in widths
+        for row in kept
     ):
-        raise SystemExit(f"odd: the record has rows of other widths, seeds or steps than {widths}, {seeds}, {between}")
+        raise SystemExit(
+            f"odd: the record has rows of other widths, seeds or steps than {widths}, {seeds}, "
+            f"{between}"
+        )
     rows, method = {row["width"]: row for row in kept}, iw.FixedSteps(between)
     made_with = {"seeds": seeds, "steps between times": between}
 
     def gaps(states):
-        return jax.lax.map(lambda pair: iw.function_gap(pair[0], iw.linear_target(pair[1])), (states, vectors))
+        return jax.lax.map(
+            lambda pair: iw.function_gap(pair[0], iw.linear_target(pair[1])), (states, vectors)
+        )
 
     gaps = jax.jit(gaps)
     for width in widths:
-        row = rows.setdefault(width, {"width": width, **made_with, "risk": [], "distance": [], "to optimum": []})
+        row = rows.setdefault(
+            width, {"width": width, **made_with, "risk": [], "distance": [], "to optimum": []}
+        )
         for seed in progress(range(len(row["risk"]), seeds), f"width {width}"):
             start = iw.uniform_start(jax.random.fold_in(jax.random.key(width), seed), width, 5)
             path = iw.flow(system, start, times, method=method)
             apart = jnp.linalg.norm(iw.linear_part(path.states) - limit.optimum[None], axis=-1)
-            for name, value in (("risk", path.risk), ("distance", gaps(path.states)), ("to optimum", apart)):
+            for name, value in (
+                ("risk", path.risk),
+                ("distance", gaps(path.states)),
+                ("to optimum", apart),
+            ):
                 row[name].append(np.asarray(value).tolist())
             keep({"rows": list(rows.values())})
     rms = {w: np.sqrt(np.mean(np.square(rows[w]["distance"]), 0)) for w in widths}
@@ -87,7 +106,9 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     for i, t in enumerate(ODD_TIMES):
         fits[str(t)] = slope(widths, [np.array(rows[w]["distance"])[:, i] for w in widths])
     fine = jnp.linspace(0, 6, 121)
-    path = iw.flow(iw.MomentSystem(target, 5), iw.isotropic_moments(5), fine, method=iw.Adaptive(1e-12, 1e-13))
+    path = iw.flow(
+        iw.MomentSystem(target, 5), iw.isotropic_moments(5), fine, method=iw.Adaptive(1e-12, 1e-13)
+    )
     apart = jnp.linalg.norm(iw.predictor(path.states) - limit.optimum[None], axis=-1)
     measured = float(jnp.log(apart[100] / apart[120]) / (fine[120] - fine[100]))
     return {
@@ -101,7 +122,11 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
             "bound": limit.bound(fine),
             "moments": apart,
         },
-        "rate": {"theory": float(limit.rate), "measured": measured, "relative error": measured / float(limit.rate) - 1},
+        "rate": {
+            "theory": float(limit.rate),
+            "measured": measured,
+            "relative error": measured / float(limit.rate) - 1,
+        },
         "slopes": fits,
     }
 
@@ -111,7 +136,9 @@ def slope(widths: tuple[int, ...], distances: list[np.ndarray]) -> dict:
     rng = np.random.default_rng(0)
 
     def fit(samples: list[np.ndarray]) -> float:
-        return float(np.polyfit(np.log(widths), [0.5 * np.log(np.mean(x**2)) for x in samples], 1)[0])
+        return float(
+            np.polyfit(np.log(widths), [0.5 * np.log(np.mean(x**2)) for x in samples], 1)[0]
+        )
 
     drawn = [fit([rng.choice(x, len(x)) for x in distances]) for _ in range(400)]
     return {"slope": fit(distances), "standard_error": float(np.std(drawn))}
@@ -145,7 +172,11 @@ def norm(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
 
 def observed(path: iw.Path, near: int) -> dict[str, Any]:
     """Masses, alignment and distance to the limit along a path of angles."""
-    mass, lean, gap = iw.masses(path.states), iw.alignment(path.states), iw.limit_distance(path.states, near)
+    mass, lean, gap = (
+        iw.masses(path.states),
+        iw.alignment(path.states),
+        iw.limit_distance(path.states, near),
+    )
     return {
         "times": path.times,
         "risk": path.risk,
@@ -164,8 +195,20 @@ def near(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     rows = []
     for h in progress((2, 5) if small else (1, 2, 3, 5, 10, 15, 20), "d_H"):
         kernel = iw.Spectral(h, d - h, modes=200)
-        path = iw.flow(iw.AngleSystem(h, d - h, kernel=kernel), iw.angle_start(h, d - h, 16 if small else 100), times)
-        rows.append({"near": h, "far": d - h, "tail": kernel.tail, "alpha": iw.norm_mass(h), **observed(path, h)})
+        path = iw.flow(
+            iw.AngleSystem(h, d - h, kernel=kernel),
+            iw.angle_start(h, d - h, 16 if small else 100),
+            times,
+        )
+        rows.append(
+            {
+                "near": h,
+                "far": d - h,
+                "tail": kernel.tail,
+                "alpha": iw.norm_mass(h),
+                **observed(path, h),
+            }
+        )
     return {"d": d, "rows": rows}
 
 
@@ -179,13 +222,17 @@ def far(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     for width in widths:
         runs = []
         for seed in progress(range(seeds), f"width {width}"):
-            start = iw.doubled_start(jax.random.fold_in(jax.random.key(width), seed), width, h + rest)
+            start = iw.doubled_start(
+                jax.random.fold_in(jax.random.key(width), seed), width, h + rest
+            )
             path = iw.flow(iw.ParticleSystem(target), start, times, method=iw.FixedSteps(4))
             runs.append({"risk": path.risk, "dependence": measure(path.states)})
         rows.append({"width": width, **{k: [run[k] for run in runs] for k in runs[0]}})
     orbits = iw.reduced_start(jax.random.key(0), 32 if small else 256, h, rest)
     path = iw.flow(iw.ReducedSystem(target, rest), orbits, times, method=iw.FixedSteps(4))
-    limit = jax.jit(lambda states: jax.lax.map(lambda state: iw.far_dependence(state, h, rest), states))(path.states)
+    limit = jax.jit(
+        lambda states: jax.lax.map(lambda state: iw.far_dependence(state, h, rest), states)
+    )(path.states)
     angles = iw.flow(iw.AngleSystem(h, rest), iw.angle_start(h, rest, 32 if small else 100), times)
     return {
         "near": h,
@@ -197,7 +244,8 @@ def far(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     }
 
 
-# ReLU sees degree one and the even ones. Targets by their monomials; the last has no step to climb by.
+# ReLU sees degree one and the even ones. Targets by their monomials; the last has no step to climb
+# by.
 STAIRCASES = {
     "x₁ + x₁x₂": ((0,), (0, 1)),
     "x₁ + x₁x₂ + x₁x₂x₃x₄": ((0,), (0, 1), (0, 1, 2, 3)),
@@ -208,7 +256,9 @@ STAIRCASES = {
 
 def monomials(parts: tuple[tuple[int, ...], ...], dim: int) -> iw.HermiteTarget:
     """The sum of products of different coordinates."""
-    return iw.hermite_target(lambda x: sum(np.prod(x[:, part], -1) for part in map(list, parts)), dim, 4, nodes=3)
+    return iw.hermite_target(
+        lambda x: sum(np.prod(x[:, part], -1) for part in map(list, parts)), dim, 4, nodes=3
+    )
 
 
 def staircase(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
@@ -226,23 +276,35 @@ def staircase(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
             one = monomials((part,), dim)
 
             def share(state, one=one):
-                return jnp.sum(state.shares * state.readout * jnp.sum(state.stacked * one.pull(state.stacked), -1))
+                return jnp.sum(
+                    state.shares
+                    * state.readout
+                    * jnp.sum(state.stacked * one.pull(state.stacked), -1)
+                )
 
             label = "x" + "".join(str(i + 1) for i in part)
-            learned[label] = jax.jit(lambda states, share=share: jax.lax.map(share, states))(path.states)
-        rows.append({"target": name, "energy": target.energy, "risk": path.risk, "learned": learned})
+            learned[label] = jax.jit(lambda states, share=share: jax.lax.map(share, states))(
+                path.states
+            )
+        rows.append(
+            {"target": name, "energy": target.energy, "risk": path.risk, "learned": learned}
+        )
     return {"near": dim, "far": rest, "width": width, "times": times, "rows": rows}
 
 
 def dimension(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
-    """Risk over d at d_H = 3; seconds of a reduced step over d (both reduced flows) and over the particles."""
+    """Risk over d at d_H = 3; seconds of a reduced step over d (both reduced flows) and over the
+    particles.
+    """
     times = jnp.linspace(0, 12, 49)
     sizes = (10, 1000) if small else (10, 10**2, 10**3, 10**4, 10**5, 10**6)
     rows = []
     for d in progress(sizes, "d"):
         system, start = iw.AngleSystem(3, d - 3), iw.angle_start(3, d - 3, 32 if small else 100)
         seconds, path = common.seconds(lambda a=system, s=start: iw.flow(a, s, times))
-        again = [common.seconds(lambda a=system, s=start: iw.flow(a, s, times))[0] for _ in range(3)]
+        again = [
+            common.seconds(lambda a=system, s=start: iw.flow(a, s, times))[0] for _ in range(3)
+        ]
         rows.append(
             {
                 "d": d,
@@ -273,7 +335,14 @@ def final_risks(far: int, nodes: int, times) -> dict[str, float]:
     return out
 
 
-PARTS = {"odd": odd, "norm": norm, "near": near, "far": far, "staircase": staircase, "dimension": dimension}
+PARTS = {
+    "odd": odd,
+    "norm": norm,
+    "near": near,
+    "far": far,
+    "staircase": staircase,
+    "dimension": dimension,
+}
 
 
 # --- the record and its figures ---

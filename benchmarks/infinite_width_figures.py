@@ -1,4 +1,6 @@
-"""The panels of `infinite_width.py`: one part of the stored record in, a figure drawn. Nothing is solved here."""
+"""The panels of `infinite_width.py`: one part of the stored record in, a figure drawn. Nothing is
+solved here.
+"""
 
 import numpy as np
 
@@ -46,7 +48,16 @@ def draw_odd(record: dict, figure) -> None:
         error = [np.std(g**2) / np.sqrt(len(g)) / (2 * r) for g, r in zip(gaps, rms, strict=True)]
         fit = record["slopes"][str(t)]
         label = f"t = {t}: slope {fit['slope']:.3f} ± {fit['standard_error']:.3f}"
-        last.errorbar([row["width"] for row in rows], rms, error, fmt=marker + "-", ms=4, lw=1, capsize=2, label=label)
+        last.errorbar(
+            [row["width"] for row in rows],
+            rms,
+            error,
+            fmt=marker + "-",
+            ms=4,
+            lw=1,
+            capsize=2,
+            label=label,
+        )
     last.set(xscale="log", yscale="log")
     last.set_xticks([row["width"] for row in rows], [str(row["width"]) for row in rows])
     last.minorticks_off()
@@ -59,7 +70,9 @@ def draw_norm(record: dict, figure) -> None:
     edges, count = np.array(record["edges"]), len(record["shown"])
     for name, ax, sign in (("plus", axes[0], "τ⁺"), ("minus", axes[1], "τ⁻")):
         for i, t in enumerate(record["shown"]):
-            ax.stairs(np.maximum(record[name][i], 1e-12), edges, color=shade(i, count), label=f"t = {t:g}")
+            ax.stairs(
+                np.maximum(record[name][i], 1e-12), edges, color=shade(i, count), label=f"t = {t:g}"
+            )
         ax.set_yscale("log")
         finish(ax, "angle θ from H", f"density of {sign}", ylim=(1e-4, 2e2))
     times = record["times"]
@@ -86,8 +99,18 @@ def draw_near(record: dict, figure) -> None:
     left, middle, right = figure.subplots(1, 3)
     for i, row in enumerate(record["rows"]):
         colour, times = shade(i, len(record["rows"])), row["times"]
-        left.semilogy(times, np.array(row["risk"]) / row["risk"][0], color=colour, label=f"d_H = {row['near']}")
-        middle.plot(times, np.array(row["mass_plus"]) / row["alpha"], color=colour, label=f"d_H = {row['near']}")
+        left.semilogy(
+            times,
+            np.array(row["risk"]) / row["risk"][0],
+            color=colour,
+            label=f"d_H = {row['near']}",
+        )
+        middle.plot(
+            times,
+            np.array(row["mass_plus"]) / row["alpha"],
+            color=colour,
+            label=f"d_H = {row['near']}",
+        )
         right.plot(times, row["alignment_plus"], color=colour)
         right.plot(times, row["alignment_minus"], color=colour, ls="--")
     finish(left, "time", "risk F(t) / F(0)", title=f"d = {record['d']}")
@@ -104,11 +127,25 @@ def draw_far(record: dict, figure) -> None:
         for name, ax in (("dependence", left), ("risk", right)):
             values = np.array(row[name])
             ax.semilogy(times[1:], values.mean(0)[1:], color=colour, label=f"m = {row['width']}")
-            ax.fill_between(times[1:], values.min(0)[1:], values.max(0)[1:], color=colour, alpha=0.2, lw=0)
-    left.semilogy(times[1:], np.array(record["orbits"]["dependence"])[1:], "k--", label="orbits (reduced flow)")
-    right.semilogy(times[1:], np.array(record["orbits"]["risk"])[1:], "k--", label="orbits (reduced flow)")
+            ax.fill_between(
+                times[1:], values.min(0)[1:], values.max(0)[1:], color=colour, alpha=0.2, lw=0
+            )
+    left.semilogy(
+        times[1:],
+        np.array(record["orbits"]["dependence"])[1:],
+        "k--",
+        label="orbits (reduced flow)",
+    )
+    right.semilogy(
+        times[1:], np.array(record["orbits"]["risk"])[1:], "k--", label="orbits (reduced flow)"
+    )
     right.semilogy(times[1:], np.array(record["angles"]["risk"])[1:], "r:", label="angles")
-    finish(left, "time", "E Var[f(x) | x_H]", title=f"‖x_H‖, d_H = {record['near']}, d_⊥ = {record['far']}")
+    finish(
+        left,
+        "time",
+        "E Var[f(x) | x_H]",
+        title=f"‖x_H‖, d_H = {record['near']}, d_⊥ = {record['far']}",
+    )
     finish(right, "time", "risk F")
 
 
@@ -116,10 +153,14 @@ def draw_staircase(record: dict, figure) -> None:
     """One panel a target."""
     panels = figure.subplots(1, len(record["rows"]), sharey=True)
     for row, ax in zip(record["rows"], panels, strict=True):
-        for (label, values), colour in zip(row["learned"].items(), ("#0b3c49", "#1f6f8b", "#e3b23c"), strict=False):
+        for (label, values), colour in zip(
+            row["learned"].items(), ("#0b3c49", "#1f6f8b", "#e3b23c"), strict=False
+        ):
             monomial = "".join("x" + "₀₁₂₃₄₅₆₇₈₉"[int(i)] for i in label[1:])
             ax.plot(record["times"], values, color=colour, label=f"E[f·{monomial}]")
-        ax.plot(record["times"], np.array(row["risk"]) / row["risk"][0], "k--", lw=1, label="F(t)/F(0)")
+        ax.plot(
+            record["times"], np.array(row["risk"]) / row["risk"][0], "k--", lw=1, label="F(t)/F(0)"
+        )
         finish(ax, "time", "", title=row["target"], ylim=(-0.1, 1.25))
 
 
@@ -135,9 +176,20 @@ def draw_dimension(record: dict, figure) -> None:
     *rows, fit = record["particles"]
     at = [row["particles"] for row in rows], [1e3 * row["cpu seconds"] for row in rows]
     doubled = ", ".join(f"{row['over the last']:.2f}" for row in rows[1:])
-    right.loglog(*at, "o-", color=_PLUS, ms=4, label=f"exponent {fit['exponent']:.2f}; each doubling × {doubled}")
+    right.loglog(
+        *at,
+        "o-",
+        color=_PLUS,
+        ms=4,
+        label=f"exponent {fit['exponent']:.2f}; each doubling × {doubled}",
+    )
     ratios = ", ".join(f"{row['flow']} {row['ratio of medians']:.2f}" for row in record["steps"])
-    finish(right, "particles", "one velocity [ms]", title=f"time at d = 10⁶ over d = 10, equal modes: {ratios}")
+    finish(
+        right,
+        "particles",
+        "one velocity [ms]",
+        title=f"time at d = 10⁶ over d = 10, equal modes: {ratios}",
+    )
     right.title.set_fontsize("small")
 
 

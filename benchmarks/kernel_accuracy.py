@@ -1,18 +1,23 @@
-"""Errors of every kernel against mpmath: all pairs of activations at coincident, opposite, tiny, huge and dead neurons.
+"""Errors of every kernel against mpmath: all pairs of activations at coincident, opposite, tiny,
+huge and dead neurons.
 
-For each pair and corner the value, the gradient and the Hessian of `gram` by `(w, μ, v, ν)` (by `(w, v)` where no
-biases are given) are compared with `tests/activation_oracle.py`. Errors are relative to a natural scale:
+For each pair and corner the value, the gradient and the Hessian of `gram` by `(w, μ, v, ν)` (by
+`(w, v)` where no biases are given) are compared with `tests/activation_oracle.py`. Errors are
+relative to a natural scale:
 
-- value: `√(E f² E g²)`; `relative` is the plain relative error, where the value is above a thousandth of the scale;
-- gradient and Hessian, each family of blocks `(i, j)` (derivatives of `f` and of `g`) by itself: the Cauchy–Schwarz
-  bound `√(E f⁽ⁱ⁾² E g⁽ʲ⁾²)`, or the largest exact entry of the family where that is larger. A derivative that is a
-  delta function has no mean square; in its place stands that of the last one that has, over the standard deviation for
-  each order, times the relative density at the kink (see `size`).
+- value: `√(E f² E g²)`; `relative` is the plain relative error, where the value is above a
+  thousandth of the scale;
+- gradient and Hessian, each family of blocks `(i, j)` (derivatives of `f` and of `g`) by itself:
+  the Cauchy–Schwarz bound `√(E f⁽ⁱ⁾² E g⁽ʲ⁾²)`, or the largest exact entry of the family where that
+  is larger. A derivative that is a delta function has no mean square; in its place stands that of
+  the last one that has, over the standard deviation for each order, times the relative density at
+  the kink (see `size`).
 
-Derivatives that do not exist are left out (`Table.exists`). A row is flagged beyond `LIMITS` or where anything is not
-finite. `…_beyond_inputs` is what remains of an error when four roundings of the inputs times the next derivative are
-taken off: no algorithm in this precision would do much better. The first run makes the oracle, minutes; it is kept in
-`--store` and made anew where a corner is not in it. Compiling takes most of the rest; `--eager` takes a third of it.
+Derivatives that do not exist are left out (`Table.exists`). A row is flagged beyond `LIMITS` or
+where anything is not finite. `…_beyond_inputs` is what remains of an error when four roundings of
+the inputs times the next derivative are taken off: no algorithm in this precision would do much
+better. The first run makes the oracle, minutes; it is kept in `--store` and made anew where a
+corner is not in it. Compiling takes most of the rest; `--eager` takes a third of it.
 """
 
 import hashlib
@@ -48,7 +53,8 @@ QUICK = (
 )
 FAMILIES = {"gradient": ((1, 0), (0, 1)), "hessian": ((2, 0), (1, 1), (0, 2))}
 DIM = 3
-EAGER = False  # `--eager` runs op by op: a third of the time where compiling is most of it, and no fusion
+# `--eager` runs op by op: a third of the time where compiling is most of it, and no fusion
+EAGER = False
 
 
 def activation(name: str):
@@ -69,7 +75,9 @@ def key(corner) -> str:
 
 
 def exact_table(given, names: tuple[str, ...], store: Path) -> dict:
-    """`{(f, g): [value, gradient…, hessian…]}` at one corner, from the store or made now, and mean squares."""
+    """`{(f, g): [value, gradient…, hessian…]}` at one corner, from the store or made now, and mean
+    squares.
+    """
     path = store / f"{key(given.corner)}.npz"
     known = dict(np.load(path)) if path.exists() else {}
     if "squares" not in known:
@@ -77,7 +85,9 @@ def exact_table(given, names: tuple[str, ...], store: Path) -> dict:
         both = [oracle.mean_squares(*x) for x in zip(norms, given.corner[3:], strict=True)]
         known["squares"] = np.array([[side[name] for name in oracle.NAMED] for side in both])
         _save(path, known)
-    missing = [pair for pair in itertools.product(names, names) if f"{pair[0]}|{pair[1]}" not in known]
+    missing = [
+        pair for pair in itertools.product(names, names) if f"{pair[0]}|{pair[1]}" not in known
+    ]
     if missing:
         needed = tuple(dict.fromkeys(name for pair in missing for name in pair))
         table = oracle.Table(given.corner, needed)
@@ -127,14 +137,19 @@ def measured(f, g, biased: bool, points: np.ndarray, dtype: str) -> list[np.ndar
         return value, gradient, hessian
 
     with jax.disable_jit(EAGER):
-        return [np.asarray(x, np.float64) for x in jax.jit(jax.vmap(everything))(jnp.asarray(points, dtype))]
+        return [
+            np.asarray(x, np.float64)
+            for x in jax.jit(jax.vmap(everything))(jnp.asarray(points, dtype))
+        ]
 
 
 # Errors.
 
 
 def masks(exists: set, half: bool, biased: bool) -> tuple[np.ndarray, dict]:
-    """The parameters that there are (of `2d + 2`), and by quantity and family where the entries exist."""
+    """The parameters that there are (of `2d + 2`), and by quantity and family where the entries
+    exist.
+    """
     size = DIM + 1
     of_first = np.arange(2 * size) < size
     is_mean = np.arange(2 * size) % size == DIM
@@ -154,7 +169,9 @@ def masks(exists: set, half: bool, biased: bool) -> tuple[np.ndarray, dict]:
 
 
 def size(squares: np.ndarray, std: float, mean: float) -> list[float]:
-    """`√E f⁽ⁱ⁾(X)²` for `i = 0, 1, 2`; where infinite, the one before over `std`, times the kink's relative density."""
+    """`√E f⁽ⁱ⁾(X)²` for `i = 0, 1, 2`; where infinite, the one before over `std`, times the kink's
+    relative density.
+    """
     out = list(np.sqrt(squares))
     for i in (1, 2):
         if np.isinf(squares[i]) and np.isfinite(out[i - 1]):
@@ -175,7 +192,10 @@ def compare(f, g, given, stored: dict, got: list[np.ndarray], dtype: str) -> dic
     names = list(oracle.NAMED)
     sizes = [
         size(stored["squares"][side, names.index(name)], float(np.linalg.norm(weights)), mean)
-        for side, name, weights, mean in ((0, f, corner.w, corner.mean_w), (1, g, corner.v, corner.mean_v))
+        for side, name, weights, mean in (
+            (0, f, corner.w, corner.mean_w),
+            (1, g, corner.v, corner.mean_v),
+        )
     ]
     row: dict = {"f": f, "g": g, "corner": corner.name, "biased": given.biased, "finite": True}
     inputs = np.abs(np.concatenate([corner.w, [corner.mean_w], corner.v, [corner.mean_v]]))
@@ -188,8 +208,12 @@ def compare(f, g, given, stored: dict, got: list[np.ndarray], dtype: str) -> dic
         # what a rounding of the inputs does to this quantity
         if place < 2:
             moved = 4 * epsilon * np.abs(exact[place + 1]) @ inputs
-        else:  # third derivatives are not known; two kinks make them as large as the Hessian over the angle
-            both_kinked = oracle.regularity(f) + oracle.regularity(g) < np.inf and 0 < table.plane[3] < 1e-2
+        # third derivatives are not known; two kinks make them as large as the Hessian over the
+        # angle
+        else:
+            both_kinked = (
+                oracle.regularity(f) + oracle.regularity(g) < np.inf and 0 < table.plane[3] < 1e-2
+            )
             steep = np.abs(exact[2]).max() / float(table.plane[3]) if both_kinked else 0.0
             moved = np.full_like(gap, 4 * epsilon * steep)
         worst, excess = 0.0, 0.0
@@ -204,7 +228,8 @@ def compare(f, g, given, stored: dict, got: list[np.ndarray], dtype: str) -> dic
             with np.errstate(over="ignore", invalid="ignore"):
                 bound = sizes[0][family[0]] * sizes[1][family[1]]
             scale = max(truths.max(), bound)
-            if not float(jnp.finfo(dtype).tiny) * 1e10 < scale < np.inf:  # nothing but underflow or overflow
+            # nothing but underflow or overflow
+            if not float(jnp.finfo(dtype).tiny) * 1e10 < scale < np.inf:
                 continue
             worst = max(worst, float(np.max(here) / scale))
             excess = max(excess, float(np.max(np.maximum(here - moved[there], 0)) / scale))
@@ -216,25 +241,43 @@ def compare(f, g, given, stored: dict, got: list[np.ndarray], dtype: str) -> dic
 
 def flagged(row: dict, dtype: str, beyond: str = "") -> list[str]:
     """The quantities beyond their limits."""
-    out = [q for q, limit in zip(QUANTITIES, LIMITS[dtype], strict=False) if not row.get(q + beyond, 0.0) <= limit]
+    out = [
+        q
+        for q, limit in zip(QUANTITIES, LIMITS[dtype], strict=False)
+        if not row.get(q + beyond, 0.0) <= limit
+    ]
     return out if row["finite"] else [*out, "not finite"]
 
 
-def rows_of(f: str, g: str, dtype: str, corners: list, tables: list[dict]) -> tuple[list[dict], float]:
-    """All rows of an unordered pair of activations, and the seconds that the package took, mostly compiling."""
+def rows_of(
+    f: str, g: str, dtype: str, corners: list, tables: list[dict]
+) -> tuple[list[dict], float]:
+    """All rows of an unordered pair of activations, and the seconds that the package took, mostly
+    compiling.
+    """
     out, begin = [], time.perf_counter()
     for biased in (False, True):
-        chosen = [(c, t) for c, t in zip(corners, tables, strict=True) if c.biased == biased and len(t[f, g])]
+        chosen = [
+            (c, t)
+            for c, t in zip(corners, tables, strict=True)
+            if c.biased == biased and len(t[f, g])
+        ]
         points = [
-            np.concatenate([c.w, [c.mean_w] * biased, c.v, [c.mean_v] * biased]) for c in (x[0].corner for x in chosen)
+            np.concatenate([c.w, [c.mean_w] * biased, c.v, [c.mean_v] * biased])
+            for c in (x[0].corner for x in chosen)
         ]
         got = measured(activation(f), activation(g), biased, np.array(points), dtype)
-        out += [compare(f, g, given, truth, [x[n] for x in got], dtype) for n, (given, truth) in enumerate(chosen)]
+        out += [
+            compare(f, g, given, truth, [x[n] for x in got], dtype)
+            for n, (given, truth) in enumerate(chosen)
+        ]
     return out, time.perf_counter() - begin
 
 
 def summary(rows: list[dict], dtype: str) -> list[dict]:
-    """The worst error of every quantity of a pair, with its corner; beyond what rounded inputs excuse too."""
+    """The worst error of every quantity of a pair, with its corner; beyond what rounded inputs
+    excuse too.
+    """
     out = []
     for pair in dict.fromkeys((r["f"], r["g"]) for r in rows):
         mine = [r for r in rows if (r["f"], r["g"]) == pair]
@@ -251,12 +294,20 @@ def summary(rows: list[dict], dtype: str) -> list[dict]:
 def main() -> None:
     parser = common.parser(__doc__, "kernel_accuracy.json")
     parser.add_argument("--store", type=Path, default=Path(tempfile.gettempdir()) / "kernel-oracle")
-    parser.add_argument("--names", nargs="*", default=None, help="activations; all when left out, `quick` for a few")
+    parser.add_argument(
+        "--names", nargs="*", default=None, help="activations; all when left out, `quick` for a few"
+    )
     parser.add_argument("--pairs", nargs="*", default=None, help="pairs `f|g` alone")
     parser.add_argument("--dtypes", nargs="*", default=["float64", "float32"])
-    parser.add_argument("--eager", action="store_true", help="run op by op instead of compiling each pair")
-    parser.add_argument("--corners", nargs="*", default=None, help="names of corners; all when left out")
-    parser.add_argument("--ready", action="store_true", help="only corners whose oracle is in the store")
+    parser.add_argument(
+        "--eager", action="store_true", help="run op by op instead of compiling each pair"
+    )
+    parser.add_argument(
+        "--corners", nargs="*", default=None, help="names of corners; all when left out"
+    )
+    parser.add_argument(
+        "--ready", action="store_true", help="only corners whose oracle is in the store"
+    )
     arguments = parser.parse_args()
     global EAGER
     EAGER = arguments.eager
@@ -278,7 +329,10 @@ def main() -> None:
         begin, tables = time.perf_counter(), []
         for given in corners:
             tables.append(exact_table(given, names, arguments.store))
-            print(f"oracle {dtype} {given.corner.name}: {time.perf_counter() - begin:.0f} s", flush=True)
+            print(
+                f"oracle {dtype} {given.corner.name}: {time.perf_counter() - begin:.0f} s",
+                flush=True,
+            )
         record["seconds"][f"oracle {dtype}"] = time.perf_counter() - begin
         rows: list[dict] = []
         begin = time.perf_counter()
@@ -287,17 +341,23 @@ def main() -> None:
                 found, taken = rows_of(f, g, dtype, corners, tables)
             except Exception as error:  # a pair that fails must not end the table
                 print(f"FAILED {f} | {g}: {error!r}"[:600], flush=True)
-                rows.append({"f": f, "g": g, "corner": "all", "finite": False, "error": repr(error)[:600]})
+                rows.append(
+                    {"f": f, "g": g, "corner": "all", "finite": False, "error": repr(error)[:600]}
+                )
                 continue
             rows += found
             (line,) = summary(found, dtype)
-            errors = " ".join(f"{q} {line[q]:.0e} ({line[q + '_corner']})" for q in QUANTITIES if q in line)
+            errors = " ".join(
+                f"{q} {line[q]:.0e} ({line[q + '_corner']})" for q in QUANTITIES if q in line
+            )
             print(f"{dtype} {f} | {g}: {errors} [{taken:.0f} s]", flush=True)
             for row in found:
                 if flagged(row, dtype):
                     marks = ", ".join(f"{q} {row[q]:.1e}" for q in QUANTITIES if q in row)
                     note = "" if flagged(row, dtype, "_beyond_inputs") else " (inputs' rounding)"
-                    print(f"  FLAG {row['corner']}: {flagged(row, dtype)} {marks}{note}", flush=True)
+                    print(
+                        f"  FLAG {row['corner']}: {flagged(row, dtype)} {marks}{note}", flush=True
+                    )
             violations = [r | {"flags": flagged(r, dtype)} for r in rows if flagged(r, dtype)]
             record[dtype] = summary(rows, dtype)
             record["beyond limits"][dtype] = violations

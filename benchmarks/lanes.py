@@ -1,7 +1,8 @@
-"""Lanes with refill: time a run against their number, occupancy on a heavy-tailed workload, and equal answers.
+"""Lanes with refill: time a run against their number, occupancy on a heavy-tailed workload, and
+equal answers.
 
-python benchmarks/lanes.py --core 1                                # work B with 1, 2, 4, …, 512 lanes
-python benchmarks/lanes.py --core 1 --runs 2048 --lanes 32 64
+python benchmarks/lanes.py --core 1 # work B with 1, 2, 4, …, 512 lanes python benchmarks/lanes.py
+--core 1 --runs 2048 --lanes 32 64
 """
 
 import heapq
@@ -19,8 +20,9 @@ from problems import STEPS, WORKS, Work
 import jaxcompress as jc
 
 LANES = tuple(2**i for i in range(10))
-# ReLU starts of mixed sizes: nine in ten as Glorot would have them, the others 10 to 40 times as large; a large start
-# needs ten times the steps to come down. Sixty times is too much: some runs spend 4096 steps.
+# ReLU starts of mixed sizes: nine in ten as Glorot would have them, the others 10 to 40 times as
+# large; a large start needs ten times the steps to come down. Sixty times is too much: some runs
+# spend 4096 steps.
 HEAVY = Work("ReLU (4, 6), mixed sizes", "relu", n=4, k=6, d=6)
 SHARE, SIZES = 0.1, (10.0, 40.0)
 
@@ -36,14 +38,18 @@ def heavy_tailed(runs: int) -> jc.TwoLayer:
     rng = np.random.default_rng(0)
     sizes = jnp.asarray(np.where(rng.random(runs) < SHARE, rng.uniform(*SIZES, size=runs), 1.0))
     return jc.TwoLayer(
-        starts.weights * sizes[:, None, None], starts.readout * sizes[:, None], activation=starts.activation
+        starts.weights * sizes[:, None, None],
+        starts.readout * sizes[:, None],
+        activation=starts.activation,
     )
 
 
 def run(work: Work, starts: jc.TwoLayer, lanes: int | None, **settings) -> jc.Solution:
     """All runs through so many lanes."""
     extra = {} if lanes is None else {"lanes": lanes}
-    return jax.block_until_ready(jc.solve_many(starts, work.target, freeze=work.freeze, **extra, **settings))
+    return jax.block_until_ready(
+        jc.solve_many(starts, work.target, freeze=work.freeze, **extra, **settings)
+    )
 
 
 def steps_of(sols: jc.Solution) -> np.ndarray:
@@ -54,8 +60,8 @@ def steps_of(sols: jc.Solution) -> np.ndarray:
 def refill_occupancy(steps: np.ndarray, lanes: int) -> tuple[float, float]:
     """What refill in the order of the queue can reach at best, from the steps of every run.
 
-    Returns the occupancy until the queue is empty (one by construction, unless there are more lanes than runs) and
-    over the whole batch, whose end is the last run's.
+    Returns the occupancy until the queue is empty (one by construction, unless there are more lanes
+    than runs) and over the whole batch, whose end is the last run's.
     """
     ends = [0] * lanes
     emptied = 0
@@ -102,7 +108,8 @@ def scaling(work: Work, runs: int, repeats: int, lanes: list[int | None]) -> lis
         }
         rows.append(row)
         print(
-            f"{work.name:24s} {count or 'default'} lanes  {1e3 * row['median_seconds_per_run']:.3f} ms a run",
+            f"{work.name:24s} {count or 'default'} lanes  "
+            f"{1e3 * row['median_seconds_per_run']:.3f} ms a run",
             flush=True,
         )
     return rows
@@ -114,7 +121,9 @@ def heavy(runs: int, lanes: list[int | None], max_steps: int) -> list[dict]:
     rows = []
     for count in lanes:
         sols = run(HEAVY, starts, count, max_steps=max_steps)
-        taken, _ = common.seconds(lambda count=count: run(HEAVY, starts, count, max_steps=max_steps))
+        taken, _ = common.seconds(
+            lambda count=count: run(HEAVY, starts, count, max_steps=max_steps)
+        )
         row = {"work": HEAVY.name, "lanes": count, "runs": runs, "seconds_per_run": taken / runs}
         rows.append({**row, "converged": int(np.sum(sols.converged)), **occupancy(sols, count)})
         print({name: value for name, value in rows[-1].items() if name != "work"}, flush=True)
@@ -124,8 +133,9 @@ def heavy(runs: int, lanes: list[int | None], max_steps: int) -> list[dict]:
 def same_answers(work: Work, starts: jc.TwoLayer, lanes: list[int], **settings) -> dict:
     """End points across numbers of lanes, and bit by bit across orders of the queue.
 
-    A run that did not converge stops anywhere, so its difference is counted apart. Ends of ReLU runs may lie apart on
-    one orbit of scales, so the distance of the functions, `E(f₁ − f₂)²` over `E f_target²`, stands beside.
+    A run that did not converge stops anywhere, so its difference is counted apart. Ends of ReLU
+    runs may lie apart on one orbit of scales, so the distance of the functions, `E(f₁ − f₂)²` over
+    `E f_target²`, stands beside.
     """
     runs = starts.weights.shape[0]
     sols = {count: run(work, starts, count, **settings) for count in lanes}
@@ -143,7 +153,9 @@ def same_answers(work: Work, starts: jc.TwoLayer, lanes: list[int], **settings) 
         "converged": int(converged.sum()),
         "largest_difference": float(np.max(difference[converged], initial=0.0)),
         "largest_function_distance": max(
-            float(np.max(distances(work, sol.network, sols[lanes[0]].network)[converged], initial=0.0))
+            float(
+                np.max(distances(work, sol.network, sols[lanes[0]].network)[converged], initial=0.0)
+            )
             for sol in sols.values()
         ),
         "largest_difference_of_the_others": float(np.max(difference[~converged], initial=0.0)),
@@ -169,8 +181,12 @@ def main() -> None:
     made.add_argument("--repeats", type=int, default=3)
     made.add_argument("--lanes", type=int, nargs="+", default=list(LANES))
     made.add_argument("--heavy-runs", type=int, default=1024)
-    made.add_argument("--heavy-steps", type=int, default=4096, help="step budget of the heavy-tailed runs")
-    made.add_argument("--check-runs", type=int, default=600, help="runs whose end points are compared; 0 for none")
+    made.add_argument(
+        "--heavy-steps", type=int, default=4096, help="step budget of the heavy-tailed runs"
+    )
+    made.add_argument(
+        "--check-runs", type=int, default=600, help="runs whose end points are compared; 0 for none"
+    )
     options = made.parse_args()
     common.pin(options.core)
     chosen = [count for count in options.lanes if count <= options.runs] if has_lanes() else []
@@ -184,7 +200,9 @@ def main() -> None:
             same_answers(WORKS["B"], WORKS["B"].starts(options.check_runs), few),
             same_answers(HEAVY, relu, few, max_steps=options.heavy_steps),
         ]
-        record["memory"] = memory(WORKS["B"], [options.runs, 4 * options.runs, 16 * options.runs], few[0])
+        record["memory"] = memory(
+            WORKS["B"], [options.runs, 4 * options.runs, 16 * options.runs], few[0]
+        )
         print(record["same_answers"], record["memory"], flush=True)
     common.write(options.out, record)
 

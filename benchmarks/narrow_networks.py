@@ -1,10 +1,12 @@
-"""How narrow a network may be to meet n samples, and what training on the feasible set of the theory is worth.
+"""How narrow a network may be to meet n samples, and what training on the feasible set of the
+theory is worth.
 
-Three parts. `widths`: the share of seeds that Levenberg–Marquardt takes to zero loss, by width, against the counting
-bound n/(d + 1) and the theorem's 2n/d. `training`: constrained against unconstrained descent at the same budget over
-the same rates, on synthetic data and three data sets of scikit-learn, with controls that separate the constraint from
-the larger mirrored readout that comes with it. `speed`: one row of 8 seeds, 7 rates, 2000 steps.
-Rows are stored as they come; a study that was stopped goes on.
+Three parts. `widths`: the share of seeds that Levenberg–Marquardt takes to zero loss, by width,
+against the counting bound n/(d + 1) and the theorem's 2n/d. `training`: constrained against
+unconstrained descent at the same budget over the same rates, on synthetic data and three data sets
+of scikit-learn, with controls that separate the constraint from the larger mirrored readout that
+comes with it. `speed`: one row of 8 seeds, 7 rates, 2000 steps. Rows are stored as they come; a
+study that was stopped goes on.
 
     python benchmarks/narrow_networks.py --part widths training speed
 """
@@ -26,7 +28,9 @@ from jaxcompress import narrow
 
 SEEDS, RATES, STEPS = 8, 10 ** np.linspace(-3, 0.5, 8), 2000
 SHAPES = ((32, 4), (64, 8), (128, 16), (64, 4), (64, 16))
-ACTIVATIONS = {name: getattr(jc.activations, name) for name in ("tanh", "softplus", "gelu", "sigmoid")}
+ACTIVATIONS = {
+    name: getattr(jc.activations, name) for name in ("tanh", "softplus", "gelu", "sigmoid")
+}
 KAPPA, ZETA = 1.0, 1.0
 
 
@@ -43,40 +47,65 @@ def width_rows(shapes=SHAPES, activations=ACTIVATIONS, labels="gaussian"):
     for n, d in shapes:
         for name in activations:
             for m in widths_to_try(n, d):
-                yield f"{labels} n={n} d={d} {name} m={m}", lambda n=n, d=d, f=name, m=m: width_row(n, d, f, m, labels)
+                yield (
+                    f"{labels} n={n} d={d} {name} m={m}",
+                    lambda n=n, d=d, f=name, m=m: width_row(n, d, f, m, labels),
+                )
 
 
 def gaussian_samples(n: int, d: int, labels: str) -> jc.Samples:
     """A data set of its own for every seed."""
     rng = np.random.default_rng([n, d])
     x = rng.standard_normal((SEEDS, n, d))
-    y = rng.standard_normal((SEEDS, n)) if labels == "gaussian" else rng.choice([-1.0, 1.0], (SEEDS, n))
+    y = (
+        rng.standard_normal((SEEDS, n))
+        if labels == "gaussian"
+        else rng.choice([-1.0, 1.0], (SEEDS, n))
+    )
     return jc.Samples(x, y)
 
 
 def width_row(n: int, d: int, name: str, m: int, labels: str) -> dict:
     """Levenberg–Marquardt from the mirrored start, a data set and a start for every seed."""
-    starts = narrow.mirrored_lecun(jax.random.key(m), m, d, activation=ACTIVATIONS[name], floor=0.1, runs=SEEDS)
+    starts = narrow.mirrored_lecun(
+        jax.random.key(m), m, d, activation=ACTIVATIONS[name], floor=0.1, runs=SEEDS
+    )
     out = narrow.fit(starts, gaussian_samples(n, d, labels), max_steps=300)
     return {
-        "kind": "width", "n": n, "d": d, "activation": name, "m": m, "labels": labels,
-        "loss": out.loss, "steps": out.steps, "reached": np.asarray(out.loss) < 1e-20,
+        "kind": "width",
+        "n": n,
+        "d": d,
+        "activation": name,
+        "m": m,
+        "labels": labels,
+        "loss": out.loss,
+        "steps": out.steps,
+        "reached": np.asarray(out.loss) < 1e-20,
         "largest_readout": np.max(np.abs(np.asarray(out.network.readout)), axis=1),
-    }  # fmt: skip
+    }
 
 
 def acceptance_row(n: int, d: int, name: str) -> dict:
     """Zero loss at `m = 2n/d` from the plain mirrored start, three data sets and starts."""
     rng = np.random.default_rng([n, d, 1])
     samples = jc.Samples(rng.standard_normal((3, n, d)), rng.standard_normal((3, n)))
-    start = narrow.mirrored_lecun(jax.random.key(0), 2 * n // d, d, activation=ACTIVATIONS[name], runs=3)
+    start = narrow.mirrored_lecun(
+        jax.random.key(0), 2 * n // d, d, activation=ACTIVATIONS[name], runs=3
+    )
     out = narrow.fit(start, samples)
-    return {"kind": "acceptance", "n": n, "d": d, "activation": name, "loss": out.loss, "steps": out.steps}
+    return {
+        "kind": "acceptance",
+        "n": n,
+        "d": d,
+        "activation": name,
+        "loss": out.loss,
+        "steps": out.steps,
+    }
 
 
 def arms() -> dict[str, dict]:
-    """How a run starts and what it may not do; its name ends with what moves it. `floor` 1 is the large readout that
-    `κ = 1` forces."""
+    """How a run starts and what it may not do; its name ends with what moves it. `floor` 1 is the
+    large readout that `κ = 1` forces."""
     large = {"start": narrow.mirrored_lecun, "floor": KAPPA}
     return {
         "LeCun, SGD": {"start": narrow.lecun, "floor": 0.0},
@@ -130,29 +159,47 @@ def tasks() -> dict[str, dict]:
     }
     for data, m in (("diabetes", 36), ("breast cancer", 16), ("digits", 8)):
         made[f"{data} sigmoid m={m}"] = {
-            "data": functools.partial(real, data), "activation": "sigmoid", "m": m, "batch": 64,
-        }  # fmt: skip
+            "data": functools.partial(real, data),
+            "activation": "sigmoid",
+            "m": m,
+            "batch": 64,
+        }
     return made
 
 
 def training_rows(rows: dict):
-    """Groups of rows of the second part, those that are missing of a task and an optimiser: each group is one call."""
+    """Groups of rows of the second part, those that are missing of a task and an optimiser: each
+    group is one call.
+    """
     for task, what in tasks().items():
-        for name, by in (("SGD", optax.sgd), ("momentum", narrow.momentum(0.9)), ("Adam", optax.adam)):
+        for name, by in (
+            ("SGD", optax.sgd),
+            ("momentum", narrow.momentum(0.9)),
+            ("Adam", optax.adam),
+        ):
             group = {arm: how for arm, how in arms().items() if arm.endswith(f", {name}")}
             missing = {arm: how for arm, how in group.items() if f"{task} | {arm}" not in rows}
             if missing:
-                yield f"{task} | by {name}", functools.partial(training_group, task, what, missing, by)
+                yield (
+                    f"{task} | by {name}",
+                    functools.partial(training_group, task, what, missing, by),
+                )
 
 
 def bounds(how: dict, m: int) -> tuple[float, float, float]:
-    """`ε`, `κ` and `ζ` of an arm: every neuron may go about its own norm. Free arms have none, and `κ = −∞` frees the
-    signs: the projection is then the identity, bit by bit."""
-    return (how.get("wide", 1) * m**0.5, how["kappa"], ZETA) if "kappa" in how else (np.inf, -np.inf, np.inf)
+    """`ε`, `κ` and `ζ` of an arm: every neuron may go about its own norm. Free arms have none, and
+    `κ = −∞` frees the signs: the projection is then the identity, bit by bit."""
+    return (
+        (how.get("wide", 1) * m**0.5, how["kappa"], ZETA)
+        if "kappa" in how
+        else (np.inf, -np.inf, np.inf)
+    )
 
 
 def training_group(task: str, what: dict, group: dict, by, steps: int = STEPS) -> dict:
-    """Every arm of a group, seed and rate in one call; a row is that of the rate of least mean log of the loss."""
+    """Every arm of a group, seed and rate in one call; a row is that of the rate of least mean log
+    of the loss.
+    """
     x, y, xt, yt = what["data"]()
     m, f, samples = what["m"], ACTIVATIONS[what["activation"]], jc.Samples(x, y)
     starts = [
@@ -165,16 +212,34 @@ def training_group(task: str, what: dict, group: dict, by, steps: int = STEPS) -
     feasible = narrow.FeasibleSet(starts.weights, signs, *numbers)
     begin = time.perf_counter()
     out = narrow.train(
-        starts, samples, RATES, optimiser=by, feasible=feasible, steps=steps, batch_size=what["batch"],
-        key=jax.random.key(2), records=20,
-    )  # fmt: skip
+        starts,
+        samples,
+        RATES,
+        optimiser=by,
+        feasible=feasible,
+        steps=steps,
+        batch_size=what["batch"],
+        key=jax.random.key(2),
+        records=20,
+    )
     jax.block_until_ready(out)
     taken = time.perf_counter() - begin
     rows = {}
     for i, (arm, how) in enumerate(group.items()):
         part = slice(i * SEEDS, (i + 1) * SEEDS)
-        mine = jax.tree.map(lambda leaf, part=part: leaf[part], (out.network, out.loss, out.diverged, starts, feasible))
-        first = {"kind": "training", "task": task, "arm": arm, "n": len(x), "d": x.shape[1], "m": m, "seconds": taken}
+        mine = jax.tree.map(
+            lambda leaf, part=part: leaf[part],
+            (out.network, out.loss, out.diverged, starts, feasible),
+        )
+        first = {
+            "kind": "training",
+            "task": task,
+            "arm": arm,
+            "n": len(x),
+            "d": x.shape[1],
+            "m": m,
+            "seconds": taken,
+        }
         row = first | row_of(how, *mine, xt, yt)
         row["kkt_residual"] = out.kkt_residual[part, row["best"], -1]
         row["violation"] = jnp.max(out.violation[part, row["best"]])
@@ -188,12 +253,18 @@ def training_group(task: str, what: dict, group: dict, by, steps: int = STEPS) -
 def row_of(how: dict, network, loss, diverged, starts, feasible, xt, yt) -> dict:
     """Of one arm: seeds by rates in, the numbers of the best rate out."""
     final = np.where(diverged, np.inf, np.asarray(loss)[:, :, -1])
-    by_rate = np.mean(np.log10(np.maximum(final, 1e-40)), axis=0)  # values span decades, and a divergence is infinite
+    # values span decades, and a divergence is infinite
+    by_rate = np.mean(np.log10(np.maximum(final, 1e-40)), axis=0)
     best = int(np.argmin(by_rate))
     row = {
-        "rates": RATES, "best": best, "best_rate": RATES[best], "final_loss": final[:, best], "by_rate": by_rate,
-        "edge": best in (0, len(RATES) - 1), "history": np.median(np.asarray(loss)[:, best], axis=0),
-    }  # fmt: skip
+        "rates": RATES,
+        "best": best,
+        "best_rate": RATES[best],
+        "final_loss": final[:, best],
+        "by_rate": by_rate,
+        "edge": best in (0, len(RATES) - 1),
+        "history": np.median(np.asarray(loss)[:, best], axis=0),
+    }
     ends = jax.tree.map(lambda leaf: leaf[:, best], network)
     if "kappa" in how:
         size = jnp.linalg.norm(ends.weights - starts.weights, axis=(1, 2))
@@ -209,10 +280,14 @@ def row_of(how: dict, network, loss, diverged, starts, feasible, xt, yt) -> dict
 
 
 def speed_row() -> dict:
-    """Momentum on the feasible set, n = 128, d = 16, m = 16, all samples a step: compile and run told apart."""
+    """Momentum on the feasible set, n = 128, d = 16, m = 16, all samples a step: compile and run
+    told apart.
+    """
     rng = np.random.default_rng(0)
     samples = jc.Samples(rng.standard_normal((128, 16)), rng.standard_normal(128))
-    starts = narrow.mirrored_lecun(jax.random.key(1), 16, 16, activation=jc.activations.tanh, floor=KAPPA, runs=SEEDS)
+    starts = narrow.mirrored_lecun(
+        jax.random.key(1), 16, 16, activation=jc.activations.tanh, floor=KAPPA, runs=SEEDS
+    )
     feasible = narrow.FeasibleSet.of(starts, 4.0, KAPPA, ZETA)
     options = {"optimiser": narrow.momentum(0.9), "feasible": feasible, "steps": STEPS}
     record, _ = common.repeated(lambda: narrow.train(starts, samples, RATES[:7], **options).loss, 3)
@@ -234,7 +309,9 @@ PARTS = {
 def main() -> None:
     parser = common.parser(__doc__, "narrow_networks.json")
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after a row beyond this")
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="stop after a row beyond this"
+    )
     parser.add_argument("--only", default="", help="rows whose names contain this")
     given = parser.parse_args()
     common.pin(given.core)
@@ -246,7 +323,9 @@ def main() -> None:
             if name in rows or given.only not in name or over:
                 continue
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", narrow.NarrowWarning)  # widths below the theorem's are the question
+                warnings.simplefilter(
+                    "ignore", narrow.NarrowWarning
+                )  # widths below the theorem's are the question
                 row = compute()
             rows |= row.get("rows", {name: row})
             common.write(given.out, {"rows": rows})

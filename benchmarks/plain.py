@@ -1,8 +1,9 @@
-"""The population risk as anybody would write it in an afternoon: closed forms in plain jnp, derivatives by autodiff.
+"""The population risk as anybody would write it in an afternoon: closed forms in plain jnp,
+derivatives by autodiff.
 
-The rivals are given this risk, and it judges every end point, ours included. It shares no code with the package.
-Letters: student weights `W (n, d)`, readout `a (n,)`; target weights `V (k, d)`, readout `b (k,)`; flat vectors hold
-`W` by rows and then, if it is free, `a`.
+The rivals are given this risk, and it judges every end point, ours included. It shares no code with
+the package. Letters: student weights `W (n, d)`, readout `a (n,)`; target weights `V (k, d)`,
+readout `b (k,)`; flat vectors hold `W` by rows and then, if it is free, `a`.
 """
 
 from collections.abc import Callable
@@ -28,13 +29,16 @@ def relu_table(W, V):
 
 
 def _clipped(cosine):
-    # 1e-14 from the ends: the second derivative 1/sin is finite there, and what it multiplies vanishes
+    # 1e-14 from the ends: the second derivative 1/sin is finite there, and what it multiplies
+    # vanishes
     return jnp.clip(cosine, -1 + 1e-14, 1 - 1e-14)
 
 
 @jax.custom_jvp
 def _arc(cosine):
-    """`(sin θ + (π − θ) cos θ)/2π`; its slope `(π − θ)/2π` is stated, for autodiff's is NaN where neurons meet."""
+    """`(sin θ + (π − θ) cos θ)/2π`; its slope `(π − θ)/2π` is stated, for autodiff's is NaN where
+    neurons meet.
+    """
     cosine = _clipped(cosine)
     return (jnp.sqrt(1 - cosine**2) + (jnp.pi - jnp.arccos(cosine)) * cosine) / (2 * jnp.pi)
 
@@ -51,7 +55,9 @@ def _arc_slope(cosine):
 
 @_arc_slope.defjvp
 def _arc_slope_jvp(primals, tangents):
-    return _arc_slope(*primals), tangents[0] / (2 * jnp.pi * jnp.sqrt(1 - _clipped(primals[0]) ** 2))
+    return _arc_slope(*primals), tangents[0] / (
+        2 * jnp.pi * jnp.sqrt(1 - _clipped(primals[0]) ** 2)
+    )
 
 
 TABLES = {"erf": erf_table, "relu": relu_table}
@@ -65,7 +71,9 @@ class Plain(NamedTuple):
     hessian: Callable
 
 
-def plain_risk(activation: str, target_weights, target_readout, n: int, readout_free: bool) -> Plain:
+def plain_risk(
+    activation: str, target_weights, target_readout, n: int, readout_free: bool
+) -> Plain:
     """The risk of students with `n` neurons; a readout that is not free is 1."""
     table = TABLES[activation]
     V, b = jnp.asarray(target_weights), jnp.asarray(target_readout)

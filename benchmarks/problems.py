@@ -1,7 +1,9 @@
-"""The works on which solvers are compared: student, target, law of the starts, and the gradient at which a run is over.
+"""The works on which solvers are compared: student, target, law of the starts, and the gradient at
+which a run is over.
 
-Every work has an orthonormal target with readout 1. Run number `i` starts from `numpy.random.default_rng(i)`, weights
-drawn first: Glorot normal, `W ~ N(0, 2/(d+n))`, `a ~ N(0, 2/(n+1))`; a frozen readout is 1.
+Every work has an orthonormal target with readout 1. Run number `i` starts from
+`numpy.random.default_rng(i)`, weights drawn first: Glorot normal, `W ~ N(0, 2/(d+n))`, `a ~ N(0,
+2/(n+1))`; a frozen readout is 1.
 """
 
 from functools import cached_property
@@ -33,7 +35,9 @@ class _Fields(NamedTuple):
 
 
 class Work(_Fields):
-    """`n` neurons against an orthonormal `k` in `d` dimensions, until the gradient's norm is within `tolerance`."""
+    """`n` neurons against an orthonormal `k` in `d` dimensions, until the gradient's norm is within
+    `tolerance`.
+    """
 
     @property
     def freeze(self) -> tuple[str, ...]:
@@ -53,18 +57,27 @@ class Work(_Fields):
     @cached_property
     def target(self) -> jc.TwoLayer:
         """The target as the package's network."""
-        with jax.ensure_compile_time_eval():  # it is kept, and may be asked for first inside a trace
-            return jc.targets.orthonormal(self.k, self.d, activation=getattr(jc.activations, self.activation))
+        # it is kept, and may be asked for first inside a trace
+        with jax.ensure_compile_time_eval():
+            return jc.targets.orthonormal(
+                self.k, self.d, activation=getattr(jc.activations, self.activation)
+            )
 
     @cached_property
     def plain(self) -> Plain:
         """The risk in plain jnp."""
         with jax.ensure_compile_time_eval():
-            return plain_risk(self.activation, np.eye(self.k, self.d), np.ones(self.k), self.n, self.readout_free)
+            return plain_risk(
+                self.activation, np.eye(self.k, self.d), np.ones(self.k), self.n, self.readout_free
+            )
 
     def size(self, gradient):
         """The norm of gradients `(..., P)` in which this work is judged."""
-        return jnp.max(jnp.abs(gradient), -1) if self.norm == "max" else jnp.sqrt(jnp.sum(gradient**2, -1))
+        return (
+            jnp.max(jnp.abs(gradient), -1)
+            if self.norm == "max"
+            else jnp.sqrt(jnp.sum(gradient**2, -1))
+        )
 
     def starts(self, runs: int, first_seed: int = 0) -> jc.TwoLayer:
         """Students with a leading axis `runs`, seeds `first_seed, first_seed + 1, …`."""
@@ -74,18 +87,26 @@ class Work(_Fields):
 
     def _start(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         weights = rng.normal(size=(self.n, self.d)) * (2 / (self.d + self.n)) ** 0.5
-        return weights, rng.normal(size=self.n) * (2 / (self.n + 1)) ** 0.5 if self.readout_free else np.ones(self.n)
+        return weights, rng.normal(size=self.n) * (
+            2 / (self.n + 1)
+        ) ** 0.5 if self.readout_free else np.ones(self.n)
 
     def flat(self, students: jc.TwoLayer) -> np.ndarray:
         """Students `(runs, …)` as vectors `(runs, P)` of what moves, in the order of `plain`."""
         weights = np.asarray(students.weights).reshape(students.weights.shape[0], -1)
-        return np.concatenate([weights, np.asarray(students.readout)], 1) if self.readout_free else weights
+        return (
+            np.concatenate([weights, np.asarray(students.readout)], 1)
+            if self.readout_free
+            else weights
+        )
 
     def network(self, vectors) -> jc.TwoLayer:
         """The inverse of `flat`."""
         vectors = jnp.asarray(vectors)
         weights = vectors[:, : self.n * self.d].reshape(-1, self.n, self.d)
-        readout = vectors[:, self.n * self.d :] if self.readout_free else jnp.ones(weights.shape[:2])
+        readout = (
+            vectors[:, self.n * self.d :] if self.readout_free else jnp.ones(weights.shape[:2])
+        )
         return jc.TwoLayer(weights, readout, activation=self.target.activation)
 
     def judge(self, vectors) -> tuple[np.ndarray, np.ndarray]:

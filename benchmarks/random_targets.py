@@ -2,9 +2,11 @@
 
 Five questions, one record each (`--parts`):
 
-- `gap`: the distance between the minima of the exact and of the simplified risk, and between their minimisers, against
-  the input dimension and the width of the target, over ensembles, with fitted rates;
-- `frames`: 1000 targets × 32 starts in one call, and how far the best solutions are from equiangular tight frames;
+- `gap`: the distance between the minima of the exact and of the simplified risk, and between their
+  minimisers, against the input dimension and the width of the target, over ensembles, with fitted
+  rates;
+- `frames`: 1000 targets × 32 starts in one call, and how far the best solutions are from
+  equiangular tight frames;
 - `phases`: the best of 64 starts against the predicted optimum over ‖t‖/S and the student's width;
 - `crowded`: more neurons than a simplex frame has room for;
 - `million`: one target of a million neurons, drawn and reduced in a stream, and compressed to 50.
@@ -44,25 +46,41 @@ def ensembles(width: int, dim: int) -> dict[str, jc.ensembles.Ensemble]:
             "readout": jc.ensembles.GaussianReadout(mean=1.0, std=0.5),
         },
     }
-    return {name: jc.ensembles.Ensemble(width, dim, activation=RELU, **law) for name, law in laws.items()}
+    return {
+        name: jc.ensembles.Ensemble(width, dim, activation=RELU, **law)
+        for name, law in laws.items()
+    }
 
 
 def best_simplified(moments: jc.TargetMoments, dim: int, starts: int = 16) -> jc.Solution:
     """The best of some starts on the simplified risk."""
     students = jc.initialize.Starts(
-        jax.random.key(7), starts, jc.initialize.glorot_normal, width=STUDENT, dim=dim, activation=RELU
+        jax.random.key(7),
+        starts,
+        jc.initialize.glorot_normal,
+        width=STUDENT,
+        dim=dim,
+        activation=RELU,
     )
     return jc.solve_many(students, moments).best
 
 
 def gap_row(law: str, width: int, dim: int, seed: int) -> dict:
-    """One target: minima of the exact risk and of both simplified ones, and whether the bound holds at each."""
+    """One target: minima of the exact risk and of both simplified ones, and whether the bound holds
+    at each.
+    """
     target = ensembles(width, dim)[law].draw(jax.random.fold_in(jax.random.key(0), seed))
     problem = jc.RiskProblem.of(target)
     row = {"ensemble": law, "N": width, "d": dim, "seed": seed}
-    rough = {order: best_simplified(jc.target_moments(target, order=order), dim) for order in (1, 2)}
+    rough = {
+        order: best_simplified(jc.target_moments(target, order=order), dim) for order in (1, 2)
+    }
     exact = certify(problem, rough[2].network)
-    row |= {"energy": float(problem.energy), "exact": float(exact.risk), "converged": bool(exact.converged)}
+    row |= {
+        "energy": float(problem.energy),
+        "exact": float(exact.risk),
+        "converged": bool(exact.converged),
+    }
     for order, found in rough.items():
         true = float(problem.risk(found.network))
         bound = float(jc.simplified_risk_bound(found.network, target, order=order))
@@ -82,9 +100,13 @@ def gap_row(law: str, width: int, dim: int, seed: int) -> dict:
 
 
 def aligned(network: jc.TwoLayer, other: jc.TwoLayer) -> jc.TwoLayer:
-    """The network turned and permuted so that its neurons are as near as possible to those of the other: the simplified
-    risk of order 1 leaves all orientations equal that keep `t`, which is small here."""
-    x, y = (np.asarray(part.weights) * np.sqrt(np.abs(part.readout))[:, None] for part in (other, network))
+    """The network turned and permuted so that its neurons are as near as possible to those of the
+    other: the simplified risk of order 1 leaves all orientations equal that keep `t`, which is
+    small here."""
+    x, y = (
+        np.asarray(part.weights) * np.sqrt(np.abs(part.readout))[:, None]
+        for part in (other, network)
+    )
     x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x, y))
     (q, left), (_, right) = np.linalg.qr(x.T), np.linalg.qr(y.T)
 
@@ -100,13 +122,15 @@ def aligned(network: jc.TwoLayer, other: jc.TwoLayer) -> jc.TwoLayer:
 
 
 def slope(rows: list[dict], by: str, value: Callable[[dict], float]) -> dict:
-    """The exponent of a power law by least squares on the logarithms of the means, with its standard error from the
-    spread over seeds."""
+    """The exponent of a power law by least squares on the logarithms of the means, with its
+    standard error from the spread over seeds."""
     sizes = sorted({row[by] for row in rows})
     groups = [[value(row) for row in rows if row[by] == size] for size in sizes]
     x = np.log(sizes)
     y = np.array([math.log(statistics.fmean(group)) for group in groups])
-    noise = np.array([statistics.stdev(g) / math.sqrt(len(g)) / statistics.fmean(g) for g in groups])
+    noise = np.array(
+        [statistics.stdev(g) / math.sqrt(len(g)) / statistics.fmean(g) for g in groups]
+    )
     weights = 1 / np.maximum(noise, 1e-6) ** 2
     centre = np.average(x, weights=weights)
     spread = np.sum(weights * (x - centre) ** 2)
@@ -128,7 +152,9 @@ MEASURES = ("gap over energy", "relative gap", "excess", "distance of minimisers
 
 def gap(small: bool) -> dict:
     """`gap`: with N = d², and with N alone at a fixed dimension."""
-    dims, seeds, fixed, factors = ((8, 16), 2, 8, (8, 32)) if small else ((8, 16, 32, 64, 128), 8, 32, (1, 4, 16, 64))
+    dims, seeds, fixed, factors = (
+        ((8, 16), 2, 8, (8, 32)) if small else ((8, 16, 32, 64, 128), 8, 32, (1, 4, 16, 64))
+    )
     laws = list(ensembles(2, 2))
     rows, by_width = [], []
     for dim in dims:
@@ -141,33 +167,61 @@ def gap(small: bool) -> dict:
         mine = [row for row in rows if row["ensemble"] == law]
         for order in ("order 1", "order 2"):
             for measure in MEASURES:
-                fits[f"{law}, {order}, {measure}"] = slope(mine, "d", lambda row, o=order, m=measure: row[o][m])
-    held = all(row[order]["bound holds"] for row in rows + by_width for order in ("order 1", "order 2"))
+                fits[f"{law}, {order}, {measure}"] = slope(
+                    mine, "d", lambda row, o=order, m=measure: row[o][m]
+                )
+    held = all(
+        row[order]["bound holds"] for row in rows + by_width for order in ("order 1", "order 2")
+    )
     checked = [exact_minimum_check(dim) for dim in dims[:2]]
-    return {"rows": rows, "by width": by_width, "fits": fits, "bound holds everywhere": held, "starts": checked}
+    return {
+        "rows": rows,
+        "by width": by_width,
+        "fits": fits,
+        "bound holds everywhere": held,
+        "starts": checked,
+    }
 
 
 def exact_minimum_check(dim: int) -> dict:
-    """Whether 32 random starts on the exact risk find anything below the minimum next to the simplified one."""
+    """Whether 32 random starts on the exact risk find anything below the minimum next to the
+    simplified one.
+    """
     row = gap_row("gaussian, constant readout", dim * dim, dim, 0)
-    target = ensembles(dim * dim, dim)["gaussian, constant readout"].draw(jax.random.fold_in(jax.random.key(0), 0))
-    students = jc.initialize.glorot_normal(jax.random.key(3), STUDENT, dim, activation=RELU, runs=32)
+    target = ensembles(dim * dim, dim)["gaussian, constant readout"].draw(
+        jax.random.fold_in(jax.random.key(0), 0)
+    )
+    students = jc.initialize.glorot_normal(
+        jax.random.key(3), STUDENT, dim, activation=RELU, runs=32
+    )
     found = jc.solve_many(students, target)
-    return {"d": dim, "next to the simplified": row["exact"], "best of 32 starts": float(found.best.risk)}
+    return {
+        "d": dim,
+        "next to the simplified": row["exact"],
+        "best of 32 starts": float(found.best.risk),
+    }
 
 
 def frames(small: bool) -> dict:
-    """`frames`: 1000 targets × 32 starts of five neurons in 50 dimensions, one call of `solve_many`."""
+    """`frames`: 1000 targets × 32 starts of five neurons in 50 dimensions, one call of
+    `solve_many`.
+    """
     targets, starts, width, dim = (4, 4, 200, 20) if small else (1000, 32, 2000, 50)
     law = ensembles(width, dim)["gaussian, constant readout"]
     measure = jax.jit(
         lambda: jax.lax.map(
-            lambda i: jc.target_moments(law.draw(jax.random.fold_in(jax.random.key(1), i))), jnp.arange(targets)
+            lambda i: jc.target_moments(law.draw(jax.random.fold_in(jax.random.key(1), i))),
+            jnp.arange(targets),
         )
     )
     taken, moments = common.seconds(measure)
     students = jc.initialize.Starts(
-        jax.random.key(2), targets * starts, jc.initialize.glorot_normal, width=STUDENT, dim=dim, activation=RELU
+        jax.random.key(2),
+        targets * starts,
+        jc.initialize.glorot_normal,
+        width=STUDENT,
+        dim=dim,
+        activation=RELU,
     )
     each = jax.tree.map(lambda leaf: jnp.repeat(leaf, starts, axis=0), moments)
     times, found = common.repeated(lambda: jc.solve_many(students, each), 1)
@@ -184,7 +238,9 @@ def frames(small: bool) -> dict:
         **times,
         "converged": int(found.converged.sum()),
         "share of runs at the best": float((risks <= risks.min(1, keepdims=True) + 1e-10).mean()),
-        "largest defect of the best": {name: float(part.max()) for name, part in defects._asdict().items()},
+        "largest defect of the best": {
+            name: float(part.max()) for name, part in defects._asdict().items()
+        },
     }
 
 
@@ -193,22 +249,37 @@ def best_of(moments: jc.TargetMoments, width: int, starts: int) -> jc.Solution:
     (count,), dim = moments.runs, moments.dim
     each = jax.tree.map(lambda leaf: jnp.repeat(leaf, starts, axis=0), moments)
     students = jc.initialize.Starts(
-        jax.random.key(width), starts * count, jc.initialize.glorot_normal, width=width, dim=dim, activation=RELU
+        jax.random.key(width),
+        starts * count,
+        jc.initialize.glorot_normal,
+        width=width,
+        dim=dim,
+        activation=RELU,
     )
     found = jc.solve_many(students, each)
-    return found[np.arange(count) * starts + np.asarray(found.risk).reshape(count, starts).argmin(1)]
+    return found[
+        np.arange(count) * starts + np.asarray(found.risk).reshape(count, starts).argmin(1)
+    ]
 
 
 def phases(small: bool) -> dict:
     """`phases`: best of 64 starts against the prediction; a negative `below` is a missing phase."""
-    widths, leans = ((2, 4), np.array([0.0, 0.6, 2.0])) if small else (range(2, 13), np.arange(0, 3.01, 0.1).round(3))
+    widths, leans = (
+        ((2, 4), np.array([0.0, 0.6, 2.0]))
+        if small
+        else (range(2, 13), np.arange(0, 3.01, 0.1).round(3))
+    )
     rows = []
     for width in widths:
         for dim in sorted({width} if small else {width, 40}):
             jax.clear_caches()
-            moments = jax.vmap(lambda t, dim=dim: jc.relu_moments(1.0, t * jnp.eye(dim)[0]))(jnp.asarray(leans))
+            moments = jax.vmap(lambda t, dim=dim: jc.relu_moments(1.0, t * jnp.eye(dim)[0]))(
+                jnp.asarray(leans)
+            )
             found = best_of(moments, width, 64)
-            predicted = jax.jit(jax.vmap(lambda m, w=width, d=dim: jc.theory.predict_frame(m, w, d)))(moments)
+            predicted = jax.jit(
+                jax.vmap(lambda m, w=width, d=dim: jc.theory.predict_frame(m, w, d))
+            )(moments)
             for i, lean in enumerate(leans):
                 rows.append(
                     {
@@ -227,7 +298,9 @@ def phases(small: bool) -> dict:
 def phase_name(prediction) -> str:
     """The name of its phase."""
     names = ("isotropic", "tilted", "split", "pair")
-    return next(name for name in names if bool(prediction.phase == getattr(jc.theory.FramePhase, name)))
+    return next(
+        name for name in names if bool(prediction.phase == getattr(jc.theory.FramePhase, name))
+    )
 
 
 def crowded(small: bool) -> dict:
@@ -236,7 +309,8 @@ def crowded(small: bool) -> dict:
     rows = []
     for dim, width in sizes:
         moments = jax.vmap(lambda t, d=dim: jc.relu_moments(1.0, t * jnp.ones(d)))(jnp.zeros(1))
-        jax.clear_caches()  # every size compiles anew, and what was compiled for the others fills the memory
+        # every size compiles anew, and what was compiled for the others fills the memory
+        jax.clear_caches()
         best = best_of(moments, width, 8 if small else 128)[0]
         w, a = (np.asarray(part) for part in (best.network.weights, best.network.readout))
         norms = np.linalg.norm(w, axis=1)
@@ -264,7 +338,9 @@ def crowded(small: bool) -> dict:
 
 
 def simplex_risk(width: int) -> float:
-    """What the formula of the simplex frame gives for so many neurons, whether there is room for them or not."""
+    """What the formula of the simplex frame gives for so many neurons, whether there is room for
+    them or not.
+    """
     u = -1 / (width - 1)
     h = (math.sqrt(1 - u * u) + u * (math.pi - math.acos(u))) / (2 * math.pi)
     return -width / (4 * math.pi**2) / (0.5 + (width - 1) * h)
@@ -273,8 +349,9 @@ def simplex_risk(width: int) -> float:
 def million(small: bool) -> dict:
     """`million`: N = 10⁶ neurons in 200 dimensions, streamed to moments, compressed to 50.
 
-    Here ‖t‖/S is a thousandth: the frame's orientation matters at 1e-10 of the risk, and turning it takes a flow a time
-    of 10⁸. The flow to a gradient of 1e-8 ends before; the prediction has the orientation at once.
+    Here ‖t‖/S is a thousandth: the frame's orientation matters at 1e-10 of the risk, and turning it
+    takes a flow a time of 10⁸. The flow to a gradient of 1e-8 ends before; the prediction has the
+    orientation at once.
     """
     width, dim, student = (20_000, 20, 6) if small else (1_000_000, 200, 50)
     ensemble = ensembles(width, dim)["gaussian, constant readout"]
@@ -305,7 +382,9 @@ def million(small: bool) -> dict:
         "flow converged": bool(best.converged),
         "flow's gradient": float(best.gradient_norm),
         "flow's risk above the prediction": float(best.risk - moments.energy - predicted.risk),
-        "flow's defect": {k: float(v) for k, v in frame_defect(best.network, moments)._asdict().items()},
+        "flow's defect": {
+            k: float(v) for k, v in frame_defect(best.network, moments)._asdict().items()
+        },
         "prediction, seconds with compilation": theory,
         "prediction's gradient": float(proof.gradient_norm),
     }
@@ -327,7 +406,9 @@ def draw(record: dict, folder: Path) -> None:
 
     def save(name: str, panels: list[Callable], size: tuple[float, float]) -> None:
         figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for axes, panel in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
             panel(axes)
         plotting.save_figure(figure, folder / f"{name}.png")
 

@@ -1,7 +1,8 @@
-"""Write the tables of benchmarks/README.md from results/*.json, between its markers, and say where we lose.
+"""Write the tables of benchmarks/README.md from results/*.json, between its markers, and say where
+we lose.
 
-python benchmarks/report.py            # rewrite the README
-python benchmarks/report.py --check    # fail if it is not what the results say, or if a program has grown
+python benchmarks/report.py # rewrite the README python benchmarks/report.py --check # fail if it is
+not what the results say, or if a program has grown
 """
 
 import argparse
@@ -25,7 +26,15 @@ def load(name: str) -> dict | None:
 
 def works(record: dict) -> list[str]:
     """Works B to D, one row a solver."""
-    head = ["work, solver", "a run", "against ours", "against our flow", "arrived", "largest gradient", "same end risk"]
+    head = [
+        "work, solver",
+        "a run",
+        "against ours",
+        "against our flow",
+        "arrived",
+        "largest gradient",
+        "same end risk",
+    ]
     rows = []
     for row in record["rows"]:
         mark = " ¹" if row["solver"] in FLOW_RULES else ""
@@ -40,7 +49,11 @@ def works(record: dict) -> list[str]:
                 f"{row['same_end_risk']}",
             ]
         )
-    compiled = [f"{row['work']} {row['compile_seconds']:.1f} s" for row in record["rows"] if row["solver"] == "ours"]
+    compiled = [
+        f"{row['work']} {row['compile_seconds']:.1f} s"
+        for row in record["rows"]
+        if row["solver"] == "ours"
+    ]
     return [
         "### Works B to D",
         "",
@@ -58,7 +71,8 @@ def tables_of(rows: list[dict]) -> list[str]:
     """Work A, and a table of 4096 × 4096 neurons."""
     lines = [
         [
-            f"{row['neurons']}², d = {row['dim']}: {row['activation']}, {row['quantity']}, {row['solver']}",
+            f"{row['neurons']}², d = {row['dim']}: {row['activation']}, {row['quantity']}, "
+            f"{row['solver']}",
             time_of(row["median_cpu_seconds"]),
             times(row["ratio_to_ours"]),
             times(row["ratio_to_product"]),
@@ -66,7 +80,13 @@ def tables_of(rows: list[dict]) -> list[str]:
         ]
         for row in rows
     ]
-    head = ["table (work A: 1000 neurons)", "processor time", "against ours", "against `W Vᵀ`", "difference"]
+    head = [
+        "table (work A: 1000 neurons)",
+        "processor time",
+        "against ours",
+        "against `W Vᵀ`",
+        "difference",
+    ]
     return ["### Tables of kernels", "", *table(head, lines), ""]
 
 
@@ -82,7 +102,13 @@ def million(record: dict) -> list[str]:
         ]
         for row in record["rows"]
     ]
-    head = ["gradient", "processor time", "against three products", "against them in cache", "memory, of the target's"]
+    head = [
+        "gradient",
+        "processor time",
+        "against three products",
+        "against them in cache",
+        "memory, of the target's",
+    ]
     title = "### Gradient of the risk of 64 neurons against 10⁶, d = 256"
     return [title, "", *table(head, lines), ""]
 
@@ -95,8 +121,13 @@ def accuracy(record: dict) -> list[str]:
             rows = record[dtype]
             within = sum(row[quantity] <= limit for row in rows)
             worst = max(rows, key=lambda row, quantity=quantity: row[quantity])
-            where = f"{worst[quantity]:.0e}: {worst['f']} with {worst['g']}, {worst[quantity + '_corner']}"
-            lines.append([f"{dtype}, {quantity}", f"{limit:.0e}", f"{within} of {len(rows)}", where])
+            where = (
+                f"{worst[quantity]:.0e}: {worst['f']} with {worst['g']}, "
+                f"{worst[quantity + '_corner']}"
+            )
+            lines.append(
+                [f"{dtype}, {quantity}", f"{limit:.0e}", f"{within} of {len(rows)}", where]
+            )
     head = ["every pair of activations against mpmath", "limit", "pairs within it", "worst"]
     return ["### Accuracy of the kernels", "", *table(head, lines), ""]
 
@@ -106,12 +137,17 @@ def basins(record: dict) -> list[str]:
     rows = []
     for row in record["rows"]:
         low, high = row["wilson_95"]
-        loose = {item["rtol"]: f"{item['same_as_reference']} of {item['runs']}" for item in row.get("lsoda", [])}
+        loose = {
+            item["rtol"]: f"{item['same_as_reference']} of {item['runs']}"
+            for item in row.get("lsoda", [])
+        }
         check = row.get("check")
         checked = f"{check['same_as_reference']} of {check['arrived']}" if check else "—"
         share = f"{row['same']} of {row['runs']} = {row['fraction']:.2%} ({low:.2%} to {high:.2%})"
         of_both = f"{row['same_of_both_converged']} of {row['both_converged']}"
-        rows.append([row["work"], share, of_both, loose.get(1e-3, "—"), loose.get(1e-6, "—"), checked])
+        rows.append(
+            [row["work"], share, of_both, loose.get(1e-3, "—"), loose.get(1e-6, "—"), checked]
+        )
     head = [
         "starts",
         "ours, default",
@@ -128,9 +164,12 @@ def short_of(record: dict) -> list[str]:
     short: dict[str, list[str]] = {}
     for row in record["rows"]:
         if row["converged"] < row["runs"]:
-            short.setdefault(f"{row['work']}, {row['title']}", []).append(f"{row['converged']} of {row['runs']}")
+            short.setdefault(f"{row['work']}, {row['title']}", []).append(
+                f"{row['converged']} of {row['runs']}"
+            )
     return [
-        f"- {who}: {', '.join(counts)} runs arrived within the budget of steps." for who, counts in short.items()
+        f"- {who}: {', '.join(counts)} runs arrived within the budget of steps."
+        for who, counts in short.items()
     ] + [""]
 
 
@@ -148,15 +187,18 @@ def lanes(record: dict) -> list[str]:
     out = ["### Lanes", "", *table(["lanes, work B", "a run", "against the best"], rows), ""]
     for row in record.get("heavy", []):
         out.append(
-            f"- {row['work']}, {row['lanes'] or 'default'} lanes: the slowest run takes {row['tail']:.0f} times the "
+            f"- {row['work']}, {row['lanes'] or 'default'} lanes: the slowest run takes "
+            f"{row['tail']:.0f} times the "
             f"median; occupancy {row.get('occupancy', float('nan')):.1%} until the queue is empty, "
             f"{row['lockstep_occupancy']:.1%} in lockstep."
         )
     for row in record.get("same_answers", []):
         order = "bit-identical" if row["bit_identical_in_another_order"] else "NOT bit-identical"
         out.append(
-            f"- {row['work']}, lanes {row['lanes']}: converged ends differ by at most {row['largest_difference']:.1e} "
-            f"in a parameter and {row['largest_function_distance']:.1e} in the relative distance of functions; "
+            f"- {row['work']}, lanes {row['lanes']}: converged ends differ by at most "
+            f"{row['largest_difference']:.1e} "
+            f"in a parameter and {row['largest_function_distance']:.1e} in the relative distance "
+            f"of functions; "
             f"{order} in another order of the queue."
         )
     return [*out, ""]
@@ -164,9 +206,14 @@ def lanes(record: dict) -> list[str]:
 
 def stages(record: dict) -> list[str]:
     """Where the time goes."""
-    rows = [[row["stage"], time_of(1e-6 * row["microseconds_per_lane"])] for row in record["stages"]]
+    rows = [
+        [row["stage"], time_of(1e-6 * row["microseconds_per_lane"])] for row in record["stages"]
+    ]
     rows += [
-        [f"whole step, {row['what']} ({row['steps']:.1f} steps a run)", time_of(1e-6 * row["microseconds_per_step"])]
+        [
+            f"whole step, {row['what']} ({row['steps']:.1f} steps a run)",
+            time_of(1e-6 * row["microseconds_per_step"]),
+        ]
         for row in record["whole"]
     ]
     head = [f"work {record['work']}, {record['lanes']} lanes", "a lane"]
@@ -177,7 +224,8 @@ def processes(record: dict) -> list[str]:
     """Throughput of several processes."""
     return [
         *[
-            f"{row['processes']} processes, a core each, do {row['throughput_ratio']:.2f} times the runs of one "
+            f"{row['processes']} processes, a core each, do {row['throughput_ratio']:.2f} times "
+            f"the runs of one "
             f"(work {row['work']})."
             for row in record["rows"]
         ],
@@ -199,13 +247,18 @@ def sweeps(record: dict) -> list[str]:
     return [
         "### Sweeps",
         "",
-        f"{large['runs']} runs by {large['processes']} processes on a core each, nothing compiled before: "
-        f"{large['seconds']:.0f} s, {large['converged']} converged; {large['compile_share']:.0%} of the processes' "
-        f"time was compiling, {large['store_share']:.2%} storing. A second look at all checksums takes "
-        f"{time_of(large['check_seconds'])}; the largest process took {large['peak_memory'] / 1e6:.0f} MB of memory, "
+        f"{large['runs']} runs by {large['processes']} processes on a core each, nothing compiled "
+        f"before: "
+        f"{large['seconds']:.0f} s, {large['converged']} converged; {large['compile_share']:.0%} "
+        f"of the processes' "
+        f"time was compiling, {large['store_share']:.2%} storing. A second look at all checksums "
+        f"takes "
+        f"{time_of(large['check_seconds'])}; the largest process took "
+        f"{large['peak_memory'] / 1e6:.0f} MB of memory, "
         f"the store {large['disk'] / 1e6:.0f} MB of disk.",
         "",
-        f"Plan, store and progress add {extra['overhead']:.1%} to the processor time of `solve_many` on the same runs "
+        f"Plan, store and progress add {extra['overhead']:.1%} to the processor time of "
+        f"`solve_many` on the same runs "
         f"in one call{_by_wall(record)}:",
         "",
         *table(["25 000 runs of", "a run, bare", "as a sweep"], rows),
@@ -218,7 +271,10 @@ def _by_wall(record: dict) -> str:
     wall = record.get("overhead_wall")
     if wall is None:
         return ""
-    return f" ({wall['overhead']:.1%} of the wall clock in the first {len(wall['cells'])} cells, medians of three)"
+    return (
+        f" ({wall['overhead']:.1%} of the wall clock in the first {len(wall['cells'])} cells, "
+        f"medians of three)"
+    )
 
 
 def losses(works_record: dict | None) -> list[str]:
@@ -229,11 +285,16 @@ def losses(works_record: dict | None) -> list[str]:
     for row in works_record["rows"]:
         if row["ratio_to_ours"] < 1 and not row["solver"].startswith("ours") and row["converged"]:
             same = f"{row['same_end_risk']} of {row['runs']} ends have our risk"
-            lost.append(f"- Work {row['work']}: {row['title']} takes {row['ratio_to_ours']:.2f} of our time ({same}).")
+            lost.append(
+                f"- Work {row['work']}: {row['title']} takes {row['ratio_to_ours']:.2f} of our "
+                f"time ({same})."
+            )
     for row in works_record.get("tables", []):
         if row["solver"] != "ours" and row["ratio_to_ours"] < 1:
             what = f"{row['activation']}, {row['quantity']}"
-            lost.append(f"- Work A, {what}: {row['solver']} takes {row['ratio_to_ours']:.2f} of our time.")
+            lost.append(
+                f"- Work A, {what}: {row['solver']} takes {row['ratio_to_ours']:.2f} of our time."
+            )
     return ["### Where we lose", "", *(lost or ["Nowhere in the rows above."]), ""]
 
 
@@ -242,9 +303,17 @@ def ceilings(record: dict) -> list[str]:
     limits = record.get("ceilings")
     if limits is None:
         return []
-    rows = [[f"{row['work']}: {row['solver']}", *(f"{row[name]:.2%}" for name in SHARES)] for row in limits["shares"]]
+    rows = [
+        [f"{row['work']}: {row['solver']}", *(f"{row[name]:.2%}" for name in SHARES)]
+        for row in limits["shares"]
+    ]
     head = ["share of", "matrix product", "elementwise arithmetic", "memory traffic"]
-    return [f"### Against the limits of {record['environment']['device']}", "", *table(head, rows), ""]
+    return [
+        f"### Against the limits of {record['environment']['device']}",
+        "",
+        *table(head, rows),
+        "",
+    ]
 
 
 SHARES = ("share_of_matmul", "share_of_elementwise", "share_of_bandwidth")
@@ -254,13 +323,21 @@ def headline(record: dict) -> list[str]:
     """Both LSODA ratios of every work, in words."""
     out = []
     for work in dict.fromkeys(row["work"] for row in record["rows"]):
-        ratios = {row["solver"]: row["ratio_to_ours"] for row in record["rows"] if row["work"] == work}
+        ratios = {
+            row["solver"]: row["ratio_to_ours"] for row in record["rows"] if row["work"] == work
+        }
         if {"lsoda", "lsoda-ours"} <= ratios.keys():
-            spread = next(r["seconds_per_run"] for r in record["rows"] if r["work"] == work and r["solver"] == "ours")
+            spread = next(
+                r["seconds_per_run"]
+                for r in record["rows"]
+                if r["work"] == work and r["solver"] == "ours"
+            )
             shaky = (max(spread) - min(spread)) / statistics.median(spread)
             out.append(
-                f"- Work {work}: LSODA with the autodiff Hessian takes {times(ratios['lsoda'])} our time, "
-                f"with our Hessian {times(ratios['lsoda-ours'])} (our repeats spread over {shaky:.0%})."
+                f"- Work {work}: LSODA with the autodiff Hessian takes {times(ratios['lsoda'])} "
+                f"our time, "
+                f"with our Hessian {times(ratios['lsoda-ours'])} (our repeats spread over "
+                f"{shaky:.0%})."
             )
     return [*out, ""]
 
@@ -284,16 +361,25 @@ def generated() -> str:
     for name in ("works", "works-gpu"):
         record = load(name)
         if record:
-            lines += [*works(record), *ceilings(record)] if name == "works-gpu" else ceilings(record)
+            lines += (
+                [*works(record), *ceilings(record)] if name == "works-gpu" else ceilings(record)
+            )
     if (HERE / "results" / "work_precision.png").exists():
-        lines += ["![Time a run against the distance to the true end](results/work_precision.png)", ""]
+        lines += [
+            "![Time a run against the distance to the true end](results/work_precision.png)",
+            "",
+        ]
         lines += short_of(load("work_precision") or {"rows": []})
     return "\n".join(lines).strip() or "No results stored."
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if the README is not up to date")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail if the README is not up to date"
+    )
     options = parser.parse_args()
     path = HERE / "README.md"
     text = path.read_text()
@@ -301,7 +387,9 @@ def main() -> None:
     _, after = rest.split(END)
     new = f"{before}{BEGIN}\n\n{generated()}\n\n{END}{after}"
     if options.check:
-        faults = [] if new == text else ["benchmarks/README.md is not what results/ says: run report.py"]
+        faults = (
+            [] if new == text else ["benchmarks/README.md is not what results/ says: run report.py"]
+        )
         record = load("first_call")
         faults += grown(record) if record else []
         raise SystemExit("\n".join(faults) or 0)

@@ -68,7 +68,9 @@ def stage_hessian(work: Work, y: jax.Array) -> dict:
     """The short closed forms of the solver's loop, along the lanes."""
     f, target, weights, readout = in_lanes(work, y)
     move_readout = "readout" not in work.freeze
-    return timed(lambda w, a: centred_hessian(f, target, w, a, move_readout), weights, readout, axis=-1)
+    return timed(
+        lambda w, a: centred_hessian(f, target, w, a, move_readout), weights, readout, axis=-1
+    )
 
 
 def stage_factorisation(work: Work, y: jax.Array) -> dict:
@@ -85,7 +87,9 @@ def stage_solves(work: Work, y: jax.Array, stages: int = 8) -> dict:
 
     def solves(factor, right):
         for _ in range(stages):
-            right = jax.vmap(lambda low, b: jax.scipy.linalg.cho_solve((low, True), b))(factor, right)
+            right = jax.vmap(lambda low, b: jax.scipy.linalg.cho_solve((low, True), b))(
+                factor, right
+            )
         return right
 
     return timed(solves, factor, y)
@@ -109,7 +113,9 @@ def timed(function: Callable, *batch: jax.Array, axis: int = 0) -> dict:
 
 
 def whole_runs(work: Work, runs: int, repeats: int, lanes: int | None) -> list[dict]:
-    """Whole runs through the public entry points, divided by their steps, with the first call's compilation."""
+    """Whole runs through the public entry points, divided by their steps, with the first call's
+    compilation.
+    """
     starts = work.starts(runs)
     extra = {} if lanes is None else {"lanes": lanes}
     calls = {"flow and polish": jc.solve_many}
@@ -119,7 +125,11 @@ def whole_runs(work: Work, runs: int, repeats: int, lanes: int | None) -> list[d
     for name, call in calls.items():
         timing, sols = common.repeated(
             lambda call=call: call(
-                starts, work.target, freeze=work.freeze, gradient_tolerance=work.largest_entry, **extra
+                starts,
+                work.target,
+                freeze=work.freeze,
+                gradient_tolerance=work.largest_entry,
+                **extra,
             ),
             repeats,
         )
@@ -159,11 +169,14 @@ def main() -> None:
     made.add_argument("--lanes", type=int, default=32)
     made.add_argument("--runs", type=int, default=256)
     made.add_argument("--repeats", type=int, default=3)
-    made.add_argument("--along", type=float, default=0.5, help="where between start and end the stages are timed")
+    made.add_argument(
+        "--along", type=float, default=0.5, help="where between start and end the stages are timed"
+    )
     options = made.parse_args()
     common.pin(options.core)
     work = WORKS[options.work]
-    whole = whole_runs(work, options.runs, options.repeats, None)  # first, so that its first call compiles
+    # first, so that its first call compiles
+    whole = whole_runs(work, options.runs, options.repeats, None)
     y = points(work, options.lanes, options.along)
     rows = []
     for name, stage in STAGES.items():
@@ -171,11 +184,14 @@ def main() -> None:
         print(f"{name:26s} {rows[-1]['microseconds_per_lane']:10.2f} µs a lane", flush=True)
     for row in whole:
         print(
-            f"{row['what']:26s} {row['microseconds_per_step']:10.2f} µs a step, {row['steps']:.1f} steps, "
+            f"{row['what']:26s} {row['microseconds_per_step']:10.2f} µs a step, "
+            f"{row['steps']:.1f} steps, "
             f"compile {row['compile_seconds']:.1f} s",
             flush=True,
         )
-    common.write(options.out, {"work": work.name, "lanes": options.lanes, "stages": rows, "whole": whole})
+    common.write(
+        options.out, {"work": work.name, "lanes": options.lanes, "stages": rows, "whole": whole}
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Work against precision: time a run against the distance of the flow's end from the true end.
 
-Two questions, two panels. Left, work B, whose critical points are isolated: the distance falls with the gradient at
-which the flow stops, so that is swept. Right, ReLU (4, 6), whose critical points are orbits (scales trade between
-weights and readout, and the exact flow conserves `a² − |w|²`): where on the orbit a flow ends shows the error of its
-path, so rtol is swept. The truth is our flow at rtol 1e-11, polished, of runs that keep all their neurons; distances
-are `max|θ − θ_true|`.
+Two questions, two panels. Left, work B, whose critical points are isolated: the distance falls with
+the gradient at which the flow stops, so that is swept. Right, ReLU (4, 6), whose critical points
+are orbits (scales trade between weights and readout, and the exact flow conserves `a² − |w|²`):
+where on the orbit a flow ends shows the error of its path, so rtol is swept. The truth is our flow
+at rtol 1e-11, polished, of runs that keep all their neurons; distances are `max|θ − θ_true|`.
 
     python benchmarks/work_precision.py --core 1
 """
@@ -36,18 +36,27 @@ SOLVERS = {
 
 
 def our_flow(work: Work, starts: jc.TwoLayer, **settings) -> np.ndarray:
-    """Our flow without the polish, as vectors; one run after another where there is no batched flow."""
+    """Our flow without the polish, as vectors; one run after another where there is no batched
+    flow.
+    """
     if flow_many is not None:
         return work.flat(flow_many(starts, work.target, freeze=work.freeze, **settings).network)
-    singles = [jax.tree.map(lambda leaf, i=i: leaf[i], starts) for i in range(starts.weights.shape[0])]
-    ends = [jc.gradient_flow(s, work.target, freeze=work.freeze, throw=False, **settings).network for s in singles]
+    singles = [
+        jax.tree.map(lambda leaf, i=i: leaf[i], starts) for i in range(starts.weights.shape[0])
+    ]
+    ends = [
+        jc.gradient_flow(s, work.target, freeze=work.freeze, throw=False, **settings).network
+        for s in singles
+    ]
     return work.flat(jax.tree.map(lambda *leaves: np.stack(leaves), *ends))
 
 
 def truth(work: Work, runs: int) -> tuple[jc.TwoLayer, np.ndarray]:
-    """The first `runs` starts, of twice as many, whose flow ends at a critical point, and their true ends.
+    """The first `runs` starts, of twice as many, whose flow ends at a critical point, and their
+    true ends.
 
-    The tight flow goes on to a gradient of 1e-11, so that the polish has nothing left to move along an orbit.
+    The tight flow goes on to a gradient of 1e-11, so that the polish has nothing left to move along
+    an orbit.
     """
     starts = work.starts(2 * runs)
     sols = jc.solve_many(starts, work.target, freeze=work.freeze, **TRUTH)
@@ -58,7 +67,9 @@ def truth(work: Work, runs: int) -> tuple[jc.TwoLayer, np.ndarray]:
     return jax.tree.map(lambda leaf: leaf[known], starts), work.flat(polished.network)
 
 
-def point(work: Work, solver: str, starts: jc.TwoLayer, repeats: int, **settings) -> tuple[list[float], np.ndarray]:
+def point(
+    work: Work, solver: str, starts: jc.TwoLayer, repeats: int, **settings
+) -> tuple[list[float], np.ndarray]:
     """Seconds a run of every repeat, and the end vectors."""
     vectors = work.flat(starts)
     if solver == "ours-flow":
@@ -121,13 +132,18 @@ def draw(panels: dict[str, list[dict]], path: Path) -> None:
             if not mine:
                 continue
             times = [1e3 * row["median_seconds_per_run"] for row in mine]
-            axes.loglog([row["median_distance"] for row in mine], times, "o-", label=title, markersize=4)
+            axes.loglog(
+                [row["median_distance"] for row in mine], times, "o-", label=title, markersize=4
+            )
         axes.set(title=f"{rows[0]['work']}, {by} swept", xlabel="distance to the true end, max|Δθ|")
         axes.set_ylabel("milliseconds a run")
         axes.invert_xaxis()
         axes.grid(alpha=0.3)
     figure.legend(
-        *all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SOLVERS), fontsize="small"
+        *all_axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=len(SOLVERS),
+        fontsize="small",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

@@ -13,8 +13,9 @@ from jaxcompress.cli_cache import add_cache_options, keep_as_asked, troubles_on_
 from jaxcompress.cli_sweep import add_commands
 
 _GUIDE = """\
-Take a trained two-layer network and find a smaller one that computes almost the same function. The error is the
-exact average over Gaussian inputs: no data is needed, only the inputs' mean and covariance if you have them.
+Take a trained two-layer network and find a smaller one that computes almost the same function. The
+error is the exact average over Gaussian inputs: no data is needed, only the inputs' mean and
+covariance if you have them.
 
 the target is an .npz file with plain arrays (d inputs, k hidden neurons, o outputs):
   weights      (k, d)            one row a hidden neuron
@@ -33,7 +34,8 @@ then:
 """
 
 _EPILOG = """\
-exit status: 0 done, 2 bad input (one line says what was given, what was expected and what to do), 130 interrupted
+exit status: 0 done; 2 bad input (one line says what was given, what was expected and what to do);
+130 interrupted
 """
 
 
@@ -47,29 +49,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _need_rich()
         with troubles_on_one_line():
             return options.run(options)
-    except (ValueError, OSError) as error:  # OSError: the disk filled up, or a folder went away, during the work
-        own = isinstance(error, OSError) and error.filename is None and error.strerror  # without its number
+    # OSError: the disk filled up, or a folder went away, during the work
+    except (ValueError, OSError) as error:
+        # without its number
+        own = isinstance(error, OSError) and error.filename is None and error.strerror
         print(f"jaxcompress: {' '.join(str(own or error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:  # what to do next, where a command says so
-        print(f"jaxcompress: {'; '.join(('interrupted', *map(str, interrupt.args)))}", file=sys.stderr)
+        print(
+            f"jaxcompress: {'; '.join(('interrupted', *map(str, interrupt.args)))}", file=sys.stderr
+        )
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("jaxcompress", description=_GUIDE, epilog=_EPILOG, formatter_class=form)
+    parser = argparse.ArgumentParser(
+        "jaxcompress", description=_GUIDE, epilog=_EPILOG, formatter_class=form
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     one = commands.add_parser(
         "compress",
         help="a network in, a smaller one out (jaxcompress compress --help)",
-        description="Find the network of M hidden neurons closest to the target on average, save it and report.",
+        description="Find the network of M hidden neurons closest to the target on average, save "
+        "it and report.",
         epilog=_EPILOG,
         formatter_class=form,
     )
     one.add_argument("target", type=Path, metavar="TARGET.npz", help="the network to compress")
-    one.add_argument("--width", type=int, required=True, metavar="M", help="hidden neurons of the smaller network")
-    one.add_argument("--starts", type=int, default=64, metavar="S", help="starts of the search (default 64)")
+    one.add_argument(
+        "--width",
+        type=int,
+        required=True,
+        metavar="M",
+        help="hidden neurons of the smaller network",
+    )
+    one.add_argument(
+        "--starts", type=int, default=64, metavar="S", help="starts of the search (default 64)"
+    )
     one.add_argument("--seed", type=int, default=0, help="seed of the random starts (default 0)")
     one.add_argument(
         "--out",
@@ -83,9 +100,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE.npz",
         help="mean (d,) and covariance (d, d) of the inputs (default: zero and identity)",
     )
-    one.add_argument("--json", action="store_true", help="print the report as JSON instead of a table")
     one.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="draw what the starts reached and what pruning costs"
+        "--json", action="store_true", help="print the report as JSON instead of a table"
+    )
+    one.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE.png",
+        help="draw what the starts reached and what pruning costs",
     )
     add_cache_options(one)
     one.set_defaults(run=_compress)
@@ -98,13 +120,15 @@ def _need_rich() -> None:
         import rich  # noqa: F401
     except ImportError:
         raise ValueError(
-            "the command line needs the package rich; install it with pip install 'jaxcompress[cli]'"
+            "the command line needs the package rich; install it with pip install "
+            "'jaxcompress[cli]'"
         ) from None
 
 
 def _compress(options: argparse.Namespace) -> int:
-    # The search runs one walk a processor by itself. Eigenvalues of 1226 unknowns take 0.13 s of processor time in one
-    # thread of BLAS and up to 3 s in two, which wait for each other in a loop; the name is read when BLAS is loaded.
+    # The search runs one walk a processor by itself. Eigenvalues of 1226 unknowns take 0.13 s of
+    # processor time in one thread of BLAS and up to 3 s in two, which wait for each other in a
+    # loop; the name is read when BLAS is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import jax
 
@@ -149,15 +173,20 @@ def _key(seed: int):
     try:
         return jax.random.key(seed)
     except OverflowError:
-        raise ValueError(f"given --seed {seed}; expected a number of at most 64 bits; choose a smaller one") from None
+        raise ValueError(
+            f"given --seed {seed}; expected a number of at most 64 bits; choose a smaller one"
+        ) from None
 
 
 def _check_no_input_is_lost(options: argparse.Namespace, out: Path) -> None:
-    read = {path.resolve() for path in (options.target, options.mean_covariance) if path is not None}
+    read = {
+        path.resolve() for path in (options.target, options.mean_covariance) if path is not None
+    }
     for path in (out, options.plot):
         if path is not None and path.resolve() in read:
             raise ValueError(
-                f"{path}: given as input and as output; expected an output of its own; choose another name"
+                f"{path}: given as input and as output; expected an output of its own; choose "
+                f"another name"
             )
 
 
@@ -173,7 +202,8 @@ def _inputs(path: Path | None):
     arrays = read_arrays(path, ("mean", "covariance"))
     mean, covariance = (real_array(path, name, arrays[name]) for name in ("mean", "covariance"))
     try:
-        # Checked at the precision it was stored in: a singular covariance in float32 is indefinite to float64.
+        # Checked at the precision it was stored in: a singular covariance in float32 is indefinite
+        # to float64.
         law = jc.Gaussian(jnp.asarray(mean, covariance.dtype), jnp.asarray(covariance))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -187,7 +217,9 @@ def _plotter(path: Path):
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise ValueError("--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'") from None
+        raise ValueError(
+            "--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'"
+        ) from None
     from jaxcompress.plotting import save_compression_figure
     from jaxcompress.plotting.internal import check_format
 
@@ -198,12 +230,19 @@ def _plotter(path: Path):
 
 @contextmanager
 def _progress_bar() -> Iterator:
-    """A bar on the error stream, one task a stage, gone when it is done; nothing where that is no terminal."""
+    """A bar on the error stream, one task a stage, gone when it is done; nothing where that is no
+    terminal.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     names = {"screen": "short descents", "refine": "long descents", "polish": "polish"}
-    columns = (TextColumn("{task.description:>14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:>14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
@@ -224,7 +263,9 @@ def _print_table(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{report['target_width']} → {report['width']} neurons", title_justify="left")
+    table = Table(
+        title=f"{report['target_width']} → {report['width']} neurons", title_justify="left"
+    )
     table.add_column("at the same width")
     table.add_column("risk E‖f−f*‖²", justify="right")
     table.add_column("relative", justify="right")
@@ -234,11 +275,15 @@ def _print_table(report: dict[str, Any]) -> None:
         ("this network", report["risk"], report["relative_risk"]),
     )
     for name, risk, relative in rows:
-        table.add_row(name, f"{risk:.6g}", f"{relative:.4%}", style="bold" if name == "this network" else None)
+        table.add_row(
+            name, f"{risk:.6g}", f"{relative:.4%}", style="bold" if name == "this network" else None
+        )
     console = Console()
     console.print(table)
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report["seconds"].items())
-    console.print(f"best start   {report['best_start']} (of {len(report['start_risks'])})", highlight=False)
+    console.print(
+        f"best start   {report['best_start']} (of {len(report['start_risks'])})", highlight=False
+    )
     certificate = f"max|∂R/∂θ| = {report['gradient_norm']:.1e}; {_spectrum(report)}"
     console.print(f"certificate  {certificate}", highlight=False, soft_wrap=True)
     console.print(f"             {report['result']}", highlight=False, soft_wrap=True)

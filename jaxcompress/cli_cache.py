@@ -20,7 +20,8 @@ def add_cache_options(parser: argparse.ArgumentParser) -> None:
         "--programs",
         type=Path,
         metavar="DIR",
-        help="where compiled programs are kept for the next time (default: JAX_COMPILATION_CACHE_DIR "
+        help="where compiled programs are kept for the next time (default: "
+        "JAX_COMPILATION_CACHE_DIR "
         "where it is set, else the user's cache)",
     )
     said = "keep no compiled programs, and use none that were kept"
@@ -39,7 +40,9 @@ def keep_as_asked(options: argparse.Namespace) -> Path | None:
 
 @contextlib.contextmanager
 def troubles_on_one_line() -> Iterator[None]:
-    """Inside, the first trouble with the cache is one line on the error stream, the others silent."""
+    """Inside, the first trouble with the cache is one line on the error stream, the others
+    silent.
+    """
     told = False
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:

@@ -25,8 +25,9 @@ Do the runs of a plan and store them. A plan is a TOML file:
   runs = 1024                       # a cell
   key = 0                           # seed of everything
 
-and, where the defaults do not serve: target, start, inputs, freeze, solver, risk, networks, block, precision
-(jaxcompress.sweep.Plan). What it will cost is printed first. Interrupted or killed, go on with: jaxcompress resume DIR
+and, where the defaults do not serve: target, start, inputs, freeze, solver, risk, networks, block,
+precision (jaxcompress.sweep.Plan). What it will cost is printed first. Interrupted or killed, go on
+with: jaxcompress resume DIR
 """
 
 
@@ -34,11 +35,19 @@ def add_commands(commands: Any, epilog: str) -> None:
     """Add `sweep`, `resume`, `show` and `replay` to the command line."""
     form = argparse.RawDescriptionHelpFormatter
     one = commands.add_parser(
-        "sweep", help="a plan in, a store of its runs out", description=_PLAN, epilog=epilog, formatter_class=form
+        "sweep",
+        help="a plan in, a store of its runs out",
+        description=_PLAN,
+        epilog=epilog,
+        formatter_class=form,
     )
     one.add_argument("plan", type=Path, metavar="PLAN.toml", help="the plan")
-    one.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the store")
-    one.add_argument("--dry-run", action="store_true", help="check the plan, print what it will cost, and stop")
+    one.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a new folder for the store"
+    )
+    one.add_argument(
+        "--dry-run", action="store_true", help="check the plan, print what it will cost, and stop"
+    )
     _add_work(one)
     one.set_defaults(run=_sweep)
     two = commands.add_parser(
@@ -54,35 +63,61 @@ def add_commands(commands: Any, epilog: str) -> None:
     three = commands.add_parser(
         "show",
         help="what a sweep has found so far",
-        description="Print what a sweep has found so far, a row a cell, with the lowest risks, the number of "
-        "a run that ended there (see replay) and their names, and draw it: risk against width, where runs ended, and "
+        description="Print what a sweep has found so far, a row a cell, with the lowest risks, "
+        "the number of "
+        "a run that ended there (see replay) and their names, and draw it: risk against width, "
+        "where runs ended, and "
         "the phase diagram. It may be running meanwhile.",
         epilog=epilog,
         formatter_class=form,
     )
     three.add_argument("directory", type=Path, metavar="DIR", help="the folder of the sweep")
-    three.add_argument("--levels", type=int, default=3, metavar="L", help="lowest risks a cell to name (default 3)")
-    three.add_argument("--json", action="store_true", help="print JSON instead of a table (and draw only with --plot)")
-    three.add_argument("--plot", type=Path, metavar="FILE", help="where to draw it (default: figure.png in DIR)")
+    three.add_argument(
+        "--levels", type=int, default=3, metavar="L", help="lowest risks a cell to name (default 3)"
+    )
+    three.add_argument(
+        "--json",
+        action="store_true",
+        help="print JSON instead of a table (and draw only with --plot)",
+    )
+    three.add_argument(
+        "--plot", type=Path, metavar="FILE", help="where to draw it (default: figure.png in DIR)"
+    )
     add_cache_options(three)
     three.set_defaults(run=_show)
     four = commands.add_parser(
         "replay",
         help="one run of a sweep again, with its trajectory",
-        description="Do one run of a sweep again, from its number alone, and say where it ends and where it ended.",
+        description="Do one run of a sweep again, from its number alone, and say where it ends "
+        "and where it ended.",
         epilog=epilog,
         formatter_class=form,
     )
     four.add_argument("directory", type=Path, metavar="DIR", help="the folder of the sweep")
-    four.add_argument("number", type=int, metavar="RUN", help="number of the run: first_run of its cell, plus seed")
-    four.add_argument("--out", type=Path, metavar="FOLDER", help="store the trajectory, for xarray.open_zarr")
-    four.add_argument("--plot", type=Path, metavar="FILE", help="draw risk and order parameters against time")
+    four.add_argument(
+        "number",
+        type=int,
+        metavar="RUN",
+        help="number of the run: first_run of its cell, plus seed",
+    )
+    four.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="store the trajectory, for xarray.open_zarr"
+    )
+    four.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw risk and order parameters against time"
+    )
     add_cache_options(four)
     four.set_defaults(run=_replay)
 
 
 def _add_work(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--processes", type=int, default=1, metavar="P", help="processes on this machine (default 1)")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="P",
+        help="processes on this machine (default 1)",
+    )
     add_cache_options(parser)
 
 
@@ -106,26 +141,39 @@ def _work(options: argparse.Namespace, directory: Path, call: Callable[..., Any]
     from jaxcompress import sweep
 
     if options.processes < 1:
-        raise ValueError(f"given --processes {options.processes}; expected at least 1; leave it out for one")
+        raise ValueError(
+            f"given --processes {options.processes}; expected at least 1; leave it out for one"
+        )
     programs = keep_as_asked(options)
     try:
         with _executor(options.processes) as executor, _progress_bar() as progress:
             state = call(executor=executor, programs=programs, progress=progress)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"what was done is stored; go on with: jaxcompress resume {directory}") from None
-    print(f"{state.done_here} runs done in {state.seconds:.1f} s; {state.done} of {state.runs} in all", end="")
+        raise KeyboardInterrupt(
+            f"what was done is stored; go on with: jaxcompress resume {directory}"
+        ) from None
+    print(
+        f"{state.done_here} runs done in {state.seconds:.1f} s; {state.done} of {state.runs} in "
+        f"all",
+        end="",
+    )
     print(f", {_share(state):.1%} converged")
     spent = sweep.costs(directory)
     if spent["seconds"]:
         parts = {name: spent[f"{name}_seconds"] / spent["seconds"] for name in ("compile", "store")}
-        print(f"of the time of all blocks, {parts['compile']:.0%} was compiling and {parts['store']:.1%} storing")
+        print(
+            f"of the time of all blocks, {parts['compile']:.0%} was compiling and "
+            f"{parts['store']:.1%} storing"
+        )
     print(f"stored in {directory}")
     return 0
 
 
 @contextlib.contextmanager
 def _executor(processes: int) -> Iterator[concurrent.futures.Executor | None]:
-    """So many processes, each of which starts afresh: a fork would inherit JAX's threads as locks that nobody opens."""
+    """So many processes, each of which starts afresh: a fork would inherit JAX's threads as locks
+    that nobody opens.
+    """
     if processes == 1:
         yield None
         return
@@ -142,14 +190,18 @@ def _executor(processes: int) -> Iterator[concurrent.futures.Executor | None]:
 
 
 def _leave_to_parent() -> None:
-    """A terminal interrupts the whole group: workers leave it to their parent, who does not wait for their blocks."""
+    """A terminal interrupts the whole group: workers leave it to their parent, who does not wait
+    for their blocks.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave_troubles_to_parent()
 
 
 @contextlib.contextmanager
 def _progress_bar() -> Iterator[Callable[[Any], None]]:
-    """A bar on the error stream, gone when it is done; where that is no terminal, a line a minute."""
+    """A bar on the error stream, gone when it is done; where that is no terminal, a line a
+    minute.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -178,13 +230,19 @@ def _line_teller() -> Callable[[Any], None]:
         nonlocal told
         if state.seconds - told >= _EVERY and state.done < state.runs:
             told = state.seconds
-            print(f"{state.done} of {state.runs} runs, {_standing(state)}", file=sys.stderr, flush=True)
+            print(
+                f"{state.done} of {state.runs} runs, {_standing(state)}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return tell
 
 
 def _standing(state: Any) -> str:
-    return f"{state.rate:.0f} runs/s, {_duration(state.remaining)} left, {_share(state):.1%} converged"
+    return (
+        f"{state.rate:.0f} runs/s, {_duration(state.remaining)} left, {_share(state):.1%} converged"
+    )
 
 
 def _share(state: Any) -> float:
@@ -234,7 +292,9 @@ def _check_drawing(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise ValueError("--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'") from None
+        raise ValueError(
+            "--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'"
+        ) from None
     from jaxcompress.plotting.internal import check_format
 
     check_format(path)
@@ -246,11 +306,17 @@ def _replay(options: argparse.Namespace) -> int:
     if options.plot is not None:
         _check_drawing(options.plot)
     if options.out is not None and options.out.exists():
-        raise ValueError(f"{options.out}: given a place where something is; expected a new folder; choose another")
+        raise ValueError(
+            f"{options.out}: given a place where something is; expected a new folder; choose "
+            f"another"
+        )
     keep_as_asked(options)
     way = sweep.trajectory(options.directory, options.number)
     about = way.attrs
-    print(f"run {about['run']}: {about['activation']} n={about['n']} k={about['k']} d={about['d']} {about['target']}")
+    print(
+        f"run {about['run']}: {about['activation']} n={about['n']} k={about['k']} d={about['d']} "
+        f"{about['target']}"
+    )
     print(f"risk     {float(way.risk[0]):.8g} at the start, {about['end_risk']:.10g} at the end")
     stored = sweep.stored_run(options.directory, options.number)
     if stored is None:
@@ -259,10 +325,15 @@ def _replay(options: argparse.Namespace) -> int:
         print(f"stored   {stored['risk']:.10g}, {stored['result']}")
     if abs(about["trajectory_gap"]) > 1e-6 * max(1.0, about["end_risk"]):
         gap = f"{about['trajectory_gap']:+.2g}"
-        print(f"the flow at tight tolerances ends {gap} from there: the loose steps of the sweep left its basin")
+        print(
+            f"the flow at tight tolerances ends {gap} from there: the loose steps of the sweep "
+            f"left its basin"
+        )
     if options.out is not None:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Consolidated metadata", module="zarr")  # readers need not know it
+            warnings.filterwarnings(
+                "ignore", "Consolidated metadata", module="zarr"
+            )  # readers need not know it
             way.to_zarr(options.out)
     if options.plot is not None:
         from jaxcompress import plotting
@@ -281,7 +352,9 @@ def _print_table(rows: list[Any]) -> None:
         for name, count in row.results.items():
             ends[name] = ends.get(name, 0) + count
     said = ", ".join(f"{count} {name}" for name, count in ends.items())
-    title = f"{sum(row.done for row in rows)} of {sum(row.runs for row in rows)} runs" + (f": {said}" if said else "")
+    title = f"{sum(row.done for row in rows)} of {sum(row.runs for row in rows)} runs" + (
+        f": {said}" if said else ""
+    )
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False, padding=(0, 1))
     table.add_column("cell", overflow="fold")
     for name in ("done", "converged", "10 %", "median", "90 %", "lowest risks", "share", "run"):
@@ -294,7 +367,13 @@ def _print_table(rows: list[Any]) -> None:
         first.append(f"{row.converged / row.done:.1%}" if row.done else "–")
         first += [f"{risk:.4g}" if row.converged else "–" for risk in row.risk[1:4]]
         for level in row.levels:
-            table.add_row(*first, f"{level.risk:.8g}", f"{level.count / row.converged:.1%}", str(level.run), level.name)
+            table.add_row(
+                *first,
+                f"{level.risk:.8g}",
+                f"{level.count / row.converged:.1%}",
+                str(level.run),
+                level.name,
+            )
             first = [""] * len(first)
         if not row.levels:
             table.add_row(*first, "–", "–", "–", "")

@@ -18,9 +18,9 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-# Of the user's own cache, when a process begins: the entries used least recently go first. The bound
-# of JAX (`jax_compilation_cache_max_size`) needs another package for its lock, and an entry without
-# its time stamp, as a kill leaves it, ends all writing for good.
+# Of the user's own cache, when a process begins: the entries used least recently go first. The
+# bound of JAX (`jax_compilation_cache_max_size`) needs another package for its lock, and an entry
+# without its time stamp, as a kill leaves it, ends all writing for good.
 _MOST_BYTES = 1_000_000_000
 # Looked at are the entries that have come since the last look, at 0.04 s a megabyte; in a folder
 # that nobody has looked at, the newest of them, among which a cut one would be.
@@ -45,8 +45,8 @@ def keep_programs(folder: str | os.PathLike | None = None) -> Path:
     `JAX_COMPILATION_CACHE_DIR` or `jax.config`), else `jaxcompress` in the user's cache folder, of
     which at most 1 GB is kept. A second call with another folder changes to that one.
     Returns the folder. Entries that were cut short are removed from it. A folder that cannot be
-    written is only read, and one that cannot be read is done without: the warning
-    `ProgramsNotKept` says so in one line.
+    written is only read, and one that cannot be read is done without: the warning `ProgramsNotKept`
+    says so in one line.
     Raises `ValueError` when the user's cache folder is needed and the package `platformdirs`, which
     knows where it is, is not installed.
     Where it fails: a process may meet an entry that another is writing; JAX warns, and compiles.
@@ -72,7 +72,9 @@ def keep_programs(folder: str | os.PathLike | None = None) -> Path:
 
 
 def keep_no_programs() -> None:
-    """Let this process, and those that it starts, compile everything, whatever JAX has been told."""
+    """Let this process, and those that it starts, compile everything, whatever JAX has been
+    told.
+    """
     os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()

@@ -1,21 +1,24 @@
-"""Kernels of all activations with their derivatives by mpmath, for the exact floating-point inputs given.
+"""Kernels of all activations with their derivatives by mpmath, for the exact floating-point inputs
+given.
 
-`Table(corner)` holds `E[f(w·x + μ) g(v·x + ν)]` for every ordered pair of named activations at one pair of neurons,
-with gradient and Hessian. The derivatives are moments `E[f⁽ⁱ⁾(X) g⁽ʲ⁾(Y) z₁ᵃ z₂ᵇ]` of the two standard normal
-coordinates of the neurons' plane, `X = μ + σz₁`, `Y = ν + λz₁ + rz₂`. Two routes give them:
+`Table(corner)` holds `E[f(w·x + μ) g(v·x + ν)]` for every ordered pair of named activations at one
+pair of neurons, with gradient and Hessian. The derivatives are moments `E[f⁽ⁱ⁾(X) g⁽ʲ⁾(Y) z₁ᵃ z₂ᵇ]`
+of the two standard normal coordinates of the neurons' plane, `X = μ + σz₁`, `Y = ν + λz₁ + rz₂`.
+Two routes give them:
 
-- `_integrated`: condition on `z₁`. The average over `z₂` is known, `t_j(z₁) = E g⁽ʲ⁾(m + rZ)` (`smoothed`), the rest
-  is Gauss–Legendre quadrature at 60 digits on panels that resolve every kink and transition; delta functions of `f`,
-  and of `g` where `r = 0`, are point evaluations. All pairs share the nodes, and the sums are products of integer
-  matrices.
-- `_tilted`: where one activation is a sine, a cosine or an exponential,
-  `E[e^{qX} h] = e^{qμ + q²σ²/2} E[h shifted by qσ]` leaves `smoothed` at a complex mean. It serves norms beyond
-  `WAVY`, where quadrature would have to follow each wave.
+- `_integrated`: condition on `z₁`. The average over `z₂` is known, `t_j(z₁) = E g⁽ʲ⁾(m + rZ)`
+  (`smoothed`), the rest is Gauss–Legendre quadrature at 60 digits on panels that resolve every kink
+  and transition; delta functions of `f`, and of `g` where `r = 0`, are point evaluations. All pairs
+  share the nodes, and the sums are products of integer matrices.
+- `_tilted`: where one activation is a sine, a cosine or an exponential, `E[e^{qX} h] = e^{qμ +
+  q²σ²/2} E[h shifted by qσ]` leaves `smoothed` at a complex mean. It serves norms beyond `WAVY`,
+  where quadrature would have to follow each wave.
 
-They share no code with the package, and were written from the definitions. tanh and its kin (`SOFT`) have no `smoothed`
-in closed form: a second quadrature in extended precision (19 digits) gives it. `python -m tests.activation_oracle`
-checks the oracle against itself (`main`, with what it printed).
-Parameters are ordered `w (d), μ, v (d), ν`. `Table.exists` says which derivatives there are.
+They share no code with the package, and were written from the definitions. tanh and its kin
+(`SOFT`) have no `smoothed` in closed form: a second quadrature in extended precision (19 digits)
+gives it. `python -m tests.activation_oracle` checks the oracle against itself (`main`, with what it
+printed). Parameters are ordered `w (d), μ, v (d), ν`. `Table.exists` says which derivatives there
+are.
 """
 
 import functools
@@ -29,7 +32,8 @@ from mpmath import libmp, mp, mpc, mpf
 from tests.oracles import Corner, Derivatives, _legendre, _pair_at, _plane, exact, swapped
 
 DIGITS = 60
-# The normal density is 1e-56 at 16 deviations. On panels of 1.5 standard deviations the error of 24 nodes is 1e-50.
+# The normal density is 1e-56 at 16 deviations. On panels of 1.5 standard deviations the error of 24
+# nodes is 1e-50.
 REACH, PANEL, NODES = 16, mpf(3) / 2, 24
 # Bits of the integers that mpf columns become, below the largest entry.
 BITS = 400
@@ -37,7 +41,22 @@ WAVY = 40
 # tanh′ is 1e-26 at 30, the logistic function's at 60.
 SOFT_REACH = 60
 
-CLOSED = ("one", "x", "x2", "x3", "step", "relu", "relu2", "relu3", "erf", "gelu", "bump", "sin", "cos", "exp")
+CLOSED = (
+    "one",
+    "x",
+    "x2",
+    "x3",
+    "step",
+    "relu",
+    "relu2",
+    "relu3",
+    "erf",
+    "gelu",
+    "bump",
+    "sin",
+    "cos",
+    "exp",
+)
 SOFT = ("tanh", "sigmoid", "softplus", "silu")
 WAVES = {"sin": (mpc(0, 1), mpc(0, -1)), "cos": (mpc(0, 1), mpc(1)), "exp": (mpc(1), mpc(1))}
 KINKS = {"step": 0, "relu": 1, "relu2": 2, "relu3": 3}
@@ -63,7 +82,10 @@ NAMED: dict[str, dict[str, tuple]] = {
     "hermite(2)": {"x2": (1, 2), "one": (-1, 2)},
     "hermite(3)": {"x3": (1, 6), "x": (-3, 6)},
     "2*relu - identity": {"relu": (2, 1), "x": (-1, 1)},
-    "hermite(1) + 0.3*hermite(3)": {"x3": (0.3, 6), "x": (1 - 0.9 / 6**0.5, 1)},  # replaced below, exactly
+    "hermite(1) + 0.3*hermite(3)": {
+        "x3": (0.3, 6),
+        "x": (1 - 0.9 / 6**0.5, 1),
+    },  # replaced below, exactly
     **{name: {name: (1, 1)} for name in SOFT},
 }
 ORDERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2))
@@ -102,7 +124,9 @@ def regularity(name: str) -> float:
 
 
 def plain(name: str, order: int, x: mpf) -> mpf:
-    """The derivative of this order without its delta functions; a jump takes the mean of its sides."""
+    """The derivative of this order without its delta functions; a jump takes the mean of its
+    sides.
+    """
     if name in KINKS:
         power, factor = KINKS[name] - order, mp.ff(KINKS[name], order)
         if power < 0:
@@ -120,7 +144,9 @@ def spikes(name: str, order: int) -> list[tuple[int, int]]:
 
 
 def soft(name: str, x, lib=mp) -> tuple:
-    """tanh and its kin with four derivatives, in terms that do not cancel; `lib` is mpmath or NumPy."""
+    """tanh and its kin with four derivatives, in terms that do not cancel; `lib` is mpmath or
+    NumPy.
+    """
     scale = 2 if name == "tanh" else 1
     e = lib.exp(-abs(scale * x))
     small, large = e / (1 + e), 1 / (1 + e)  # the logistic function of −|x| and of |x|
@@ -141,6 +167,11 @@ def soft(name: str, x, lib=mp) -> tuple:
     raise ValueError(f"no oracle for {name!r}")
 
 
+def _hermite(j, z):
+    """Probabilists' Hermite polynomials up to order four."""
+    return (1, z, z * z - 1, z**3 - 3 * z, z**4 - 6 * z * z + 3)[j]
+
+
 def _density(x):
     return mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)
 
@@ -156,7 +187,9 @@ def _falling(u, r, count: int) -> list:
 
 
 def everything_smoothed(m, r) -> dict[str, tuple]:
-    """`E g⁽ʲ⁾(m + rZ)` for `j = 0 … 4`, by activation (kinked ones for `r > 0` only); `m` may be complex."""
+    """`E g⁽ʲ⁾(m + rZ)` for `j = 0 … 4`, by activation (kinked ones for `r > 0` only); `m` may be
+    complex.
+    """
     zero, one, rr = mpf(0), mpf(1), r * r
     wide = mp.sqrt(1 + rr)
     p = _falling(m / wide, wide, 6)
@@ -183,7 +216,10 @@ def everything_smoothed(m, r) -> dict[str, tuple]:
         relu3 = ((m * m + 3 * rr) * m * s[0] + (m * m + 2 * rr) * peak, *(3 * x for x in relu2[:4]))
         out |= {"step": tuple(s), "relu": relu, "relu2": relu2, "relu3": relu3}
     else:
-        out |= {name: tuple(plain(name, j, m) for j in range(5)) if mp.im(m) == 0 else () for name in KINKS}
+        out |= {
+            name: tuple(plain(name, j, m) for j in range(5)) if mp.im(m) == 0 else ()
+            for name in KINKS
+        }
     return out
 
 
@@ -193,9 +229,11 @@ def smoothed(name: str, m, r) -> tuple:
 
 
 def softly_smoothed(name: str, m: list[mpf], r: mpf, kinked: dict[str, list]) -> list[tuple]:
-    """The same for tanh and its kin, in extended precision; `kinked` holds step and relu smoothed at the same means.
+    """The same for tanh and its kin, in extended precision; `kinked` holds step and relu smoothed
+    at the same means.
 
-    For `r ≤ 1` over `z`; for larger `r` over `x`, the part that does not decay being a kinked function.
+    For `r ≤ 1` over `z`; for larger `r` over `x`, the part that does not decay being a kinked
+    function.
     """
     if r == 0:
         return [soft(name, x) for x in m]
@@ -217,11 +255,15 @@ def softly_smoothed(name: str, m: list[mpf], r: mpf, kinked: dict[str, list]) ->
             u = (at - means[here, None]) / width
             density = by * np.exp(-u * u / 2) / root / width
             values = [x - y for x, y in zip(soft(name, at, np), _hard(name, at), strict=True)]
-            # higher derivatives fall on the density: left on the activation they would cancel to 1/r of themselves
+            # higher derivatives fall on the density: left on the activation they would cancel to
+            # 1/r of themselves
             last = 2 if name in ("softplus", "silu") else 1
             values = [
                 *values[:last],
-                *(values[last] * he / width**k for k, he in enumerate((1, u, u * u - 1, u**3 - 3 * u))),
+                *(
+                    values[last] * he / width**k
+                    for k, he in enumerate((1, u, u * u - 1, u**3 - 3 * u))
+                ),
             ]
         sums[:, here] = [np.sum(density * x, -1) for x in values[:5]]
     out = []
@@ -231,7 +273,12 @@ def softly_smoothed(name: str, m: list[mpf], r: mpf, kinked: dict[str, list]) ->
             step, relu = kinked["step"][n], kinked["relu"][n]
             extra[:1] = [{"tanh": 2 * step[0] - 1, "sigmoid": step[0]}.get(name, relu[0])]
             extra[1] = step[0] if name in ("softplus", "silu") else mpf(0)
-        out.append(tuple(mpf(float(x)) + mpf(float(x - float(x))) + y for x, y in zip(sums[:, n], extra, strict=True)))
+        out.append(
+            tuple(
+                mpf(float(x)) + mpf(float(x - float(x))) + y
+                for x, y in zip(sums[:, n], extra, strict=True)
+            )
+        )
     return out
 
 
@@ -255,7 +302,9 @@ def _extended(x: mpf) -> np.longdouble:
 
 
 def _mesh(low: mpf, high: mpf, panel: mpf, transitions: list[tuple[mpf, mpf, int]]) -> list[mpf]:
-    """Break points: evenly, at each centre, and for `(centre, width, reach)` in units of the width around it."""
+    """Break points: evenly, at each centre, and for `(centre, width, reach)` in units of the width
+    around it.
+    """
     count = int(mp.ceil((high - low) / panel))
     points = {low + (high - low) * j / count for j in range(count + 1)}
     for centre, width, reach in transitions:
@@ -263,7 +312,9 @@ def _mesh(low: mpf, high: mpf, panel: mpf, transitions: list[tuple[mpf, mpf, int
         if width > 0:
             length = min(PANEL, mpf(reach) / 10) if reach <= REACH else mpf(1)
             steps = int(reach / length)
-            points |= {centre + sign * width * length * j for j in range(1, steps + 1) for sign in (1, -1)}
+            points |= {
+                centre + sign * width * length * j for j in range(1, steps + 1) for sign in (1, -1)
+            }
     return sorted(p for p in points if low <= p <= high)
 
 
@@ -305,12 +356,20 @@ def _column(numbers: list[mpf]) -> tuple[np.ndarray, int]:
 
 
 class Table:
-    """All pairs of named activations at one corner: `table[f, g]` are the `Derivatives`, `f` by `w` and `g` by `v`."""
+    """All pairs of named activations at one corner: `table[f, g]` are the `Derivatives`, `f` by `w`
+    and `g` by `v`.
+    """
 
-    def __init__(self, corner: Corner, names: tuple[str, ...] = tuple(NAMED), route: str | None = None):
+    def __init__(
+        self, corner: Corner, names: tuple[str, ...] = tuple(NAMED), route: str | None = None
+    ):
         self.corner, self.names, self.route = corner, names, route
         with mp.workdps(DIGITS):
-            self.mu, self.nu, self.plane = exact(corner.mean_w), exact(corner.mean_v), _plane(corner.w, corner.v)
+            self.mu, self.nu, self.plane = (
+                exact(corner.mean_w),
+                exact(corner.mean_v),
+                _plane(corner.w, corner.v),
+            )
             self.wide = max(self.plane[:2]) > WAVY
         self.basis = sorted({basis for name in names for basis in NAMED[name]})
 
@@ -330,7 +389,9 @@ class Table:
         return basis in WAVES and (self.wide if self.route is None else self.route == "tilted")
 
     def moments(self, f: str, g: str) -> dict | None:
-        """`E[f⁽ⁱ⁾(X) z₁ᵃ t_j]` of two members of the basis; `None` where the other order is to be taken."""
+        """`E[f⁽ⁱ⁾(X) z₁ᵃ t_j]` of two members of the basis; `None` where the other order is to be
+        taken.
+        """
         if self._tilts(f):
             return _tilted(f, g, self.mu, self.nu, self.plane) if g not in SOFT else {}
         if self._tilts(g):
@@ -338,7 +399,9 @@ class Table:
         return self._raw[f, g]
 
     def computable(self, f: str, g: str) -> bool:
-        """Whether there is an oracle: waves of great norm have none with tanh and its kin, exponentials overflow."""
+        """Whether there is an oracle: waves of great norm have none with tanh and its kin,
+        exponentials overflow.
+        """
         bases = {*NAMED[f], *NAMED[g]}
         if not self.wide:
             return True
@@ -354,14 +417,21 @@ class Table:
         if tau == 0 and self.nu == 0:
             out = {o for o in out if o[1] < q}
         with mp.workdps(DIGITS):
-            same_kink = sigma > 0 and tau > 0 and sine == 0 and abs(self.mu * tau * cosine - self.nu * sigma) < 1e-50
+            same_kink = (
+                sigma > 0
+                and tau > 0
+                and sine == 0
+                and abs(self.mu * tau * cosine - self.nu * sigma) < 1e-50
+            )
         if same_kink:
             top = {0: 0, 1: 1}.get(p + q, 2)
             out = {o for o in out if sum(o) <= top}
         return out
 
     def half_exists(self, f: str, g: str) -> bool:
-        """Whether second derivatives by the weights exist although those by the means don't: a step on a ReLU."""
+        """Whether second derivatives by the weights exist although those by the means don't: a step
+        on a ReLU.
+        """
         alive = self.plane[0] > 0 and self.plane[1] > 0
         return regularity(f) + regularity(g) == 1 and self.mu == 0 and self.nu == 0 and alive
 
@@ -388,9 +458,14 @@ class Table:
                 order = [*range(half, 2 * half), *range(half)]
                 value += a
                 gradient = [x + b[i] for x, i in zip(gradient, order, strict=True)]
-                hessian = [[hessian[i][j] + c[order[i]][order[j]] for j in range(2 * half)] for i in range(2 * half)]
+                hessian = [
+                    [hessian[i][j] + c[order[i]][order[j]] for j in range(2 * half)]
+                    for i in range(2 * half)
+                ]
             return Derivatives(
-                float(value), np.array([float(x) for x in gradient]), np.array([[float(x) for x in y] for y in hessian])
+                float(value),
+                np.array([float(x) for x in gradient]),
+                np.array([[float(x) for x in y] for y in hessian]),
             )
 
 
@@ -407,13 +482,17 @@ def _integrated(mu: mpf, nu: mpf, plane: tuple, basis: list[str]) -> dict:
     for name in soft_ones:
         softly[name] = softly_smoothed(name, [nu + slope * z for z, _ in nodes], r, kinked)
     y_columns = {
-        (g, j): _column([row[j] for row in softly[g]] if g in SOFT else [row[g][j] for row in closed])
+        (g, j): _column(
+            [row[j] for row in softly[g]] if g in SOFT else [row[g][j] for row in closed]
+        )
         for g in basis
         for j in range(5)
     }
     x_columns = {}
     for f in basis:
-        rows = [soft(f, mu + sigma * z) for z, _ in nodes] if f in SOFT else [row[f] for row in at_x]
+        rows = (
+            [soft(f, mu + sigma * z) for z, _ in nodes] if f in SOFT else [row[f] for row in at_x]
+        )
         for i in range(3):
             terms = [row[i] * weight for row, (_, weight) in zip(rows, nodes, strict=True)]
             for a in range(3):
@@ -469,7 +548,9 @@ def _add_spikes_of_f(out: dict, mu: mpf, nu: mpf, plane: tuple, basis: list[str]
 
 
 def _add_spikes_of_g(out: dict, mu: mpf, nu: mpf, plane: tuple, basis: list[str]) -> None:
-    """Where `Y` moves with `z₁` alone: products of two delta functions are left out (zero, or not there)."""
+    """Where `Y` moves with `z₁` alone: products of two delta functions are left out (zero, or not
+    there).
+    """
     sigma, tau, cosine = plane[:3]
     slope = tau * cosine
     if slope == 0:
@@ -511,7 +592,9 @@ def _tilted(f: str, g: str, mu: mpf, nu: mpf, plane: tuple) -> dict:
             elif a == 1:
                 inner = slope * t[j + 1] + shift * t[j]
             else:
-                inner = (1 + shift * shift) * t[j] + 2 * shift * slope * t[j + 1] + slope**2 * t[j + 2]
+                inner = (
+                    (1 + shift * shift) * t[j] + 2 * shift * slope * t[j + 1] + slope**2 * t[j + 2]
+                )
             out[i, a, j] = mp.re(scale * q**i * inner)
     return out
 
@@ -544,7 +627,8 @@ def _assemble(raw: dict, plane: tuple, dim: int) -> tuple:
             left = [mp.fsum(basis[m][row] * inside[m][n] for m in range(3)) for n in range(3)]
             rows.append(
                 [
-                    mp.fsum(left[n] * basis[n][col] for n in range(3)) + (o if row == col != dim else 0)
+                    mp.fsum(left[n] * basis[n][col] for n in range(3))
+                    + (o if row == col != dim else 0)
                     for col in range(dim + 1)
                 ]
             )
@@ -558,13 +642,17 @@ def _assemble(raw: dict, plane: tuple, dim: int) -> tuple:
 
 @functools.cache
 def mean_squares(std: float, mean: float) -> dict[str, tuple[float, float, float]]:
-    """`E f⁽ⁱ⁾(X)²` for every named activation, in float64; infinite where there are delta functions."""
+    """`E f⁽ⁱ⁾(X)²` for every named activation, in float64; infinite where there are delta
+    functions.
+    """
     with mp.workdps(25):
         std, mean = mpf(std), mpf(mean)
         nodes = _nodes(mean, mpf(0), (std, mpf(0), mpf(0), mpf(1)), True)
         weights = np.array([float(w) for _, w in nodes])
         rows = [everything_smoothed(mean + std * z, mpf(0)) for z, _ in nodes]
-        values = {(f, i): np.array([float(row[f][i]) for row in rows]) for f in CLOSED for i in range(3)}
+        values = {
+            (f, i): np.array([float(row[f][i]) for row in rows]) for f in CLOSED for i in range(3)
+        }
         for name in SOFT:
             levels = [soft(name, mean + std * z) for z, _ in nodes]
             values |= {(name, i): np.array([float(x[i]) for x in levels]) for i in range(3)}
@@ -580,7 +668,8 @@ def mean_squares(std: float, mean: float) -> dict[str, tuple[float, float, float
         return out
 
 
-# Corners: the same numbers for every pair of activations; `mean_w = mean_v = 0` with `biased = False` means no biases.
+# Corners: the same numbers for every pair of activations; `mean_w = mean_v = 0` with `biased =
+# False` means no biases.
 
 
 class Given(NamedTuple):
@@ -656,13 +745,26 @@ def corners() -> list[Given]:
             "norms 1e6, angle 1e-7",
         ),
         (0.0, 0.3): ("generic", "angle 1e-3, norms 1 1.7", "both 1e-8"),
-        (5.0, -5.0): ("generic", "orthogonal", "angle 1e-3", "coincident", "opposite", "angle pi-1e-3", "first zero"),
+        (5.0, -5.0): (
+            "generic",
+            "orthogonal",
+            "angle 1e-3",
+            "coincident",
+            "opposite",
+            "angle pi-1e-3",
+            "first zero",
+        ),
         (-5.0, -5.0): ("generic obtuse", "angle 1e-7", "norms 1e-8 1", "norms 1 1e6"),
         (-2.0, 5.0): ("generic", "angle pi-1e-7"),
     }
     for (mean_w, mean_v), names in means.items():
         for name in names:
-            out.append(Given(Corner(f"{name}, means {mean_w:g} {mean_v:g}", *pairs[name], mean_w, mean_v), True))
+            out.append(
+                Given(
+                    Corner(f"{name}, means {mean_w:g} {mean_v:g}", *pairs[name], mean_w, mean_v),
+                    True,
+                )
+            )
     return out
 
 
@@ -687,12 +789,23 @@ def single_corners() -> list[Given]:
     }
     means = {
         (0.3, 0.3): ("generic", "coincident", "angle 1e-3"),
-        (0.3, -0.3): ("generic", "angle 1e-6", "opposite", "first zero", "both 1e-4", "norms 1e4, angle 1e-3"),
+        (0.3, -0.3): (
+            "generic",
+            "angle 1e-6",
+            "opposite",
+            "first zero",
+            "both 1e-4",
+            "norms 1e4, angle 1e-3",
+        ),
         (5.0, -5.0): ("generic", "angle pi-1e-3"),
         (-2.0, 5.0): ("generic",),
     }
     every = [(name, pair, 0.0, 0.0, False) for name, pair in pairs.items()]
-    every += [(f"{n}, means {a:g} {b:g}", pairs[n], a, b, True) for (a, b), names in means.items() for n in names]
+    every += [
+        (f"{n}, means {a:g} {b:g}", pairs[n], a, b, True)
+        for (a, b), names in means.items()
+        for n in names
+    ]
     single = lambda x: np.float32(x).astype(np.float64)  # noqa: E731
     return [
         Given(Corner(name, single(w), single(v), float(single(a)), float(single(b))), biased)
@@ -704,10 +817,15 @@ def single_corners() -> list[Given]:
 
 
 def _difference(x: Derivatives, y: Derivatives) -> float:
-    """The largest difference, relative to the largest number of its kind (values: or of the gradient)."""
+    """The largest difference, relative to the largest number of its kind (values: or of the
+    gradient).
+    """
     level = max(abs(x.value), float(np.abs(x.gradient).max()), 1e-300)
     gaps = [abs(x.value - y.value) / level, float(np.abs(x.gradient - y.gradient).max()) / level]
-    return max(*gaps, float(np.abs(x.hessian - y.hessian).max()) / max(float(np.abs(x.hessian).max()), level))
+    return max(
+        *gaps,
+        float(np.abs(x.hessian - y.hessian).max()) / max(float(np.abs(x.hessian).max()), level),
+    )
 
 
 def against_turned(corner: Corner, names: tuple[str, ...]) -> float:
@@ -724,13 +842,18 @@ def against_tilted(corner: Corner, names: tuple[str, ...]) -> float:
 
 
 def against_closed_forms(corner: Corner) -> float:
-    """Arccosine, arcsine, hyperbolic sine, exponential and Isserlis' polynomials, without means; values only."""
+    """Arccosine, arcsine, hyperbolic sine, exponential and Isserlis' polynomials, without means;
+    values only.
+    """
     table = Table(corner, tuple(name for name in NAMED if name not in SOFT))
     with mp.workdps(DIGITS):
         sigma, tau, cosine, sine = table.plane[:4]
         s, t, c = sigma**2, tau**2, sigma * tau * cosine
         known = {
-            ("relu", "relu"): sigma * tau * (sine + (mp.pi - mp.acos(cosine)) * cosine) / (2 * mp.pi),
+            ("relu", "relu"): sigma
+            * tau
+            * (sine + (mp.pi - mp.acos(cosine)) * cosine)
+            / (2 * mp.pi),
             ("step", "step"): (mp.pi - mp.acos(cosine)) / (2 * mp.pi),
             ("erf", "erf"): 2 / mp.pi * mp.asin(c / mp.sqrt((1 + s) * (1 + t))),
             ("bump", "bump"): 1 / mp.sqrt((1 + s) * (1 + t) - c * c),
@@ -742,12 +865,19 @@ def against_closed_forms(corner: Corner) -> float:
             ("x3", "x3"): 9 * s * t * c + 6 * c**3,
             ("relu2", "x2"): (s * t + 2 * c * c) / 2,
         }
-        return max(float(abs(table._raw[pair][0, 0, 0] / value - 1)) for pair, value in known.items())
+        return max(
+            float(abs(table._raw[pair][0, 0, 0] / value - 1)) for pair, value in known.items()
+        )
 
 
 def against_differences(names: tuple[str, ...]) -> float:
-    """Directional first and second derivatives, and Richardson's differences of values at 60 digits."""
-    point, along = np.array([12, -7, 3, 5, -4, 9, 8, -3.0]) / 16, np.array([3, 1, -2, 4, -1, 2, 3, -5.0]) / 4
+    """Directional first and second derivatives, and Richardson's differences of values at 60
+    digits.
+    """
+    point, along = (
+        np.array([12, -7, 3, 5, -4, 9, 8, -3.0]) / 16,
+        np.array([3, 1, -2, 4, -1, 2, 3, -5.0]) / 4,
+    )
     values = {}
     for n in (-4, -2, -1, 0, 1, 2, 4):
         w, mu, v, nu = np.split(point + n * along / 2**12, (3, 4, 7))
@@ -774,7 +904,9 @@ def against_differences(names: tuple[str, ...]) -> float:
 
 
 def against_one_dimension() -> float:
-    """`smoothed` and `softly_smoothed`, and quadrature of the activation itself with derivatives by differences."""
+    """`smoothed` and `softly_smoothed`, and quadrature of the activation itself with derivatives by
+    differences.
+    """
     worst = 0.0
     with mp.workdps(30):
         for m, r in ((mpf("0.37"), mpf("0.8")), (mpf("-1.3"), mpf("2.5"))):
@@ -784,8 +916,10 @@ def against_one_dimension() -> float:
                 kernel = lambda z, name=name, m=m, r=r: plain(name, 0, m + r * z) * _density(z)  # noqa: E731
                 for j in range(5):
                     # E g⁽ʲ⁾ = E g He_j(Z)/rʲ: Stein
-                    hermite = lambda z, j=j: (1, z, z * z - 1, z**3 - 3 * z, z**4 - 6 * z * z + 3)[j]  # noqa: E731
-                    true = mp.quad(lambda z, k=kernel, he=hermite: k(z) * he(z), sorted(span)) / r**j
+                    hermite = functools.partial(_hermite, j)
+                    true = (
+                        mp.quad(lambda z, k=kernel, he=hermite: k(z) * he(z), sorted(span)) / r**j
+                    )
                     worst = max(worst, float(abs(true - ours[j]) / max(abs(true), 1)))
     return worst
 
@@ -793,8 +927,8 @@ def against_one_dimension() -> float:
 def main() -> None:
     """Print how far apart the routes are: minutes.
 
-    5e-19 (tanh and its kin; the others 30 digits), 8e-46, 0, 2e-17 (tanh and its kin), 0 and 1e-15 (its differences end
-    in float64) in this order.
+    5e-19 (tanh and its kin; the others 30 digits), 8e-46, 0, 2e-17 (tanh and its kin), 0 and 1e-15
+    (its differences end in float64) in this order.
     """
     rng = np.random.default_rng(1)
     closed = tuple(name for name in NAMED if name not in SOFT)

@@ -1,4 +1,6 @@
-"""XLA's own settings, for tests of the last digits: those of the suite (`conftest`) are cheaper to compile."""
+"""XLA's own settings, for tests of the last digits: those of the suite (`conftest`) are cheaper to
+compile.
+"""
 
 import functools
 

@@ -1,22 +1,28 @@
-"""Every test runs in float64, on several fake CPU devices, with shapes checked and implicit rank promotion an error."""
+"""Every test runs in float64, on several fake CPU devices, with shapes checked and implicit rank
+promotion an error.
+"""
 
 import gc
 import os
 import pathlib
 import resource
 
-# Compilation is most of the suite's time. LLVM's level zero and XLA's older emitters take a third of
-# the processor time (seconds for value and gradient of a kernel 1.2 instead of 3.5, for a batched
-# solver 6.7 instead of 17.8; 30 ms for one operation instead of 60), and what they make runs half as
-# fast. Tests of the last digits (`tests.compiling.usual_jit`) and notebooks compile as users do.
+# Compilation is most of the suite's time. LLVM's level zero and XLA's older emitters take a third
+# of the processor time (seconds for value and gradient of a kernel 1.2 instead of 3.5, for a
+# batched solver 6.7 instead of 17.8; 30 ms for one operation instead of 60), and what they make
+# runs half as fast. Tests of the last digits (`tests.compiling.usual_jit`) and notebooks compile as
+# users do.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Workers share what they compile, and so do the next run in this checkout, the kernels of notebooks
 # and every command that a test starts.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"))
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax")
+)
 # The shortest ones too: most programs are one operation, 30 ms to compile and 15 to fetch.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
@@ -27,7 +33,8 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Shapes are checked by beartype where arrays have passed the border; at the border, bad ones must get a ValueError.
+# Shapes are checked by beartype where arrays have passed the border; at the border, bad ones must
+# get a ValueError.
 _INNER = (
     "special",
     "kernels._correlations",
@@ -53,7 +60,9 @@ jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in _INNER], "beart
 
 
 def pytest_collection_modifyitems(items):
-    """Keep a file's tests in one worker, which then traces and sets up once; marks of their own and notebooks apart."""
+    """Keep a file's tests in one worker, which then traces and sets up once; marks of their own and
+    notebooks apart.
+    """
     for item in items:
         if item.get_closest_marker("xdist_group") is None and item.path.stem != "test_notebooks":
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
@@ -102,7 +111,9 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--compilations", type=int, default=0, help="list so many tests that compiled for longest")
+    parser.addoption(
+        "--compilations", type=int, default=0, help="list so many tests that compiled for longest"
+    )
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -118,6 +129,8 @@ def pytest_terminal_summary(terminalreporter, config):
     total, programs = sum(row[0] for row in rows), sum(row[1] for row in rows)
     largest = max((row[2] for row in rows), default=0)
     terminalreporter.section("compilations")
-    terminalreporter.write_line(f"{programs} programs in {total:.0f} s; largest worker {largest:.2f} GB")
+    terminalreporter.write_line(
+        f"{programs} programs in {total:.0f} s; largest worker {largest:.2f} GB"
+    )
     for seconds, count, _, name in sorted(rows, reverse=True)[: config.option.compilations]:
         terminalreporter.write_line(f"{seconds:7.2f} s {count:5d} {name}")

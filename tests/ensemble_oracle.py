@@ -1,8 +1,8 @@
 """Averages over laws of neurons, by sums and quadrature in the space of the neuron itself.
 
-Nothing here knows of Laplace transforms: neurons that take finitely many values are enumerated, those in the plane are
-integrated over it, along rays from the origin so that `|v|` is smooth, and in many dimensions the law of `|v|²` is used
-where it is known.
+Nothing here knows of Laplace transforms: neurons that take finitely many values are enumerated,
+those in the plane are integrated over it, along rays from the origin so that `|v|` is smooth, and
+in many dimensions the law of `|v|²` is used where it is known.
 """
 
 import itertools
@@ -38,17 +38,23 @@ def circle(angles):
 
 
 def gaussian_plane(mean, covariance, angles=240):
-    """Neurons `N(mean, covariance)` in the plane, in polar coordinates around the origin; 4 angles if all are alike."""
+    """Neurons `N(mean, covariance)` in the plane, in polar coordinates around the origin; 4 angles
+    if all are alike.
+    """
     precision, size = np.linalg.inv(covariance), np.sqrt(np.linalg.eigvalsh(covariance).max())
     radius, on_radius = composite(np.linspace(0, np.linalg.norm(mean) + 9 * size, 9))
     v = radius[:, None, None] * circle(angles)
     gap = v - np.asarray(mean)
-    density = np.exp(-0.5 * np.einsum("rai,ij,raj->ra", gap, precision, gap)) / np.sqrt(np.linalg.det(covariance))
+    density = np.exp(-0.5 * np.einsum("rai,ij,raj->ra", gap, precision, gap)) / np.sqrt(
+        np.linalg.det(covariance)
+    )
     return v.reshape(-1, 2), (density * (radius * on_radius)[:, None] / angles).ravel()
 
 
 def uniform_plane(mean, half):
-    """Neurons uniform on a square: the triangles, with their signs, from the origin to its four sides."""
+    """Neurons uniform on a square: the triangles, with their signs, from the origin to its four
+    sides.
+    """
     if np.linalg.norm(mean) > 4 * half:  # there `|v|` is smooth, and the triangles are thin
         x, on_x = _on(-half, half)
         v = np.stack(np.meshgrid(mean[0] + x, mean[1] + x), -1)
@@ -57,12 +63,15 @@ def uniform_plane(mean, half):
     t, on_t = _on(0, 1)
     parts = []
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        foot = -start @ (end - start) / np.sum((end - start) ** 2)  # nearest to the origin: there `|v|` bends most
+        # nearest to the origin: there `|v|` bends most
+        foot = -start @ (end - start) / np.sum((end - start) ** 2)
         cuts = [foot + x for x in (-0.3, -0.1, -0.03, -0.01, 0, 0.01, 0.03, 0.1, 0.3)]
         s, on_s = composite([0, *(cut for cut in cuts if 0 < cut < 1), 1])
         v = t[:, None, None] * (start + s[:, None] * (end - start))
         jacobian = start[0] * end[1] - start[1] * end[0]
-        parts.append((v.reshape(-1, 2), np.outer(t * on_t, on_s).ravel() * jacobian / (2 * half) ** 2))
+        parts.append(
+            (v.reshape(-1, 2), np.outer(t * on_t, on_s).ravel() * jacobian / (2 * half) ** 2)
+        )
     return np.concatenate([v for v, _ in parts]), np.concatenate([shares for _, shares in parts])
 
 
@@ -77,7 +86,9 @@ def sphere(mean, radius, dim, angles=400):
 
 
 def orders(f, v, shares):
-    """`E m`, `E m′v` and `E m″vvᵀ` of ReLU or erf over weighted neurons; `vvᵀ/|v|` is zero at zero."""
+    """`E m`, `E m′v` and `E m″vvᵀ` of ReLU or erf over weighted neurons; `vvᵀ/|v|` is zero at
+    zero.
+    """
     norm = np.linalg.norm(v, axis=1)
     if f == "relu":
         mean, slope = norm / np.sqrt(2 * np.pi), np.full_like(norm, 0.5)

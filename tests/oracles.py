@@ -1,12 +1,14 @@
-"""Kernels, normal probabilities and their derivatives by mpmath, for the exact floating-point inputs given.
+"""Kernels, normal probabilities and their derivatives by mpmath, for the exact floating-point
+inputs given.
 
 Two routes that share no formula with the package or with each other:
 
 - `closed_form` and its central differences (240 digits, step 1e-40): pairs without means;
-- `conditioned` (50 digits): Gauss–Legendre quadrature over the first pre-activation of the expectations that
-  differentiation under the integral sign gives, the second one averaged by hand in one dimension. It serves all
-  pairs with means, needs up to seconds for a pair of neurons, and is therefore kept in `oracle_values.json`, which
-  `python -m tests.oracles` (from the root of the repository) writes anew together with the inputs.
+- `conditioned` (50 digits): Gauss–Legendre quadrature over the first pre-activation of the
+  expectations that differentiation under the integral sign gives, the second one averaged by hand
+  in one dimension. It serves all pairs with means, needs up to seconds for a pair of neurons, and
+  is therefore kept in `oracle_values.json`, which `python -m tests.oracles` (from the root of the
+  repository) writes anew together with the inputs.
 
 The tests compare the two routes, and the quadrature with differences of itself, at generic points.
 Parameters are ordered `w (d), μ, v (d), ν`. A ReLU with neither norm nor mean has derivative zero.
@@ -27,7 +29,8 @@ DIM = 3
 STEP = mpf(10) ** -40
 STORE = pathlib.Path(__file__).with_name("oracle_values.json")
 STORED_PAIRS = (("relu", "relu"), ("relu", "erf"), ("erf", "erf"))
-# The normal density is 1e-49 at 15 deviations and erfc 1e-57 at 16; what lies beyond is not integrated.
+# The normal density is 1e-49 at 15 deviations and erfc 1e-57 at 16; what lies beyond is not
+# integrated.
 REACH, SATURATED = 15, 16
 
 
@@ -42,7 +45,9 @@ class Corner(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """Value, gradient `(2d + 2,)` and Hessian `(2d + 2, 2d + 2)` in float64, rounded once at the end."""
+    """Value, gradient `(2d + 2,)` and Hessian `(2d + 2, 2d + 2)` in float64, rounded once at the
+    end.
+    """
 
     value: float
     gradient: np.ndarray
@@ -70,7 +75,9 @@ def is_dead(name: str, weights, mean) -> bool:
 
 
 def closed_form(f: str, g: str, s: mpf, t: mpf, c: mpf) -> mpf:
-    """`E[f(X) g(Y)]` for variances `s`, `t` and covariance `c`, means zero (checked against quadrature)."""
+    """`E[f(X) g(Y)]` for variances `s`, `t` and covariance `c`, means zero (checked against
+    quadrature).
+    """
     match f, g:
         case "relu", "relu":
             if s <= 0 or t <= 0:
@@ -92,13 +99,17 @@ def closed_form(f: str, g: str, s: mpf, t: mpf, c: mpf) -> mpf:
 
 
 def centred(f: str, g: str, w, v) -> Derivatives:
-    """Value and derivatives by the weights alone (`2d` of them), by central differences of the closed form."""
+    """Value and derivatives by the weights alone (`2d` of them), by central differences of the
+    closed form.
+    """
 
     def kernel(w, v):
         return closed_form(f, g, _dot(w, w), _dot(v, v), _dot(w, v))
 
     with mp.workdps(240):
-        return _differences(kernel, [*map(exact, w)], [*map(exact, v)], is_dead(f, w, 0) or is_dead(g, v, 0))
+        return _differences(
+            kernel, [*map(exact, w)], [*map(exact, v)], is_dead(f, w, 0) or is_dead(g, v, 0)
+        )
 
 
 def _dot(x, y) -> mpf:
@@ -106,7 +117,9 @@ def _dot(x, y) -> mpf:
 
 
 def affine(f: str, g: str, w, v, mean_w: float, mean_v: float) -> Derivatives:
-    """A pair of which one is the identity, with means: differences of a closed form (checked against quadrature)."""
+    """A pair of which one is the identity, with means: differences of a closed form (checked
+    against quadrature).
+    """
     if f != "identity":
         return swapped(affine(g, f, v, w, mean_v, mean_w))
 
@@ -151,7 +164,9 @@ def _differences(kernel, x, y, dead: bool) -> Derivatives:
 
 @functools.cache
 def _legendre(count: int, digits: int) -> list[tuple[mpf, mpf]]:
-    """Nodes and weights of the Gauss–Legendre rule on [−1, 1], by Newton's method from the float64 ones."""
+    """Nodes and weights of the Gauss–Legendre rule on [−1, 1], by Newton's method from the float64
+    ones.
+    """
     with mp.workdps(digits + 10):
         rule = []
         for start in np.polynomial.legendre.leggauss(count)[0]:
@@ -167,7 +182,9 @@ def _legendre(count: int, digits: int) -> list[tuple[mpf, mpf]]:
 
 
 def _mesh(low: mpf, high: mpf, transitions: list[tuple[mpf, mpf]]) -> list[mpf]:
-    """Break points half a unit apart, and as many as a transition `(centre, width)` is wide around each of them."""
+    """Break points half a unit apart, and as many as a transition `(centre, width)` is wide around
+    each of them.
+    """
     points = {low, high}
     points |= {low + mpf(j) / 2 for j in range(1, int(2 * (high - low)) + 1)}
     for centre, width in transitions:
@@ -185,7 +202,9 @@ def _distribution(x: mpf) -> mpf:
 
 
 def _smoothed(name: str, m: mpf, r: mpf) -> tuple:
-    """`E g^(j)(m + r·Z)` for `j = 0 … 4`, `Z` standard normal (for `r = 0` without ReLU's spikes)."""
+    """`E g^(j)(m + r·Z)` for `j = 0 … 4`, `Z` standard normal (for `r = 0` without ReLU's
+    spikes).
+    """
     zero = mpf(0)
     match name:
         case "identity":
@@ -195,7 +214,13 @@ def _smoothed(name: str, m: mpf, r: mpf) -> tuple:
                 return (m, mpf(1), zero, zero, zero) if m > 0 else (zero,) * 5
             u = m / r
             below, peak = _distribution(u), _density(u)
-            return m * below + r * peak, below, peak / r, -u * peak / r**2, (u * u - 1) * peak / r**3
+            return (
+                m * below + r * peak,
+                below,
+                peak / r,
+                -u * peak / r**2,
+                (u * u - 1) * peak / r**3,
+            )
         case "erf":
             scale = mp.sqrt(1 + r * r)
             u = m / scale
@@ -213,13 +238,23 @@ def _smoothed(name: str, m: mpf, r: mpf) -> tuple:
 
 
 _ORDERS = {(0, 0): 0, (1, 0): 1, (0, 1): 1, (2, 0): 2, (1, 1): 2, (0, 2): 2}
-_KEYS = [(i, j, a, b) for (i, j), top in _ORDERS.items() for a in range(top + 1) for b in range(top + 1 - a)]
+_KEYS = [
+    (i, j, a, b)
+    for (i, j), top in _ORDERS.items()
+    for a in range(top + 1)
+    for b in range(top + 1 - a)
+]
+
+
+def _exact_dot(x, y) -> Fraction:
+    return sum(Fraction(float(a)) * Fraction(float(b)) for a, b in zip(x, y, strict=True))
 
 
 def _plane(w, v) -> tuple:
-    """Lengths, cosine, sine and an orthonormal basis: first along `w`, second across, towards `v`."""
-    exact_dot = lambda x, y: sum(Fraction(float(a)) * Fraction(float(b)) for a, b in zip(x, y, strict=True))  # noqa: E731
-    ss, tt, ww_vv = exact_dot(w, w), exact_dot(v, v), exact_dot(w, v)
+    """Lengths, cosine, sine and an orthonormal basis: first along `w`, second across, towards
+    `v`.
+    """
+    ss, tt, ww_vv = _exact_dot(w, w), _exact_dot(v, v), _exact_dot(w, v)
     as_mpf = lambda q: mpf(q.numerator) / q.denominator  # noqa: E731
     sigma, tau = mp.sqrt(as_mpf(ss)), mp.sqrt(as_mpf(tt))
     w, v = [exact(x) for x in w], [exact(x) for x in v]
@@ -228,7 +263,11 @@ def _plane(w, v) -> tuple:
         cosine, sine = as_mpf(ww_vv) / (sigma * tau), mp.sqrt(gap) / (sigma * tau)
     else:
         cosine, sine = mpf(0), mpf(1)
-    first = [x / sigma for x in w] if sigma > 0 else _across([x / tau for x in v] if tau > 0 else [1, 0, 0])
+    first = (
+        [x / sigma for x in w]
+        if sigma > 0
+        else _across([x / tau for x in v] if tau > 0 else [1, 0, 0])
+    )
     if tau > 0 and sine > 0:
         second = [(y / tau - cosine * x) / sine for x, y in zip(first, v, strict=True)]
     else:
@@ -252,7 +291,10 @@ def _moments(f: str, g: str, mu: mpf, nu: mpf, plane: tuple, keys=_KEYS) -> dict
     def of_y(z1):
         """`E[g^(j)(Y) z₂^b]` given `z₁`, by parts where `b > 0`."""
         t = _smoothed(g, nu + tau * cosine * z1, r)
-        return [[t[j], r * t[j + 1] if j < 4 else 0, t[j] + r * r * t[j + 2] if j < 3 else 0] for j in range(3)]
+        return [
+            [t[j], r * t[j + 1] if j < 4 else 0, t[j] + r * r * t[j + 2] if j < 3 else 0]
+            for j in range(3)
+        ]
 
     low, high, transitions = mpf(-REACH), mpf(REACH), []
     if f == "relu" and sigma > 0:
@@ -287,7 +329,13 @@ def _moments(f: str, g: str, mu: mpf, nu: mpf, plane: tuple, keys=_KEYS) -> dict
         z1 = -nu / (tau * cosine)
         for key in keys:
             if key[1] == 2:
-                total[key] = _density(z1) / tau * z1 ** key[2] * _plain(f, mu + sigma * z1)[0] * (key[3] != 1)
+                total[key] = (
+                    _density(z1)
+                    / tau
+                    * z1 ** key[2]
+                    * _plain(f, mu + sigma * z1)[0]
+                    * (key[3] != 1)
+                )
     return total
 
 
@@ -299,7 +347,9 @@ def _plain(name: str, x: mpf) -> tuple:
 def conditioned_value(f: str, g: str, w, v, mean_w, mean_v, digits: int = 50) -> mpf:
     """`E[f(w·x + μ) g(v·x + ν)]` by quadrature."""
     with mp.workdps(digits):
-        return _moments(f, g, mpf(mean_w), mpf(mean_v), _plane_of_mpf(w, v), keys=[(0, 0, 0, 0)])[0, 0, 0, 0]
+        return _moments(f, g, mpf(mean_w), mpf(mean_v), _plane_of_mpf(w, v), keys=[(0, 0, 0, 0)])[
+            0, 0, 0, 0
+        ]
 
 
 def _plane_of_mpf(w, v) -> tuple:
@@ -319,7 +369,8 @@ def conditioned(f: str, g: str, w, v, mean_w: float, mean_v: float) -> Derivativ
     with mp.workdps(50):
         plane = _plane(w, v)
         m = _moments(f, g, exact(mean_w), exact(mean_v), plane)
-        frame = [[*plane[4], mpf(0)], [*plane[5], mpf(0)]]  # and the mean is a weight on the constant 1
+        # and the mean is a weight on the constant 1
+        frame = [[*plane[4], mpf(0)], [*plane[5], mpf(0)]]
         constant = [mpf(0)] * (size - 1) + [mpf(1)]
 
         def gradient(i, j):
@@ -338,9 +389,12 @@ def conditioned(f: str, g: str, w, v, mean_w: float, mean_v: float) -> Derivativ
             out = np.zeros((size, size))
             for row, column in itertools.product(range(size), repeat=2):
                 inside = mp.fsum(
-                    second[p][q] * basis[p][row] * basis[q][column] for p, q in itertools.product(range(3), repeat=2)
+                    second[p][q] * basis[p][row] * basis[q][column]
+                    for p, q in itertools.product(range(3), repeat=2)
                 )
-                outside = (row == column) - mp.fsum(vector[row] * vector[column] for vector in basis)
+                outside = (row == column) - mp.fsum(
+                    vector[row] * vector[column] for vector in basis
+                )
                 out[row, column] = inside + m[i, j, 0, 0] * outside
             return out
 
@@ -352,19 +406,25 @@ def conditioned(f: str, g: str, w, v, mean_w: float, mean_v: float) -> Derivativ
 
 @functools.cache
 def root_mean_square(f: str, std: float, mean: float) -> float:
-    """`√E f(X)²`, the scale that errors of values are relative to: float64 suffices, and is 1000 times faster."""
+    """`√E f(X)²`, the scale that errors of values are relative to: float64 suffices, and is 1000
+    times faster.
+    """
     low, transitions = -float(REACH), []
     if f == "relu" and std > 0:
         low = max(low, -mean / std)
     elif f == "erf" and std > 1:
         transitions = [(mpf(-mean / std), mpf(1 / std))]
-    edges = np.array([float(edge) for edge in _mesh(mpf(low), mpf(max(REACH, low + 9)), transitions)])
+    edges = np.array(
+        [float(edge) for edge in _mesh(mpf(low), mpf(max(REACH, low + 9)), transitions)]
+    )
     nodes, weights = np.polynomial.legendre.leggauss(16)
     half = np.diff(edges)[:, None] / 2
     z = edges[:-1, None] + half * (1 + nodes)
     x = mean + std * z
     values = {"identity": x, "relu": np.maximum(x, 0), "erf": scipy.special.erf(x / 2**0.5)}[f]
-    return float(np.sqrt(np.sum(half * weights * np.exp(-z * z / 2) * values**2) / (2 * np.pi) ** 0.5))
+    return float(
+        np.sqrt(np.sum(half * weights * np.exp(-z * z / 2) * values**2) / (2 * np.pi) ** 0.5)
+    )
 
 
 def quadrant(h: float, k: float, cosine: mpf, sine: mpf) -> mpf:
@@ -377,7 +437,9 @@ def quadrant(h: float, k: float, cosine: mpf, sine: mpf) -> mpf:
 # Corners.
 
 
-def _pair_at(angle: float, norm_w: float, norm_v: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _pair_at(
+    angle: float, norm_w: float, norm_v: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Two vectors of a random plane at about this angle, multiples of one vector at 0 and at π."""
     w, other = rng.normal(size=(2, DIM))
     w /= np.linalg.norm(w)
@@ -412,7 +474,11 @@ def centred_corners() -> list[Corner]:
         for name, angle in ANGLES.items()
     ]
     zero, one = np.zeros(DIM), rng.normal(size=DIM)
-    out += [Corner("both zero", zero, zero), Corner("first zero", zero, one), Corner("second zero", one, zero)]
+    out += [
+        Corner("both zero", zero, zero),
+        Corner("first zero", zero, one),
+        Corner("second zero", one, zero),
+    ]
     out += [Corner("orthogonal", np.array([1.5, 0.5, 0.0]), np.array([-0.5, 1.5, 0.0]))]
     out += [Corner("axes", np.array([0.0, 2.0, 0.0]), np.array([0.0, 0.0, -3.0]))]
     out += [Corner("parallel up to rounding", one, 0.1 * one)]
@@ -424,7 +490,15 @@ def mean_corners() -> list[Corner]:
     rng = np.random.default_rng(20231102)
     out = []
     sets = {
-        (1.0, 1.0): [(0.0, 0.0), (0.3, 0.3), (0.3, -0.3), (0.0, 0.3), (5.0, -5.0), (-5.0, -5.0), (5.0, 0.3)],
+        (1.0, 1.0): [
+            (0.0, 0.0),
+            (0.3, 0.3),
+            (0.3, -0.3),
+            (0.0, 0.3),
+            (5.0, -5.0),
+            (-5.0, -5.0),
+            (5.0, 0.3),
+        ],
         (1e6, 1e6): [(0.0, 0.0), (0.3, 0.3), (-5.0, 0.3)],
         (1e-6, 1.0): [(0.0, 0.0), (0.3, -0.3)],
         (1.0, 1e6): [(-0.3, 5.0)],
@@ -437,7 +511,15 @@ def mean_corners() -> list[Corner]:
                 out.append(Corner(title, *_pair_at(ANGLES[name], *norms, rng), mean_w, mean_v))
     w, v = _pair_at(1e-3, 1.0, 2.0, rng)
     out.append(Corner("angle 1e-3, one kink", w, v, -0.25, -0.5))
-    out.append(Corner("orthogonal, means 0.3 -5", np.array([1.5, 0.5, 0.0]), np.array([-0.5, 1.5, 0.0]), 0.3, -5.0))
+    out.append(
+        Corner(
+            "orthogonal, means 0.3 -5",
+            np.array([1.5, 0.5, 0.0]),
+            np.array([-0.5, 1.5, 0.0]),
+            0.3,
+            -5.0,
+        )
+    )
     zero = np.zeros(DIM)
     for mean_w, mean_v in ((0.3, -0.3), (-0.3, 0.3), (0.0, 0.3), (5.0, 0.0)):
         out.append(Corner(f"first zero, means {mean_w:g} {mean_v:g}", zero, w, mean_w, mean_v))
@@ -447,7 +529,9 @@ def mean_corners() -> list[Corner]:
 
 
 def single_corners() -> list[Corner]:
-    """Pairs in numbers that float32 holds exactly; small angles lean on a coordinate of their own."""
+    """Pairs in numbers that float32 holds exactly; small angles lean on a coordinate of their
+    own.
+    """
     rng = np.random.default_rng(20260404)
     out = []
     base = np.array([0.75, -1.0, 0.0])
@@ -496,7 +580,9 @@ def stored(family: str) -> list[Stored]:
     for entry in json.loads(STORE.read_text())[family]:
         name, w, v, mean_w, mean_v = entry["corner"]
         corner = Corner(name, np.array(w), np.array(v), mean_w, mean_v)
-        out.append(Stored(corner, {tuple(k.split()): unpacked(x) for k, x in entry["oracles"].items()}))
+        out.append(
+            Stored(corner, {tuple(k.split()): unpacked(x) for k, x in entry["oracles"].items()})
+        )
     return out
 
 
@@ -507,11 +593,22 @@ def main() -> None:
     for family, corners in families.items():
         store[family] = []
         for corner in corners:
-            entry = [corner.name, corner.w.tolist(), corner.v.tolist(), corner.mean_w, corner.mean_v]
-            values = {" ".join(pair): _packed(conditioned(*pair, *corner[1:])) for pair in STORED_PAIRS}
+            entry = [
+                corner.name,
+                corner.w.tolist(),
+                corner.v.tolist(),
+                corner.mean_w,
+                corner.mean_v,
+            ]
+            values = {
+                " ".join(pair): _packed(conditioned(*pair, *corner[1:])) for pair in STORED_PAIRS
+            }
             store[family].append({"corner": entry, "oracles": values})
             print(corner.name, flush=True)
-    lines = [f'"{family}": [\n' + ",\n".join(map(json.dumps, entries)) + "\n]" for family, entries in store.items()]
+    lines = [
+        f'"{family}": [\n' + ",\n".join(map(json.dumps, entries)) + "\n]"
+        for family, entries in store.items()
+    ]
     STORE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 

@@ -1,6 +1,7 @@
 """The small sweep that tests of sweeps do, in this process and in others.
 
-One shape, few lanes and programs kept on disk: a process starts in the time that it takes to trace the solver.
+One shape, few lanes and programs kept on disk: a process starts in the time that it takes to trace
+the solver.
 """
 
 import pathlib

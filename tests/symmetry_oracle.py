@@ -1,4 +1,5 @@
-"""Images of networks under every symmetry of the risk, and distances by trying every member of the group.
+"""Images of networks under every symmetry of the risk, and distances by trying every member of the
+group.
 
 Written from the definitions; nothing of `jaxcompress.landscape` is used.
 """
@@ -13,7 +14,14 @@ import jaxcompress as jc
 
 A = jc.activations
 ODD, EVEN = (A.erf, A.tanh, A.sin), (A.abs, A.cos, A.hermite(2))
-SCALED = {A.relu: 1, A.leaky_relu(0.1): 1, A.abs: 1, A.identity: 1, A.rectified_power(2): 2, A.sign: 0}
+SCALED = {
+    A.relu: 1,
+    A.leaky_relu(0.1): 1,
+    A.abs: 1,
+    A.identity: 1,
+    A.rectified_power(2): 2,
+    A.sign: 0,
+}
 PLAIN = (A.softplus, A.exp, A.gelu)
 
 
@@ -66,7 +74,9 @@ def balanced(net):
 
 
 def exact(x, y, k):
-    """The distance for an orthonormal target by trying everything: permutations, signs, maps; Procrustes outside."""
+    """The distance for an orthonormal target by trying everything: permutations, signs, maps;
+    Procrustes outside.
+    """
     (w, a), (v, b) = balanced(x), balanced(y)
     n, f, least = len(w), x.activation, np.inf
     signs = list(itertools.product([1, -1], repeat=n)) if f in (*ODD, *EVEN) else [(1,) * n]
@@ -78,5 +88,7 @@ def exact(x, y, k):
             rest -= 2 * np.sum(np.linalg.svd(w[:, k:].T @ moved[:, k:], compute_uv=False))
             for t in itertools.permutations(range(k)):
                 for flip in turns:
-                    least = min(least, rest + np.sum((w[:, :k] - moved[:, list(t)] * np.array(flip)) ** 2))
+                    least = min(
+                        least, rest + np.sum((w[:, :k] - moved[:, list(t)] * np.array(flip)) ** 2)
+                    )
     return math.sqrt(max(least, 0))

@@ -1,7 +1,9 @@
-"""The kernel library: every activation with every kind of partner, quadrature, error estimates, neural kernels.
+"""The kernel library: every activation with every kind of partner, quadrature, error estimates,
+neural kernels.
 
-The oracle integrates the activations' plain NumPy definitions over the plane by Gauss–Legendre panels that are cut
-where either function has its kink; it knows nothing of closed forms. Derivatives are differences of it.
+The oracle integrates the activations' plain NumPy definitions over the plane by Gauss–Legendre
+panels that are cut where either function has its kink; it knows nothing of closed forms.
+Derivatives are differences of it.
 """
 
 import functools
@@ -64,7 +66,10 @@ def panels(cut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, cut = np.full_like(cut, -REACH), np.clip(cut, -REACH, REACH)
     edges = [low, low + (cut - low) / 3, low + 2 * (cut - low) / 3, cut]
     edges += [cut + (REACH - cut) / 3, cut + 2 * (REACH - cut) / 3, np.full_like(cut, REACH)]
-    z = [0.5 * (a + b)[..., None] + 0.5 * (b - a)[..., None] * NODES for a, b in itertools.pairwise(edges)]
+    z = [
+        0.5 * (a + b)[..., None] + 0.5 * (b - a)[..., None] * NODES
+        for a, b in itertools.pairwise(edges)
+    ]
     w = [0.5 * (b - a)[..., None] * WEIGHTS for a, b in itertools.pairwise(edges)]
     z, w = np.concatenate(z, -1), np.concatenate(w, -1)
     return z, w * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
@@ -89,7 +94,13 @@ def differences(f, g, point: np.ndarray, step: float = 2e-3) -> np.ndarray:
 
     def along(i: int) -> float:
         shift = step * np.eye(8)[i]
-        return sum(c * (exact(f, g, point + k * shift) - exact(f, g, point - k * shift)) for k, c in stencil) / step
+        return (
+            sum(
+                c * (exact(f, g, point + k * shift) - exact(f, g, point - k * shift))
+                for k, c in stencil
+            )
+            / step
+        )
 
     return np.array([along(i) for i in range(8)])
 
@@ -102,24 +113,34 @@ POINTS[1, :3] *= 3
 
 def kernel(f, g, point):
     """One entry of a table, as a function of everything it depends on."""
-    return gram(f, point[None, :3], g, point[None, 4:7], bias_f=point[None, 3], bias_g=point[None, 7])[0, 0]
+    return gram(
+        f, point[None, :3], g, point[None, 4:7], bias_f=point[None, 3], bias_g=point[None, 7]
+    )[0, 0]
 
 
 # Each activation with one of the partners, and with itself where that is a case of its own.
 PAIRS = [*zip(PLAIN, itertools.cycle(PARTNERS), strict=False)]
-PAIRS += [(f, f) for f in (activations.sign, activations.exp, activations.bump(0.7), activations.hermite(3))]
+PAIRS += [
+    (f, f)
+    for f in (activations.sign, activations.exp, activations.bump(0.7), activations.hermite(3))
+]
 PAIRS += [(activations.tanh, activations.tanh), (activations.gelu, activations.gelu)]
 
 
 @pytest.mark.parametrize(("f", "g"), PAIRS, ids=repr)
 def test_every_activation_has_the_kernel_and_gradient_of_its_definition(f, g):
-    points = POINTS * (0.2 if f == activations.exp else 1)  # the panels end before large exponentials do
-    values, gradients = jax.jit(jax.vmap(jax.value_and_grad(functools.partial(kernel, f, g))))(jnp.asarray(points))
+    # the panels end before large exponentials do
+    points = POINTS * (0.2 if f == activations.exp else 1)
+    values, gradients = jax.jit(jax.vmap(jax.value_and_grad(functools.partial(kernel, f, g))))(
+        jnp.asarray(points)
+    )
     for point, value, gradient in zip(points, values, gradients, strict=True):
         want, slopes = exact(f, g, point), differences(f, g, point)
         # measured: 4e-15, and 5e-11 of the differences' own error
         assert abs(value - want) < 1e-13 * max(1, abs(want)), point
-        np.testing.assert_allclose(gradient, slopes, rtol=0, atol=1e-9 * max(1, np.abs(slopes).max()))
+        np.testing.assert_allclose(
+            gradient, slopes, rtol=0, atol=1e-9 * max(1, np.abs(slopes).max())
+        )
 
 
 SECOND = [
@@ -142,20 +163,27 @@ def test_second_derivatives_are_those_of_the_gradient(pair):
 
     hessians, gradients = jax.jit(jax.vmap(jax.jacfwd(twice, has_aux=True)))(points)
     hessian, rows = np.asarray(hessians[0]), np.asarray(gradients[1:9] - gradients[9:]) / (2 * step)
-    np.testing.assert_allclose(hessian, rows, rtol=0, atol=1e-7)  # of the differences; measured 6e-9
+    # of the differences; measured 6e-9
+    np.testing.assert_allclose(hessian, rows, rtol=0, atol=1e-7)
     np.testing.assert_allclose(hessian, hessian.T, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize("f", [f for f in PLAIN if f not in (activations.step, activations.sign)], ids=repr)
+@pytest.mark.parametrize(
+    "f", [f for f in PLAIN if f not in (activations.step, activations.sign)], ids=repr
+)
 def test_a_slope_is_the_derivative_and_can_be_taken_twice_where_it_is_smooth(f):
     x, step = jnp.linspace(-2.2, 2.3, 19), 1e-5
-    np.testing.assert_allclose(slope(f)(x), (f(x + step) - f(x - step)) / (2 * step), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(
+        slope(f)(x), (f(x + step) - f(x - step)) / (2 * step), rtol=0, atol=1e-8
+    )
     if all(not term.blend.sharp or term.smooth for term in f.terms):
         bend = (slope(f)(x + step) - slope(f)(x - step)) / (2 * step)
         np.testing.assert_allclose(slope(slope(f))(x), bend, rtol=0, atol=1e-8)
 
 
-DIRECTIONS = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1e-3, 0], [1, 1e-9, 0], [1, 1e-15, 0], [-1, 0, 0], [-1, 1e-9, 0]])
+DIRECTIONS = np.array(
+    [[1.0, 0, 0], [0, 1, 0], [1, 1e-3, 0], [1, 1e-9, 0], [1, 1e-15, 0], [-1, 0, 0], [-1, 1e-9, 0]]
+)
 CORNERS = np.concatenate([DIRECTIONS, 1e-8 * DIRECTIONS, 1e8 * DIRECTIONS, np.zeros((1, 3))])
 MEANS = (None, np.linspace(-6, 6, len(CORNERS)))
 
@@ -167,25 +195,35 @@ def corner_planes():
     planes = []
     for dtype in (np.float32, np.float64):
         weights = jnp.asarray(CORNERS, dtype)
-        planes += [measure(weights, None if mean is None else jnp.asarray(mean, dtype)) for mean in MEANS]
+        planes += [
+            measure(weights, None if mean is None else jnp.asarray(mean, dtype)) for mean in MEANS
+        ]
     return planes
 
 
 # The logistic family shares its formulas with erf and gelu; tanh stands for what its loop adds.
-WITHOUT_LOOPS = [f for f in PLAIN if f.terms and all(len(term.blend.widths) == 1 for term in f.terms)]
+WITHOUT_LOOPS = [
+    f for f in PLAIN if f.terms and all(len(term.blend.widths) == 1 for term in f.terms)
+]
 
 
 @pytest.mark.parametrize("f", WITHOUT_LOOPS, ids=repr)
 def test_no_moment_is_nan_at_any_corner(f, corner_planes):
-    """Coincident, opposite and almost so; norms 1e-8 and 1e8; a norm of zero; with and without means.
+    """Coincident, opposite and almost so; norms 1e-8 and 1e8; a norm of zero; with and without
+    means.
 
-    The second derivative of a step of norm 1e-8 against a sine of norm 1e8 is beyond the range of float32.
+    The second derivative of a step of norm 1e-8 against a sine of norm 1e8 is beyond the range of
+    float32.
     """
     for g in (activations.relu, activations.gelu, activations.sin):
         pair = formulas(f, g)
         for plane in corner_planes:
             moments = pair.value(plane), pair.gradient(plane), pair.bend(plane), pair.cross(plane)
-            within = (plane.std_y < 1e10 * plane.std_x) | (plane.cos.dtype == np.float64) | (plane.std_x == 0)
+            within = (
+                (plane.std_y < 1e10 * plane.std_x)
+                | (plane.cos.dtype == np.float64)
+                | (plane.std_x == 0)
+            )
             for leaf in jax.tree.leaves(moments):
                 assert leaf.dtype == plane.cos.dtype
                 assert not np.any(np.isnan(leaf) & within), g
@@ -198,10 +236,14 @@ def test_no_moment_of_a_blend_is_nan_at_any_corner(corner_planes):
 
 
 def test_a_step_and_its_kin_follow_the_convention_of_zero_at_zero():
-    """A neuron without norm or mean is at the kink: steps and signs are 0 there, and all derivatives are stated 0."""
+    """A neuron without norm or mean is at the kink: steps and signs are 0 there, and all
+    derivatives are stated 0.
+    """
     dead, alive = np.zeros((1, 3)), np.ones((1, 3))
     kinked = activations.step, activations.sign, activations.abs, activations.rectified_power(3)
-    pairs = [(f, g) for f in kinked for g in (f, activations.relu, activations.gelu, activations.exp)]
+    pairs = [
+        (f, g) for f in kinked for g in (f, activations.relu, activations.gelu, activations.exp)
+    ]
 
     @jax.jit
     def table(w, v):
@@ -211,16 +253,21 @@ def test_a_step_and_its_kin_follow_the_convention_of_zero_at_zero():
         assert value == 0, pair
         assert not np.any(slope_of_it), pair
     for (f, g), (_, slope_of_it) in zip(pairs, table(alive, alive), strict=True):
-        if f == g and f in kinked[:2]:  # the derivative by the angle is infinite where two steps coincide
+        # the derivative by the angle is infinite where two steps coincide
+        if f == g and f in kinked[:2]:
             assert not np.any(slope_of_it), f
 
 
-jitted_gram, jitted_error = (jax.jit(function, static_argnums=(0, 2)) for function in (gram, gram_error))
+jitted_gram, jitted_error = (
+    jax.jit(function, static_argnums=(0, 2)) for function in (gram, gram_error)
+)
 
 
 @functools.cache
 def wrapped(name):
-    """A named activation as a function of the users, one for all scales: it is static in what is compiled."""
+    """A named activation as a function of the users, one for all scales: it is static in what is
+    compiled.
+    """
     return activations.elementwise(lambda x: getattr(activations, name)(x))
 
 
@@ -232,7 +279,10 @@ def test_a_function_of_the_users_agrees_with_the_closed_form_within_the_estimate
     W, V = scale * rows, scale * np.concatenate([rows[:2], -rows[:1], np.zeros((1, 5))])
     exact_table = np.asarray(jitted_gram(known, W, known, V))
     for f, g in ((function, function), (function, known), (known, function)):
-        error, estimate = np.abs(jitted_gram(f, W, g, V) - exact_table), np.asarray(jitted_error(f, W, g, V))
+        error, estimate = (
+            np.abs(jitted_gram(f, W, g, V) - exact_table),
+            np.asarray(jitted_error(f, W, g, V)),
+        )
         assert np.all(error <= 2 * estimate + 1e-16)
         assert np.max(estimate) < 3e-3
 
@@ -279,7 +329,10 @@ def test_an_activation_defined_outside_is_compressed_by_the_solver():
     import jaxcompress as jc
 
     known = activations.monomial(3) / 6 - activations.identity
-    starts = [jc.initialize.glorot_normal(jax.random.key(2), 2, 4, activation=f, runs=3) for f in (Cubic(), known)]
+    starts = [
+        jc.initialize.glorot_normal(jax.random.key(2), 2, 4, activation=f, runs=3)
+        for f in (Cubic(), known)
+    ]
     ends = [jc.solve_many(s, jc.targets.orthonormal(3, 4, activation=s.activation)) for s in starts]
     assert np.all(ends[0].converged)
     np.testing.assert_allclose(ends[0].risk, ends[1].risk, rtol=0, atol=1e-10)
@@ -306,8 +359,13 @@ def test_the_error_of_a_sum_that_cancels_is_bounded_by_that_of_its_parts():
 
 def test_sums_with_a_function_of_the_users_keep_what_is_closed_closed():
     mine = activations.elementwise(jnp.tanh)
-    mixed, known, x = mine + activations.relu, activations.tanh + activations.relu, jnp.asarray(POINTS[:, :3])
-    x, y = x[:1], x[1:]  # neurons that coincide are another matter: there the rule meets the kink itself
+    mixed, known, x = (
+        mine + activations.relu,
+        activations.tanh + activations.relu,
+        jnp.asarray(POINTS[:, :3]),
+    )
+    # neurons that coincide are another matter: there the rule meets the kink itself
+    x, y = x[:1], x[1:]
     np.testing.assert_allclose(ntk(mixed, x, y), ntk(known, x, y), rtol=0, atol=1e-7)
     coefficients = [hermite_coefficients(f, 8) for f in (mixed, known)]
     np.testing.assert_allclose(*coefficients, rtol=0, atol=1e-13)
@@ -332,7 +390,9 @@ def test_tables_of_data_keep_their_dtype():
 
 @pytest.mark.parametrize("f", PLAIN, ids=repr)
 def test_what_is_asked_in_single_precision_is_answered_in_it_where_jax_has_double(f):
-    """Only traced: a number of Python that meets no array on its way is of the default dtype, and stopped a loop."""
+    """Only traced: a number of Python that meets no array on its way is of the default dtype, and
+    stopped a loop.
+    """
     x = jnp.ones(3, jnp.float32)
     target = jc.TwoLayer(jnp.ones((3, 2), jnp.float32), x, x, x[0], f)
     plain = jc.TwoLayer(target.weights, x, activation=f)
@@ -354,7 +414,9 @@ def test_what_is_asked_in_single_precision_is_answered_in_it_where_jax_has_doubl
 
 
 def test_dual_activations_are_those_of_the_literature():
-    """Daniely, Frostig & Singer 2016, table 1 (ReLU, step, exponential, sine); Cho & Saul 2009; Williams 1997 (erf)."""
+    """Daniely, Frostig & Singer 2016, table 1 (ReLU, step, exponential, sine); Cho & Saul 2009;
+    Williams 1997 (erf).
+    """
     rho = jnp.linspace(-1, 1, 11)
     known = {
         activations.relu: (np.sqrt(1 - rho**2) + (np.pi - np.arccos(rho)) * rho) / (2 * np.pi),
@@ -369,21 +431,33 @@ def test_dual_activations_are_those_of_the_literature():
         activations.bump(): 1 / np.sqrt(4 - rho**2),
         activations.hermite(3): rho**3,
         activations.monomial(2): 1 + 2 * rho**2,
-        activations.rectified_power(2): (3 * np.sqrt(1 - rho**2) * rho + (np.pi - np.arccos(rho)) * (1 + 2 * rho**2))
+        activations.rectified_power(2): (
+            3 * np.sqrt(1 - rho**2) * rho + (np.pi - np.arccos(rho)) * (1 + 2 * rho**2)
+        )
         / (2 * np.pi),
     }
     for f, want in known.items():
-        np.testing.assert_allclose(dual_activation(f, rho), want, rtol=0, atol=5e-15 * float(np.max(np.abs(want))))
+        np.testing.assert_allclose(
+            dual_activation(f, rho), want, rtol=0, atol=5e-15 * float(np.max(np.abs(want)))
+        )
 
 
 def test_the_dual_of_the_derivative_is_the_derivative_of_the_dual():
     rho = np.linspace(-0.9, 0.9, 7)
-    every = activations.relu, activations.gelu, activations.tanh, activations.elementwise(jnp.arctan)
+    every = (
+        activations.relu,
+        activations.gelu,
+        activations.tanh,
+        activations.elementwise(jnp.arctan),
+    )
 
     @jax.jit
     def both(rho):
         return [
-            (dual_activation(slope(f), rho), jax.vmap(jax.grad(functools.partial(dual_activation, f)))(rho))
+            (
+                dual_activation(slope(f), rho),
+                jax.vmap(jax.grad(functools.partial(dual_activation, f)))(rho),
+            )
             for f in every
         ]
 
@@ -391,7 +465,9 @@ def test_the_dual_of_the_derivative_is_the_derivative_of_the_dual():
         np.testing.assert_allclose(dual, slopes, rtol=0, atol=1e-13, err_msg=repr(f))
 
 
-@pytest.mark.parametrize("f", [activations.gelu, activations.tanh, activations.elementwise(jnp.tanh)], ids=repr)
+@pytest.mark.parametrize(
+    "f", [activations.gelu, activations.tanh, activations.elementwise(jnp.tanh)], ids=repr
+)
 def test_the_squares_of_hermite_coefficients_sum_to_the_dual(f):
     coefficients, rho = hermite_coefficients(f, 60), 0.6
     series = jnp.sum(coefficients**2 * rho ** jnp.arange(61.0))
@@ -399,11 +475,16 @@ def test_the_squares_of_hermite_coefficients_sum_to_the_dual(f):
 
 
 def test_hermite_coefficients_of_relu_are_the_known_ones_at_any_degree_and_scale():
-    """Daniely, Frostig & Singer 2016: `c_0 = 1/√2π`, `c_1 = ½`, `c_{2j} = (−1)^{j+1} (2j−3)!!/√(2π (2j)!)`."""
+    """Daniely, Frostig & Singer 2016: `c_0 = 1/√2π`, `c_1 = ½`, `c_{2j} = (−1)^{j+1} (2j−3)!!/√(2π
+    (2j)!)`.
+    """
     coefficients = hermite_coefficients(activations.relu, 40, scale=2.0) / 2
     odd = coefficients[3::2]
     even = [(-1) ** (j + 1) * math.prod(range(2 * j - 3, 0, -2)) for j in range(1, 21)]
-    even = [e / math.sqrt(2 * math.pi * math.factorial(2 * j)) for j, e in zip(range(1, 21), even, strict=True)]
+    even = [
+        e / math.sqrt(2 * math.pi * math.factorial(2 * j))
+        for j, e in zip(range(1, 21), even, strict=True)
+    ]
     np.testing.assert_allclose(coefficients[:2], [1 / math.sqrt(2 * math.pi), 0.5], rtol=1e-15)
     np.testing.assert_allclose(coefficients[2::2], even, rtol=1e-13)
     assert not np.any(odd)
@@ -420,7 +501,10 @@ def test_the_tangent_kernel_is_that_of_a_wide_network():
     for f in (activations.relu, activations.tanh):
         outputs = f(u)[:, None] * f(u)[None]
         slopes = (f.derivative(u)[:, None] * f.derivative(u)[None]) * covariance[..., None]
-        for table, samples in ((nngp(f, x, **settings), outputs), (ntk(f, x, **settings), outputs + slopes)):
+        for table, samples in (
+            (nngp(f, x, **settings), outputs),
+            (ntk(f, x, **settings), outputs + slopes),
+        ):
             error = np.std(samples, axis=-1) / math.sqrt(400_000)
             assert np.all(np.abs(table - np.mean(samples, -1)) < 4 * error)
 
@@ -452,8 +536,18 @@ def test_an_expectation_takes_every_activation_and_any_shape():
         (lambda: slope(activations.step), "which jumps"),
         (lambda: nngp(activations.relu, jnp.ones(3)), "(samples, input dimension)"),
         (lambda: hermite_coefficients(activations.relu, -2), "degree=-2"),
-        (lambda: gram(activations.tanh, jnp.ones((2, 3), complex), activations.tanh, jnp.ones((2, 3))), "complex128"),
-        (lambda: gram(activations.tanh, jnp.ones((2, 3), int), activations.tanh, jnp.ones((2, 3))), "int64"),
+        (
+            lambda: gram(
+                activations.tanh, jnp.ones((2, 3), complex), activations.tanh, jnp.ones((2, 3))
+            ),
+            "complex128",
+        ),
+        (
+            lambda: gram(
+                activations.tanh, jnp.ones((2, 3), int), activations.tanh, jnp.ones((2, 3))
+            ),
+            "int64",
+        ),
     ],
 )
 def test_bad_activations_are_refused_with_what_was_given(call, words):

@@ -1,7 +1,8 @@
 """What users get wrong, and what they are told: what was given, what was expected and what to do.
 
-In Python it is a `ValueError`; on the command line it is one line on the error stream and exit status 2, before any
-work is done. Nothing that is refused leaves a file behind, and nothing is ever unpickled.
+In Python it is a `ValueError`; on the command line it is one line on the error stream and exit
+status 2, before any work is done. Nothing that is refused leaves a file behind, and nothing is ever
+unpickled.
 """
 
 import os
@@ -47,7 +48,8 @@ def says(message, *parts):
 def table(**rows):
     """Rows `(call, given, expected, remedy)` as a parametrization, named by what is wrong."""
     return pytest.mark.parametrize(
-        ("call", "parts"), [pytest.param(call, parts, id=name) for name, (call, *parts) in rows.items()]
+        ("call", "parts"),
+        [pytest.param(call, parts, id=name) for name, (call, *parts) in rows.items()],
     )
 
 
@@ -79,7 +81,8 @@ class Cube(AbstractActivation):
         return x**3
 
 
-# Networks ------------------------------------------------------------------------------------------------------------
+# Networks
+# --------------------------------------------------------------------------------------------------
 
 SHAPES = ("expected weights (n, d) with n ≥ 1, readout (n,) or (n, o)", "transpose or reshape")
 
@@ -89,7 +92,11 @@ SHAPES = ("expected weights (n, d) with n ≥ 1, readout (n,) or (n, o)", "trans
     weights_are_a_number=(lambda: jc.TwoLayer(1.0, ones(3)), "given weights ()", *SHAPES),
     no_neurons=(lambda: jc.TwoLayer(ones((0, 3)), ones(0)), "given weights (0, 3)", *SHAPES),
     no_outputs=(lambda: jc.TwoLayer(ones((2, 3)), ones((2, 0))), "readout (2, 0)", *SHAPES),
-    readout_too_long=(lambda: jc.TwoLayer(ones((2, 3)), ones(3)), "given weights (2, 3), readout (3,)", *SHAPES),
+    readout_too_long=(
+        lambda: jc.TwoLayer(ones((2, 3)), ones(3)),
+        "given weights (2, 3), readout (3,)",
+        *SHAPES,
+    ),
     readout_transposed=(lambda: jc.TwoLayer(ones((2, 3)), ones((5, 2))), "readout (5, 2)", *SHAPES),
     bias_too_long=(lambda: jc.TwoLayer(ones((2, 3)), ones(2), ones(3)), "bias (3,)", *SHAPES),
     output_bias_for_one_output=(
@@ -97,7 +104,11 @@ SHAPES = ("expected weights (n, d) with n ≥ 1, readout (n,) or (n, o)", "trans
         "output_bias (1,)",
         *SHAPES,
     ),
-    leading_axes_differ=(lambda: jc.TwoLayer(ones((5, 2, 3)), ones((4, 2))), "readout (4, 2)", *SHAPES),
+    leading_axes_differ=(
+        lambda: jc.TwoLayer(ones((5, 2, 3)), ones((4, 2))),
+        "readout (4, 2)",
+        *SHAPES,
+    ),
     integers=(
         lambda: jc.TwoLayer(ones((2, 3), int), ones(2, int)),
         "given weights of dtype int64, readout of dtype int64",
@@ -164,9 +175,23 @@ def test_a_network_that_does_not_fit_together_is_refused(call, parts):
         "expected width ≤ dim",
         "raise dim or use targets.random",
     ),
-    orthonormal_width_zero=(lambda: targets.orthonormal(0, 3, activation=relu), "given width 0", "at least 1", "raise"),
-    random_dim_zero=(lambda: targets.random(key(), 2, 0, activation=relu), "dim 0", "at least 1", "raise"),
-    random_no_outputs=(lambda: targets.random(key(), 2, 3, activation=relu, outputs=0), "readout (2, 0)", *SHAPES),
+    orthonormal_width_zero=(
+        lambda: targets.orthonormal(0, 3, activation=relu),
+        "given width 0",
+        "at least 1",
+        "raise",
+    ),
+    random_dim_zero=(
+        lambda: targets.random(key(), 2, 0, activation=relu),
+        "dim 0",
+        "at least 1",
+        "raise",
+    ),
+    random_no_outputs=(
+        lambda: targets.random(key(), 2, 3, activation=relu, outputs=0),
+        "readout (2, 0)",
+        *SHAPES,
+    ),
     unknown_law_of_weights=(
         lambda: targets.random(key(), 2, 3, activation=relu, weights="cauchy"),
         "given weights='cauchy'",
@@ -196,7 +221,8 @@ def test_a_draw_of_impossible_size_or_unknown_law_is_refused(call, parts):
     says(complaint(call), *parts)
 
 
-# Input laws and kernels ----------------------------------------------------------------------------------------------
+# Input laws and kernels
+# ----------------------------------------------------------------------------------------------
 
 FINITE = ("expected finite numbers", "look for a diverged training run")
 
@@ -208,21 +234,36 @@ FINITE = ("expected finite numbers", "look for a diverged training run")
         "expected (d,) and (d, d)",
         "pass one mean and one square covariance",
     ),
-    mean_is_a_number=(lambda: jc.Gaussian(0.0, eye(1)), "given mean of shape ()", "expected (d,)", "pass one mean"),
+    mean_is_a_number=(
+        lambda: jc.Gaussian(0.0, eye(1)),
+        "given mean of shape ()",
+        "expected (d,)",
+        "pass one mean",
+    ),
     variances_only=(
         lambda: jc.Gaussian(zeros(2), ones(2)),
         "covariance of shape (2,)",
         "expected (d,) and (d, d)",
         "pass one mean",
     ),
-    integers=(lambda: jc.Gaussian(zeros(2, int), eye(2)), "mean of dtype int64", "expected one floating dtype", "cast"),
+    integers=(
+        lambda: jc.Gaussian(zeros(2, int), eye(2)),
+        "mean of dtype int64",
+        "expected one floating dtype",
+        "cast",
+    ),
     two_dtypes=(
         lambda: jc.Gaussian(zeros(2, np.float32), eye(2)),
         "given mean of dtype float32 and covariance of dtype float64",
         "expected one floating dtype",
         "cast",
     ),
-    strings=(lambda: jc.Gaussian(["one", "two"], eye(2)), "given mean of type list", "expected an array", "convert it"),
+    strings=(
+        lambda: jc.Gaussian(["one", "two"], eye(2)),
+        "given mean of type list",
+        "expected an array",
+        "convert it",
+    ),
     not_symmetric=(
         lambda: jc.Gaussian(zeros(2), np.array([[1, 0.5], [0, 1]])),
         "not symmetric (largest |C − Cᵀ| is 0.5)",
@@ -241,9 +282,21 @@ FINITE = ("expected finite numbers", "look for a diverged training run")
         "expected a positive",
         "numpy.cov",
     ),
-    nan_in_the_mean=(lambda: jc.Gaussian(np.array([0, np.nan]), eye(2)), "given mean with NaN", *FINITE),
-    nan_in_the_covariance=(lambda: jc.Gaussian(zeros(2), np.nan * eye(2)), "given covariance with NaN", *FINITE),
-    infinite_variance=(lambda: jc.Gaussian(zeros(1), np.inf * eye(1)), "given covariance with NaN or inf", *FINITE),
+    nan_in_the_mean=(
+        lambda: jc.Gaussian(np.array([0, np.nan]), eye(2)),
+        "given mean with NaN",
+        *FINITE,
+    ),
+    nan_in_the_covariance=(
+        lambda: jc.Gaussian(zeros(2), np.nan * eye(2)),
+        "given covariance with NaN",
+        *FINITE,
+    ),
+    infinite_variance=(
+        lambda: jc.Gaussian(zeros(1), np.inf * eye(1)),
+        "given covariance with NaN or inf",
+        *FINITE,
+    ),
 )
 def test_an_impossible_input_law_is_refused(call, parts):
     says(complaint(call), "Gaussian: ", *parts)
@@ -303,35 +356,54 @@ def test_a_table_of_kernels_that_cannot_be_made_is_refused(call, parts):
     says(complaint(call), *parts)
 
 
-# Risk and solvers ----------------------------------------------------------------------------------------------------
+# Risk and solvers
+# --------------------------------------------------------------------------------------------------
 
-# Each is handed a student, a target and an input law, and must look at them before it compiles anything.
+# Each is handed a student, a target and an input law, and must look at them before it compiles
+# anything.
 PAIRS = {
     "population_risk": jc.population_risk,
     "risk_hessian": jc.risk_hessian,
     "gradient_flow": jc.gradient_flow,
     "solve": jc.solve,
 }
-EVERY_PAIR = pytest.mark.parametrize("function", [pytest.param(f, id=name) for name, f in PAIRS.items()])
+EVERY_PAIR = pytest.mark.parametrize(
+    "function", [pytest.param(f, id=name) for name, f in PAIRS.items()]
+)
 
 
 @EVERY_PAIR
 def test_student_and_target_must_read_the_same_inputs(function):
     message = complaint(lambda: function(network(1, 2, 5, relu), target()))
-    says(message, "given a student of input dimension 5 and a target of input dimension 3", "expected the same", "pad")
+    says(
+        message,
+        "given a student of input dimension 5 and a target of input dimension 3",
+        "expected the same",
+        "pad",
+    )
 
 
 @EVERY_PAIR
 def test_student_and_target_must_have_the_same_outputs(function):
     message = complaint(lambda: function(student(outputs=2), target()))
-    says(message, "given a student with 2 outputs and a target with a scalar output", "expected the same", "(n, o)")
+    says(
+        message,
+        "given a student with 2 outputs and a target with a scalar output",
+        "expected the same",
+        "(n, o)",
+    )
 
 
 @EVERY_PAIR
 def test_student_and_target_must_have_one_dtype(function):
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), student())
     message = complaint(lambda: function(single, target()))
-    says(message, "student's weights of dtype float32, target's weights of dtype float64", "expected one", "cast them")
+    says(
+        message,
+        "student's weights of dtype float32, target's weights of dtype float64",
+        "expected one",
+        "cast them",
+    )
 
 
 @EVERY_PAIR
@@ -343,20 +415,35 @@ def test_the_input_law_must_have_the_dimension_of_the_networks(function):
 @EVERY_PAIR
 def test_many_students_at_once_are_sent_to_vmap_or_solve_many(function):
     message = complaint(lambda: function(batch(), target()))
-    says(message, "given a student with weights of shape (4, 2, 3)", "expected (n, d)", "jax.vmap or solve_many")
+    says(
+        message,
+        "given a student with weights of shape (4, 2, 3)",
+        "expected (n, d)",
+        "jax.vmap or solve_many",
+    )
 
 
 @pytest.mark.parametrize("function", [jc.risk_hessian, jc.gradient_flow, jc.solve])
 @pytest.mark.parametrize("freeze", [("weight",), ("bias",), "weights"])
 def test_freezing_what_the_student_does_not_have_is_refused(function, freeze):
     message = complaint(lambda: function(student(), target(), freeze=freeze))
-    says(message, f"given freeze={freeze!r}", "expected a tuple of names among ('weights', 'readout')", "for example")
+    says(
+        message,
+        f"given freeze={freeze!r}",
+        "expected a tuple of names among ('weights', 'readout')",
+        "for example",
+    )
 
 
 @pytest.mark.parametrize("function", [jc.gradient_flow, jc.solve])
 def test_freezing_everything_is_refused(function):
     message = complaint(lambda: function(student(), target(), freeze=("weights", "readout")))
-    says(message, "given freeze=('weights', 'readout')", "nothing to move", "free at least one parameter")
+    says(
+        message,
+        "given freeze=('weights', 'readout')",
+        "nothing to move",
+        "free at least one parameter",
+    )
 
 
 @pytest.mark.parametrize("function", [jc.gradient_flow, jc.solve])
@@ -437,18 +524,34 @@ def targets_many(runs):
     return jax.tree.map(lambda leaf: jnp.stack([leaf] * runs), target())
 
 
-# Compression ---------------------------------------------------------------------------------------------------------
+# Compression
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", [0, -1, 4, 5])
 def test_a_width_that_is_no_compression_is_refused(width):
     message = complaint(lambda: jc.compress(target(), width, key=key()))
-    says(message, f"given width {width} for a target of 4 neurons", "expected 1 ≤ width < 4", "choose a width below")
+    says(
+        message,
+        f"given width {width} for a target of 4 neurons",
+        "expected 1 ≤ width < 4",
+        "choose a width below",
+    )
 
 
 @table(
-    width_is_a_fraction=(lambda: jc.compress(target(), 2.5, key=key()), "given width 2.5", "whole number", "round it"),
-    width_is_a_string=(lambda: jc.compress(target(), "2", key=key()), "given width '2'", "whole number", "round it"),
+    width_is_a_fraction=(
+        lambda: jc.compress(target(), 2.5, key=key()),
+        "given width 2.5",
+        "whole number",
+        "round it",
+    ),
+    width_is_a_string=(
+        lambda: jc.compress(target(), "2", key=key()),
+        "given width '2'",
+        "whole number",
+        "round it",
+    ),
     no_starts=(
         lambda: jc.compress(target(), 2, key=key(), num_starts=0),
         "given num_starts 0",
@@ -468,7 +571,12 @@ def test_a_width_that_is_no_compression_is_refused(width):
         "pick one",
     ),
     law_of_another_dtype=(
-        lambda: jc.compress(target(), 2, key=key(), inputs=jc.Gaussian(zeros(3, np.float32), eye(3, dtype=np.float32))),
+        lambda: jc.compress(
+            target(),
+            2,
+            key=key(),
+            inputs=jc.Gaussian(zeros(3, np.float32), eye(3, dtype=np.float32)),
+        ),
         "inputs' mean of dtype float32",
         "expected one dtype for all",
         "cast them",
@@ -480,11 +588,14 @@ def test_a_compression_that_cannot_be_is_refused(call, parts):
 
 @pytest.mark.parametrize("name", ["weights", "readout", "bias", "output_bias"])
 def test_nan_in_any_array_of_what_is_compressed_is_refused(name):
-    message = complaint(lambda: jc.compress(spoilt(target(bias=True, output_bias=True), name), 2, key=key()))
+    message = complaint(
+        lambda: jc.compress(spoilt(target(bias=True, output_bias=True), name), 2, key=key())
+    )
     says(message, f"compress: given {name} with NaN", *FINITE)
 
 
-# Files ---------------------------------------------------------------------------------------------------------------
+# Files
+# --------------------------------------------------------------------------------------------------
 
 PLAIN = "expected an intact .npz of plain arrays; write it with jaxcompress.save or numpy.savez"
 
@@ -503,30 +614,76 @@ REFUSED_ENTRIES = {
         "expected one of abs, bump",
         "rename",
     ),
-    "activation of another case": ({"activation": "ReLU"}, "given activation 'ReLU'", "expected one of", "rename"),
+    "activation of another case": (
+        {"activation": "ReLU"},
+        "given activation 'ReLU'",
+        "expected one of",
+        "rename",
+    ),
     "activation is a number": ({"activation": 3}, "given activation", "expected one of", "rename"),
-    "activation is a list": ({"activation": ["relu"]}, "given activation", "expected one of", "rename"),
+    "activation is a list": (
+        {"activation": ["relu"]},
+        "given activation",
+        "expected one of",
+        "rename",
+    ),
     "no activation": ({"activation": None}, "(missing: activation)", "numpy.savez"),
-    "no weights": ({"weights": None}, "given an archive with activation, readout", "(missing: weights)", "numpy.savez"),
+    "no weights": (
+        {"weights": None},
+        "given an archive with activation, readout",
+        "(missing: weights)",
+        "numpy.savez",
+    ),
     "integers": (
         {"weights": ones((4, 3), int)},
         "given weights of dtype int64",
         "expected real",
         "store it as float64",
     ),
-    "complex": ({"readout": ones(4, complex)}, "given readout of dtype complex128", "expected real", "store it as"),
-    "long doubles": ({"weights": ones((4, 3), "g")}, "given weights of dtype float", "expected real", "store it as"),
-    "strings": ({"bias": np.array(["a"] * 4)}, "given bias of dtype <U1", "expected real", "store it as float64"),
-    "two dtypes": ({"readout": ones(4, "f4")}, "readout of dtype float32", "expected one dtype", "cast them"),
+    "complex": (
+        {"readout": ones(4, complex)},
+        "given readout of dtype complex128",
+        "expected real",
+        "store it as",
+    ),
+    "long doubles": (
+        {"weights": ones((4, 3), "g")},
+        "given weights of dtype float",
+        "expected real",
+        "store it as",
+    ),
+    "strings": (
+        {"bias": np.array(["a"] * 4)},
+        "given bias of dtype <U1",
+        "expected real",
+        "store it as float64",
+    ),
+    "two dtypes": (
+        {"readout": ones(4, "f4")},
+        "readout of dtype float32",
+        "expected one dtype",
+        "cast them",
+    ),
     "shapes": ({"readout": ones(5)}, "given weights (4, 3), readout (5,)", *SHAPES),
     "weights are a vector": ({"weights": ones(3)}, "given weights (3,)", *SHAPES),
-    "many networks": ({"weights": ones((2, 4, 3)), "readout": ones((2, 4))}, "(2, 4, 3)", "one network a file", "pick"),
+    "many networks": (
+        {"weights": ones((2, 4, 3)), "readout": ones((2, 4))},
+        "(2, 4, 3)",
+        "one network a file",
+        "pick",
+    ),
     "nan": ({"weights": np.full((4, 3), np.nan)}, "given weights with NaN", *FINITE),
-    "infinite bias": ({"bias": np.full(4, np.inf)}, "given bias with NaN or infinite entries", *FINITE),
+    "infinite bias": (
+        {"bias": np.full(4, np.inf)},
+        "given bias with NaN or infinite entries",
+        *FINITE,
+    ),
 }
 
 
-@pytest.mark.parametrize(("changes", "parts"), [(c, p) for c, *p in REFUSED_ENTRIES.values()], ids=REFUSED_ENTRIES)
+@pytest.mark.parametrize(
+    ("changes", "parts"), [(c, p) for c, *p in REFUSED_ENTRIES.values()], ids=REFUSED_ENTRIES
+)
 def test_a_file_with_entries_that_do_not_fit_is_refused_by_name(tmp_path, changes, parts):
     path = archive(tmp_path / "net.npz", **changes)
     says(complaint(lambda: jc.load(path)), f"{path}: ", *parts)
@@ -538,7 +695,9 @@ def truncated(path, keep):
 
 
 def flipped(path):
-    data = bytearray(archive(path, weights=np.random.default_rng(0).normal(size=(4, 300))).read_bytes())
+    data = bytearray(
+        archive(path, weights=np.random.default_rng(0).normal(size=(4, 300))).read_bytes()
+    )
     data[2000] ^= 0xFF
     path.write_bytes(data)
 
@@ -562,7 +721,11 @@ FOREIGN = {
     "cut just before the end": (lambda path: truncated(path, 0.999), PLAIN),
     "one flipped bit": (flipped, PLAIN),
     "single array": (single_array, PLAIN),
-    "some zip": (lambda path: zipped(path, readme="hello"), "given an archive with readme; expected weights", "savez"),
+    "some zip": (
+        lambda path: zipped(path, readme="hello"),
+        "given an archive with readme; expected weights",
+        "savez",
+    ),
     "zip of texts": (
         lambda path: zipped(path, weights="1", readout="1", activation="relu"),
         "given weights that is no array",
@@ -575,7 +738,12 @@ FOREIGN = {
         "expected an .npz",
         "check the path",
     ),
-    "nothing": (lambda path: None, "given a path at which there is no file", "expected an .npz", "check the path"),
+    "nothing": (
+        lambda path: None,
+        "given a path at which there is no file",
+        "expected an .npz",
+        "check the path",
+    ),
 }
 
 
@@ -658,7 +826,13 @@ def test_saving_where_nobody_can_write_is_refused_and_leaves_nothing(tmp_path):
     before = listing(tmp_path)
     for path, reason in paths.items():
         message = complaint(lambda path=path: jc.save(path, student()))
-        says(message, f"{path}: given an output path that", reason, "expected a path for a new file", "choose another")
+        says(
+            message,
+            f"{path}: given an output path that",
+            reason,
+            "expected a path for a new file",
+            "choose another",
+        )
     assert listing(tmp_path) == before
 
 
@@ -675,7 +849,11 @@ def test_saving_where_nobody_can_write_is_refused_and_leaves_nothing(tmp_path):
         "expected (n, d), one network a file",
         "pick one",
     ),
-    nan=(lambda: jc.save("net.npz", spoilt(student(), "readout")), "given readout with NaN", *FINITE),
+    nan=(
+        lambda: jc.save("net.npz", spoilt(student(), "readout")),
+        "given readout with NaN",
+        *FINITE,
+    ),
 )
 def test_what_could_not_be_loaded_again_is_not_saved(call, parts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -683,12 +861,15 @@ def test_what_could_not_be_loaded_again_is_not_saved(call, parts, tmp_path, monk
     assert listing(tmp_path) == []
 
 
-# The command line ----------------------------------------------------------------------------------------------------
+# The command line
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def at_work(tmp_path, monkeypatch):
-    """A folder with a sound target, and the record of whether the work was begun there (it is never done)."""
+    """A folder with a sound target, and the record of whether the work was begun there (it is never
+    done).
+    """
     monkeypatch.chdir(tmp_path)
     archive(tmp_path / "target.npz")
     begun = []
@@ -718,7 +899,9 @@ def refusal(capsys, *arguments):
     [(c, p) for c, *p in REFUSED_ENTRIES.values()] + [({"weights": trapped("sprung")}, [PLAIN])],
     ids=[*REFUSED_ENTRIES, "pickled object"],
 )
-def test_a_target_file_that_does_not_fit_ends_the_command_with_one_line(capsys, at_work, tmp_path, changes, parts):
+def test_a_target_file_that_does_not_fit_ends_the_command_with_one_line(
+    capsys, at_work, tmp_path, changes, parts
+):
     archive(tmp_path / "bad.npz", **changes)
     before = listing(tmp_path)
     says(refusal(capsys, "bad.npz", "--width", 2), "bad.npz: ", *parts)
@@ -727,7 +910,9 @@ def test_a_target_file_that_does_not_fit_ends_the_command_with_one_line(capsys, 
 
 
 @pytest.mark.parametrize(("write", "parts"), [(w, p) for w, *p in FOREIGN.values()], ids=FOREIGN)
-def test_a_foreign_target_file_ends_the_command_with_one_line(capsys, at_work, tmp_path, write, parts):
+def test_a_foreign_target_file_ends_the_command_with_one_line(
+    capsys, at_work, tmp_path, write, parts
+):
     write(tmp_path / "bad.npz")
     before = listing(tmp_path)
     says(refusal(capsys, "bad.npz", "--width", 2), "bad.npz: ", *parts)
@@ -738,15 +923,26 @@ def test_a_foreign_target_file_ends_the_command_with_one_line(capsys, at_work, t
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("--width", "0"), ("given width 0 for a target of 4 neurons", "expected 1 ≤ width < 4", "choose")),
+        (
+            ("--width", "0"),
+            ("given width 0 for a target of 4 neurons", "expected 1 ≤ width < 4", "choose"),
+        ),
         (("--width", "-3"), ("given width -3", "expected 1 ≤ width < 4", "choose")),
         (("--width", "4"), ("given width 4", "expected 1 ≤ width < 4", "choose")),
-        (("--width", "2", "--starts", "0"), ("given num_starts 0", "expected at least 1", "leave it out")),
-        (("--width", "2", "--seed", "9" * 30), ("given --seed 999", "expected a number of at most 64 bits", "choose")),
+        (
+            ("--width", "2", "--starts", "0"),
+            ("given num_starts 0", "expected at least 1", "leave it out"),
+        ),
+        (
+            ("--width", "2", "--seed", "9" * 30),
+            ("given --seed 999", "expected a number of at most 64 bits", "choose"),
+        ),
     ],
     ids=["width zero", "negative width", "width of the target", "no starts", "seed beyond 64 bits"],
 )
-def test_an_option_out_of_range_ends_the_command_with_one_line(capsys, tmp_path, monkeypatch, arguments, parts):
+def test_an_option_out_of_range_ends_the_command_with_one_line(
+    capsys, tmp_path, monkeypatch, arguments, parts
+):
     monkeypatch.chdir(tmp_path)
     archive(tmp_path / "target.npz")
     says(refusal(capsys, "target.npz", *arguments), *parts)
@@ -768,30 +964,72 @@ LAWS = {
         "expected",
         "pass",
     ),
-    "no square": ({"covariance": ones((3, 2))}, "covariance of shape (3, 2)", "expected (d,) and (d, d)", "pass one"),
+    "no square": (
+        {"covariance": ones((3, 2))},
+        "covariance of shape (3, 2)",
+        "expected (d,) and (d, d)",
+        "pass one",
+    ),
     "another dimension": (
         {"mean": zeros(4), "covariance": eye(4)},
         "given a target of input dimension 3 and inputs of dimension 4",
         "expected the same",
         "pass the mean and covariance",
     ),
-    "not symmetric": ({"covariance": eye(3) + eye(3, k=1)}, "not symmetric", "expected a symmetric", "pass (C + C.T)"),
-    "indefinite": ({"covariance": -eye(3)}, "given an indefinite covariance", "expected a positive", "clip"),
+    "not symmetric": (
+        {"covariance": eye(3) + eye(3, k=1)},
+        "not symmetric",
+        "expected a symmetric",
+        "pass (C + C.T)",
+    ),
+    "indefinite": (
+        {"covariance": -eye(3)},
+        "given an indefinite covariance",
+        "expected a positive",
+        "clip",
+    ),
     "nan in the mean": ({"mean": np.full(3, np.nan)}, "given mean with NaN", *FINITE),
-    "nan in the covariance": ({"covariance": np.nan * eye(3)}, "given covariance with NaN", *FINITE),
-    "integers": ({"covariance": eye(3, dtype=int)}, "given covariance of dtype int64", "expected real", "store it as"),
-    "complex": ({"covariance": 1j * eye(3)}, "given covariance of dtype complex128", "expected real", "store it as"),
-    "no mean": ({"mean": None}, "given an archive with covariance; expected mean, covariance", "numpy.savez"),
-    "pickled object": ({"mean": trapped("sprung")}, "holds a pickled object, which is never loaded", PLAIN),
+    "nan in the covariance": (
+        {"covariance": np.nan * eye(3)},
+        "given covariance with NaN",
+        *FINITE,
+    ),
+    "integers": (
+        {"covariance": eye(3, dtype=int)},
+        "given covariance of dtype int64",
+        "expected real",
+        "store it as",
+    ),
+    "complex": (
+        {"covariance": 1j * eye(3)},
+        "given covariance of dtype complex128",
+        "expected real",
+        "store it as",
+    ),
+    "no mean": (
+        {"mean": None},
+        "given an archive with covariance; expected mean, covariance",
+        "numpy.savez",
+    ),
+    "pickled object": (
+        {"mean": trapped("sprung")},
+        "holds a pickled object, which is never loaded",
+        PLAIN,
+    ),
 }
 
 
 @pytest.mark.parametrize(("changes", "parts"), [(c, p) for c, *p in LAWS.values()], ids=LAWS)
-def test_an_impossible_law_in_a_file_ends_the_command_with_one_line(capsys, tmp_path, monkeypatch, changes, parts):
+def test_an_impossible_law_in_a_file_ends_the_command_with_one_line(
+    capsys, tmp_path, monkeypatch, changes, parts
+):
     monkeypatch.chdir(tmp_path)
     archive(tmp_path / "target.npz")
     entries = {"mean": zeros(3), "covariance": eye(3)} | changes
-    np.savez(tmp_path / "law.npz", **{name: entry for name, entry in entries.items() if entry is not None})
+    np.savez(
+        tmp_path / "law.npz",
+        **{name: entry for name, entry in entries.items() if entry is not None},
+    )
     before = listing(tmp_path)
     says(refusal(capsys, "target.npz", "--width", 2, "--mean-covariance", "law.npz"), *parts)
     assert listing(tmp_path) == before
@@ -809,7 +1047,9 @@ def test_a_singular_law_in_single_precision_is_taken(at_work, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--out", "--plot"])
-def test_an_output_path_at_which_nobody_can_write_ends_the_command_before_the_work(capsys, at_work, tmp_path, option):
+def test_an_output_path_at_which_nobody_can_write_ends_the_command_before_the_work(
+    capsys, at_work, tmp_path, option
+):
     paths = unwritable(tmp_path)
     before = listing(tmp_path)
     for path, reason in paths.items():
@@ -818,26 +1058,40 @@ def test_an_output_path_at_which_nobody_can_write_ends_the_command_before_the_wo
             path.mkdir()
             before, reason = listing(tmp_path), "is a folder"
         line = refusal(capsys, "target.npz", "--width", 2, option, path)
-        says(line, f"{path}: given an output path that", reason, "expected a path for a new file", "choose another")
+        says(
+            line,
+            f"{path}: given an output path that",
+            reason,
+            "expected a path for a new file",
+            "choose another",
+        )
     assert at_work == []
     assert listing(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["figure", "figure.doc", "figure."])
-def test_a_figure_of_unknown_format_ends_the_command_before_the_work(capsys, at_work, tmp_path, name):
+def test_a_figure_of_unknown_format_ends_the_command_before_the_work(
+    capsys, at_work, tmp_path, name
+):
     line = refusal(capsys, "target.npz", "--width", 2, "--plot", name)
-    says(line, f"{name}: given a figure of format", "expected one of", "png", "end the name in .png")
+    says(
+        line, f"{name}: given a figure of format", "expected one of", "png", "end the name in .png"
+    )
     assert at_work == []
     assert listing(tmp_path) == ["target.npz"]
 
 
-def test_a_disk_that_fills_up_leaves_one_line_and_no_half_file(capsys, at_work, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_leaves_one_line_and_no_half_file(
+    capsys, at_work, tmp_path, monkeypatch
+):
     def fill_the_disk(file, **arrays):
         file.write(b"PK\x03\x04 half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fill_the_disk)
-    says(refusal(capsys, "target.npz", "--width", 2, "--out", "small.npz"), "No space left on device")
+    says(
+        refusal(capsys, "target.npz", "--width", 2, "--out", "small.npz"), "No space left on device"
+    )
     assert len(at_work) == 1
     assert listing(tmp_path) == ["target.npz"]
 
@@ -845,7 +1099,11 @@ def test_a_disk_that_fills_up_leaves_one_line_and_no_half_file(capsys, at_work, 
 def shell(folder, *arguments):
     """Run the program in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "jaxcompress", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "jaxcompress", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -854,11 +1112,23 @@ def test_the_program_itself_prints_one_line_and_exits_with_two(tmp_path):
     done = shell(tmp_path, "compress", "bad.npz", "--width", "2")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    says(done.stderr, "jaxcompress: bad.npz: given activation 'mish'", "expected one of abs, bump", "rename")
+    says(
+        done.stderr,
+        "jaxcompress: bad.npz: given activation 'mish'",
+        "expected one of abs, bump",
+        "rename",
+    )
     assert listing(tmp_path) == ["bad.npz"]
 
 
 def test_help_says_how_to_write_a_target_and_what_the_exit_status_means(tmp_path):
     done = shell(tmp_path, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    says(done.stdout, "weights      (k, d)", "numpy.savez(", "jaxcompress compress target.npz", "exit status", "2 bad")
+    says(
+        done.stdout,
+        "weights      (k, d)",
+        "numpy.savez(",
+        "jaxcompress compress target.npz",
+        "exit status",
+        "2 bad",
+    )

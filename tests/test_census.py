@@ -1,7 +1,8 @@
 """Censuses: the reference minima with their frequencies, modes and names; merging, storing, labels.
 
-One compiled solver of (3, 6) erf and one of (2, 4) ReLU serve all tests: narrower targets have neurons of no readout.
-The census of one neuron alone is in `test_splitting`, and that of saddles in `test_critical`, whose solvers they share.
+One compiled solver of (3, 6) erf and one of (2, 4) ReLU serve all tests: narrower targets have
+neurons of no readout. The census of one neuron alone is in `test_splitting`, and that of saddles in
+`test_critical`, whose solvers they share.
 """
 
 import functools
@@ -14,7 +15,14 @@ import numpy as np
 import pytest
 
 import jaxcompress as jc
-from jaxcompress.landscape import census_of, distance, load_census, save_census, split, target_symmetries
+from jaxcompress.landscape import (
+    census_of,
+    distance,
+    load_census,
+    save_census,
+    split,
+    target_symmetries,
+)
 from jaxcompress.landscape._modes import symmetry_modes
 from tests.problems import network, run
 
@@ -22,7 +30,11 @@ A = jc.activations
 STARTS = 96
 ERF_MINIMUM = 0.05675452774074975  # shared/reference: n = 3, k = 6
 RELU_MINIMUM = 0.384746413873  # n = 2, k = 4
-RELU_ONE = 4 / 2 + 4 * 3 / (2 * math.pi) - (8 * ((math.sqrt(3) + math.pi - math.acos(0.5)) / (4 * math.pi))) ** 2 / 2
+RELU_ONE = (
+    4 / 2
+    + 4 * 3 / (2 * math.pi)
+    - (8 * ((math.sqrt(3) + math.pi - math.acos(0.5)) / (4 * math.pi))) ** 2 / 2
+)
 
 
 @functools.cache
@@ -30,7 +42,9 @@ def solved(f, n, k, felt=None):
     """Ends of starts against `k` orthonormal neurons, of which the first `felt` have a readout."""
     target = jc.targets.orthonormal(k, k, activation=f)
     if felt is not None:
-        target = eqx.tree_at(lambda net: net.readout, target, jnp.where(jnp.arange(k) < felt, 1.0, 0.0))
+        target = eqx.tree_at(
+            lambda net: net.readout, target, jnp.where(jnp.arange(k) < felt, 1.0, 0.0)
+        )
     students = jc.initialize.glorot_normal(jax.random.key(0), n, k, activation=f, runs=STARTS)
     return jc.solve_many(students, target), target
 
@@ -86,8 +100,11 @@ def test_modes_outside_of_the_span_are_counted_as_the_dimension_of_their_orbit()
     assert symmetry_modes(net, symmetries, ("weights",)) == 0
     assert symmetry_modes(network(0, 2, 5, A.relu), symmetries, ()) == 3 + 2
     assert symmetry_modes(network(0, 2, 5, A.relu), symmetries, ("readout",)) == 3
-    assert symmetry_modes(network(0, 2, 5, A.sign), symmetries, ("readout",)) == 3 + 2  # sign needs no readout for it
-    dead = eqx.tree_at(lambda net: net.readout, goal, jnp.array([1.0, 0.0]))  # one more dimension turns freely
+    assert (
+        symmetry_modes(network(0, 2, 5, A.sign), symmetries, ("readout",)) == 3 + 2
+    )  # sign needs no readout for it
+    # one more dimension turns freely
+    dead = eqx.tree_at(lambda net: net.readout, goal, jnp.array([1.0, 0.0]))
     assert symmetry_modes(network(0, 1, 5, A.tanh), target_symmetries(dead), ()) == 3
 
 
@@ -98,7 +115,9 @@ def test_frequencies_carry_wilsons_interval():
         p, n, z = row.count / STARTS, STARTS, 1.959963984540054
         middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
         assert share == p
-        assert (low, high) == pytest.approx(((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)))
+        assert (low, high) == pytest.approx(
+            ((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n))
+        )
 
 
 def test_a_merged_census_is_the_census_of_all_starts():
@@ -107,16 +126,22 @@ def test_a_merged_census_is_the_census_of_all_starts():
     merged, whole = halves[0].merge(halves[1]), taken(A.relu, 2, 4)
     assert [row.count for row in merged] == [row.count for row in whole]
     assert [set(row.names) for row in merged] == [set(row.names) for row in whole]
-    np.testing.assert_allclose([row.risk for row in merged], [row.risk for row in whole], rtol=1e-12)
+    np.testing.assert_allclose(
+        [row.risk for row in merged], [row.risk for row in whole], rtol=1e-12
+    )
     assert merged.runs == STARTS
-    nothing = census_of(eqx.tree_at(lambda s: s.converged, solutions, jnp.zeros(STARTS, bool)), target)
+    nothing = census_of(
+        eqx.tree_at(lambda s: s.converged, solutions, jnp.zeros(STARTS, bool)), target
+    )
     for one, other in ((nothing, whole), (whole, nothing)):
         both = one.merge(other)
         assert [row.count for row in both] == [row.count for row in whole]
         assert (both.runs, both.unconverged) == (2 * STARTS, STARTS + whole.unconverged)
     with pytest.raises(ValueError, match="given censuses with activation relu and erf"):
         merged.merge(taken(A.erf, 3, 6))
-    laws = [jc.Gaussian(jnp.zeros(4), jnp.diag(jnp.array([1.0, 1, 1, last]))) for last in (2.0, 7.0)]
+    laws = [
+        jc.Gaussian(jnp.zeros(4), jnp.diag(jnp.array([1.0, 1, 1, last]))) for last in (2.0, 7.0)
+    ]
     one, other = (census_of(as_if(solutions, target, law), target, inputs=law) for law in laws)
     with pytest.raises(ValueError, match="given censuses with inputs 'Gaussian"):
         one.merge(other)
@@ -169,7 +194,9 @@ def test_rows_are_distinct_points_and_representatives_are_critical():
 
 def test_families_keep_the_indices_of_all_their_members():
     target = jc.targets.orthonormal(6, 6, activation=A.erf)
-    halves = split(jc.theory.copy_average(target, (1, 5)), 1, jnp.tile(jnp.array([0.5, 1.5]), STARTS // 2))
+    halves = split(
+        jc.theory.copy_average(target, (1, 5)), 1, jnp.tile(jnp.array([0.5, 1.5]), STARTS // 2)
+    )
     solutions = jc.solve_many(halves, target)  # critical points stay where they are
     found = census_of(solutions, target)
     # Fukumizu & Amari 2000: between the halves, and outside
@@ -181,19 +208,29 @@ def test_families_keep_the_indices_of_all_their_members():
 
 def test_in_float32_ends_of_one_point_are_one_row():
     solutions, target = solved(A.erf, 3, 6)
-    single = jax.tree.map(lambda leaf: leaf.astype("float32") if leaf.dtype == jnp.float64 else leaf, solutions)
+    single = jax.tree.map(
+        lambda leaf: leaf.astype("float32") if leaf.dtype == jnp.float64 else leaf, solutions
+    )
     noise = 1e-5 * jax.random.normal(jax.random.key(1), single.network.weights.shape, "float32")
     single = eqx.tree_at(
         lambda s: (s.network.weights, s.risk, s.risk_floor),
         single,
-        (single.network.weights + noise, single.risk + noise[:, 0, 0] / 20, jnp.full(STARTS, 1e-6, "float32")),
+        (
+            single.network.weights + noise,
+            single.risk + noise[:, 0, 0] / 20,
+            jnp.full(STARTS, 1e-6, "float32"),
+        ),
     )
     (row,) = census_of(single, jax.tree.map(lambda leaf: leaf.astype("float32"), target))
     assert (row.count, row.name) == (STARTS, "copy–average 4+1+1")
 
 
-@pytest.mark.parametrize(("f", "n", "k", "felt"), [(A.erf, 3, 6, 2), (A.relu, 2, 4, 1)], ids=["erf", "relu"])
-def test_more_students_than_targets_realise_it_in_one_row_whatever_the_extra_neuron_does(f, n, k, felt):
+@pytest.mark.parametrize(
+    ("f", "n", "k", "felt"), [(A.erf, 3, 6, 2), (A.relu, 2, 4, 1)], ids=["erf", "relu"]
+)
+def test_more_students_than_targets_realise_it_in_one_row_whatever_the_extra_neuron_does(
+    f, n, k, felt
+):
     solutions, target = solved(f, n, k, felt)
     found = census_of(solutions, target)
     best = found[0]
@@ -221,7 +258,9 @@ def test_ends_that_did_not_converge_are_counted_and_in_no_row():
     found = census_of(spoiled, target)
     assert (found.runs, found.unconverged, found[0].count) == (STARTS, 5, STARTS - 5)
     assert "5 not converged" in str(found)
-    nothing = census_of(eqx.tree_at(lambda s: s.converged, solutions, jnp.zeros(STARTS, bool)), target)
+    nothing = census_of(
+        eqx.tree_at(lambda s: s.converged, solutions, jnp.zeros(STARTS, bool)), target
+    )
     assert (len(nothing), nothing.unconverged) == (0, STARTS)
     assert nothing.to_xarray().sizes["row"] == 0
 
@@ -232,7 +271,10 @@ def test_where_inputs_are_not_isotropic_nothing_is_named_and_targets_do_not_chan
     found = census_of(as_if(solutions, target, law), target, inputs=law)
     assert {row.classification.kind for row in found} == {"unknown"}
     # a row for every pair of target neurons that is copied
-    copied = [tuple(np.flatnonzero(np.max(np.abs(w), axis=0) > 0.9)) for w in np.asarray(solutions.network.weights)]
+    copied = [
+        tuple(np.flatnonzero(np.max(np.abs(w), axis=0) > 0.9))
+        for w in np.asarray(solutions.network.weights)
+    ]
     assert all(len(pair) == 2 for pair in copied)
     assert sorted(row.count for row in found) == sorted(copied.count(pair) for pair in set(copied))
 

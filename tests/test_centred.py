@@ -1,4 +1,6 @@
-"""The short formulas of hot loops against mpmath and against the exact tables, with which they share no formula."""
+"""The short formulas of hot loops against mpmath and against the exact tables, with which they
+share no formula.
+"""
 
 import functools
 
@@ -25,7 +27,9 @@ ACTIVATIONS = {"erf": ERF, "relu": RELU}
 
 
 def _ulps(y, x, dtype):
-    """The error of `arctangent` in units of the last place of the true angle: worst cases 2.7 and, float32, 2.8."""
+    """The error of `arctangent` in units of the last place of the true angle: worst cases 2.7 and,
+    float32, 2.8.
+    """
     y, x = (np.asarray(a, dtype) for a in (y, x))
     found = np.asarray(usual_jit(arctangent)(jnp.asarray(y), jnp.asarray(x)))
     assert found.dtype == dtype
@@ -33,14 +37,19 @@ def _ulps(y, x, dtype):
         wanted = [mp.atan2(oracles.exact(b), oracles.exact(a)) for b, a in zip(y, x, strict=True)]
         unit = np.spacing(np.abs(np.array([float(w) for w in wanted])).astype(dtype))
         return np.array(
-            [abs(float((oracles.exact(f) - w) / oracles.exact(u))) for f, w, u in zip(found, wanted, unit, strict=True)]
+            [
+                abs(float((oracles.exact(f) - w) / oracles.exact(u)))
+                for f, w, u in zip(found, wanted, unit, strict=True)
+            ]
         )
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_arctangent_is_within_four_units_in_the_last_place(dtype):
     rng = np.random.default_rng(5)
-    angles = np.concatenate([rng.uniform(-np.pi / 2, np.pi / 2, 3000), np.pi / 4 + np.linspace(-1e-6, 1e-6, 101)])
+    angles = np.concatenate(
+        [rng.uniform(-np.pi / 2, np.pi / 2, 3000), np.pi / 4 + np.linspace(-1e-6, 1e-6, 101)]
+    )
     lengths = np.exp(rng.uniform(-20, 20, angles.size))
     assert _ulps(lengths * np.sin(angles), lengths * np.cos(angles), dtype).max() <= 4
 
@@ -63,13 +72,19 @@ def test_the_arctangent_keeps_its_digits_at_the_axes_and_at_any_ratio(dtype, far
 @functools.cache
 def _corners(name):
     """Pairs at norms where the short formulas serve, with mpmath's derivatives by `w` and `v`."""
-    kept = [c for c in oracles.centred_corners() if "norms" not in c.name or c.name.endswith("norms 1 1")]
+    kept = [
+        c
+        for c in oracles.centred_corners()
+        if "norms" not in c.name or c.name.endswith("norms 1 1")
+    ]
     return [(corner, oracles.centred(name, name, corner.w, corner.v)) for corner in kept]
 
 
 @pytest.mark.parametrize("name", ["erf", "relu"])
 def test_the_formulas_of_a_pair_are_those_of_mpmath_at_every_corner(name):
-    """Worst cases: slopes 6e-17, second derivatives 5e-15, although `√Δ` is off by 1e-8 at an angle of 1e-9."""
+    """Worst cases: slopes 6e-17, second derivatives 5e-15, although `√Δ` is off by 1e-8 at an angle
+    of 1e-9.
+    """
     formulas = centred(ACTIVATIONS[name], ACTIVATIONS[name])
     eye = np.eye(oracles.DIM)
     for corner, oracle in _corners(name):
@@ -78,14 +93,24 @@ def test_the_formulas_of_a_pair_are_those_of_mpmath_at_every_corner(name):
         value, own, other = formulas.first(s, t, q)
         assert abs(value - oracle.value) < 2e-15, corner.name
         slope = float(own) * w + float(other) * v
-        np.testing.assert_allclose(slope, oracle.gradient[: oracles.DIM], rtol=0, atol=1e-14, err_msg=corner.name)
+        np.testing.assert_allclose(
+            slope, oracle.gradient[: oracles.DIM], rtol=0, atol=1e-14, err_msg=corner.name
+        )
         smooth = float(s) + formulas.smoothing
         p = v - (float(q) / smooth if smooth else 0) * w
         parts = formulas.second(s, t, q, jnp.asarray(p @ p))
-        blocks = oracle.hessian[: oracles.DIM, : oracles.DIM], oracle.hessian[: oracles.DIM, oracles.DIM :]
+        blocks = (
+            oracle.hessian[: oracles.DIM, : oracles.DIM],
+            oracle.hessian[: oracles.DIM, oracles.DIM :],
+        )
         for part, wanted in zip(parts, blocks, strict=True):
             identity, pp, pw, ww = map(float, part)
-            found = identity * eye + pp * np.outer(p, p) + pw * (np.outer(p, w) + np.outer(w, p)) + ww * np.outer(w, w)
+            found = (
+                identity * eye
+                + pp * np.outer(p, p)
+                + pw * (np.outer(p, w) + np.outer(w, p))
+                + ww * np.outer(w, w)
+            )
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12, err_msg=corner.name)
 
 
@@ -101,12 +126,18 @@ N, K, D = 3, 4, 5
 
 
 def _problem(activation, outputs, change=None):
-    """A random student and target; `change(student weights, target weights)` puts neurons where they are wanted."""
-    student, target = (network(seed, size, D, activation, outputs) for seed, size in ((1, N), (2, K)))
+    """A random student and target; `change(student weights, target weights)` puts neurons where
+    they are wanted.
+    """
+    student, target = (
+        network(seed, size, D, activation, outputs) for seed, size in ((1, N), (2, K))
+    )
     if change is None:
         return student, target
     W, V = change(student.weights, target.weights)
-    return tuple(jc.TwoLayer(x, y.readout, activation=activation) for x, y in ((W, student), (V, target)))
+    return tuple(
+        jc.TwoLayer(x, y.readout, activation=activation) for x, y in ((W, student), (V, target))
+    )
 
 
 PLACES = {
@@ -123,27 +154,42 @@ PLACES = {
 def _centred_target(target):
     problem = RiskProblem.of(target)
     return CentredTarget(
-        problem.layers[0].weights, problem.layers[0].readout, problem.energy, problem.magnitude, target.activation
+        problem.layers[0].weights,
+        problem.layers[0].readout,
+        problem.energy,
+        problem.magnitude,
+        target.activation,
     )
 
 
 @functools.partial(usual_jit, static_argnames="activation")
 def _short(activation, target, weights, readout):
     """The risk with its gradient, and the Hessians with the readout moving and without."""
-    hessians = [centred_hessian(activation, target, weights, readout, move) for move in (True, False)]
+    hessians = [
+        centred_hessian(activation, target, weights, readout, move) for move in (True, False)
+    ]
     return centred_risk(activation, target, weights, readout), hessians
 
 
 def _by_neurons(outputs, move_readout):
-    """Positions in the flattened student (all weights, then the readout) in the order neuron by neuron."""
-    weights, readout = np.arange(N * D).reshape(N, D), N * D + np.arange(N * outputs).reshape(N, outputs)
+    """Positions in the flattened student (all weights, then the readout) in the order neuron by
+    neuron.
+    """
+    weights, readout = (
+        np.arange(N * D).reshape(N, D),
+        N * D + np.arange(N * outputs).reshape(N, outputs),
+    )
     return (np.concatenate([weights, readout], axis=1) if move_readout else weights).ravel()
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
 @pytest.mark.parametrize("activation", [ERF, RELU], ids=["erf", "relu"])
-def test_short_risk_and_hessian_are_the_exact_ones_with_and_without_an_axis_of_runs(activation, outputs):
-    students, targets = zip(*(_problem(activation, outputs, change) for change in PLACES.values()), strict=True)
+def test_short_risk_and_hessian_are_the_exact_ones_with_and_without_an_axis_of_runs(
+    activation, outputs
+):
+    students, targets = zip(
+        *(_problem(activation, outputs, change) for change in PLACES.values()), strict=True
+    )
     stack = lambda trees, axis: jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=axis), *trees)  # noqa: E731
     exact = jax.device_get(_exact(stack(students, 0), stack(targets, 0)))
     centred_targets = [_centred_target(target) for target in targets]
@@ -165,7 +211,9 @@ def _exact(student, target):
 
 
 def _agree(found, exact, i, outputs, name):
-    """Short formulas, with the readout moving and without, against the exact ones: worst case 4e-15."""
+    """Short formulas, with the readout moving and without, against the exact ones: worst case
+    4e-15.
+    """
     (value, size, by_weights, by_readout), (both, weights_only) = found
     assert abs(value - exact[0][i]) < 1e-13, name
     assert value <= size
@@ -182,10 +230,14 @@ def _agree(found, exact, i, outputs, name):
 def test_short_formulas_in_float32_are_the_exact_ones_to_its_digits():
     student, target = _problem(RELU, 2, PLACES["opposite to the target"])
     single = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (_centred_target(target), student))
-    (value, _, by_weights, _), (hessian, _) = _short(RELU, single[0], single[1].weights, single[1].readout)
+    (value, _, by_weights, _), (hessian, _) = _short(
+        RELU, single[0], single[1].weights, single[1].readout
+    )
     order = _by_neurons(2, True)
     assert value.dtype == by_weights.dtype == hessian.dtype == jnp.float32
-    wanted, _, hessians = _exact(*(jax.tree.map(lambda leaf: leaf[None], net) for net in (student, target)))
+    wanted, _, hessians = _exact(
+        *(jax.tree.map(lambda leaf: leaf[None], net) for net in (student, target))
+    )
     exact = np.asarray(hessians[0])[np.ix_(order, order)]
     assert abs(value - wanted[0]) < 1e-5
     np.testing.assert_allclose(hessian, exact, rtol=0, atol=1e-5)  # 2e-7

@@ -1,4 +1,6 @@
-"""Runge–Kutta–Chebyshev: order, stability and cost, against SciPy's DOP853, NumPy's eigenvalues and the exponential."""
+"""Runge–Kutta–Chebyshev: order, stability and cost, against SciPy's DOP853, NumPy's eigenvalues and
+the exponential.
+"""
 
 import diffrax
 import jax
@@ -8,7 +10,12 @@ import pytest
 import scipy.integrate
 
 from jaxcompress.solvers import Chebyshev
-from jaxcompress.solvers._chebyshev import chebyshev_step, longest_step, spectral_radius, stage_count
+from jaxcompress.solvers._chebyshev import (
+    chebyshev_step,
+    longest_step,
+    spectral_radius,
+    stage_count,
+)
 
 
 def _matrix(eigenvalues, seed=0):
@@ -42,7 +49,12 @@ def _integrate(field, y0, t1, rtol, max_stages=250, ts=None, atol=1e-9, max_step
 def test_halving_the_step_quarters_the_distance_to_dop853(rho):
     field, start = _quartic()
     exact = scipy.integrate.solve_ivp(
-        lambda t, y: np.asarray(field(jnp.asarray(y))), (0, 1), start, method="DOP853", rtol=1e-12, atol=1e-13
+        lambda t, y: np.asarray(field(jnp.asarray(y))),
+        (0, 1),
+        start,
+        method="DOP853",
+        rtol=1e-12,
+        atol=1e-13,
     ).y[:, -1]
 
     @jax.jit
@@ -88,17 +100,25 @@ def test_a_stiff_linear_flow_ends_at_its_exponential_after_few_stages():
     jax.effects_barrier()
     end = np.concatenate([sol.ys["first"][-1], np.asarray(sol.ys["rest"][-1]).reshape(-1)])
     assert np.linalg.norm(end - basis @ np.exp(-eigenvalues)) <= 1e-3  # 4.1e-4
-    # stability alone would ask 5000 of Euler's method; 1093 of all evaluations, rejected steps and Jacobians included
+    # stability alone would ask 5000 of Euler's method; 1093 of all evaluations, rejected steps and
+    # Jacobians included
     assert len(calls) <= 1200
     assert int(sol.solver_state.stages) <= 1050  # 961, in 94 steps
 
 
 def test_a_cap_on_the_stages_shortens_the_steps_and_nothing_else():
     matrix, basis = _matrix(np.geomspace(1.0, 1e4, 12))
-    sol = _integrate(lambda y: -jnp.asarray(matrix) @ y, jnp.asarray(basis @ np.ones(12)), 1.0, 1e-2, max_stages=20)
+    sol = _integrate(
+        lambda y: -jnp.asarray(matrix) @ y,
+        jnp.asarray(basis @ np.ones(12)),
+        1.0,
+        1e-2,
+        max_stages=20,
+    )
     assert int(sol.solver_state.stages) <= 20 * int(sol.stats["num_accepted_steps"])
     assert sol.stats["num_accepted_steps"] > 1.54 * 1e4 / (20**2 - 1)
-    np.testing.assert_allclose(sol.ys[-1], basis @ np.exp(-np.geomspace(1.0, 1e4, 12)), atol=1e-3)  # 1e-5
+    # 1e-5
+    np.testing.assert_allclose(sol.ys[-1], basis @ np.exp(-np.geomspace(1.0, 1e4, 12)), atol=1e-3)
     with pytest.raises(ValueError, match="at least 2"):
         Chebyshev(1)
 
@@ -107,7 +127,8 @@ def test_a_cap_on_the_stages_shortens_the_steps_and_nothing_else():
 def test_the_spectral_radius_is_bounded_within_its_safety_factor(seed):
     eigenvalues = np.append(np.random.default_rng(seed).uniform(-1, 3, 19), [3.5, -4.0])
     matrix, basis = _matrix(eigenvalues, seed)
-    slow = jnp.asarray(basis[:, :5] @ np.ones(5))  # a field with nothing along the vector that is sought
+    # a field with nothing along the vector that is sought
+    slow = jnp.asarray(basis[:, :5] @ np.ones(5))
 
     @jax.jit
     def radius(start):
@@ -160,9 +181,16 @@ def test_dense_output_passes_where_dop853_passes_in_the_dtype_of_the_start(dtype
     field, start = _quartic()
     times = np.linspace(0, 2, 23)
     exact = scipy.integrate.solve_ivp(
-        lambda t, y: np.asarray(field(jnp.asarray(y))), (0, 2), start, t_eval=times, rtol=1e-11, method="DOP853"
+        lambda t, y: np.asarray(field(jnp.asarray(y))),
+        (0, 2),
+        start,
+        t_eval=times,
+        rtol=1e-11,
+        method="DOP853",
     ).y.T
-    sol = _integrate(field, jnp.asarray(start, dtype), 2.0, 1e-4, ts=jnp.asarray(times, dtype), atol=1e-6)
+    sol = _integrate(
+        field, jnp.asarray(start, dtype), 2.0, 1e-4, ts=jnp.asarray(times, dtype), atol=1e-6
+    )
     assert sol.ys.dtype == dtype
     assert sol.solver_state.f.dtype == sol.solver_state.v.dtype == dtype
     np.testing.assert_allclose(sol.ys, exact, atol=1e-3)  # 4.5e-4

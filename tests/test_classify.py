@@ -1,7 +1,8 @@
-"""Names of critical points: known points and their images are named, with the distance; other networks are not.
+"""Names of critical points: known points and their images are named, with the distance; other
+networks are not.
 
-Known points are written out from their formulas or solved in their sectors, and moved by symmetries that are made from
-their definitions (`symmetry_oracle`); names must come back.
+Known points are written out from their formulas or solved in their sectors, and moved by symmetries
+that are made from their definitions (`symmetry_oracle`); names must come back.
 """
 
 import math
@@ -53,17 +54,25 @@ def with_neurons(net, weights, readout):
 
 
 def group(partition):
-    """The isotropy of a copy–average point: copied neurons change places with their copies, averaged ones freely."""
+    """The isotropy of a copy–average point: copied neurons change places with their copies,
+    averaged ones freely.
+    """
     sizes = [part for part in partition if part > 1] + [sum(part == 1 for part in partition)]
     return "×".join(f"S{size}" for size in sorted(sizes, reverse=True) if size > 1) or "1"
 
 
-@pytest.mark.parametrize("partition", [p for k in (2, 3, 5) for n in range(1, k) for p in partitions(k, n)], ids=str)
-def test_every_copy_average_point_is_named_with_its_partition_wherever_symmetries_take_it(partition):
+@pytest.mark.parametrize(
+    "partition", [p for k in (2, 3, 5) for n in range(1, k) for p in partitions(k, n)], ids=str
+)
+def test_every_copy_average_point_is_named_with_its_partition_wherever_symmetries_take_it(
+    partition,
+):
     k = sum(partition)
     found = classify(moved(copy_average(partition), k, 0), target(k))
     assert (found.kind, found.partition) == ("copy-average", tuple(sorted(partition, reverse=True)))
-    assert found.isotropy.split(",")[0] == group(partition)  # equal averages have swaps of whole groups besides
+    assert found.isotropy.split(",")[0] == group(
+        partition
+    )  # equal averages have swaps of whole groups besides
     assert found.distance < 1e-13
     assert not found.boundary
 
@@ -73,8 +82,14 @@ def test_every_copy_average_point_is_named_with_its_partition_wherever_symmetrie
     [
         (with_neurons(copy_average((3, 1)), [[0.3, 1, 0, 2, 0, 1]], [0.0]), "1 at zero"),
         (with_neurons(copy_average((3, 1)), np.zeros((1, D)), [0.7]), "1 at zero"),  # erf(0) = 0
-        (with_neurons(copy_average((3, 1)), [np.eye(D)[3], -np.eye(D)[3]], [0.4, 0.4]), "2 repeated"),
-        (with_neurons(copy_average((3, 1)), [np.ones(D), np.ones(D)], [0.8, -0.8]), "2 at zero"),  # they cancel
+        (
+            with_neurons(copy_average((3, 1)), [np.eye(D)[3], -np.eye(D)[3]], [0.4, 0.4]),
+            "2 repeated",
+        ),
+        (
+            with_neurons(copy_average((3, 1)), [np.ones(D), np.ones(D)], [0.8, -0.8]),
+            "2 at zero",
+        ),  # they cancel
         (with_neurons(copy_average((3, 1)), [[0, 1e7, 0, 0, 0, 0]], [0.0]), "1 at zero"),
     ],
     ids=["no readout", "no weights", "split", "cancelled", "long and dead"],
@@ -91,8 +106,10 @@ def test_neurons_that_do_not_count_leave_the_name_and_are_remarked(net, remark):
     ("weights", "readout", "infinite"),
     [
         ([[0, 1e7, 0, 0, 0, 0]], [0.7], 1),  # a step
-        ([0.5 * np.eye(D)[0] + 1e-3 * np.eye(D)[1], 0.5 * np.eye(D)[0]], [1e3, -1e3], 2),  # a derivative
-        ([0.5 * np.eye(D)[0] + 1e-3 * np.eye(D)[1], -0.5 * np.eye(D)[0]], [1e3, 1e3], 2),  # the same, turned round
+        # a derivative
+        ([0.5 * np.eye(D)[0] + 1e-3 * np.eye(D)[1], 0.5 * np.eye(D)[0]], [1e3, -1e3], 2),
+        # the same, turned round
+        ([0.5 * np.eye(D)[0] + 1e-3 * np.eye(D)[1], -0.5 * np.eye(D)[0]], [1e3, 1e3], 2),
     ],
     ids=["step", "derivative", "turned"],
 )
@@ -107,14 +124,30 @@ def test_what_works_at_infinity_is_no_neuron_that_does_not_count(weights, readou
     ("net", "goal"),
     [
         # a derivative of moderate size: no neuron is infinite, and the two are not one
-        (with_neurons(copy_average((3, 1)), [np.eye(D)[0] + 0.1 * np.eye(D)[1], np.eye(D)[0]], [10, -10]), target(4)),
+        (
+            with_neurons(
+                copy_average((3, 1)), [np.eye(D)[0] + 0.1 * np.eye(D)[1], np.eye(D)[0]], [10, -10]
+            ),
+            target(4),
+        ),
         (with_rows([[1.0, 0], [1, 5e-2], [0, 1]], [-9.0, 10, 1]), target(2, d=2)),
         # an output bias that the target does not have
-        (jc.TwoLayer(*copy_average((3, 1)).parameters().values(), None, jnp.asarray(5.0), A.erf), target(4)),
+        (
+            jc.TwoLayer(*copy_average((3, 1)).parameters().values(), None, jnp.asarray(5.0), A.erf),
+            target(4),
+        ),
         # small next to one, not next to the target
-        (with_rows([[1, 1, 1, 0, 0, 0]], [5e-4]), jc.targets.orthonormal(3, D, activation=A.erf, readout=1e-3)),
+        (
+            with_rows([[1, 1, 1, 0, 0, 0]], [5e-4]),
+            jc.targets.orthonormal(3, D, activation=A.erf, readout=1e-3),
+        ),
         # one dead neuron gives the others no licence
-        (with_neurons(with_rows(copy_average((3, 1)).weights + 4e-3, [3, 1]), np.zeros((1, D)), [0]), target(4)),
+        (
+            with_neurons(
+                with_rows(copy_average((3, 1)).weights + 4e-3, [3, 1]), np.zeros((1, D)), [0]
+            ),
+            target(4),
+        ),
     ],
     ids=["derivative", "derivative beside the target", "output bias", "small target", "licence"],
 )
@@ -142,16 +175,21 @@ def test_students_and_targets_of_other_kinds_are_served_without_a_name():
     for f in (A.tanh, A.gelu):
         found = classify(network(1, 2, D, f), target(3, f))
         assert found.kind == "unknown"
-        fixed = with_rows(0.3 * np.ones((1, D)), [1.0], f)  # a group for every target neuron, and no sector for it
+        # a group for every target neuron, and no sector for it
+        fixed = with_rows(0.3 * np.ones((1, D)), [1.0], f)
         assert classify(fixed, target(D, f)).kind == "symmetric"
     assert classify(network(1, 2, D, A.relu), target(3, A.erf)).kind == "unknown"
 
 
 def test_in_float32_names_come_with_its_tolerance():
     exact = copy_average((3, 1))
-    net = jc.TwoLayer(exact.weights.astype("float32"), exact.readout.astype("float32"), activation=A.erf)
+    net = jc.TwoLayer(
+        exact.weights.astype("float32"), exact.readout.astype("float32"), activation=A.erf
+    )
     goal = target(4)
-    single = jc.TwoLayer(goal.weights.astype("float32"), goal.readout.astype("float32"), activation=A.erf)
+    single = jc.TwoLayer(
+        goal.weights.astype("float32"), goal.readout.astype("float32"), activation=A.erf
+    )
     for each in (goal, single):
         found = classify(net, each)
         assert found.kind == "copy-average"
@@ -175,11 +213,15 @@ def test_perturbed_copies_and_leaning_averages_are_the_critical_points_of_their_
     assert found.distance < 1e-12
     leaning = solve_sector(Sector((2, 3), (0, None)), A.relu).lift(D)
     found = classify(moved(leaning, 5, 3), target(5, A.relu))
-    assert (found.kind, found.partition, found.isotropy) == ("perturbed copy-average", (3, 1, 1), "S3×S2")
+    assert (found.kind, found.partition, found.isotropy) == (
+        "perturbed copy-average",
+        (3, 1, 1),
+        "S3×S2",
+    )
     assert found.distance < 1e-12
 
 
-def test_a_perturbed_copy_is_named_in_float32_where_jax_has_float64_and_by_its_isotropy_where_it_has_not():
+def test_a_perturbed_copy_is_named_in_float32_with_float64_and_by_its_isotropy_without():
     copy = solve_sector(perturbed_copy_sector(3, 4), A.erf).lift(D)
     single = jax.tree.map(lambda leaf: leaf.astype("float32"), copy)
     found = classify(moved(single, 4, 9), target(4))
@@ -205,7 +247,9 @@ def test_a_target_that_is_realised_is_named_whatever_it_is(f, bias):
     goal = network(3, 3, 4, f, bias=bias, outputs=2)
     split = jc.TwoLayer(
         jnp.concatenate([goal.weights, goal.weights[:1], jnp.ones((1, 4))]),
-        jnp.concatenate([goal.readout.at[0].multiply(0.3), 0.7 * goal.readout[:1], jnp.zeros((1, 2))]),
+        jnp.concatenate(
+            [goal.readout.at[0].multiply(0.3), 0.7 * goal.readout[:1], jnp.zeros((1, 2))]
+        ),
         jnp.concatenate([goal.bias, goal.bias[:1], jnp.ones(1)]) if bias else None,
         activation=f,
     )
@@ -236,7 +280,9 @@ def test_a_name_has_its_distance_and_never_one_beyond_its_threshold(seed, expone
     exact = copy_average((3, 1))
     step = rng.normal(size=(2, D + 1))
     step *= 10.0**exponent / np.linalg.norm(step)
-    net = with_rows(np.asarray(exact.weights) + step[:, :D], np.asarray(exact.readout) + step[:, D], A.erf)
+    net = with_rows(
+        np.asarray(exact.weights) + step[:, :D], np.asarray(exact.readout) + step[:, D], A.erf
+    )
     found = classify(moved(net, 4, seed), target(4))
     if exponent <= -7:
         assert found.kind == "copy-average"

@@ -40,7 +40,9 @@ def law():
 @pytest.fixture(scope="session")
 def small(target, law):
     seen = []
-    result = jc.compress(target, 3, key=KEY, num_starts=6, inputs=law, progress=lambda *args: seen.append(args))
+    result = jc.compress(
+        target, 3, key=KEY, num_starts=6, inputs=law, progress=lambda *args: seen.append(args)
+    )
     return result, seen
 
 
@@ -62,12 +64,18 @@ def test_the_result_beats_pruning_whose_risks_are_reported(small, target, law):
     report = small[0].report
     size = np.linalg.norm(target.weights, axis=1) * np.linalg.norm(target.readout, axis=1)
     kept = np.sort(np.argsort(-size)[:3])
-    pruned = jc.TwoLayer(target.weights[kept], target.readout[kept], target.bias[kept], target.output_bias, RELU)
-    np.testing.assert_allclose(report.pruned_risk, jc.population_risk(pruned, target, inputs=law), rtol=1e-9)
+    pruned = jc.TwoLayer(
+        target.weights[kept], target.readout[kept], target.bias[kept], target.output_bias, RELU
+    )
+    np.testing.assert_allclose(
+        report.pruned_risk, jc.population_risk(pruned, target, inputs=law), rtol=1e-9
+    )
     matrix, right = normal_equations(RiskProblem.of(target, law), pruned)
     best = np.linalg.solve(matrix, right)
     refitted = jc.TwoLayer(pruned.weights, best[:3], pruned.bias, best[3], RELU)
-    np.testing.assert_allclose(report.refitted_risk, jc.population_risk(refitted, target, inputs=law), rtol=1e-8)
+    np.testing.assert_allclose(
+        report.refitted_risk, jc.population_risk(refitted, target, inputs=law), rtol=1e-8
+    )
     assert report.risk < report.refitted_risk < report.pruned_risk
 
 
@@ -114,22 +122,43 @@ def test_a_target_of_doubled_neurons_compresses_to_nothing_lost(doubled):
     assert float(jax.jit(lambda s: s.risk)(small)) == float(small.risk)
 
 
-def test_the_command_line_writes_the_network_the_figure_and_a_table(doubled, tmp_path, monkeypatch, capsys):
+def test_the_command_line_writes_the_network_the_figure_and_a_table(
+    doubled, tmp_path, monkeypatch, capsys
+):
     jc.save(tmp_path / "big.npz", doubled)
     monkeypatch.chdir(tmp_path)
-    assert main(["compress", "big.npz", "--width", "3", "--starts", "4", "--plot", "figure.png"]) == 0
+    assert (
+        main(["compress", "big.npz", "--width", "3", "--starts", "4", "--plot", "figure.png"]) == 0
+    )
     small = jc.load("big-3.npz")
     assert float(jc.population_risk(small, doubled)) < 1e-12
     assert (tmp_path / "figure.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     shown = capsys.readouterr().out
-    for part in ("6 → 3 neurons", "magnitude pruning", "readout refitted", "this network", "best start", "big-3.npz"):
+    for part in (
+        "6 → 3 neurons",
+        "magnitude pruning",
+        "readout refitted",
+        "this network",
+        "best start",
+        "big-3.npz",
+    ):
         assert part in shown
 
 
 def test_the_command_line_prints_json_and_nothing_else(doubled, tmp_path, capsys):
     jc.save(tmp_path / "big.npz", doubled)
     out = tmp_path / "small.npz"
-    arguments = ["compress", str(tmp_path / "big.npz"), "--width", "3", "--starts", "4", "--out", str(out), "--json"]
+    arguments = [
+        "compress",
+        str(tmp_path / "big.npz"),
+        "--width",
+        "3",
+        "--starts",
+        "4",
+        "--out",
+        str(out),
+        "--json",
+    ]
     assert main(arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["out"] == str(out)
@@ -147,7 +176,9 @@ def test_an_input_is_never_overwritten_by_the_output(doubled, tmp_path, capsys):
 
 
 def test_without_hidden_biases_the_mean_of_the_inputs_is_still_respected():
-    """The law's mean leaves the range of its covariance: a coordinate that never varies carries it."""
+    """The law's mean leaves the range of its covariance: a coordinate that never varies carries
+    it.
+    """
     target = network(4, 6, 3, RELU)
     law = jc.Gaussian(jnp.asarray([0.5, -0.3, 0.8]), jnp.diag(jnp.asarray([1.0, 2.0, 0.0])))
     small = jc.compress(target, 2, key=KEY, num_starts=4, inputs=law)
@@ -207,7 +238,9 @@ def _aim(target, inputs):
 
 @pytest.fixture(scope="module")
 def point(target, law):
-    """A student with its problem, its model and the projected risk as a function of hidden parameters."""
+    """A student with its problem, its model and the projected risk as a function of hidden
+    parameters.
+    """
     problem, aim = _aim(target, law)
     student = network(7, 3, 4, RELU, outputs=2, bias=True, output_bias=True)
     model = model_at(aim, student)
@@ -231,14 +264,19 @@ def test_the_model_has_the_value_and_the_gradient_of_the_projected_risk(point):
 
 
 def test_with_all_of_the_residual_the_curvature_is_the_hessian_of_the_projected_risk(point):
-    """By finite differences of its gradient, and by the Hessian of the full risk with the readout eliminated."""
+    """By finite differences of its gradient, and by the Hessian of the full risk with the readout
+    eliminated.
+    """
     problem, student, model, projected = point
     hidden, way = hidden_of(student), np.random.default_rng(1).normal(size=(3, 5))
     product, step = CURVATURE(model, way, jnp.asarray(1.0)), 1e-5
     slopes = [projected(hidden + sign * step * way)[1] for sign in (1, -1)]
-    np.testing.assert_allclose(product, (slopes[0] - slopes[1]) / (2 * step), atol=1e-6 * jnp.abs(product).max())
+    np.testing.assert_allclose(
+        product, (slopes[0] - slopes[1]) / (2 * step), atol=1e-6 * jnp.abs(product).max()
+    )
     best = with_hidden(student, hidden, model.readout)
-    full = np.asarray(eqx.filter_jit(hessian)(problem, best))  # weights (12), readout (6), bias (3), output bias (2)
+    # weights (12), readout (6), bias (3), output bias (2)
+    full = np.asarray(eqx.filter_jit(hessian)(problem, best))
     hid, out = np.r_[0:12, 18:21], np.r_[12:18, 21:23]
     taken = np.linalg.solve(full[np.ix_(out, out)], full[np.ix_(out, hid)])
     schur = full[np.ix_(hid, hid)] - full[np.ix_(hid, out)] @ taken
@@ -248,11 +286,17 @@ def test_with_all_of_the_residual_the_curvature_is_the_hessian_of_the_projected_
 
 
 def test_without_the_residual_the_curvature_is_the_gauss_newton_matrix_in_kaufmans_form(point, law):
-    """`2 Jᵀ(1 − P)J` on twenty thousand inputs: positive, and within four standard errors of the closed form."""
+    """`2 Jᵀ(1 − P)J` on twenty thousand inputs: positive, and within four standard errors of the
+    closed form.
+    """
     _, student, model, _ = point
     rng = np.random.default_rng(2)
     x = np.asarray(law.sample(jax.random.key(3), (20000,), 4, jnp.float64))
-    weights, bias, a = np.asarray(student.weights), np.asarray(student.bias), np.asarray(model.readout)[:3]
+    weights, bias, a = (
+        np.asarray(student.weights),
+        np.asarray(student.bias),
+        np.asarray(model.readout)[:3],
+    )
     way = rng.normal(size=(3, 5))
     on = x @ weights.T + bias > 0
     moved = (on * (x @ way[:, :4].T + way[:, 4])) @ a
@@ -271,7 +315,9 @@ def test_a_step_stays_within_its_radius_and_keeps_its_promise_on_the_model(point
     np.testing.assert_allclose(half.size, 0.5 * free.size, rtol=1e-12)
     for step in (free, half):
         bent = jnp.sum(step.vector * CURVATURE(model, step.vector, jnp.asarray(0.0)))
-        np.testing.assert_allclose(step.promise, -jnp.sum(step.vector * model.gradient) - 0.5 * bent, rtol=1e-9)
+        np.testing.assert_allclose(
+            step.promise, -jnp.sum(step.vector * model.gradient) - 0.5 * bent, rtol=1e-9
+        )
     assert 0 < half.promise < free.promise
 
 
@@ -279,7 +325,8 @@ def test_backward_elimination_drops_the_neuron_whose_loss_costs_least_each_time(
     target = network(6, 7, 3, RELU, output_bias=True)
     problem = RiskProblem.of(target)
     matrix, right = (np.asarray(part) for part in normal_equations(problem, target))
-    right = right + np.random.default_rng(0).normal(size=right.shape)  # no longer one that all of them solve
+    # no longer one that all of them solve
+    right = right + np.random.default_rng(0).normal(size=right.shape)
 
     def left(rows):
         rows = [*rows, 7]
@@ -299,7 +346,11 @@ def search(target, law):
     hidden = np.asarray(jax.random.normal(jax.random.key(5), (12, 3, 5)))
     search = Search(Runner(jax.tree.map(np.asarray, aim), student), hidden, lambda *_: None)
     fields = []
-    for stage in (lambda: search.screen(4, 6), lambda: search.refine(60), lambda: search.cross(60, np.zeros(2, int))):
+    for stage in (
+        lambda: search.screen(4, 6),
+        lambda: search.refine(60),
+        lambda: search.cross(60, np.zeros(2, int)),
+    ):
         stage()
         fields.append(list(search.field))
     return search, fields
@@ -330,7 +381,9 @@ def test_crossing_never_loses_the_best_and_its_children_know_their_roots(search)
 
 def test_in_single_precision_neurons_that_jump_or_coincide_are_measured_to_its_digits():
     """A step feels an angle that is wrong: from rounded cosines the risk reported was 1 % off."""
-    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), network(3, 5, 2, jc.activations.step))
+    wide = jax.tree.map(
+        lambda leaf: leaf.astype(jnp.float32), network(3, 5, 2, jc.activations.step)
+    )
     twins = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf[:2]]), wide)
     small = jc.compress(twins, 3, key=KEY, num_starts=4)
     assert small.risk.dtype == jnp.float32

@@ -1,7 +1,8 @@
-"""One neuron and copy–average: closed forms against mpmath, predictions against gradients, claims by counting.
+"""One neuron and copy–average: closed forms against mpmath, predictions against gradients, claims
+by counting.
 
-The oracles share no formula with the package: mpmath for what is closed, tensor Gauss–Hermite rules in NumPy with
-SciPy's scalar minimisation for what is not.
+The oracles share no formula with the package: mpmath for what is closed, tensor Gauss–Hermite rules
+in NumPy with SciPy's scalar minimisation for what is not.
 """
 
 import functools
@@ -29,7 +30,9 @@ from jaxcompress.theory._averaging import best_neuron
 
 MANY = [1, 2, 3, 5, 20, 1000, 10**6, 10**9, 10**12]
 LARGEST = 12
-EVERY = [(k, each) for k in range(1, LARGEST + 1) for n in range(1, k + 1) for each in partitions(k, n)]
+EVERY = [
+    (k, each) for k in range(1, LARGEST + 1) for n in range(1, k + 1) for each in partitions(k, n)
+]
 
 
 def exact_erf(k):
@@ -60,7 +63,9 @@ def against(f, k, found):
     return jc.TwoLayer(weights, found.readout[None], activation=f), target
 
 
-@pytest.mark.parametrize(("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=["erf", "relu"])
+@pytest.mark.parametrize(
+    ("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=["erf", "relu"]
+)
 def test_the_closed_forms_are_right_to_rounding_for_every_k(f, oracle):
     for k in MANY:
         found = one_neuron(f, k)
@@ -75,11 +80,18 @@ def test_the_closed_forms_are_right_to_rounding_for_every_k(f, oracle):
 
 
 def test_the_recorded_values_are_met():
-    for k, risk in {2: 0.023221680625336694, 3: 0.040593177313953954, 5: 0.07245264520367023}.items():
+    for k, risk in {
+        2: 0.023221680625336694,
+        3: 0.040593177313953954,
+        5: 0.07245264520367023,
+    }.items():
         assert abs(float(one_neuron(act.erf, k).risk) - risk) < 1e-15
     assert abs(float(one_neuron(act.relu, 5).risk) - 1.560152994504) < 1e-12
     assert abs(float(copy_average_risk(act.erf, (1, 1, 4))) - 0.05675452774074974) < 1e-15
-    assert abs(float(copy_average_risk(act.erf, best_partition(act.erf, 8, 6))) - 0.040593177314) < 1e-12
+    assert (
+        abs(float(copy_average_risk(act.erf, best_partition(act.erf, 8, 6))) - 0.040593177314)
+        < 1e-12
+    )
 
 
 def test_the_risk_of_many_erf_neurons_has_the_expansion_that_is_stated():
@@ -89,16 +101,21 @@ def test_the_risk_of_many_erf_neurons_has_the_expansion_that_is_stated():
         assert 0 < stated - float(one_neuron(act.erf, k).risk) < 2.4e-4 / k**5
 
 
-@pytest.mark.parametrize(("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=["erf", "relu"])
+@pytest.mark.parametrize(
+    ("f", "oracle"), [(act.erf, exact_erf), (act.relu, exact_relu)], ids=["erf", "relu"]
+)
 def test_the_scan_that_serves_all_activations_finds_the_closed_forms(f, oracle):
     for k in (2, 5, 1000, 10**6, 10**9):
         found = best_neuron(f, k, jnp.float64)
         with mp.workdps(60):
             scale, risk = (float(part) for part in oracle(k))
-        # Worst measured: 2e-14. What averages a million odd neurons is linear, and has a readout but no scale.
+        # Worst measured: 2e-14. What averages a million odd neurons is linear, and has a readout
+        # but no scale.
         assert abs(found.risk / risk - 1) < 1e-13
         if f == act.relu or k < 1e4:
-            np.testing.assert_allclose(found.scale, scale, rtol=1e-14 + (f == act.erf) * 3e-15 * k**2)
+            np.testing.assert_allclose(
+                found.scale, scale, rtol=1e-14 + (f == act.erf) * 3e-15 * k**2
+            )
 
 
 def test_normal_cdf_is_erf_by_halves_and_its_mean_costs_nothing():
@@ -132,14 +149,20 @@ def test_of_a_homogeneous_activation_the_balanced_neuron_is_taken(f):
     cross, own, mean = {
         "abs": (2 / mp.pi * (gap + u * mp.asin(u)), 1, 2 / mp.pi),
         "step": (mpf(1) / 4 + mp.asin(u) / (2 * mp.pi), mpf(1) / 2, mpf(1) / 4),
-        "rectified_power(2)": (((1 + 2 * u * u) * (mp.pi - mp.acos(u)) + 3 * u * gap) / (2 * mp.pi), 1.5, mpf(1) / 4),
+        "rectified_power(2)": (
+            ((1 + 2 * u * u) * (mp.pi - mp.acos(u)) + 3 * u * gap) / (2 * mp.pi),
+            1.5,
+            mpf(1) / 4,
+        ),
         "monomial(3)": (9 * u + 6 * u**3, 15, 0),
     }[repr(f)]
     risk = k * own + k * (k - 1) * mean - (k * cross) ** 2 / own
     np.testing.assert_allclose(found.risk, float(risk), rtol=1e-13)
     np.testing.assert_allclose(found.norm, abs(found.readout), rtol=1e-14)
     power = {"abs": 1, "step": 0, "rectified_power(2)": 2, "monomial(3)": 3}[repr(f)]
-    np.testing.assert_allclose(found.readout * found.norm**power, float(k * cross / own), rtol=1e-13)
+    np.testing.assert_allclose(
+        found.readout * found.norm**power, float(k * cross / own), rtol=1e-13
+    )
 
 
 NODES, WEIGHTS = (part[:, None] for part in np.polynomial.hermite_e.hermegauss(160))
@@ -157,7 +180,9 @@ SMOOTH = {
 
 
 def by_rule(name, k, c, a):
-    """The risk of `a φ(c Σ v_j x)`, its derivatives by `a` and `log c`, and the best readout, by a tensor rule."""
+    """The risk of `a φ(c Σ v_j x)`, its derivatives by `a` and `log c`, and the best readout, by a
+    tensor rule.
+    """
     f, slope = SMOOTH[name]
     r = abs(c) * k**0.5
     X = r * NODES
@@ -167,7 +192,12 @@ def by_rule(name, k, c, a):
     one, mean = (WEIGHTS * f(NODES) ** 2).sum(), (WEIGHTS * f(NODES)).sum()
     left = a * f(X) - k * target
     by_a, by_c = 2 * (WEIGHTS * left * f(X)).sum(), 2 * a * (WEIGHTS * left * slope(X) * X).sum()
-    return a * a * own - 2 * a * k * cross + k * one + k * (k - 1) * mean**2, by_a, by_c, k * cross / own
+    return (
+        a * a * own - 2 * a * k * cross + k * one + k * (k - 1) * mean**2,
+        by_a,
+        by_c,
+        k * cross / own,
+    )
 
 
 @functools.cache
@@ -177,7 +207,9 @@ def searched(name, k):
     scales = np.geomspace(0.05, 1.5, 30)
     best = int(np.argmin([profile(c) for c in scales[:-1]]))
     bounds = scales[best - 1], scales[best + 1]
-    return scipy.optimize.minimize_scalar(profile, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    return scipy.optimize.minimize_scalar(
+        profile, bounds=bounds, method="bounded", options={"xatol": 1e-10}
+    )
 
 
 @pytest.mark.parametrize(("name", "k"), [("tanh", 3), ("sigmoid", 3), ("softplus", 3), ("silu", 2)])
@@ -226,12 +258,15 @@ def test_where_the_linear_limit_is_best_the_norm_is_zero_and_the_rest_is_lost():
 def test_every_partition_of_twelve_or_fewer_is_critical_for_erf_and_has_the_risk_of_the_sum():
     target = jc.targets.orthonormal(LARGEST, LARGEST, activation=act.erf)
 
-    # The first neurons of a partition of twelve that goes on with copies. Neurons of zero weight and readout change no
-    # gradient of erf, nor do targets of no readout: one shape for all.
+    # The first neurons of a partition of twelve that goes on with copies. Neurons of zero weight
+    # and readout change no gradient of erf, nor do targets of no readout: one shape for all.
     def padded(k, partition):
         network = copy_average(target, (*partition, *[1] * (LARGEST - k)))
         mine = np.arange(LARGEST) < len(partition)
-        weights, readout = (np.resize(part, (LARGEST, *part.shape[1:])) for part in (network.weights, network.readout))
+        weights, readout = (
+            np.resize(part, (LARGEST, *part.shape[1:]))
+            for part in (network.weights, network.readout)
+        )
         return weights * mine[:, None], readout * mine, np.where(np.arange(LARGEST) < k, 1.0, 0.0)
 
     assert len(EVERY) == 271
@@ -247,7 +282,9 @@ def test_every_partition_of_twelve_or_fewer_is_critical_for_erf_and_has_the_risk
     # Worst measured: 1.1e-14, and 2.7e-15 between the risks.
     norms = np.sqrt(np.sum(slopes[0] ** 2, (1, 2)) + np.sum(slopes[1] ** 2, 1))
     assert norms.max() < 1e-12
-    np.testing.assert_allclose(risks, [copy_average_risk(act.erf, each) for _, each in EVERY], atol=1e-13)
+    np.testing.assert_allclose(
+        risks, [copy_average_risk(act.erf, each) for _, each in EVERY], atol=1e-13
+    )
 
 
 def test_one_relu_is_critical_in_all_directions_and_no_search_ends_lower():
@@ -264,7 +301,10 @@ def test_one_relu_is_critical_in_all_directions_and_no_search_ends_lower():
         return k / 2 + k * (k - 1) / (2 * np.pi) - 2 * h.sum() ** 2
 
     rng = np.random.default_rng(0)
-    least = min(scipy.optimize.minimize(profile, rng.normal(size=k), options={"gtol": 1e-9}).fun for _ in range(5))
+    least = min(
+        scipy.optimize.minimize(profile, rng.normal(size=k), options={"gtol": 1e-9}).fun
+        for _ in range(5)
+    )
     assert abs(least - risk) < 1e-12
 
 
@@ -290,7 +330,12 @@ def test_groups_of_relu_see_each_other_so_the_sum_is_refused_and_rightly():
     weights = jnp.stack([target.weights[0], pair.scale * (target.weights[1] + target.weights[2])])
     student = jc.TwoLayer(weights, jnp.stack([jnp.ones(()), pair.readout]), activation=act.relu)
     assert risk_and_steepest(student, target)[1] > 0.1
-    for f, partition in ((act.relu, (1, 2)), (act.tanh, (2, 1)), (act.sigmoid, (2, 2)), (act.leaky_relu(0.1), (1, 3))):
+    for f, partition in (
+        (act.relu, (1, 2)),
+        (act.tanh, (2, 1)),
+        (act.sigmoid, (2, 2)),
+        (act.leaky_relu(0.1), (1, 3)),
+    ):
         with pytest.raises(ValueError, match=r"copy_average_risk: given .* not critical; expected"):
             copy_average_risk(f, partition)
 
@@ -310,7 +355,11 @@ def test_copies_and_one_average_are_the_best_partition_by_enumeration():
     for k in range(1, 15):
         for n in range(1, k + 1):
             ranked = rank_partitions(act.erf, k, n)
-            assert ranked[0].partition == best_partition(act.erf, k, n) == (1,) * (n - 1) + (k - n + 1,)
+            assert (
+                ranked[0].partition
+                == best_partition(act.erf, k, n)
+                == (1,) * (n - 1) + (k - n + 1,)
+            )
             assert sorted(each.partition for each in ranked) == list(partitions(k, n))
             assert all(low.risk < high.risk + 1e-15 for low, high in itertools.pairwise(ranked))
             if len(ranked) > 1:  # The least gap is 5.85e-3, at (2, 2) against (1, 3).
@@ -318,7 +367,8 @@ def test_copies_and_one_average_are_the_best_partition_by_enumeration():
     assert best_partition(act.erf, 10**6, 3) == (1, 1, 10**6 - 2)
     for f in (act.sin, act.normal_cdf):
         assert best_partition(f, 9, 4) == rank_partitions(f, 9, 4)[0].partition == (1, 1, 1, 6)
-    # For hermite(2) a group of ℓ leaves ℓ − 1: all partitions tie, to 1e-14, and rounding puts them in order.
+    # For hermite(2) a group of ℓ leaves ℓ − 1: all partitions tie, to 1e-14, and rounding puts them
+    # in order.
     ranked = rank_partitions(act.hermite(2), 9, 4)
     risks = {each.partition: float(each.risk) for each in ranked}
     assert best_partition(act.hermite(2), 9, 4) == (1, 1, 1, 6)
@@ -350,7 +400,11 @@ def test_partitions_are_all_there_once_and_rising():
     assert len(list(partitions(1005, 1000))) == 7  # no deeper than their number
     five, two = np.int64(5), np.int32(2)
     assert list(partitions(five, two)) == [(1, 4), (2, 3)]
-    assert best_partition(act.erf, five, two) == rank_partitions(act.erf, five, two)[0].partition == (1, 4)
+    assert (
+        best_partition(act.erf, five, two)
+        == rank_partitions(act.erf, five, two)[0].partition
+        == (1, 4)
+    )
     assert one_neuron(act.erf, five).risk == one_neuron(act.erf, 5).risk
 
 
@@ -363,8 +417,12 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
         np.testing.assert_allclose(found.scale, exact.scale, rtol=5e-5)
     target = turned(4, 5, 0.5, act.sin)
     traced = jax.jit(lambda target: copy_average(target, (1, 3)))(target)
-    np.testing.assert_allclose(traced.weights, copy_average(target, (1, 3)).weights, rtol=1e-14, atol=1e-16)
-    small = copy_average(jc.targets.orthonormal(3, 3, activation=act.erf, dtype=jnp.float32), (1, 2))
+    np.testing.assert_allclose(
+        traced.weights, copy_average(target, (1, 3)).weights, rtol=1e-14, atol=1e-16
+    )
+    small = copy_average(
+        jc.targets.orthonormal(3, 3, activation=act.erf, dtype=jnp.float32), (1, 2)
+    )
     assert {leaf.dtype for leaf in jax.tree.leaves(small)} == {jnp.dtype("float32")}
 
 
@@ -372,25 +430,67 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
     ("call", "words"),
     [
         (lambda: one_neuron(act.erf, 0), "one_neuron: given k=0; expected an integer, 1 at least"),
-        (lambda: one_neuron(act.erf, 2, dtype=jnp.int32), "one_neuron: given dtype=int32; expected float32 or float64"),
+        (
+            lambda: one_neuron(act.erf, 2, dtype=jnp.int32),
+            "one_neuron: given dtype=int32; expected float32 or float64",
+        ),
         (lambda: one_neuron(act.erf, 2.0), "one_neuron: given k=2.0; expected an integer"),
         (lambda: one_neuron(0 * act.erf, 2), "one_neuron: given .*, which is zero"),
-        (lambda: one_neuron(act.step + act.relu, 2), "one_neuron: given .*, which jumps and is not homogeneous"),
-        (lambda: one_neuron(act.elementwise(jax.nn.gelu), 2), "one_neuron: given .* still falls at a norm of 3"),
+        (
+            lambda: one_neuron(act.step + act.relu, 2),
+            "one_neuron: given .*, which jumps and is not homogeneous",
+        ),
+        (
+            lambda: one_neuron(act.elementwise(jax.nn.gelu), 2),
+            "one_neuron: given .* still falls at a norm of 3",
+        ),
         (lambda: one_neuron("erf", 2), "given the activation 'erf'; expected one of"),
-        (lambda: copy_average_risk(act.erf, ()), "copy_average_risk: given partition .*; expected positive integers"),
+        (
+            lambda: copy_average_risk(act.erf, ()),
+            "copy_average_risk: given partition .*; expected positive integers",
+        ),
         (lambda: copy_average_risk(act.erf, (1, 0)), "copy_average_risk: given partition"),
-        (lambda: copy_average_risk(act.erf, 3), "copy_average_risk: given partition 3; expected positive integers"),
-        (lambda: copy_average_risk(act.gelu, (1, 2)), "copy_average_risk: .* best norms are zero or infinite"),
-        (lambda: copy_average(np.eye(3), (1, 2)), "copy_average: given a target of type ndarray; expected a TwoLayer"),
-        (lambda: copy_average(turned(3, 4, 1.0, act.erf), (1, 1)), "copy_average: .* sum to the target's 3 neurons"),
-        (lambda: copy_average(jc.TwoLayer(jnp.ones((2, 3)), jnp.ones(2)), (2,)), "copy_average: .* orthonormal rows"),
-        (lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.arange(2.0)), (2,)), "readouts that differ by 1; expected"),
-        (lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.ones(2), jnp.ones(2)), (2,)), "without biases"),
-        (lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.ones((2, 2))), (2,)), "expected one network of one output"),
-        (lambda: list(partitions(2, 3)), "partitions: given k=2 and n=3; expected integers 1 ≤ n ≤ k"),
+        (
+            lambda: copy_average_risk(act.erf, 3),
+            "copy_average_risk: given partition 3; expected positive integers",
+        ),
+        (
+            lambda: copy_average_risk(act.gelu, (1, 2)),
+            "copy_average_risk: .* best norms are zero or infinite",
+        ),
+        (
+            lambda: copy_average(np.eye(3), (1, 2)),
+            "copy_average: given a target of type ndarray; expected a TwoLayer",
+        ),
+        (
+            lambda: copy_average(turned(3, 4, 1.0, act.erf), (1, 1)),
+            "copy_average: .* sum to the target's 3 neurons",
+        ),
+        (
+            lambda: copy_average(jc.TwoLayer(jnp.ones((2, 3)), jnp.ones(2)), (2,)),
+            "copy_average: .* orthonormal rows",
+        ),
+        (
+            lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.arange(2.0)), (2,)),
+            "readouts that differ by 1; expected",
+        ),
+        (
+            lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.ones(2), jnp.ones(2)), (2,)),
+            "without biases",
+        ),
+        (
+            lambda: copy_average(jc.TwoLayer(jnp.eye(2), jnp.ones((2, 2))), (2,)),
+            "expected one network of one output",
+        ),
+        (
+            lambda: list(partitions(2, 3)),
+            "partitions: given k=2 and n=3; expected integers 1 ≤ n ≤ k",
+        ),
         (lambda: best_partition(act.erf, 3, 0), "best_partition: given k=3 and n=0"),
-        (lambda: best_partition(act.gelu, 4, 1), "best_partition: given gelu .* best norms are zero or infinite"),
+        (
+            lambda: best_partition(act.gelu, 4, 1),
+            "best_partition: given gelu .* best norms are zero or infinite",
+        ),
         (lambda: best_partition(act.relu, 4, 2), "best_partition: given relu .* not critical"),
         (lambda: rank_partitions(act.relu, 4, 2), "rank_partitions: given relu .* not critical"),
         (lambda: rank_partitions(act.erf, 3, True), "rank_partitions: given k=3 and n=True"),

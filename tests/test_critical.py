@@ -1,4 +1,6 @@
-"""Critical points of any index: found from starts of all kinds, and counted by an oracle that shares nothing."""
+"""Critical points of any index: found from starts of all kinds, and counted by an oracle that
+shares nothing.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -25,21 +27,30 @@ def _near(point, seed, size=1e-2):
     return jax.tree.map(lambda leaf: leaf + size * jnp.asarray(rng.normal(size=leaf.shape)), point)
 
 
-# Partitions of six target neurons into three groups, with the index of their copy–average networks: one for each group
-# but one that averages. The last is the best of all partitions, a minimum.
+# Partitions of six target neurons into three groups, with the index of their copy–average networks:
+# one for each group but one that averages. The last is the best of all partitions, a minimum.
 PARTITIONS = {(2, 2, 2): 3, (1, 2, 3): 1, (1, 1, 4): 0}
 # Images of that minimum: other neurons are copied, or the same ones by other neurons.
-IMAGES = [(0, 2, 1, 3, 4, 5), (1, 0, 2, 3, 4, 5), (5, 1, 2, 3, 4, 0), (0, 5, 2, 3, 4, 1), (5, 4, 2, 3, 1, 0)]
+IMAGES = [
+    (0, 2, 1, 3, 4, 5),
+    (1, 0, 2, 3, 4, 5),
+    (5, 1, 2, 3, 4, 0),
+    (0, 5, 2, 3, 4, 1),
+    (5, 4, 2, 3, 1, 0),
+]
 
 
 @pytest.fixture(scope="module")
 def erf_batch():
-    """In one batch, against six erf neurons: three perturbed copies of each copy–average network (rows 0 to 8),
-    midpoints between images of the minimum (9 to 13, the last
-    one at the head of a valley of ‖∇R‖²), and Glorot starts (14 to 21)."""
+    """In one batch, against six erf neurons: three perturbed copies of each copy–average network
+    (rows 0 to 8), midpoints between images of the minimum (9 to 13, the last one at the head of a
+    valley of ‖∇R‖²), and Glorot starts (14 to 21)."""
     target = jc.targets.orthonormal(6, 6, activation=ERF)
     exact = [copy_average(target, sizes) for sizes in PARTITIONS for _ in range(3)]
-    images = [jc.TwoLayer(exact[-1].weights[:, jnp.array(p)], exact[-1].readout, activation=ERF) for p in IMAGES]
+    images = [
+        jc.TwoLayer(exact[-1].weights[:, jnp.array(p)], exact[-1].readout, activation=ERF)
+        for p in IMAGES
+    ]
     middle = [jax.tree.map(lambda x, y: (x + y) / 2, exact[-1], image) for image in images]
     drawn = jc.initialize.glorot_normal(jax.random.key(3), 3, 6, activation=ERF, runs=8)
     near = [_near(point, seed) for seed, point in enumerate(exact)]
@@ -50,14 +61,20 @@ def erf_batch():
 def test_copy_average_networks_of_any_partition_are_found_again_with_their_index(erf_batch):
     target, exact, sols, _ = erf_batch
     assert bool(sols.converged[:9].all())
-    for i, (point, index) in enumerate(zip(exact, np.repeat(list(PARTITIONS.values()), 3), strict=True)):
+    for i, (point, index) in enumerate(
+        zip(exact, np.repeat(list(PARTITIONS.values()), 3), strict=True)
+    ):
         assert distance(sols[i].network, point, target) <= 1e-8  # worst case 3e-13
         assert int(sols.index[i]) == index
         assert int(sols.stats["flat_modes"][i]) == 0
 
 
-@pytest.mark.parametrize("kind", [slice(0, 9, 3), slice(9, 13), slice(14, 17)], ids=["near", "middle", "drawn"])
-def test_what_is_found_is_critical_and_has_the_spectrum_that_finite_differences_see(erf_batch, kind):
+@pytest.mark.parametrize(
+    "kind", [slice(0, 9, 3), slice(9, 13), slice(14, 17)], ids=["near", "middle", "drawn"]
+)
+def test_what_is_found_is_critical_and_has_the_spectrum_that_finite_differences_see(
+    erf_batch, kind
+):
     target, _, sols, _ = erf_batch
     found = sols[kind]
     assert bool(found.converged.all())
@@ -87,7 +104,9 @@ def test_midpoints_between_minima_lead_to_saddles_between_them(erf_batch):
     assert float(sols.risk[9:13].max()) < 0.1
 
 
-STARTS = jc.initialize.Starts(jax.random.key(0), 24, jc.initialize.glorot_normal, width=2, dim=3, activation=RELU)
+STARTS = jc.initialize.Starts(
+    jax.random.key(0), 24, jc.initialize.glorot_normal, width=2, dim=3, activation=RELU
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +115,9 @@ def relu_batch():
     return target, jc.critical_points(STARTS, target)
 
 
-def test_relu_saddles_have_a_flat_mode_for_every_neuron_and_the_index_of_finite_differences(relu_batch):
+def test_relu_saddles_have_a_flat_mode_for_every_neuron_and_the_index_of_finite_differences(
+    relu_batch,
+):
     target, sols = relu_batch
     norms = jnp.linalg.norm(sols.network.weights, axis=2)
     alive = np.asarray(sols.converged & (norms > 0.1).all(1) & (norms < 10).all(1))
@@ -107,13 +128,16 @@ def test_relu_saddles_have_a_flat_mode_for_every_neuron_and_the_index_of_finite_
     _, unravel = ravel_pytree(sols[0].network)
     gradient = jax.jit(lambda z: ravel_pytree(jax.grad(jc.population_risk)(unravel(z), target))[0])
     for i in np.flatnonzero(alive):
-        # neurons are parallel at most of them, where the third derivative jumps: differences are good to their step
+        # neurons are parallel at most of them, where the third derivative jumps: differences are
+        # good to their step
         z = ravel_pytree(sols[i].network)[0]
         rows = [(gradient(z + row) - gradient(z - row)) / 2e-6 for row in 1e-6 * np.eye(z.size)]
         values = np.linalg.eigvalsh((np.array(rows) + np.array(rows).T) / 2)
         assert float(jnp.abs(gradient(z)).max()) <= 1e-10
         np.testing.assert_allclose(sols.eigenvalues[i], values, atol=1e-5)  # worst case 1e-8
-        if (np.abs(values) < 1e-5).sum() == int(sols.stats["flat_modes"][i]):  # zeros converge slowly elsewhere
+        if (np.abs(values) < 1e-5).sum() == int(
+            sols.stats["flat_modes"][i]
+        ):  # zeros converge slowly elsewhere
             assert int(sols.index[i]) == (values < -1e-5).sum()
             counted += 1
     assert counted >= 5  # mostly halves of one neuron, with the share as a third flat mode
@@ -148,12 +172,18 @@ def test_float32_finds_the_saddle_that_float64_finds():
     target = jc.targets.orthonormal(4, 4, activation=ERF)
     saddle = copy_average(target, (2, 2))
     start = _stack([_near(saddle, 1)])
-    low = jc.critical_points(*(jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tree) for tree in (start, target)))
+    low = jc.critical_points(
+        *(jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tree) for tree in (start, target))
+    )
     assert low.risk.dtype == low.eigenvalues.dtype == jnp.float32
     assert bool(low.converged[0])
-    assert distance(low[0].network, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), saddle)) <= 1e-4
+    assert (
+        distance(low[0].network, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), saddle))
+        <= 1e-4
+    )
     values = certificate(saddle, target)[1]
-    np.testing.assert_allclose(low.eigenvalues[0], values, rtol=1e-4, atol=1e-5)  # worst cases 2.6e-5 and 3e-6
+    # worst cases 2.6e-5 and 3e-6
+    np.testing.assert_allclose(low.eigenvalues[0], values, rtol=1e-4, atol=1e-5)
     assert int(low.index[0]) == (values < -1e-8).sum()
 
 

@@ -1,6 +1,8 @@
-"""Distances modulo the symmetries of the risk: images are at rounding distance, other networks are not.
+"""Distances modulo the symmetries of the risk: images are at rounding distance, other networks are
+not.
 
-Images are made here from the definition of each symmetry, and exact distances by trying every member of the group.
+Images are made here from the definition of each symmetry, and exact distances by trying every
+member of the group.
 """
 
 import itertools
@@ -17,11 +19,24 @@ from hypothesis import strategies as st
 import jaxcompress as jc
 from jaxcompress.landscape import align, distance, fingerprint, target_symmetries
 from tests.problems import network, run
-from tests.symmetry_oracle import EVEN, ODD, PLAIN, SCALED, A, exact, image, orthonormal_map, rotation, with_rows
+from tests.symmetry_oracle import (
+    EVEN,
+    ODD,
+    PLAIN,
+    SCALED,
+    A,
+    exact,
+    image,
+    orthonormal_map,
+    rotation,
+    with_rows,
+)
 
 
 def copy_average(partition, d, f=A.erf):
-    """Students that copy or average an orthonormal target, one for every part (Şimşek et al. 2023)."""
+    """Students that copy or average an orthonormal target, one for every part (Şimşek et al.
+    2023).
+    """
     w, start = np.zeros((len(partition), d)), 0
     for row, part in zip(w, partition, strict=True):
         row[start : start + part] = 1 / math.sqrt(part * (2 * part - 1))
@@ -34,14 +49,17 @@ def gap(a, b, target=None):
     return float(jnp.linalg.norm(fingerprint(a, target) - fingerprint(b, target)))
 
 
-# — images ————————————————————————————————————————————————————————————————————————————————————————————————————————————
+# — images
+# ——————————————————————————————————————————————————————————————————————————————————————————————————
 
 
 @pytest.mark.parametrize("kind", ["order", "sign", "scale", "all"])
 @pytest.mark.parametrize("f", [*ODD, *EVEN, *SCALED, *PLAIN], ids=str)
 def test_symmetries_of_the_activation_leave_a_network_where_it_is(f, kind):
     rng = np.random.default_rng(0)
-    only = dict.fromkeys(("order", "sign", "scale"), kind == "all") | ({} if kind == "all" else {kind: True})
+    only = dict.fromkeys(("order", "sign", "scale"), kind == "all") | (
+        {} if kind == "all" else {kind: True}
+    )
     for outputs, bias in ((None, False), (2, True)):
         net = network(1, 4, 3, f, outputs=outputs, bias=bias, output_bias=bias)
         other = image(net, rng, **only)
@@ -52,13 +70,18 @@ def test_symmetries_of_the_activation_leave_a_network_where_it_is(f, kind):
 
 
 @pytest.mark.parametrize("f", [A.relu, A.erf, A.abs, A.softplus], ids=str)
-@pytest.mark.parametrize(("n", "k", "d"), [(1, 1, 1), (3, 4, 4), (3, 6, 9), (6, 8, 9), (20, 20, 20)])
+@pytest.mark.parametrize(
+    ("n", "k", "d"), [(1, 1, 1), (3, 4, 4), (3, 6, 9), (6, 8, 9), (20, 20, 20)]
+)
 def test_all_symmetries_at_once_leave_a_network_where_it_is(f, n, k, d):
     rng = np.random.default_rng(2)
     target = jc.targets.orthonormal(k, d, activation=f)
     symmetries = target_symmetries(target)
     x = jnp.asarray(rng.normal(size=(5, d)))
-    for net in (network(3, n, d, f), with_rows(np.eye(n, d) + 0.2 * (np.arange(d) < k), np.ones(n), f)):
+    for net in (
+        network(3, n, d, f),
+        with_rows(np.eye(n, d) + 0.2 * (np.arange(d) < k), np.ones(n), f),
+    ):
         q = orthonormal_map(rng, k, d, turns=f in EVEN)
         other = image(net, rng, q)
         np.testing.assert_allclose(target(x @ q), target(x), atol=1e-12)
@@ -91,7 +114,9 @@ def test_repeated_structure_does_not_hide_an_image(f, weights):
 
 
 def test_neurons_that_nearly_coincide_are_matched_to_their_own_partners():
-    """Costs that differ by 1e-16 of the largest decide here: worst of 100 draws 3e-14 at spreads of 1e-6 to 1e-12."""
+    """Costs that differ by 1e-16 of the largest decide here: worst of 100 draws 3e-14 at spreads of
+    1e-6 to 1e-12.
+    """
     rng = np.random.default_rng(5)
     w = np.concatenate([1 + 1e-8 * rng.normal(size=(6, 4)), 10 * rng.normal(size=(2, 4))])
     net = with_rows(w, np.ones(8), A.softplus)
@@ -126,7 +151,8 @@ def test_rotations_of_the_inputs_count_only_where_they_fix_the_target():
     assert distance(net, image(net, rng, np.diag([-1.0, 1, 1, 1])), target) > 0.1
 
 
-# — exact values and bounds ———————————————————————————————————————————————————————————————————————————————————————————
+# — exact values and bounds
+# ———————————————————————————————————————————————————————————————————————————————————————————
 
 
 @pytest.mark.parametrize("f", [A.relu, A.erf, A.abs, A.softplus], ids=str)
@@ -145,7 +171,9 @@ def test_distances_are_exact_in_the_span_and_bounds_elsewhere(f, n, k, d):
         for symmetries in (listed, relaxed):
             assert 0.4 * truth < distance(a, b, symmetries) <= truth * (1 + 1e-12)
             assert 0.2 * truth < gap(a, b, symmetries) <= truth * (1 + 1e-12)
-            assert distance(a, align(a, b, symmetries), symmetries) == pytest.approx(distance(a, b, symmetries))
+            assert distance(a, align(a, b, symmetries), symmetries) == pytest.approx(
+                distance(a, b, symmetries)
+            )
 
 
 @pytest.mark.parametrize("f", [A.relu, A.erf, A.abs, A.sigmoid], ids=str)
@@ -168,7 +196,8 @@ def test_a_neuron_is_aligned_to_the_scale_of_its_partner():
     np.testing.assert_allclose(moved.readout, net.readout, rtol=1e-13)
 
 
-# — axioms ————————————————————————————————————————————————————————————————————————————————————————————————————————————
+# — axioms
+# ——————————————————————————————————————————————————————————————————————————————————————————————————
 
 entries = st.sampled_from([0.0, 1.0, -1.0, 0.5, 2.0]) | st.floats(-3, 3, width=32)
 AXIOMS = [
@@ -199,14 +228,19 @@ def test_the_distance_is_a_pseudometric(given_networks):
     assert ab <= distance(a, align(a, b, symmetries)) + 1e-12
 
 
-# — points that are known to be distinct ——————————————————————————————————————————————————————————————————————————————
+# — points that are known to be distinct
+# ——————————————————————————————————————————————————————————————————————————————
 
 
 def partitions(k, n, least=1):
     """The partitions of `k` into `n` parts."""
     if n == 1:
         return [(k,)] if k >= least else []
-    return [(first, *rest) for first in range(least, k // n + 1) for rest in partitions(k - first, n - 1, first)]
+    return [
+        (first, *rest)
+        for first in range(least, k // n + 1)
+        for rest in partitions(k - first, n - 1, first)
+    ]
 
 
 @pytest.mark.parametrize(("n", "k"), [(3, 6), (5, 12)])
@@ -219,29 +253,40 @@ def test_copies_and_averages_of_different_partitions_are_apart(n, k):
             other = image(b, rng, orthonormal_map(rng, k, k + 1))
             found = distance(a, other, symmetries)
             assert found < 1e-13 if i == j else found > 0.5
-            assert (gap(a, other, symmetries) < 1e-13) if i == j else (gap(a, other, symmetries) > 0.1)
+            assert (
+                (gap(a, other, symmetries) < 1e-13) if i == j else (gap(a, other, symmetries) > 0.1)
+            )
 
 
 def test_one_cycle_of_neurons_is_not_two():
-    """Every neuron and every target sees the same in both: only inner products across the network differ."""
+    """Every neuron and every target sees the same in both: only inner products across the network
+    differ.
+    """
     symmetries = target_symmetries(jc.targets.orthonormal(12, 12, activation=A.erf))
     one = np.eye(12) + 0.5 * np.roll(np.eye(12), 1, 1)
     two = np.kron(np.eye(2), np.eye(6) + 0.5 * np.roll(np.eye(6), 1, 1))
     a, b = with_rows(one, np.ones(12), A.erf), with_rows(two, np.ones(12), A.erf)
     assert distance(a, b, symmetries) > 1e-3
-    assert distance(a, align(a, b, symmetries)) == pytest.approx(1.0)  # two entries of one half moved: an upper bound
+    # two entries of one half moved: an upper bound
+    assert distance(a, align(a, b, symmetries)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
     ("f", "starts", "levels"),
     [
         (A.relu, [np.eye(2, 4), np.ones((2, 4)) / 2], [0.384746413873]),
-        (A.erf, [np.eye(6, 8), copy_average((1, 1, 1, 1, 1, 3), 8).weights], [0.040593177314, 0.041364548462]),
+        (
+            A.erf,
+            [np.eye(6, 8), copy_average((1, 1, 1, 1, 1, 3), 8).weights],
+            [0.040593177314, 0.041364548462],
+        ),
     ],
     ids=["relu", "erf"],
 )
 def test_minima_that_are_found_are_as_many_points_as_risks(f, starts, levels):
-    """The reference minima, found by SciPy from two starts, each moved about by noise and by symmetries."""
+    """The reference minima, found by SciPy from two starts, each moved about by noise and by
+    symmetries.
+    """
     n, k = starts[0].shape
     target = jc.targets.orthonormal(k, k, activation=f)
     slope = jax.jit(jax.value_and_grad(lambda net: jc.population_risk(net, target)))
@@ -251,7 +296,9 @@ def test_minima_that_are_found_are_as_many_points_as_risks(f, starts, levels):
 
     def value_and_slope(numbers):
         value, gradient = slope(of(numbers))
-        return float(value), np.concatenate([np.ravel(gradient.weights), np.ravel(gradient.readout)])
+        return float(value), np.concatenate(
+            [np.ravel(gradient.weights), np.ravel(gradient.readout)]
+        )
 
     rng = np.random.default_rng(51)
     found = []
@@ -271,7 +318,8 @@ def test_minima_that_are_found_are_as_many_points_as_risks(f, starts, levels):
             assert distance(a, b, symmetries) > 1e-2
 
 
-# — degenerate cases ——————————————————————————————————————————————————————————————————————————————————————————————————
+# — degenerate cases
+# ——————————————————————————————————————————————————————————————————————————————————————————————————
 
 
 def test_duplicated_neurons_are_not_their_sum():
@@ -284,7 +332,9 @@ def test_duplicated_neurons_are_not_their_sum():
 
 
 def test_a_homogeneous_neuron_that_carries_nothing_is_nowhere_in_particular():
-    """Scaling moves it to zero, whatever its weights: a distance that scaling leaves alone cannot see them."""
+    """Scaling moves it to zero, whatever its weights: a distance that scaling leaves alone cannot
+    see them.
+    """
     for dead in ([[1.0, 2.0]], [[0.0, 0.0]], [[-3.0, 1e-9]]):
         a = with_rows([[1.0, 1.0], *dead], [2.0, 0.0], A.relu)
         b = with_rows([[1.0, 1.0], [0.0, 0.0]], [2.0, 5.0], A.relu)
@@ -306,7 +356,9 @@ def test_norms_at_the_edge_of_the_numbers_have_distances():
 
 def test_float32_networks_are_compared_to_their_precision():
     rng = np.random.default_rng(63)
-    target = jc.TwoLayer(jnp.eye(3, 4, dtype=jnp.float32), jnp.ones(3, jnp.float32), activation=A.relu)
+    target = jc.TwoLayer(
+        jnp.eye(3, 4, dtype=jnp.float32), jnp.ones(3, jnp.float32), activation=A.relu
+    )
     net = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), network(64, 3, 4, A.relu))
     other = image(net, rng, orthonormal_map(rng, 3, 4))
     assert distance(net, other, target) < 1e-6
@@ -323,7 +375,8 @@ def test_fingerprints_of_many_networks_are_those_of_each():
         np.testing.assert_allclose(prints[i], fingerprint(run(many, i), target), atol=1e-14)
 
 
-# — what is refused ———————————————————————————————————————————————————————————————————————————————————————————————————
+# — what is refused
+# ——————————————————————————————————————————————————————————————————————————————————————————————————
 
 NET = network(70, 3, 4, A.relu)
 
@@ -331,17 +384,29 @@ NET = network(70, 3, 4, A.relu)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((NET, network(71, 2, 4, A.relu)), r"given .*\(3, 4.*\(2, 4.*expected networks of the same sizes"),
+        (
+            (NET, network(71, 2, 4, A.relu)),
+            r"given .*\(3, 4.*\(2, 4.*expected networks of the same sizes",
+        ),
         ((NET, network(71, 3, 4, A.erf)), "relu.*erf.*same sizes, biases, activation"),
         ((NET, network(71, 3, 4, A.relu, bias=True)), "biases"),
         ((NET, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), NET)), "float32.*cast"),
-        ((jax.tree.map(lambda leaf: leaf[None], NET), NET), r"given a, \(1, 3, 4\).*out of the batch"),
+        (
+            (jax.tree.map(lambda leaf: leaf[None], NET), NET),
+            r"given a, \(1, 3, 4\).*out of the batch",
+        ),
         ((NET, 3), "given b, int"),
         ((NET, jc.TwoLayer(NET.weights * jnp.nan, NET.readout)), "distance: b.*NaN"),
-        ((NET, NET, jc.targets.orthonormal(2, 3, activation=A.relu)), r"dimension 3.*weights \(3, 4\)"),
+        (
+            (NET, NET, jc.targets.orthonormal(2, 3, activation=A.relu)),
+            r"dimension 3.*weights \(3, 4\)",
+        ),
         ((NET, NET, network(72, 2, 4, A.relu, outputs=2)), "outputs of the networks"),
         ((NET, NET, jc.relu_moments(1.0, jnp.ones(4))), "TargetMoments.*moments do not tell"),
-        ((NET, NET, jax.tree.map(lambda leaf: leaf[None], NET)), r"target_symmetries: given \(1, 3, 4\)"),
+        (
+            (NET, NET, jax.tree.map(lambda leaf: leaf[None], NET)),
+            r"target_symmetries: given \(1, 3, 4\)",
+        ),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(arguments, message):

@@ -1,4 +1,6 @@
-"""The risk on samples: NumPy's sums, complex steps and SciPy's optimiser against it and the solvers on it."""
+"""The risk on samples: NumPy's sums, complex steps and SciPy's optimiser against it and the solvers
+on it.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +18,26 @@ from tests.problems import network, run
 def draw(seed, count, dim, outputs=None):
     """Standard normal samples."""
     rng = np.random.default_rng(seed)
-    return jc.Samples(rng.normal(size=(count, dim)), rng.normal(size=(count,) if outputs is None else (count, outputs)))
+    return jc.Samples(
+        rng.normal(size=(count, dim)),
+        rng.normal(size=(count,) if outputs is None else (count, outputs)),
+    )
 
 
 def plain_risk(student, samples):
-    """The same risk of a tanh network in NumPy, as a function of the flat parameters, real or complex."""
+    """The same risk of a tanh network in NumPy, as a function of the flat parameters, real or
+    complex.
+    """
     x, y = np.asarray(samples.inputs), np.asarray(samples.targets).reshape(samples.count, -1)
     n, d, o = student.width, student.dim, y.shape[1]
 
     def risk(vector):
-        sizes = [n * d, n * o, n if student.bias is not None else 0, o if student.output_bias is not None else 0]
+        sizes = [
+            n * d,
+            n * o,
+            n if student.bias is not None else 0,
+            o if student.output_bias is not None else 0,
+        ]
         w, a, b, c = np.split(vector, np.cumsum(sizes)[:-1])
         z = x @ w.reshape(n, d).T + (b if b.size else 0)
         r = np.tanh(z) @ a.reshape(n, o) + (c if c.size else 0) - y
@@ -41,7 +53,9 @@ def complex_gradient(risk, vector):
 
 @pytest.fixture(scope="module", params=[None, 2], ids=["scalar", "two outputs"])
 def case(request):
-    student = network(1, 4, 3, jc.activations.tanh, outputs=request.param, bias=True, output_bias=True)
+    student = network(
+        1, 4, 3, jc.activations.tanh, outputs=request.param, bias=True, output_bias=True
+    )
     return student, draw(2, 20, 3, request.param)
 
 
@@ -54,10 +68,15 @@ def test_risk_gradient_and_hessian_are_those_of_the_sums_in_numpy(case):
     np.testing.assert_allclose(gradient, complex_gradient(risk, vector), atol=2e-14)
     assert np.mean(squared_errors(student, samples)) == pytest.approx(risk(vector), rel=1e-14)
     step = 1e-5
-    rows = [complex_gradient(risk, vector + s * step * e) * s for e in np.eye(len(vector)) for s in (1, -1)]
+    rows = [
+        complex_gradient(risk, vector + s * step * e) * s
+        for e in np.eye(len(vector))
+        for s in (1, -1)
+    ]
     differences = np.array(rows).reshape(len(vector), 2, -1).sum(1) / (2 * step)
     exact = jc.risk_hessian(student, samples)
-    np.testing.assert_allclose(exact, differences, atol=3e-9)  # of the differences; entries up to 10
+    # of the differences; entries up to 10
+    np.testing.assert_allclose(exact, differences, atol=3e-9)
     frozen = jc.risk_hessian(student, samples, freeze=("readout", "bias"))
     kept = np.r_[0 : student.weights.size, -(student.outputs or 1) + len(vector) : len(vector)]
     np.testing.assert_array_equal(frozen, np.asarray(exact)[np.ix_(kept, kept)])
@@ -66,7 +85,9 @@ def test_risk_gradient_and_hessian_are_those_of_the_sums_in_numpy(case):
 def test_a_hessian_summed_in_pieces_is_the_whole_one(case, monkeypatch):
     student, samples = case
     whole = hessian(EmpiricalProblem.of(samples), student)
-    monkeypatch.setattr("jaxcompress.risk._empirical._BLOCK", 7 * 16)  # seven samples at a time, the last piece short
+    monkeypatch.setattr(
+        "jaxcompress.risk._empirical._BLOCK", 7 * 16
+    )  # seven samples at a time, the last piece short
     np.testing.assert_allclose(hessian(EmpiricalProblem.of(samples), student), whole, atol=1e-14)
 
 
@@ -77,16 +98,21 @@ def test_the_floor_covers_what_float32_does_to_the_risk_and_falls_with_it():
     off = abs(float(jc.empirical_risk(*small)) - float(jc.empirical_risk(*wide)))
     assert 0 < off <= EmpiricalProblem.of(small[1]).floor(small[0])
     met = jc.Samples(samples.inputs, student(samples.inputs))
-    assert EmpiricalProblem.of(met).floor(student) < 1e-28  # eps squared: zero loss is resolved to 1e-30
+    # eps squared: zero loss is resolved to 1e-30
+    assert EmpiricalProblem.of(met).floor(student) < 1e-28
 
 
 @pytest.fixture(scope="module")
 def fits():
-    """Two neurons on forty noisy outputs of two others: with random targets, minima may lie at infinity."""
+    """Two neurons on forty noisy outputs of two others: with random targets, minima may lie at
+    infinity.
+    """
     noise = 0.1 * np.random.default_rng(5).normal(size=40)
     clean = jc.Samples.of(jax.random.key(1), network(6, 2, 3, jc.activations.tanh, scale=1.0), 40)
     samples = jc.Samples(clean.inputs, clean.targets + noise)
-    starts = jc.initialize.glorot_normal(jax.random.key(0), 2, 3, activation=jc.activations.tanh, runs=4)
+    starts = jc.initialize.glorot_normal(
+        jax.random.key(0), 2, 3, activation=jc.activations.tanh, runs=4
+    )
     return starts, samples, jc.solve_many(starts, samples)
 
 
@@ -99,7 +125,9 @@ def test_solve_many_ends_at_minima_of_numpys_sums(fits):
         risk, vector = plain_risk(run(starts, i), samples), np.asarray(flat)
         assert sols.risk[i] == pytest.approx(risk(vector), rel=1e-13)
         assert np.max(np.abs(complex_gradient(risk, vector))) < 1e-10
-        there = scipy.optimize.minimize(risk, vector, jac=lambda v, r=risk: complex_gradient(r, v), method="BFGS")
+        there = scipy.optimize.minimize(
+            risk, vector, jac=lambda v, r=risk: complex_gradient(r, v), method="BFGS"
+        )
         assert sols.risk[i] - there.fun < 1e-12
 
 
@@ -107,7 +135,9 @@ def test_every_solver_takes_samples_for_a_target(fits):
     starts, samples, sols = fits
     one = jc.gradient_flow(run(starts, 0), samples)
     assert float(one.risk) == pytest.approx(float(sols.risk[0]), abs=1e-9)
-    assert float(jc.solve(run(starts, 0), samples).risk) == pytest.approx(float(sols.risk[0]), rel=1e-10)
+    assert float(jc.solve(run(starts, 0), samples).risk) == pytest.approx(
+        float(sols.risk[0]), rel=1e-10
+    )
     saddles = jc.critical_points(jax.tree.map(lambda leaf: 0.3 * leaf, starts), samples)
     assert np.any(np.asarray(saddles.converged))
     assert np.all(np.asarray(saddles.gradient_norm)[np.asarray(saddles.converged)] < 1e-10)
@@ -116,7 +146,9 @@ def test_every_solver_takes_samples_for_a_target(fits):
 def test_every_run_may_have_samples_of_its_own_and_wide_inputs_are_reduced_to_their_span():
     each = [draw(20 + i, 4, 12) for i in range(2)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    starts = jc.initialize.glorot_normal(jax.random.key(3), 2, 12, activation=jc.activations.tanh, runs=2)
+    starts = jc.initialize.glorot_normal(
+        jax.random.key(3), 2, 12, activation=jc.activations.tanh, runs=2
+    )
     flows = jc.flow_many(starts, stacked)
     assert np.all(np.asarray(flows.converged))
     for i, samples in enumerate(each):
@@ -124,15 +156,20 @@ def test_every_run_may_have_samples_of_its_own_and_wide_inputs_are_reduced_to_th
         basis = np.linalg.qr(np.asarray(samples.inputs).T)[0]
         assert np.max(np.abs(moved)) > 0.01
         np.testing.assert_allclose(moved, moved @ basis @ basis.T, atol=1e-12)
-        assert jc.empirical_risk(run(flows.network, i), samples) == pytest.approx(float(flows.risk[i]), abs=1e-15)
+        assert jc.empirical_risk(run(flows.network, i), samples) == pytest.approx(
+            float(flows.risk[i]), abs=1e-15
+        )
 
 
 def test_the_empirical_risk_tends_to_the_population_risk_within_its_standard_error():
-    student, target = network(1, 4, 3, jc.activations.cos), network(2, 5, 3, jc.activations.sin)  # cheap to compile
+    # cheap to compile
+    student, target = network(1, 4, 3, jc.activations.cos), network(2, 5, 3, jc.activations.sin)
     law = jc.Gaussian(jnp.asarray([0.3, -0.2, 0.1]), jnp.asarray(np.diag([1.0, 2.0, 0.5])))
     exact = float(jc.population_risk(student, target, inputs=law))
     for count in (10**3, 10**5):
-        errors = np.asarray(squared_errors(student, jc.Samples.of(jax.random.key(4), target, count, inputs=law)))
+        errors = np.asarray(
+            squared_errors(student, jc.Samples.of(jax.random.key(4), target, count, inputs=law))
+        )
         standard = errors.std(ddof=1) / count**0.5
         assert abs(errors.mean() - exact) < 4 * standard
     assert standard < 0.01 * exact
@@ -145,29 +182,51 @@ def test_minibatches_go_through_every_sample_once_an_epoch():
         assert len(np.unique(epoch)) == 9
     assert not np.array_equal(rows[:3], rows[3:6])
     samples = draw(1, 10, 2)
-    np.testing.assert_array_equal(samples.batch(rows[0]).inputs, np.asarray(samples.inputs)[rows[0]])
+    np.testing.assert_array_equal(
+        samples.batch(rows[0]).inputs, np.asarray(samples.inputs)[rows[0]]
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: jc.Samples(np.zeros((3, 2)), np.zeros(4)), r"given inputs \(3, 2\) and targets \(4,\)"),
+        (
+            lambda: jc.Samples(np.zeros((3, 2)), np.zeros(4)),
+            r"given inputs \(3, 2\) and targets \(4,\)",
+        ),
         (lambda: jc.Samples(np.zeros((0, 2)), np.zeros(0)), "none of them empty"),
         (lambda: jc.Samples(np.full((3, 2), np.nan), np.zeros(3)), "NaN"),
         (lambda: jc.Samples(np.zeros((3, 2), int), np.zeros(3)), "floating-point"),
-        (lambda: jc.empirical_risk(network(0, 2, 3, jc.activations.erf), draw(0, 4, 2)), "input dimension 3"),
+        (
+            lambda: jc.empirical_risk(network(0, 2, 3, jc.activations.erf), draw(0, 4, 2)),
+            "input dimension 3",
+        ),
         (lambda: jc.solve(network(0, 2, 2, jc.activations.erf), draw(0, 4, 2, 2)), "outputs None"),
         (
             lambda: jc.solve(
-                network(0, 2, 2, jc.activations.erf), draw(0, 4, 2), inputs=jc.Gaussian(jnp.ones(2), jnp.eye(2))
+                network(0, 2, 2, jc.activations.erf),
+                draw(0, 4, 2),
+                inputs=jc.Gaussian(jnp.ones(2), jnp.eye(2)),
             ),
             "leave inputs out",
         ),
-        (lambda: jc.population_risk(network(0, 2, 2, jc.activations.erf), draw(0, 4, 2)), "type Samples"),
-        (lambda: jc.risk_hessian(network(0, 2, 3, jc.activations.erf), draw(0, 4, 2)), "input dimension 3"),
-        (lambda: jc.Samples(np.zeros((3, 4, 2)), np.zeros((3, 4))).batch(jnp.arange(2)), r"leading axes \(3,\)"),
+        (
+            lambda: jc.population_risk(network(0, 2, 2, jc.activations.erf), draw(0, 4, 2)),
+            "type Samples",
+        ),
+        (
+            lambda: jc.risk_hessian(network(0, 2, 3, jc.activations.erf), draw(0, 4, 2)),
+            "input dimension 3",
+        ),
+        (
+            lambda: jc.Samples(np.zeros((3, 4, 2)), np.zeros((3, 4))).batch(jnp.arange(2)),
+            r"leading axes \(3,\)",
+        ),
         (lambda: minibatches(jax.random.key(0), 4, 5, 1), "given size=5"),
-        (lambda: jc.Samples.of(jax.random.key(0), network(0, 2, 2, jc.activations.erf), 0), "given count=0"),
+        (
+            lambda: jc.Samples.of(jax.random.key(0), network(0, 2, 2, jc.activations.erf), 0),
+            "given count=0",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(call, says):

@@ -1,6 +1,8 @@
-"""Batches in lanes: whatever the lanes, devices, order and dimension, every run ends at its own critical point.
+"""Batches in lanes: whatever the lanes, devices, order and dimension, every run ends at its own
+critical point.
 
-One small problem (erf, two neurons for four, 67 runs) serves most claims, so that few programs are compiled.
+One small problem (erf, two neurons for four, 67 runs) serves most claims, so that few programs are
+compiled.
 """
 
 import contextlib
@@ -26,24 +28,34 @@ relu_group = pytest.mark.xdist_group("engine relu")
 
 
 def _starts(activation, width, dim, runs, seed=0, **options):
-    return jc.initialize.glorot_normal(jax.random.key(seed), width, dim, activation=activation, runs=runs, **options)
+    return jc.initialize.glorot_normal(
+        jax.random.key(seed), width, dim, activation=activation, runs=runs, **options
+    )
 
 
 def _distance(one, other):
     """The largest difference between two networks, or batches of them."""
-    return max(float(jnp.abs(x - y).max()) for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+    return max(
+        float(jnp.abs(x - y).max())
+        for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
 
 
 def _identical(one, other):
     """Whether two trees hold the same bits."""
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+    return all(
+        np.array_equal(x, y)
+        for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    )
 
 
 @jax.jit
 def _risks_and_gradients(students, targets, inputs=None):
     """The exact risk of every run with its gradient, by autodiff; compiled once for every shape."""
     own = 0 if targets.weights.ndim == 3 else None
-    both = jax.value_and_grad(lambda student, target: jc.population_risk(student, target, inputs=inputs))
+    both = jax.value_and_grad(
+        lambda student, target: jc.population_risk(student, target, inputs=inputs)
+    )
     return jax.vmap(both, in_axes=(0, own))(students, targets)
 
 
@@ -61,7 +73,9 @@ def _is(sols, code):
 
 @contextlib.contextmanager
 def compilations():
-    """Collects one entry for every program that is compiled, or fetched from the cache of compiled ones."""
+    """Collects one entry for every program that is compiled, or fetched from the cache of compiled
+    ones.
+    """
     found = []
 
     def listen(name, seconds, **_):
@@ -121,7 +135,9 @@ def test_the_listener_hears_ever_larger_numbers(listened):
 
 @base_group
 def test_drawn_starts_in_more_lanes_on_two_devices_end_where_the_batch_does(problem, base):
-    drawn = jc.initialize.Starts(jax.random.key(0), RUNS, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF)
+    drawn = jc.initialize.Starts(
+        jax.random.key(0), RUNS, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF
+    )
     sols = jc.solve_many(drawn, problem[1], lanes=32, devices=jax.devices()[:2])
     assert sols.risk.shape == (RUNS,)
     assert len(sols.risk.sharding.device_set) == 2
@@ -129,12 +145,16 @@ def test_drawn_starts_in_more_lanes_on_two_devices_end_where_the_batch_does(prob
 
 
 def test_drawn_starts_are_those_of_the_batch_and_fewer_than_one_is_refused():
-    drawn = jc.initialize.Starts(jax.random.key(3), 5, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF)
+    drawn = jc.initialize.Starts(
+        jax.random.key(3), 5, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF
+    )
     for i in range(5):
         assert _distance(drawn.draw(i), run(_starts(ERF, 2, 4, 5, seed=3), i)) < 1e-15
     for runs in (0, -1):
         with pytest.raises(ValueError, match=f"given runs={runs}; expected at least 1"):
-            jc.initialize.Starts(jax.random.key(3), runs, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF)
+            jc.initialize.Starts(
+                jax.random.key(3), runs, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF
+            )
     three = jc.targets.orthonormal(4, 4, activation=ERF)
     three = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), three)
     with pytest.raises(ValueError, match="given 5 starts to draw and targets"):
@@ -159,14 +179,26 @@ def test_the_order_of_the_queue_changes_no_bit_of_any_end(problem, base):
     expected = run(jax.device_get(base), order)
     for name in set(base.stats) - {"occupancy"}:  # that is one number of the whole batch
         assert _identical(shuffled.stats[name], expected.stats[name]), name
-    for name in ("network", "risk", "gradient_norm", "eigenvalues", "index", "time", "converged", "result"):
+    for name in (
+        "network",
+        "risk",
+        "gradient_norm",
+        "eigenvalues",
+        "index",
+        "time",
+        "converged",
+        "result",
+    ):
         assert _identical(getattr(shuffled, name), getattr(expected, name)), name
 
 
 @base_group
 def test_changed_tolerances_rates_budgets_seeds_and_targets_compile_nothing(problem, base):
     starts, target = problem
-    others = _starts(ERF, 2, 4, RUNS, seed=9), jc.targets.random(jax.random.key(5), 4, 4, activation=ERF)
+    others = (
+        _starts(ERF, 2, 4, RUNS, seed=9),
+        jc.targets.random(jax.random.key(5), 4, 4, activation=ERF),
+    )
     with compilations() as found:
         jax.jit(lambda x: x + jnp.pi)(jnp.ones(1)).block_until_ready()
     assert found  # the listener hears
@@ -206,7 +238,9 @@ def test_runs_whose_budget_is_spent_say_so_wherever_the_polish_ends(problem, bas
     assert np.all(steps[spent] == budget)
     assert _identical(run(sols.network, ~spent), run(base.network, ~spent))
     # the certificate is that of the point, which the flow need not have led to
-    assert _slopes(sols.network, target).max() == pytest.approx(float(sols.gradient_norm.max()), abs=1e-13)
+    assert _slopes(sols.network, target).max() == pytest.approx(
+        float(sols.gradient_norm.max()), abs=1e-13
+    )
 
 
 @base_group
@@ -233,9 +267,13 @@ def _up(net):
 def _well_spanned(runs=10):
     """Starts and a target whose weights are all nearly at right angles to each other."""
     rng = np.random.default_rng(11)
-    target = jc.TwoLayer(jnp.eye(3, NARROW_DIM), jnp.asarray(rng.normal(size=(3, 2))), activation=ERF)
+    target = jc.TwoLayer(
+        jnp.eye(3, NARROW_DIM), jnp.asarray(rng.normal(size=(3, 2))), activation=ERF
+    )
     weights = np.eye(NARROW_DIM)[3:5] + 0.2 * rng.normal(size=(runs, 2, NARROW_DIM))
-    return jc.TwoLayer(jnp.asarray(weights), jnp.asarray(rng.normal(size=(runs, 2, 2))), activation=ERF), target
+    return jc.TwoLayer(
+        jnp.asarray(weights), jnp.asarray(rng.normal(size=(runs, 2, 2))), activation=ERF
+    ), target
 
 
 def _in_the_span(runs=10):
@@ -249,7 +287,9 @@ def _twins(runs=10):
     """A target two of whose neurons coincide, and a third that is opposite to them."""
     starts, target = _well_spanned(runs)
     first = target.weights[0]
-    return starts, jc.TwoLayer(jnp.stack([first, first, -2 * first]), target.readout, activation=ERF)
+    return starts, jc.TwoLayer(
+        jnp.stack([first, first, -2 * first]), target.readout, activation=ERF
+    )
 
 
 @wide_group
@@ -268,7 +308,11 @@ def test_the_ends_in_many_dimensions_are_those_in_few_turned(make):
 @wide_group
 def test_runs_with_targets_of_their_own_are_reduced_to_the_same_ends():
     starts, target = _well_spanned()
-    kinds = [target, _twins()[1], jc.TwoLayer(target.weights[::-1] * 1.5, target.readout, activation=ERF)]
+    kinds = [
+        target,
+        _twins()[1],
+        jc.TwoLayer(target.weights[::-1] * 1.5, target.readout, activation=ERF),
+    ]
     which = np.arange(10) % 3
     targets = jax.tree.map(lambda *leaves: jnp.stack(leaves)[which], *kinds)
     sols = jc.solve_many(_up(starts), _up(targets), lanes=4)
@@ -276,14 +320,17 @@ def test_runs_with_targets_of_their_own_are_reduced_to_the_same_ends():
     for i, kind in enumerate(kinds):
         shared = jc.solve_many(starts, kind, lanes=4)
         mine = which == i
-        assert _distance(run(_up(shared.network), mine), run(sols.network, mine)) <= 1e-10  # worst case 2e-12
+        # worst case 2e-12
+        assert _distance(run(_up(shared.network), mine), run(sols.network, mine)) <= 1e-10
 
 
 # Structures that take other roads.
 
 
 def _anisotropic():
-    """An anisotropic law, where `d` exceeds `n + k + 1`: the gradient leaves the span of the weights."""
+    """An anisotropic law, where `d` exceeds `n + k + 1`: the gradient leaves the span of the
+    weights.
+    """
     rng = np.random.default_rng(3)
     factor = rng.normal(size=(6, 6)) * np.array([2.0, 1.5, 1.0, 0.7, 0.4, 0.2])
     law = jc.Gaussian(None, jnp.asarray(factor @ factor.T / 6))
@@ -310,13 +357,16 @@ def test_flows_alone_are_followed_to_the_tolerance_or_say_what_stopped_them():
     """A linear student with biases, of an erf target: the general road."""
     target = network(8, 2, 3, ERF)
     starts = _starts(IDENTITY, 1, 3, 5, bias=True, output_bias=True)
-    starts = jc.TwoLayer(starts.weights, 1 + starts.readout**2, starts.bias, starts.output_bias, IDENTITY)
+    starts = jc.TwoLayer(
+        starts.weights, 1 + starts.readout**2, starts.bias, starts.output_bias, IDENTITY
+    )
     sols = jc.flow_many(starts, target, gradient_tolerance=1e-9, lanes=2)
     assert np.all(sols.converged)
     assert np.all(_is(sols, RESULTS.converged))
     assert sols.eigenvalues is None
     assert _slopes(sols.network, target).max() <= 1e-9
-    # E[x erf(v·x/√2)] = √(2/π) v/√(1 + |v|²): the linear part of the target, which is all that the student finds
+    # E[x erf(v·x/√2)] = √(2/π) v/√(1 + |v|²): the linear part of the target, which is all that the
+    # student finds
     V, b = np.asarray(target.weights), np.asarray(target.readout)
     best = np.sqrt(2 / np.pi) * (b / np.sqrt(1 + (V**2).sum(1))) @ V
     found = np.asarray(sols.network.readout[:, 0, None] * sols.network.weights[:, 0])
@@ -388,7 +438,13 @@ def test_lsoda_sees_the_same_neuron_fall_to_zero(sliding):
 
     norm.terminal = True
     path = scipy.integrate.solve_ivp(
-        lambda _, z: -np.asarray(slope(z)), (0, 1e4), vector, "LSODA", events=norm, rtol=1e-9, atol=1e-11
+        lambda _, z: -np.asarray(slope(z)),
+        (0, 1e4),
+        vector,
+        "LSODA",
+        events=norm,
+        rtol=1e-9,
+        atol=1e-11,
     )
     assert path.status == 1  # the event
     end, other = path.y[:, -1], 1 - neuron
@@ -402,11 +458,15 @@ def test_lsoda_sees_the_same_neuron_fall_to_zero(sliding):
 def test_lanes_are_busy_while_runs_of_very_different_lengths_wait(sliding):
     starts, target, _ = sliding
     factors = jnp.asarray(np.random.default_rng(0).permutation(np.geomspace(0.1, 10, MANY)))
-    mixed = jc.TwoLayer(starts.weights * factors[:, None, None], starts.readout * factors[:, None], activation=RELU)
+    mixed = jc.TwoLayer(
+        starts.weights * factors[:, None, None], starts.readout * factors[:, None], activation=RELU
+    )
     sols = jc.solve_many(mixed, target, lanes=LANES)
     steps = np.asarray(sols.stats["steps"])
     assert steps.max() > 2.5 * np.median(steps)
     assert steps.max() < 2000
     assert np.asarray(sols.stats["occupancy"]).min() >= 0.95  # 0.999
     assert np.all(sols.converged)
-    assert np.array_equal(_is(sols, RESULTS.neuron_at_zero), np.asarray(sols.stats["neurons_at_zero"]) > 0)
+    assert np.array_equal(
+        _is(sols, RESULTS.neuron_at_zero), np.asarray(sols.stats["neurons_at_zero"]) > 0
+    )

@@ -1,8 +1,9 @@
 """Laws of random targets: what they draw, and what is expected of it.
 
-Expected moments are held against sums and quadrature over the neurons themselves (`ensemble_oracle`), against known
-laws of `|v|²` in many dimensions, and against networks that were drawn. Sample means are held to four standard errors
-(missed by chance once in 16 000 draws); seeds are fixed.
+Expected moments are held against sums and quadrature over the neurons themselves
+(`ensemble_oracle`), against known laws of `|v|²` in many dimensions, and against networks that were
+drawn. Sample means are held to four standard errors (missed by chance once in 16 000 draws); seeds
+are fixed.
 """
 
 import jax
@@ -54,13 +55,17 @@ def near(one, other, tolerance):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1.0, np.max(np.abs(b))))
 
 
-# Laws ----------------------------------------------------------------------------------------------------------------
+# Laws
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", LAWS)
 def test_neurons_have_the_mean_that_is_added_and_the_norm_that_is_asked_for(name):
     count, dim = 20_000, 4
-    v = np.asarray(ensemble(LAWS[name](SCALE, jnp.asarray(SPACE)), count, dim).draw(KEY).weights) - SPACE
+    v = (
+        np.asarray(ensemble(LAWS[name](SCALE, jnp.asarray(SPACE)), count, dim).draw(KEY).weights)
+        - SPACE
+    )
     unit = SCALE / dim**0.5
     assert np.all(np.abs(v.mean(0)) < 4 * unit / count**0.5)
     square = v.T @ v / count
@@ -109,8 +114,15 @@ def test_correlated_neurons_have_their_covariance_also_where_it_is_singular():
     ],
 )
 @pytest.mark.parametrize(("scaling", "divisor"), [("1/N", 4000.0), ("1/sqrt(N)", 4000**0.5)])
-def test_readouts_have_their_moments_and_the_scaling_of_the_network(law, mean, std, scaling, divisor):
-    b = np.asarray(ensemble(None, 4000, 1, readout=law, scaling=scaling, outputs=2).draw(KEY).readout) * divisor
+def test_readouts_have_their_moments_and_the_scaling_of_the_network(
+    law, mean, std, scaling, divisor
+):
+    b = (
+        np.asarray(
+            ensemble(None, 4000, 1, readout=law, scaling=scaling, outputs=2).draw(KEY).readout
+        )
+        * divisor
+    )
     assert b.shape == (4000, 2)
     np.testing.assert_allclose(law.expectation, mean)
     assert abs(b.mean() - mean) <= 4 * std / b.size**0.5 + 1e-12
@@ -122,11 +134,16 @@ def test_networks_and_expectations_come_in_the_dtype_that_was_asked_for(name):
     law = Correlated(jnp.eye(4)) if name == "correlated" else LAWS[name](SCALE, jnp.asarray(SPACE))
     for dtype in (jnp.float32, jnp.float64):
         one = ensemble(law, 5, 4, readout=UniformReadout(), dtype=dtype)
-        made = jax.eval_shape(one.draw, KEY), jax.eval_shape(one.moments, KEY), jax.eval_shape(one.expected_moments)
+        made = (
+            jax.eval_shape(one.draw, KEY),
+            jax.eval_shape(one.moments, KEY),
+            jax.eval_shape(one.expected_moments),
+        )
         assert {leaf.dtype for leaf in jax.tree.leaves(made)} == {jnp.dtype(dtype)}
 
 
-# Blocks --------------------------------------------------------------------------------------------------------------
+# Blocks
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_network_is_its_blocks_and_each_draws_from_its_own_key(monkeypatch):
@@ -152,7 +169,8 @@ def test_moments_are_those_of_the_network_that_the_same_key_draws():
 def test_wide_networks_are_reduced_in_one_pass_to_the_moments_of_the_network(monkeypatch):
     for option, value in (("BLOCK", 64), ("EXACT_WIDTH", 300), ("SAMPLES", 8), ("SAMPLE", 24)):
         monkeypatch.setattr(_moments, option, value)
-    one = ensemble(SparseEntries(0.5), 421, 4, readout=GaussianReadout(1.0), outputs=2)  # a width of its own
+    # a width of its own
+    one = ensemble(SparseEntries(0.5), 421, 4, readout=GaussianReadout(1.0), outputs=2)
     net = one.draw(KEY)
     streamed, b = one.moments(KEY, order=2), np.asarray(net.readout).T
     for i in range(2):
@@ -168,7 +186,9 @@ def _orders(moments):
 
 
 def test_a_million_neurons_take_little_memory():
-    """Compiled, not run: what is held beyond arguments and results is a few blocks of 6.6 MB, not 1.6 GB of network."""
+    """Compiled, not run: what is held beyond arguments and results is a few blocks of 6.6 MB, not
+    1.6 GB of network.
+    """
     one = ensemble(None, 10**6, 200)
     compiled = jax.jit(lambda key: one.moments(key)).lower(KEY).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 2**27
@@ -186,7 +206,8 @@ def test_ensembles_are_compiled_and_mapped_over_keys():
         np.testing.assert_allclose(moments.energy[i], alone.energy, rtol=1e-14)
 
 
-# Expectations --------------------------------------------------------------------------------------------------------
+# Expectations
+# --------------------------------------------------------------------------------------------------
 
 PLANAR = {
     "gaussian": oracle.gaussian_plane([0, 0], SCALE**2 / 2 * np.eye(2)),
@@ -208,7 +229,8 @@ def expects(law, neurons, shares):
     moments = ensemble(law, 1, neurons.shape[1], 3 * relu + 2 * erf).expected_moments(order=2)
     by_relu, by_erf = (oracle.orders(name, neurons, shares) for name in ("relu", "erf"))
     np.testing.assert_allclose(shares.sum(), 1, rtol=1e-13)
-    near(_orders(moments), [3 * a + 2 * b for a, b in zip(by_relu, by_erf, strict=True)], 5e-14)  # measured: 2e-14
+    # measured: 2e-14
+    near(_orders(moments), [3 * a + 2 * b for a, b in zip(by_relu, by_erf, strict=True)], 5e-14)
     np.testing.assert_allclose(moments.energy, orders_energy(*_orders(moments)), rtol=1e-14)
 
 
@@ -231,12 +253,16 @@ def test_expected_moments_of_correlated_neurons_are_averages_over_the_law(mean):
 @pytest.mark.parametrize("dim", [1, 200, 10**5])
 def test_expected_norms_of_gaussian_neurons_are_those_of_the_chi_law(dim):
     with mp.workdps(40):
-        norm = float(mp.sqrt(mp.mpf(2) / dim) * mp.gamma(mp.mpf(dim + 1) / 2) / mp.gamma(mp.mpf(dim) / 2))
+        norm = float(
+            mp.sqrt(mp.mpf(2) / dim) * mp.gamma(mp.mpf(dim + 1) / 2) / mp.gamma(mp.mpf(dim) / 2)
+        )
     by_norm = ensemble(GaussianEntries(SCALE), 1, dim).expected_moments()
     np.testing.assert_allclose(by_norm.constant * (2 * np.pi) ** 0.5, SCALE * norm, rtol=2e-15)
     if dim <= 200:  # with a mean, though it is zero, the Laplace transform is taken
         by_transform = ensemble(GaussianEntries(SCALE, jnp.zeros(dim)), 1, dim).expected_moments()
-        np.testing.assert_allclose(by_transform.constant * (2 * np.pi) ** 0.5, SCALE * norm, rtol=2e-15)
+        np.testing.assert_allclose(
+            by_transform.constant * (2 * np.pi) ** 0.5, SCALE * norm, rtol=2e-15
+        )
 
 
 def test_expected_norms_in_many_dimensions_are_those_of_the_binomial_law():
@@ -246,22 +272,34 @@ def test_expected_norms_in_many_dimensions_are_those_of_the_binomial_law():
     shares = scipy.stats.binom.pmf(counts, dim, 0.5)
     squares = counts * (m + unit) ** 2 + (dim - counts) * (m - unit) ** 2
     slopes = (counts * (m + unit) + (dim - counts) * (m - unit)) / dim / np.sqrt(1 + squares)
-    moments = ensemble(RademacherEntries(1.0, jnp.full(dim, m)), 1, dim, relu + erf).expected_moments()
-    np.testing.assert_allclose(moments.constant, shares @ np.sqrt(squares / (2 * np.pi)), rtol=1e-14)
-    np.testing.assert_allclose(moments.linear, m / 2 + (2 / np.pi) ** 0.5 * (shares @ slopes), rtol=1e-14)
+    moments = ensemble(
+        RademacherEntries(1.0, jnp.full(dim, m)), 1, dim, relu + erf
+    ).expected_moments()
+    np.testing.assert_allclose(
+        moments.constant, shares @ np.sqrt(squares / (2 * np.pi)), rtol=1e-14
+    )
+    np.testing.assert_allclose(
+        moments.linear, m / 2 + (2 / np.pi) ** 0.5 * (shares @ slopes), rtol=1e-14
+    )
     shares = scipy.stats.binom.pmf(counts, dim, 0.01)
     moments = ensemble(SparseEntries(0.01), 1, dim).expected_moments()
-    np.testing.assert_allclose(moments.constant, shares @ np.sqrt(counts / 2 / (2 * np.pi)), rtol=1e-13)
+    np.testing.assert_allclose(
+        moments.constant, shares @ np.sqrt(counts / 2 / (2 * np.pi)), rtol=1e-13
+    )
 
 
 def test_a_mean_much_longer_than_what_varies_is_no_trouble():
-    """Uniform entries `10³` times narrower than the mean: `|v|` is smooth, so that a square needs few nodes."""
+    """Uniform entries `10³` times narrower than the mean: `|v|` is smooth, so that a square needs
+    few nodes.
+    """
     mean, half = np.array([2.0, -0.3]), 2e-3 * 1.5**0.5
     expects(UniformEntries(2e-3, jnp.asarray(mean)), *oracle.uniform_plane(mean, half))
 
 
 def on_line(f, v, shares):
-    """The orders of any activation over neurons in weighted points, by its values: `E φ(rZ)·(1, Z, Z² − 1)`."""
+    """The orders of any activation over neurons in weighted points, by its values: `E φ(rZ)·(1, Z,
+    Z² − 1)`.
+    """
     z, weights = oracle.composite(np.linspace(-10, 10, 11))
     density = weights * np.exp(-z * z / 2) / (2 * np.pi) ** 0.5
     norm = np.linalg.norm(v, axis=1)
@@ -281,7 +319,11 @@ def on_line(f, v, shares):
             activations.tanh,
             oracle.sphere(np.array([0.2, -0.2, 0.1]), SCALE, 3, angles=60),
         ),
-        (GaussianEntries(SCALE), activations.softplus, oracle.gaussian_plane([0, 0], SCALE**2 / 2 * np.eye(2), 4)),
+        (
+            GaussianEntries(SCALE),
+            activations.softplus,
+            oracle.gaussian_plane([0, 0], SCALE**2 / 2 * np.eye(2), 4),
+        ),
         (RademacherEntries(SCALE), activations.cos, PLANAR["rademacher"]),
     ],
 )
@@ -291,7 +333,9 @@ def test_every_activation_has_expected_moments_where_directions_are_all_alike(la
     near(_orders(moments), on_line(f, v, shares), 1e-14)  # measured: 1e-15
 
 
-@pytest.mark.parametrize("f", [activations.leaky_relu(0.1), activations.abs, activations.normal_cdf, 2 * erf - relu])
+@pytest.mark.parametrize(
+    "f", [activations.leaky_relu(0.1), activations.abs, activations.normal_cdf, 2 * erf - relu]
+)
 def test_sums_of_relu_erf_and_affine_functions_are_expected_under_every_law(f):
     neurons, law = SHIFTED["rademacher"], RademacherEntries(SCALE, jnp.asarray(PLANE))
     parts = {
@@ -306,7 +350,12 @@ def test_sums_of_relu_erf_and_affine_functions_are_expected_under_every_law(f):
         known[0] += constant
         known[1] = known[1] + slope * (neurons[1] @ neurons[0])
     else:
-        known = [2 * a - b for a, b in zip(*(oracle.orders(name, *neurons) for name in ("erf", "relu")), strict=True)]
+        known = [
+            2 * a - b
+            for a, b in zip(
+                *(oracle.orders(name, *neurons) for name in ("erf", "relu")), strict=True
+            )
+        ]
     near(_orders(moments), known, 5e-14)
 
 
@@ -330,8 +379,11 @@ def test_expected_moments_in_float32_have_its_digits(name):
         if name == "correlated"
         else LAWS[name](SCALE, jnp.asarray(PLANE))
     )
-    one, other = (ensemble(law, 1, 2, relu + erf, dtype=dtype) for dtype in (jnp.float32, jnp.float64))
-    near(_orders(one.expected_moments(order=2)), _orders(other.expected_moments(order=2)), 1e-6)  # measured: 1e-7
+    one, other = (
+        ensemble(law, 1, 2, relu + erf, dtype=dtype) for dtype in (jnp.float32, jnp.float64)
+    )
+    # measured: 1e-7
+    near(_orders(one.expected_moments(order=2)), _orders(other.expected_moments(order=2)), 1e-6)
 
 
 def test_expected_moments_have_derivatives_by_the_scale():
@@ -347,10 +399,13 @@ def test_expected_moments_have_derivatives_by_the_scale():
 def test_neurons_that_are_all_zero_are_expected_to_be_so():
     for law in (SparseEntries(1.0, 0.0), GaussianEntries(0.0), Correlated(jnp.zeros((3, 3)))):
         moments = ensemble(law).expected_moments(order=2)
-        np.testing.assert_array_equal(jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(moments)]), 0)
+        np.testing.assert_array_equal(
+            jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(moments)]), 0
+        )
 
 
-# Bad input -----------------------------------------------------------------------------------------------------------
+# Bad input
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -360,29 +415,49 @@ def test_neurons_that_are_all_zero_are_expected_to_be_so():
         (lambda: ensemble(outputs=0), ("outputs 0", "at least 1", "leave outputs out")),
         (lambda: ensemble(scaling="1/d"), ("scaling='1/d'", 'expected "1/N" or "1/sqrt(N)"')),
         (lambda: ensemble(dtype=jnp.int32), ("dtype=int32", "expected float32 or float64")),
-        (lambda: ensemble("gaussian"), ("weights='gaussian'", "expected a module", "GaussianEntries()")),
+        (
+            lambda: ensemble("gaussian"),
+            ("weights='gaussian'", "expected a module", "GaussianEntries()"),
+        ),
         (lambda: ensemble(readout=1.0), ("readout=1.0", "expected a module", "ConstantReadout()")),
-        (lambda: ensemble(activation="relu"), ("activation='relu'", "jaxcompress.activations.relu")),
+        (
+            lambda: ensemble(activation="relu"),
+            ("activation='relu'", "jaxcompress.activations.relu"),
+        ),
         (lambda: ensemble(Sphere(1.0, jnp.ones(2))), ("dim 3", "dimension 2", "the same")),
         (lambda: ensemble(Correlated(jnp.eye(2))), ("dim 3", "dimension 2", "the same")),
         (lambda: GaussianEntries(-1.0), ("GaussianEntries", "scale=-1", "not negative")),
         (lambda: GaussianEntries(jnp.ones(2)), ("scale", "one finite real number")),
         (lambda: UniformEntries(jnp.nan), ("scale=nan", "one finite real number")),
-        (lambda: Sphere(1.0, jnp.ones((2, 2))), ("Sphere", "mean of shape (2, 2)", "expected floats (d,)")),
+        (
+            lambda: Sphere(1.0, jnp.ones((2, 2))),
+            ("Sphere", "mean of shape (2, 2)", "expected floats (d,)"),
+        ),
         (lambda: Sphere(1.0, jnp.array([1.0, jnp.nan])), ("mean with NaN", "expected finite")),
         (lambda: SparseEntries(0.0), ("probability=0", "above 0 and up to 1")),
         (lambda: SparseEntries(1.5), ("probability=1.5", "above 0 and up to 1")),
-        (lambda: Correlated(jnp.array([[1.0, 2.0], [2.0, 1.0]])), ("indefinite covariance", "semidefinite")),
+        (
+            lambda: Correlated(jnp.array([[1.0, 2.0], [2.0, 1.0]])),
+            ("indefinite covariance", "semidefinite"),
+        ),
         (lambda: GaussianReadout(0.0, -1.0), ("std=-1", "not negative")),
         (lambda: UniformReadout(1.0, 0.0), ("high=0", "at least low=1")),
-        (lambda: ensemble().moments(KEY, order=3), ("Ensemble.moments", "order=3", "expected 1 or 2")),
-        (lambda: ensemble().expected_moments(order=0), ("Ensemble.expected_moments", "order=0", "expected 1 or 2")),
+        (
+            lambda: ensemble().moments(KEY, order=3),
+            ("Ensemble.moments", "order=3", "expected 1 or 2"),
+        ),
+        (
+            lambda: ensemble().expected_moments(order=0),
+            ("Ensemble.expected_moments", "order=0", "expected 1 or 2"),
+        ),
         (
             lambda: ensemble(UniformEntries(), activation=activations.tanh).expected_moments(),
             ("given tanh and UniformEntries", "expected relu, erf", "moments(key)"),
         ),
         (
-            lambda: ensemble(GaussianEntries(1.0, jnp.ones(3)), activation=activations.gelu).expected_moments(),
+            lambda: ensemble(
+                GaussianEntries(1.0, jnp.ones(3)), activation=activations.gelu
+            ).expected_moments(),
             ("given gelu and GaussianEntries with a mean", "expected relu, erf", "moments(key)"),
         ),
     ],

@@ -18,7 +18,9 @@ ERF, RELU = jc.activations.erf, jc.activations.relu
 def problem(activation, biased, seed=0, runs=RUNS, readout=1.0):
     """Glorot starts and an orthonormal target, with hidden and output biases or without."""
     target = jc.targets.orthonormal(K, D, activation=activation, readout=readout)
-    starts = jc.initialize.glorot_normal(jax.random.key(seed), N, D, activation=activation, runs=runs)
+    starts = jc.initialize.glorot_normal(
+        jax.random.key(seed), N, D, activation=activation, runs=runs
+    )
     if biased:
         bias, none = jnp.full(K, 0.1), jnp.zeros(())
         target = jc.TwoLayer(target.weights, target.readout, bias, none, activation=activation)

@@ -21,7 +21,9 @@ def simplex(m, d):
 def network(directions, masses):
     """Neurons of these directions and masses, with norms of no meaning."""
     norms = np.linspace(0.5, 2.0, len(directions))
-    return jc.TwoLayer(jnp.asarray(norms[:, None] * directions), jnp.asarray(masses / norms), activation=RELU)
+    return jc.TwoLayer(
+        jnp.asarray(norms[:, None] * directions), jnp.asarray(masses / norms), activation=RELU
+    )
 
 
 def tilted(m, d, angle):
@@ -62,7 +64,9 @@ def test_each_part_sees_its_own_defect():
     flat = frame_defect(network(square, np.ones(4)))
     assert flat.gram_spread == pytest.approx(1)
     assert max(flat.tightness, flat.orientation, flat.mass_spread) < 1e-14
-    moved = frame_defect(network(np.concatenate([np.eye(3), [[1.0, 1, 1] / np.sqrt(3)]]), np.ones(4)))
+    moved = frame_defect(
+        network(np.concatenate([np.eye(3), [[1.0, 1, 1] / np.sqrt(3)]]), np.ones(4))
+    )
     assert min(moved.gram_spread, moved.tightness) > 0.3
 
 
@@ -82,10 +86,18 @@ def test_a_neuron_of_zero_norm_is_no_frame_and_no_nan():
 @pytest.mark.parametrize(
     ("student", "moments", "message"),
     [
-        (jc.TwoLayer(jnp.ones((2, 3, 4)), jnp.ones((2, 3))), None, "weights \\(2, 3, 4\\).*jax.vmap"),
+        (
+            jc.TwoLayer(jnp.ones((2, 3, 4)), jnp.ones((2, 3))),
+            None,
+            "weights \\(2, 3, 4\\).*jax.vmap",
+        ),
         (jc.TwoLayer(jnp.ones((3, 4)), jnp.ones((3, 2))), None, "readout \\(3, 2\\)"),
         (jc.TwoLayer(jnp.ones((3, 4)), jnp.ones(3), jnp.ones(3)), None, "without biases"),
-        (jc.TwoLayer(jnp.ones((3, 4)), jnp.ones(3)), jc.relu_moments(1.0, jnp.ones(5)), "expected \\(4,\\)"),
+        (
+            jc.TwoLayer(jnp.ones((3, 4)), jnp.ones(3)),
+            jc.relu_moments(1.0, jnp.ones(5)),
+            "expected \\(4,\\)",
+        ),
     ],
 )
 def test_what_cannot_be_a_frame_is_refused(student, moments, message):

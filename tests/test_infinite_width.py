@@ -1,4 +1,6 @@
-"""Infinite width: the numbers that the flows are made of, against mpmath, SciPy's quadrature and reference values."""
+"""Infinite width: the numbers that the flows are made of, against mpmath, SciPy's quadrature and
+reference values.
+"""
 
 import math
 
@@ -25,7 +27,12 @@ def profile_oracle(near, theta):
         half, theta = mpmath.mpf(near) / 2, mpmath.mpf(float(theta))
         scale = mpmath.gamma(half + 0.5) / mpmath.sqrt(mpmath.pi) / mpmath.gamma(half)
         value = scale * mpmath.hyp2f1(-0.5, -0.5, half, mpmath.cos(theta) ** 2)
-        slope = -mpmath.sin(2 * theta) * scale / (4 * half) * mpmath.hyp2f1(0.5, 0.5, half + 1, mpmath.cos(theta) ** 2)
+        slope = (
+            -mpmath.sin(2 * theta)
+            * scale
+            / (4 * half)
+            * mpmath.hyp2f1(0.5, 0.5, half + 1, mpmath.cos(theta) ** 2)
+        )
         return float(value), float(slope)
 
 
@@ -35,8 +42,10 @@ def test_the_profile_of_the_norm_agrees_with_mpmath(near):
     value, slope = iw.AngleProfile(near)(jnp.asarray(theta))
     expected = np.array([profile_oracle(near, t) for t in theta])
     scale = expected[:, 0].max()
-    np.testing.assert_allclose(value, expected[:, 0], rtol=0, atol=3e-15 * scale)  # measured 1.6e-15
-    np.testing.assert_allclose(slope, expected[:, 1], rtol=0, atol=1.5e-14 * scale)  # 8e-15, two dimensions
+    # measured 1.6e-15
+    np.testing.assert_allclose(value, expected[:, 0], rtol=0, atol=3e-15 * scale)
+    # 8e-15, two dimensions
+    np.testing.assert_allclose(slope, expected[:, 1], rtol=0, atol=1.5e-14 * scale)
 
 
 def test_profile_and_mass_have_the_reference_values():
@@ -79,20 +88,42 @@ def test_the_pair_kernel_has_its_reference_values():
 
 def test_the_pair_kernel_is_the_mean_of_its_definition():
     near, far, one, other = 3, 4, 0.9, 1.3
-    kappa = lambda z: (math.sqrt(max(0, 1 - z * z)) + (math.pi - math.acos(max(-1, min(1, z)))) * z) / (2 * math.pi)  # noqa: E731
+
+    def kappa(z):
+        edge = math.sqrt(max(0, 1 - z * z))
+        return (edge + (math.pi - math.acos(max(-1, min(1, z)))) * z) / (2 * math.pi)
+
     law = lambda dim, s: (1 - s * s) ** ((dim - 3) / 2) / math.exp(betaln(0.5, (dim - 1) / 2))  # noqa: E731
     cos, sin = math.cos(one) * math.cos(other), math.sin(one) * math.sin(other)
     mean, _ = scipy.integrate.dblquad(
-        lambda s, r: kappa(cos * r + sin * s) * law(near, r) * law(far, s), -1, 1, -1, 1, epsabs=1e-9
+        lambda s, r: kappa(cos * r + sin * s) * law(near, r) * law(far, s),
+        -1,
+        1,
+        -1,
+        1,
+        epsabs=1e-9,
     )
     got = iw.angle_kernel(iw.Spectral(near, far), jnp.array([one]), jnp.array([other]))
     assert float(got[0, 0]) == pytest.approx(mean, abs=1e-8)
 
 
-# Measured 8e-11 with three dimensions and one (64 nodes), 4e-11 with two (160), 4e-11 at (1, 60) (the modes' tail).
+# Measured 8e-11 with three dimensions and one (64 nodes), 4e-11 with two (160), 4e-11 at (1, 60)
+# (the modes' tail).
 @pytest.mark.parametrize(
     ("near", "far"),
-    [(1, 1), (1, 2), (2, 2), (2, 3), (3, 1), (3, 7), (1, 60), (2, 60), (30, 1), (30, 60), (3, 10**6 - 3)],
+    [
+        (1, 1),
+        (1, 2),
+        (2, 2),
+        (2, 3),
+        (3, 1),
+        (3, 7),
+        (1, 60),
+        (2, 60),
+        (30, 1),
+        (30, 60),
+        (3, 10**6 - 3),
+    ],
 )
 def test_both_routes_to_the_pair_kernel_agree(near, far):
     table = iw.angle_kernel(iw.Spectral(near, far), ANGLES, ANGLES)
@@ -102,7 +133,10 @@ def test_both_routes_to_the_pair_kernel_agree(near, far):
 
 def test_quadrature_falls_like_its_law_where_both_angles_are_equal():
     gaps = [
-        abs(float(iw.angle_kernel(iw.Quadrature(2, 60, nodes=n), ANGLES[:1], ANGLES[:1])[0, 0]) - 2 / math.pi**2)
+        abs(
+            float(iw.angle_kernel(iw.Quadrature(2, 60, nodes=n), ANGLES[:1], ANGLES[:1])[0, 0])
+            - 2 / math.pi**2
+        )
         for n in (40, 80)
     ]
     assert math.log2(gaps[0] / gaps[1]) == pytest.approx(4, abs=0.1)
@@ -131,7 +165,9 @@ def test_the_pull_of_the_norm_agrees_with_quadrature():
     chi = scipy.stats.chi(3).pdf
 
     def mean(of):  # over the radius of x_H and its cosine with b_H, uniform in three dimensions
-        return scipy.integrate.dblquad(lambda c, r: of(r, length * r * c / far, c) * chi(r) / 2, 0, 12, -1, 1)[0]
+        return scipy.integrate.dblquad(
+            lambda c, r: of(r, length * r * c / far, c) * chi(r) / 2, 0, 12, -1, 1
+        )[0]
 
     by_near = mean(lambda r, h, c: r * r * c * scipy.stats.norm.cdf(h))
     by_far = mean(lambda r, h, c: r * math.exp(-h * h / 2) / math.sqrt(2 * math.pi))
@@ -142,12 +178,17 @@ def test_the_pull_of_the_norm_agrees_with_quadrature():
 
 
 def test_hermite_targets_pull_as_their_function_does():
-    function = lambda x: x[:, 0] - 0.5 + x[:, 0] * x[:, 1] + x[:, 0] * x[:, 1] ** 2 + 0.1 * x[:, 1] ** 4  # noqa: E731
+    def function(x):
+        return x[:, 0] - 0.5 + x[:, 0] * x[:, 1] + x[:, 0] * x[:, 1] ** 2 + 0.1 * x[:, 1] ** 4
+
     target = iw.hermite_target(function, 2, 4)
     b = jnp.array([[0.6, -0.3, 0.5, 0.9], [0.0, 0.2, -1.0, 0.0]])
     nodes, weights = np.polynomial.hermite_e.hermegauss(90)
     weights = weights / weights.sum()
-    x, w = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2), np.outer(weights, weights).ravel()
+    x, w = (
+        np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2),
+        np.outer(weights, weights).ravel(),
+    )
     for row, got in zip(np.asarray(b), np.asarray(target.pull(b)), strict=True):
         far = np.linalg.norm(row[2:])
         height = x @ row[:2] / far
@@ -166,15 +207,21 @@ def test_hermite_targets_know_what_they_leave_out_of_a_kink(degree):
         2 / math.pi * float(mpmath.fac2(2 * k - 3) if k else 1) ** 2 / math.factorial(2 * k)
         for k in range(degree // 2 + 1)
     )
-    assert float(target.second - target.seen) == pytest.approx(1 - known, rel=0.15)  # 4, 7 and 13 % off
+    # 4, 7 and 13 % off
+    assert float(target.second - target.seen) == pytest.approx(1 - known, rel=0.15)
 
 
 def test_odd_polynomials_have_the_moments_of_their_quadrature():
     covariance = np.array([[1.0, 0.3], [0.3, 0.5]])
-    target = iw.odd_polynomial([(1.0, (0,)), (-0.5, (0, 1, 1)), (0.2, (1, 1, 1))], 2, jc.Gaussian(None, covariance))
+    target = iw.odd_polynomial(
+        [(1.0, (0,)), (-0.5, (0, 1, 1)), (0.2, (1, 1, 1))], 2, jc.Gaussian(None, covariance)
+    )
     nodes, weights = np.polynomial.hermite_e.hermegauss(10)
     z = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
-    x, w = z @ np.linalg.cholesky(covariance).T, np.outer(weights, weights).ravel() / weights.sum() ** 2
+    x, w = (
+        z @ np.linalg.cholesky(covariance).T,
+        np.outer(weights, weights).ravel() / weights.sum() ** 2,
+    )
     values = x[:, 0] - 0.5 * x[:, 0] * x[:, 1] ** 2 + 0.2 * x[:, 1] ** 3
     np.testing.assert_allclose(target.moment, (w * values) @ x, rtol=1e-13)
     assert float(target.energy) == pytest.approx(w @ values**2, rel=1e-13)
@@ -196,7 +243,9 @@ def test_velocities_are_gradients_of_the_population_risk():
 
 
 def test_targets_of_other_activations_pull_as_their_quadrature():
-    teacher = jc.TwoLayer(np.array([[0.7, -0.4]]), np.array([1.5]), np.array([0.3]), activation=jc.activations.erf)
+    teacher = jc.TwoLayer(
+        np.array([[0.7, -0.4]]), np.array([1.5]), np.array([0.3]), activation=jc.activations.erf
+    )
     pull = iw.NetworkTarget(teacher).pull(jnp.array([[1.0, 0.0]]))[0]
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
     weights = weights / weights.sum()
@@ -211,24 +260,31 @@ def test_targets_of_other_activations_pull_as_their_quadrature():
 def test_a_step_of_the_angles_costs_what_its_particles_cost():
     def flops(nodes):
         system = iw.AngleSystem(3, 7)
-        compiled = jax.jit(lambda state: system.motion(state)).lower(iw.angle_start(3, 7, nodes)).compile()
+        compiled = (
+            jax.jit(lambda state: system.motion(state)).lower(iw.angle_start(3, 7, nodes)).compile()
+        )
         cost = compiled.cost_analysis()
         return cost["flops"] + cost["transcendentals"]
 
     assert flops(800) == pytest.approx(2 * flops(400), rel=0.01)
-    # XLA counts a loop's body once, so that the modes are not in it: they are the same in every dimension.
+    # XLA counts a loop's body once, so that the modes are not in it: they are the same in every
+    # dimension.
     assert iw.AngleSystem(3, 7).kernel.modes == iw.AngleSystem(3, 10**6 - 3).kernel.modes == 128
 
 
 def angle_state():
-    return iw.AngleParticles(jnp.array([0.2, 0.5, 1.3]), jnp.array([2.0, 1.0, -0.5]), jnp.array([0.25, 0.25, 0.5]))
+    return iw.AngleParticles(
+        jnp.array([0.2, 0.5, 1.3]), jnp.array([2.0, 1.0, -0.5]), jnp.array([0.25, 0.25, 0.5])
+    )
 
 
 def test_observables_are_weighted_sums():
     state = angle_state()
     mass, lean, gap = iw.masses(state), iw.alignment(state), iw.limit_distance(state, 3)
     assert (float(mass.plus), float(mass.minus)) == (0.75, 0.25)
-    assert float(lean.plus) == pytest.approx((2 * math.cos(0.2) ** 2 + math.cos(0.5) ** 2) / 3, rel=1e-15)
+    assert float(lean.plus) == pytest.approx(
+        (2 * math.cos(0.2) ** 2 + math.cos(0.5) ** 2) / 3, rel=1e-15
+    )
     assert float(lean.minus) == pytest.approx(math.cos(1.3) ** 2, rel=1e-15)
     far = scipy.stats.wasserstein_distance([0.2, 0.5], [0.0], [2, 1], [1])
     assert float(gap.wasserstein) == pytest.approx(far, rel=1e-15)

@@ -37,18 +37,26 @@ def angles():
 
 def test_the_odd_flow_has_its_reference_values_by_all_three_ways(linear, moments):
     np.testing.assert_allclose(iw.IsotropicOdd(linear, 5).norm(TIMES), NORMS, rtol=0, atol=5e-13)
-    np.testing.assert_allclose(np.linalg.norm(iw.predictor(moments.states[:4]), axis=-1), NORMS, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        np.linalg.norm(iw.predictor(moments.states[:4]), axis=-1), NORMS, rtol=0, atol=1e-12
+    )
     axes = np.concatenate([np.eye(5), -np.eye(5)])
-    net = iw.Particles(jnp.asarray(np.repeat([1.0, -1.0], 10)), jnp.asarray(np.concatenate([axes, axes])))
+    net = iw.Particles(
+        jnp.asarray(np.repeat([1.0, -1.0], 10)), jnp.asarray(np.concatenate([axes, axes]))
+    )
     path = iw.flow(iw.ParticleSystem(linear), net, TIMES, method=SHARP)
-    np.testing.assert_allclose(np.linalg.norm(iw.linear_part(path.states), axis=-1), NORMS, rtol=0, atol=2e-12)
+    np.testing.assert_allclose(
+        np.linalg.norm(iw.linear_part(path.states), axis=-1), NORMS, rtol=0, atol=2e-12
+    )
     assert np.max(np.abs(path.states.balance)) < 1e-9
     assert np.all(np.sign(path.states.readout) == np.sign(net.readout)[None])
 
 
 def test_the_odd_flow_falls_at_the_predicted_rate(linear, moments):
     theory = iw.IsotropicOdd(linear, 5)
-    distance = np.linalg.norm(np.asarray(iw.predictor(moments.states)) - np.asarray(theory.optimum), axis=-1)
+    distance = np.linalg.norm(
+        np.asarray(iw.predictor(moments.states)) - np.asarray(theory.optimum), axis=-1
+    )
     times = np.asarray(moments.times)
     measured = np.log(distance[-2] / distance[-1]) / (times[-1] - times[-2])
     assert float(measured) == pytest.approx(float(theory.rate), rel=1e-2)  # measured 5e-5
@@ -56,7 +64,9 @@ def test_the_odd_flow_falls_at_the_predicted_rate(linear, moments):
     np.testing.assert_allclose(theory.risk(moments.times), moments.risk, rtol=0, atol=1e-12)
     assert np.all(distance <= np.asarray(theory.bound(moments.times)))
     assert float(theory.distance(jnp.array([100.0]))[0]) < 1e-90
-    np.testing.assert_allclose(theory.predictor(TIMES), iw.predictor(moments.states[:4]), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        theory.predictor(TIMES), iw.predictor(moments.states[:4]), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("W", [1e-8, 1e3, 1e8, 1e17])
@@ -75,14 +85,21 @@ def test_the_closed_form_keeps_its_digits_for_any_target(W):
             norms.append(float(V / 2 * q / (1 - q * q)))
             distances.append(float(big - V / 2 * q / (1 - q * q)))
     np.testing.assert_allclose(theory.norm(jnp.array(times)), norms, rtol=3e-15)
-    np.testing.assert_allclose(theory.distance(jnp.array(times))[:3], distances[:3], rtol=2e-14)  # 20ε in exp(−20)
+    # 20ε in exp(−20)
+    np.testing.assert_allclose(theory.distance(jnp.array(times))[:3], distances[:3], rtol=2e-14)
     assert jnp.all(jnp.isfinite(theory.risk(jnp.array(times))))
-    np.testing.assert_allclose(single.norm(jnp.array(times, jnp.float32)), norms, rtol=1e-5)  # 4e-6, of exp(−20)
+    # 4e-6, of exp(−20)
+    np.testing.assert_allclose(single.norm(jnp.array(times, jnp.float32)), norms, rtol=1e-5)
 
 
 def test_a_zero_odd_target_leaves_a_zero_predictor():
     theory = iw.IsotropicOdd(iw.OddTarget(jnp.zeros(3), 0.5), 3)
-    for values in (theory.norm(TIMES), theory.distance(TIMES), theory.risk(TIMES) - 0.25, theory.predictor(TIMES)):
+    for values in (
+        theory.norm(TIMES),
+        theory.distance(TIMES),
+        theory.risk(TIMES) - 0.25,
+        theory.predictor(TIMES),
+    ):
         assert jnp.all(values == 0)
 
 
@@ -106,9 +123,13 @@ def test_anisotropic_inputs_follow_the_moment_equation():
         return ((G @ M + M @ G) / 2).ravel()
 
     first = np.asarray(iw.second_moments(start)).ravel()
-    known = scipy.integrate.solve_ivp(slope, (0, 2.5), first, "DOP853", times, rtol=1e-12, atol=1e-13).y.T
+    known = scipy.integrate.solve_ivp(
+        slope, (0, 2.5), first, "DOP853", times, rtol=1e-12, atol=1e-13
+    ).y.T
     np.testing.assert_allclose(path.states.reshape(3, -1), known, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(iw.second_moments(net.states).reshape(3, -1), known, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        iw.second_moments(net.states).reshape(3, -1), known, rtol=0, atol=1e-10
+    )
     np.testing.assert_allclose(net.risk, path.risk, rtol=0, atol=1e-10)
     np.testing.assert_allclose(jnp.linalg.inv(covariance) @ moment, system.optimum(), rtol=1e-12)
     # What is left of the risk falls at least at the rate that H and Σ grant now.
@@ -122,7 +143,9 @@ def test_the_angle_flow_has_its_reference_values(angles):
     got = [(float(mass.plus[i]), float(mass.minus[i])) for i in (4, 8)]
     assert got[0] == pytest.approx((1.5396073865, 0.1653292599), abs=6e-11)
     assert got[1] == pytest.approx((2.9466892333, 0.0905133703), abs=6e-11)
-    assert [float(angles.risk[i]) for i in (4, 8)] == pytest.approx((0.722091219628, 0.217055024300), abs=6e-13)
+    assert [float(angles.risk[i]) for i in (4, 8)] == pytest.approx(
+        (0.722091219628, 0.217055024300), abs=6e-13
+    )
 
 
 def test_risk_falls_by_what_is_dissipated(angles, moments):
@@ -142,7 +165,9 @@ def test_the_angle_flow_heads_for_its_minimiser(angles):
     limit = iw.AngleParticles(jnp.zeros(1), jnp.array([iw.norm_mass(3)]))
     system = iw.AngleSystem(3, 7)
     assert float(system.risk(limit)) < 1e-9
-    assert max(float(jnp.max(jnp.abs(each))) for each in jax.tree.leaves(system.motion(limit))) < 1e-9
+    assert (
+        max(float(jnp.max(jnp.abs(each))) for each in jax.tree.leaves(system.motion(limit))) < 1e-9
+    )
 
 
 def test_reduced_and_full_flow_of_one_orbit_are_the_same_steps():
@@ -153,7 +178,10 @@ def test_reduced_and_full_flow_of_one_orbit_are_the_same_steps():
     full = iw.flow(iw.ParticleSystem(target), iw.lift(orbits, 1), times, method=method)
     again = jax.tree.map(lambda x: x[:, ::2], iw.reduce_particles(full.states, 2))
     for name in ("readout", "near", "far"):
-        np.testing.assert_allclose(getattr(again, name), getattr(short.states, name), rtol=0, atol=1e-12)  # 2e-16
+        # 2e-16
+        np.testing.assert_allclose(
+            getattr(again, name), getattr(short.states, name), rtol=0, atol=1e-12
+        )
     np.testing.assert_allclose(full.risk, short.risk, rtol=0, atol=1e-12)
     assert jnp.max(jnp.abs(short.states.balance)) < 1e-6  # of fixed steps; measured 1.6e-7
     assert int(short.steps) == 30
@@ -174,7 +202,10 @@ def test_angles_reduced_and_full_particles_follow_one_flow():
     np.testing.assert_allclose(back.mass[::4], by_angle.states.mass[1], rtol=0, atol=1e-8)
     x = jnp.stack([jnp.cos(ANGLES), jnp.sin(ANGLES)], -1)
     np.testing.assert_allclose(
-        full.at(1).network()(x), iw.sphere_predictor(by_angle.at(1), 1, 1, ANGLES), rtol=0, atol=1e-7
+        full.at(1).network()(x),
+        iw.sphere_predictor(by_angle.at(1), 1, 1, ANGLES),
+        rtol=0,
+        atol=1e-7,
     )
 
 
@@ -182,11 +213,14 @@ def test_the_velocity_of_orbits_is_the_gradient_of_their_risk():
     draw = iw.reduced_start(jax.random.key(6), 8, 2, 3)
     start = iw.ReducedParticles(1.3 * draw.readout, draw.near, draw.far, jnp.arange(1.0, 9) / 36)
     system = iw.ReducedSystem(iw.NormTarget(2), 3, nodes=6)
-    gradient, motion = jax.jit(lambda start: (jax.grad(system.risk)(start), system.motion(start)))(start)
+    gradient, motion = jax.jit(lambda start: (jax.grad(system.risk)(start), system.motion(start)))(
+        start
+    )
     velocity = motion.velocity
     for name in ("readout", "near", "far"):
         slope = -np.asarray(getattr(gradient, name)).T / np.asarray(start.shares)
-        np.testing.assert_allclose(getattr(velocity, name).T, slope, rtol=0, atol=5e-15)  # measured 3e-16
+        # measured 3e-16
+        np.testing.assert_allclose(getattr(velocity, name).T, slope, rtol=0, atol=5e-15)
 
 
 def test_angles_and_orbits_move_alike_in_one_and_three_dimensions():
@@ -194,7 +228,10 @@ def test_angles_and_orbits_move_alike_in_one_and_three_dimensions():
     even = iw.angle_start(1, 3, 6)
     start = iw.AngleParticles(even.angle, even.mass * jnp.linspace(0.5, 2, 12), even.shares)
     orbits = iw.lift_angles(start, 1)
-    angles, reduced = iw.AngleSystem(1, 3, kernel=iw.Quadrature(1, 3)), iw.ReducedSystem(iw.NormTarget(1), 3, nodes=64)
+    angles, reduced = (
+        iw.AngleSystem(1, 3, kernel=iw.Quadrature(1, 3)),
+        iw.ReducedSystem(iw.NormTarget(1), 3, nodes=64),
+    )
 
     @jax.jit
     def both(start, orbits):
@@ -225,7 +262,8 @@ def test_a_changed_tolerance_does_not_compile_again(monkeypatch):
     monkeypatch.setattr(iw.MomentSystem, "motion", counted)
     system = iw.MomentSystem(iw.linear_target(jnp.array([1.0, 2.0, 3.0])), 3)
     steps = [
-        int(iw.flow(system, iw.isotropic_moments(3), [1.0], method=iw.Adaptive(rtol, 1e-13)).steps) and len(traced)
+        int(iw.flow(system, iw.isotropic_moments(3), [1.0], method=iw.Adaptive(rtol, 1e-13)).steps)
+        and len(traced)
         for rtol in (1e-6, 1e-11)
     ]
     assert steps[0] == steps[1] > 0
@@ -250,15 +288,16 @@ def test_runs_of_a_batch_are_runs_alone():
     one = iw.flow(system, alone, times, method=iw.FixedSteps(8))
     assert many.risk.shape == (3, 1)
     np.testing.assert_allclose(many.states.weights[1], one.states.weights, rtol=0, atol=1e-13)
-    assert float(system.risk(alone)) == pytest.approx(0.625, abs=1e-15)  # ½ E f*², for the predictor is zero
+    # ½ E f*², for the predictor is zero
+    assert float(system.risk(alone)) == pytest.approx(0.625, abs=1e-15)
 
 
 def test_single_precision_stays_single():
     start = iw.angle_start(3, 7, 16, dtype=jnp.float32)
     path = iw.flow(iw.AngleSystem(3, 7, dtype=jnp.float32), start, [1.0])
-    assert {leaf.dtype for leaf in jax.tree.leaves(path) if jnp.issubdtype(leaf.dtype, jnp.floating)} == {
-        jnp.dtype("float32")
-    }
+    assert {
+        leaf.dtype for leaf in jax.tree.leaves(path) if jnp.issubdtype(leaf.dtype, jnp.floating)
+    } == {jnp.dtype("float32")}
     assert float(path.risk[0]) == pytest.approx(0.722091219628, abs=1e-4)
     target = iw.NormTarget(2, dtype=jnp.float32)
     net = iw.uniform_start(jax.random.key(0), 8, 4, dtype=jnp.float32)

@@ -24,7 +24,11 @@ PENTAGON = [[1, 0], [np.cos(4 * np.pi / 5), np.sin(4 * np.pi / 5)]]
         (iw.reflections(PENTAGON), 10),
         (iw.reflections(PENTAGON, dtype=jnp.float32), 10),
         (iw.reflections([[1, 0], [np.cos(np.pi / 7), np.sin(np.pi / 7)]], dtype=jnp.float32), 14),
-        (iw.reflections([[1, 0, 0], [-PHI / 2, 0.5 / PHI, 0.5], [0, 0, 1]], dtype=jnp.float32), 120),  # H3
+        # H3
+        (
+            iw.reflections([[1, 0, 0], [-PHI / 2, 0.5 / PHI, 0.5], [0, 0, 1]], dtype=jnp.float32),
+            120,
+        ),
     ],
 )
 def test_finite_groups_have_their_order(action, order):
@@ -74,12 +78,16 @@ def test_a_law_without_a_symmetry_is_not_held_against_the_target(even):
     _, _, start, path = even
     law = jc.Gaussian(None, jnp.diag(jnp.array([1.0, 2.0, 1.0])))
     teacher = jc.TwoLayer(np.concatenate([np.eye(2, 3), -np.eye(2, 3)]), np.ones(4))
-    report = iw.symmetry_report(iw.permutations(3, (0, 1)), iw.NetworkTarget(teacher, law), start, path)
+    report = iw.symmetry_report(
+        iw.permutations(3, (0, 1)), iw.NetworkTarget(teacher, law), start, path
+    )
     assert jnp.all(report.target < 1e-14)
     np.testing.assert_allclose(report.inputs, 0.5, rtol=1e-14)
     assert not report.shared
     for vector, kept in (([1.0, 1.0, 3.0], True), ([1.0, 2.0, 3.0], False)):
-        defect = iw.target_defect(iw.permutations(3, (0, 1)), iw.linear_target(jnp.array(vector), law))
+        defect = iw.target_defect(
+            iw.permutations(3, (0, 1)), iw.linear_target(jnp.array(vector), law)
+        )
         assert bool(defect[0] < 1e-14) == kept
 
 
@@ -99,7 +107,11 @@ def test_targets_are_invariant_under_rotations_of_what_they_do_not_read():
 
 
 def test_starts_are_balanced_and_have_their_pairs():
-    for start in (iw.uniform_start(KEY, 8, 3), iw.paired_start(KEY, 8, 3), iw.doubled_start(KEY, 8, 3)):
+    for start in (
+        iw.uniform_start(KEY, 8, 3),
+        iw.paired_start(KEY, 8, 3),
+        iw.doubled_start(KEY, 8, 3),
+    ):
         assert jnp.max(jnp.abs(start.balance)) < 1e-15
         assert start.width == 8
         assert start.dim == 3
@@ -126,7 +138,9 @@ def test_lifts_are_the_function_of_their_orbits():
     np.testing.assert_allclose(again.mass[::6], state.mass, rtol=1e-13)
     x = jax.random.normal(KEY, (3, 5))
     full = iw.lift(iw.lift_angles(state, 3), 2)
-    np.testing.assert_allclose(full.network()(x), jnp.maximum(x @ full.weights.T, 0) @ (full.shares * full.readout))
+    np.testing.assert_allclose(
+        full.network()(x), jnp.maximum(x @ full.weights.T, 0) @ (full.shares * full.readout)
+    )
 
 
 def linear(inputs=None):
@@ -152,7 +166,9 @@ def batch():
 def report(system, begin):
     method = iw.FixedSteps(1)
     flow = iw.flow_many if begin.shares.ndim == 2 else iw.flow
-    return iw.symmetry_report(iw.sign_flips(3), iw.NormTarget(2), start(), flow(system, begin, [1.0], method=method))
+    return iw.symmetry_report(
+        iw.sign_flips(3), iw.NormTarget(2), start(), flow(system, begin, [1.0], method=method)
+    )
 
 
 def many_angles():
@@ -161,11 +177,17 @@ def many_angles():
 
 LEANING = jc.Gaussian(None, jnp.diag(jnp.array([1.0, 2.0])))
 REFUSED = {
-    "d_H > d": (lambda: iw.flow(iw.ParticleSystem(iw.NormTarget(4)), start(), [1.0]), "d_H = 4 .* d = 3"),
+    "d_H > d": (
+        lambda: iw.flow(iw.ParticleSystem(iw.NormTarget(4)), start(), [1.0]),
+        "d_H = 4 .* d = 3",
+    ),
     "d_H = d": (lambda: iw.reduce_particles(start(), 3), "near=3 .* 1 ≤ near < 3"),
     "no H⊥": (lambda: iw.AngleSystem(3, 0), "far=0"),
     "no H": (lambda: iw.NormTarget(0), "near=0"),
-    "not orthogonal": (lambda: iw.Action(2 * jnp.eye(2)[None]), "not orthogonal .* expected QQᵀ = I"),
+    "not orthogonal": (
+        lambda: iw.Action(2 * jnp.eye(2)[None]),
+        "not orthogonal .* expected QQᵀ = I",
+    ),
     "not square": (lambda: iw.Action(jnp.ones((1, 2, 3))), r"\(1, 2, 3\)"),
     "a zero root": (lambda: iw.reflections([[0.0, 0.0]]), "none of them zero"),
     "not balanced": (
@@ -173,16 +195,34 @@ REFUSED = {
         r"up to 1.0e\+00; expected a balanced start",
     ),
     "not odd": (lambda: iw.MomentSystem(even_target(), 2), "expected an odd target"),
-    "not odd, closed form": (lambda: iw.IsotropicOdd(iw.NormTarget(2), 3), "expected an odd target"),
-    "an even term": (lambda: iw.odd_polynomial([(1.0, (0, 1))], 2), r"term \(1.0, \(0, 1\)\) .* odd number"),
+    "not odd, closed form": (
+        lambda: iw.IsotropicOdd(iw.NormTarget(2), 3),
+        "expected an odd target",
+    ),
+    "an even term": (
+        lambda: iw.odd_polynomial([(1.0, (0, 1))], 2),
+        r"term \(1.0, \(0, 1\)\) .* odd number",
+    ),
     "no multiple of I": (lambda: iw.IsotropicOdd(linear(LEANING), 2), "no positive multiple of I"),
-    "covariance and rotations": (lambda: iw.ReducedSystem(linear(LEANING), 2), "expected StandardNormal"),
+    "covariance and rotations": (
+        lambda: iw.ReducedSystem(linear(LEANING), 2),
+        "expected StandardNormal",
+    ),
     "a mean": (lambda: linear(jc.Gaussian(jnp.ones(2), jnp.eye(2))), "with a mean"),
     "law of other dimension": (lambda: linear(jc.Gaussian(None, jnp.eye(3))), "dimension 3 for 2"),
-    "several outputs": (lambda: iw.NetworkTarget(jc.TwoLayer(np.eye(2), np.eye(2))), "one network of one output"),
+    "several outputs": (
+        lambda: iw.NetworkTarget(jc.TwoLayer(np.eye(2), np.eye(2))),
+        "one network of one output",
+    ),
     "shapes of a target": (lambda: iw.OddTarget(jnp.ones((2, 2)), 1.0), r"\(2, 2\)"),
-    "shapes of particles": (lambda: iw.Particles(jnp.ones(3), jnp.ones((2, 3))), "one row a particle"),
-    "another kind of start": (lambda: iw.flow(iw.AngleSystem(1, 2), start(), [1.0]), "type Particles"),
+    "shapes of particles": (
+        lambda: iw.Particles(jnp.ones(3), jnp.ones((2, 3))),
+        "one row a particle",
+    ),
+    "another kind of start": (
+        lambda: iw.flow(iw.AngleSystem(1, 2), start(), [1.0]),
+        "type Particles",
+    ),
     "another kind of particles": (
         lambda: iw.flow(iw.ParticleSystem(linear()), iw.angle_start(1, 1, 2), [1.0]),
         "Angle",
@@ -191,21 +231,42 @@ REFUSED = {
         lambda: iw.flow(iw.ReducedSystem(linear(), 2), iw.reduced_start(KEY, 4, 3, 2), [1.0]),
         "3 coordinates in H for a target of 2",
     ),
-    "moments of other size": (lambda: iw.flow(iw.MomentSystem(linear(), 2), jnp.eye(4), [1.0]), r"\(3, 3\)"),
-    "times that fall": (lambda: iw.flow(iw.ParticleSystem(linear()), start(4, 2), [1.0, 0.5]), "ascending"),
-    "no time": (lambda: iw.flow(iw.ParticleSystem(linear()), start(4, 2), [0.0]), "the last one positive"),
+    "moments of other size": (
+        lambda: iw.flow(iw.MomentSystem(linear(), 2), jnp.eye(4), [1.0]),
+        r"\(3, 3\)",
+    ),
+    "times that fall": (
+        lambda: iw.flow(iw.ParticleSystem(linear()), start(4, 2), [1.0, 0.5]),
+        "ascending",
+    ),
+    "no time": (
+        lambda: iw.flow(iw.ParticleSystem(linear()), start(4, 2), [0.0]),
+        "the last one positive",
+    ),
     "a batch for one": (
         lambda: iw.flow(iw.ParticleSystem(linear()), iw.uniform_start(KEY, 4, 2, runs=2), [1.0]),
         "1 leading axes; expected 0; use flow_many",
     ),
-    "one for a batch": (lambda: iw.flow_many(iw.ParticleSystem(linear()), start(4, 2), [1.0]), "expected 1; use flow,"),
+    "one for a batch": (
+        lambda: iw.flow_many(iw.ParticleSystem(linear()), start(4, 2), [1.0]),
+        "expected 1; use flow,",
+    ),
     "no steps": (lambda: iw.FixedSteps(0), "between=0"),
     "an odd width": (lambda: iw.paired_start(KEY, 5, 3), "width 5.*even width"),
     "too many modes": (lambda: iw.Spectral(1, 1, modes=5000), "modes=5000"),
     "too large a grid": (lambda: iw.hermite_target(lambda x: x[:, 0], 10, 10), "11 nodes"),
-    "no flow of particles": (lambda: report(iw.ReducedSystem(iw.NormTarget(2), 1), orbits()), "path of ReducedPart"),
-    "a flow of several runs": (lambda: report(iw.ParticleSystem(iw.NormTarget(2)), batch()), r"path of \(2, 1, 4, 3\)"),
-    "a kernel of other dimensions": (lambda: iw.AngleSystem(3, 7, kernel=iw.Spectral(2, 2)), r"\(2, 2\) in \(3, 7\)"),
+    "no flow of particles": (
+        lambda: report(iw.ReducedSystem(iw.NormTarget(2), 1), orbits()),
+        "path of ReducedPart",
+    ),
+    "a flow of several runs": (
+        lambda: report(iw.ParticleSystem(iw.NormTarget(2)), batch()),
+        r"path of \(2, 1, 4, 3\)",
+    ),
+    "a kernel of other dimensions": (
+        lambda: iw.AngleSystem(3, 7, kernel=iw.Spectral(2, 2)),
+        r"\(2, 2\) in \(3, 7\)",
+    ),
     "a moment that is none": (lambda: iw.OddTarget(jnp.array([jnp.nan, 1.0]), 5.0), "NaN"),
     "a second too small": (lambda: iw.OddTarget(jnp.ones(2), 0.1), "second 0.1.* ≥ .* = 2"),
     "a moment off the law": (
@@ -223,12 +284,18 @@ REFUSED = {
     ),
     "no law": (
         lambda: iw.flow(
-            iw.ParticleSystem(linear()), iw.Particles(jnp.ones(2), jnp.eye(2), jnp.array([3.0, -2.0])), [1]
+            iw.ParticleSystem(linear()),
+            iw.Particles(jnp.ones(2), jnp.eye(2), jnp.array([3.0, -2.0])),
+            [1],
         ),
         "shares from -2 to 3",
     ),
     "half a law": (
-        lambda: iw.flow(iw.ParticleSystem(linear()), iw.Particles(jnp.ones(2), jnp.eye(2), jnp.full(2, 0.25)), [1]),
+        lambda: iw.flow(
+            iw.ParticleSystem(linear()),
+            iw.Particles(jnp.ones(2), jnp.eye(2), jnp.full(2, 0.25)),
+            [1],
+        ),
         "sum is not one",
     ),
     "an angle out of range": (
@@ -236,15 +303,25 @@ REFUSED = {
         "angle from 2 to 2",
     ),
     "a negative norm": (
-        lambda: iw.flow(iw.ReducedSystem(iw.NormTarget(1), 2), iw.ReducedParticles([1.0], [[0.0]], [-1.0]), [1.0]),
+        lambda: iw.flow(
+            iw.ReducedSystem(iw.NormTarget(1), 2),
+            iw.ReducedParticles([1.0], [[0.0]], [-1.0]),
+            [1.0],
+        ),
         "far from -1 to -1",
     ),
-    "an angle of x out of range": (lambda: iw.sphere_predictor(iw.angle_start(3, 7, 2), 3, 7, [2.0]), "angles from 2"),
+    "an angle of x out of range": (
+        lambda: iw.sphere_predictor(iw.angle_start(3, 7, 2), 3, 7, [2.0]),
+        "angles from 2",
+    ),
     "many states": (lambda: iw.sphere_predictor(many_angles(), 3, 7, [0.0]), r"path.at\(i\)"),
     "a histogram of many states": (lambda: iw.angle_histogram(many_angles()), r"path.at\(i\)"),
     "no bins": (lambda: iw.angle_histogram(iw.angle_start(3, 7, 2), 0), "bins=0"),
     "dependence on nothing": (lambda: iw.far_dependence(start(), 7), "near=7 .* of 3"),
-    "dependence of orbits": (lambda: iw.far_dependence(orbits(), 2), "far=None for ReducedParticles"),
+    "dependence of orbits": (
+        lambda: iw.far_dependence(orbits(), 2),
+        "far=None for ReducedParticles",
+    ),
     "no nodes": (lambda: iw.Quadrature(2, 2, nodes=0), "nodes=0"),
     "no nodes of a start": (lambda: iw.angle_start(2, 2, 0), "nodes=0"),
     "no nodes of orbits": (lambda: iw.ReducedSystem(iw.NormTarget(2), 2, nodes=0), "nodes=0"),
@@ -252,12 +329,20 @@ REFUSED = {
     "an axis that is none": (lambda: iw.sign_flips(3, (5,)), r"axes \[5\] in 3"),
     "an exchange of one": (lambda: iw.permutations(3, (0,)), "at least 2"),
     "nearly a group": (
-        lambda: iw.Action(jax.scipy.linalg.expm(2e-8 * jnp.array([[0.0, 1], [-1, 0]]))[None]).elements(),
+        lambda: iw.Action(
+            jax.scipy.linalg.expm(2e-8 * jnp.array([[0.0, 1], [-1, 0]]))[None]
+        ).elements(),
         "neither equal nor different",
     ),
-    "too large a lift": (lambda: iw.lift(iw.reduced_start(KEY, 4, 2, 10**6), 10**6), "fewer copies"),
+    "too large a lift": (
+        lambda: iw.lift(iw.reduced_start(KEY, 4, 2, 10**6), 10**6),
+        "fewer copies",
+    ),
     "values of wrong shape": (lambda: iw.hermite_target(lambda x: x, 2, 2), r"\(25600, 2\)"),
-    "a start of another dimension": (lambda: iw.average_start(iw.sign_flips(2), start()), r"expected \(m, 2\)"),
+    "a start of another dimension": (
+        lambda: iw.average_start(iw.sign_flips(2), start()),
+        r"expected \(m, 2\)",
+    ),
     "half a lift": (lambda: iw.lift(iw.reduced_start(KEY, 4, 1, 2), 2, copies=3), "key and copies"),
     "rotations of nothing": (lambda: iw.far_rotations(KEY, 3, 3), "near < dim"),
 }

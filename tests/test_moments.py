@@ -1,7 +1,7 @@
 """Moments of targets: the Hermite orders against quadrature by mpmath, the energy against the risk.
 
-The oracle knows no Stein's lemma: a neuron's orders are `E φ(X) h(Z)` for the Hermite polynomials `1, Z, Z² − 1` of the
-direction that it sees.
+The oracle knows no Stein's lemma: a neuron's orders are `E φ(X) h(Z)` for the Hermite polynomials
+`1, Z, Z² − 1` of the direction that it sees.
 """
 
 import functools
@@ -42,12 +42,21 @@ def neuron_orders(name, mean, std):
 
 
 def by_quadrature(name, target, factor=None, shift=0.0):
-    """Constant, linear and quadratic order of a target on inputs `shift + factor·z`, with the axis of outputs."""
-    weights, readout = np.asarray(target.weights), np.asarray(target.readout).reshape(target.width, -1)
-    means = weights @ (shift * np.ones(target.dim)) + (0 if target.bias is None else np.asarray(target.bias))
+    """Constant, linear and quadratic order of a target on inputs `shift + factor·z`, with the axis
+    of outputs.
+    """
+    weights, readout = (
+        np.asarray(target.weights),
+        np.asarray(target.readout).reshape(target.width, -1),
+    )
+    means = weights @ (shift * np.ones(target.dim)) + (
+        0 if target.bias is None else np.asarray(target.bias)
+    )
     v = weights if factor is None else weights @ factor
     std = np.linalg.norm(v, axis=1)
-    m, first, second = np.array([neuron_orders(name, *pair) for pair in zip(means, std, strict=True)]).T
+    m, first, second = np.array(
+        [neuron_orders(name, *pair) for pair in zip(means, std, strict=True)]
+    ).T
     unit = v / np.where(std > 0, std, 1)[:, None]
     offset = 0 if target.output_bias is None else np.asarray(target.output_bias)
     return (
@@ -59,14 +68,24 @@ def by_quadrature(name, target, factor=None, shift=0.0):
 
 def close(moments, oracle):
     """Orders relative to the largest entry of each; measured: 1e-15."""
-    for given, expected in zip((moments.constant, moments.linear, moments.quadratic), oracle, strict=True):
+    for given, expected in zip(
+        (moments.constant, moments.linear, moments.quadratic), oracle, strict=True
+    ):
         expected = expected if moments.outputs else expected[0]
         scale = max(1e-3, np.max(np.abs(expected)))
         np.testing.assert_allclose(given, expected, rtol=0, atol=1e-14 * scale)
 
 
 @pytest.mark.parametrize(
-    ("name", "bias"), [("relu", False), ("relu", True), ("erf", True), ("gelu", True), ("tanh", False), ("tanh", True)]
+    ("name", "bias"),
+    [
+        ("relu", False),
+        ("relu", True),
+        ("erf", True),
+        ("gelu", True),
+        ("tanh", False),
+        ("tanh", True),
+    ],
 )
 def test_moments_are_the_hermite_orders_of_the_target(name, bias):
     target = network(1, 4, 3, getattr(activations, name), outputs=2, bias=bias, output_bias=bias)
@@ -75,7 +94,10 @@ def test_moments_are_the_hermite_orders_of_the_target(name, bias):
 
 @pytest.mark.parametrize("name", ["relu", "erf"])
 def test_under_a_gaussian_law_the_moments_are_those_of_its_standard_normal_inputs(name):
-    target, law = network(2, 3, 3, getattr(activations, name), bias=True, output_bias=True), singular_law()
+    target, law = (
+        network(2, 3, 3, getattr(activations, name), bias=True, output_bias=True),
+        singular_law(),
+    )
     moments = target_moments(target, order=2, inputs=law)
     assert moments.dim == 2
     close(moments, by_quadrature(name, target, np.asarray(law.factor), np.asarray(law.mean)))
@@ -84,7 +106,9 @@ def test_under_a_gaussian_law_the_moments_are_those_of_its_standard_normal_input
 @pytest.mark.parametrize(("name", "bias"), [("relu", False), ("relu", True), ("tanh", True)])
 def test_a_neuron_of_norm_zero_counts_as_the_constant_that_it_is(name, bias):
     target = network(3, 3, 2, getattr(activations, name), bias=bias)
-    dead = jc.TwoLayer(target.weights.at[1].set(0), target.readout, target.bias, activation=target.activation)
+    dead = jc.TwoLayer(
+        target.weights.at[1].set(0), target.readout, target.bias, activation=target.activation
+    )
     moments = target_moments(dead, order=2)
     close(moments, by_quadrature(name, dead))
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(moments))
@@ -96,11 +120,17 @@ def test_norms_may_have_any_size(size):
     target = network(4, 5, 3, activations.relu)
     big = jc.TwoLayer(target.weights * size, target.readout / size, activation=target.activation)
     one, other = target_moments(target, order=2), target_moments(big, order=2)
-    for a, b in ((one.constant, other.constant), (one.linear, other.linear), (one.quadratic, other.quadratic)):
+    for a, b in (
+        (one.constant, other.constant),
+        (one.linear, other.linear),
+        (one.quadratic, other.quadratic),
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize(("name", "structure"), [("relu", {"outputs": 2, "output_bias": True}), ("tanh", {})])
+@pytest.mark.parametrize(
+    ("name", "structure"), [("relu", {"outputs": 2, "output_bias": True}), ("tanh", {})]
+)
 def test_the_energy_is_the_risk_of_a_student_that_says_nothing(name, structure):
     target = network(5, 6, 3, getattr(activations, name), **structure)
     silent = jc.TwoLayer(target.weights[:1], 0 * target.readout[:1], activation=target.activation)
@@ -119,12 +149,15 @@ def test_the_energy_is_at_least_that_of_the_orders_and_equal_to_it_for_quadratic
 
 
 @pytest.mark.parametrize(("name", "bias"), [("relu", False), ("sin", True)])
-def test_an_estimated_energy_is_within_four_standard_errors_of_the_sum_over_all_pairs(name, bias, monkeypatch):
+def test_an_estimated_energy_is_within_four_standard_errors_of_the_sum_over_all_pairs(
+    name, bias, monkeypatch
+):
     for option, value in (("EXACT_WIDTH", 300), ("SAMPLES", 8), ("SAMPLE", 48), ("BLOCK", 128)):
         monkeypatch.setattr(_moments, option, value)
     f = getattr(activations, name)
     for seed in range(4):
-        target = network(seed, 384, 6, f, bias=bias)  # a width of its own: nothing compiled is met again
+        # a width of its own: nothing compiled is met again
+        target = network(seed, 384, 6, f, bias=bias)
         guess, readout = target_moments(target), target.readout
         table = gram(f, target.weights, f, target.weights, bias_f=target.bias, bias_g=target.bias)
         assert guess.quadratic is None
@@ -135,15 +168,23 @@ def test_an_estimated_energy_is_within_four_standard_errors_of_the_sum_over_all_
 def test_a_wide_target_is_summed_in_blocks(monkeypatch):
     monkeypatch.setattr(_moments, "BLOCK", 32)  # 130 = 4·32 + 2
     target = network(7, 130, 3, activations.relu)
-    moments, b, v = target_moments(target, order=2), np.asarray(target.readout), np.asarray(target.weights)
+    moments, b, v = (
+        target_moments(target, order=2),
+        np.asarray(target.readout),
+        np.asarray(target.weights),
+    )
     norm = np.linalg.norm(v, axis=1)
     np.testing.assert_allclose(moments.constant, b @ norm / np.sqrt(2 * np.pi), rtol=1e-13)
     np.testing.assert_allclose(moments.linear, b @ v / 2, rtol=1e-13)
-    np.testing.assert_allclose(moments.quadratic, (v.T * (b / norm)) @ v / np.sqrt(2 * np.pi), rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(
+        moments.quadratic, (v.T * (b / norm)) @ v / np.sqrt(2 * np.pi), rtol=1e-12, atol=1e-13
+    )
 
 
 def test_a_batch_is_measured_target_by_target():
-    targets = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[network(i, 4, 3, activations.erf) for i in range(3)])
+    targets = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *[network(i, 4, 3, activations.erf) for i in range(3)]
+    )
     together = target_moments(targets, order=2)
     assert together.runs == (3,)
     assert (together.order, together.dim) == (2, 3)
@@ -159,7 +200,9 @@ def test_relu_moments_are_those_of_a_target_with_this_total_and_direction():
     moments, known = relu_moments(total, target.readout @ target.weights), target_moments(target)
     np.testing.assert_allclose(moments.constant, known.constant, rtol=1e-14)
     np.testing.assert_allclose(moments.linear, known.linear, rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose(moments.energy, orders_energy(known.constant, known.linear, None), rtol=1e-13)
+    np.testing.assert_allclose(
+        moments.energy, orders_energy(known.constant, known.linear, None), rtol=1e-13
+    )
 
 
 def test_moments_come_in_the_dtype_of_the_target():
@@ -172,31 +215,49 @@ def test_moments_come_in_the_dtype_of_the_target():
 
 
 def test_moments_have_the_derivatives_of_their_formulas():
-    """ReLU without biases: `∂C/∂v = b v/(|v|√2π)`; at a neuron of norm zero it is stated to be zero."""
+    """ReLU without biases: `∂C/∂v = b v/(|v|√2π)`; at a neuron of norm zero it is stated to be
+    zero.
+    """
     target = network(10, 4, 3, activations.relu)
     target = jc.TwoLayer(target.weights.at[2].set(0), target.readout, activation=activations.relu)
     gradient = jax.grad(lambda net: target_moments(net).constant)(target)
     norm = np.linalg.norm(target.weights, axis=1, keepdims=True)
-    expected = np.asarray(target.readout)[:, None] * target.weights / np.where(norm > 0, norm, 1) / np.sqrt(2 * np.pi)
+    expected = (
+        np.asarray(target.readout)[:, None]
+        * target.weights
+        / np.where(norm > 0, norm, 1)
+        / np.sqrt(2 * np.pi)
+    )
     np.testing.assert_allclose(gradient.weights, expected, rtol=1e-13, atol=1e-15)
 
 
 @pytest.mark.parametrize(
     ("call", "parts"),
     [
-        (lambda net: target_moments(net, order=3), ("order=3", "expected 1 or 2", "population_risk")),
+        (
+            lambda net: target_moments(net, order=3),
+            ("order=3", "expected 1 or 2", "population_risk"),
+        ),
         (lambda net: target_moments(net, order=True), ("order=True", "expected 1 or 2")),
         (lambda net: target_moments(net.weights), ("given", "expected a TwoLayer")),
-        (lambda net: target_moments(net, inputs=singular_law(4)), ("dimension 3", "dimension 4", "pad")),
+        (
+            lambda net: target_moments(net, inputs=singular_law(4)),
+            ("dimension 3", "dimension 4", "pad"),
+        ),
         (
             lambda net: target_moments(jc.TwoLayer(net.weights.at[0, 0].set(jnp.nan), net.readout)),
             ("weights with NaN", "expected finite"),
         ),
-        (lambda net: relu_moments(1.0, net.weights), ("direction of shape (4, 3)", "expected (d,)", "vmap")),
+        (
+            lambda net: relu_moments(1.0, net.weights),
+            ("direction of shape (4, 3)", "expected (d,)", "vmap"),
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_a_remedy(call, parts):
-    with pytest.raises(ValueError, match=parts[0].replace("(", r"\(").replace(")", r"\)")) as caught:
+    with pytest.raises(
+        ValueError, match=parts[0].replace("(", r"\(").replace(")", r"\)")
+    ) as caught:
         call(network(11, 4, 3, activations.relu))
     assert all(part in str(caught.value) for part in parts)
 
@@ -204,5 +265,10 @@ def test_what_cannot_be_measured_is_refused_with_a_remedy(call, parts):
 def test_moments_are_a_tree_of_arrays_with_static_outputs():
     moments = target_moments(network(12, 4, 3, activations.relu, outputs=2))
     assert isinstance(moments, TargetMoments)
-    assert (moments.outputs, moments.order, moments.constant.shape, moments.linear.shape) == (2, 1, (2,), (2, 3))
+    assert (moments.outputs, moments.order, moments.constant.shape, moments.linear.shape) == (
+        2,
+        1,
+        (2,),
+        (2, 3),
+    )
     assert len(jax.tree.leaves(moments)) == 4

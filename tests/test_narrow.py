@@ -1,4 +1,6 @@
-"""Narrow networks: the numbers of the reference page, ranks, the interpolating family, and Levenberg–Marquardt."""
+"""Narrow networks: the numbers of the reference page, ranks, the interpolating family, and
+Levenberg–Marquardt.
+"""
 
 import equinox as eqx
 import jax
@@ -36,7 +38,9 @@ def page(m):
 
 def plain_network(student, x):
     """The function of a network in NumPy."""
-    return PLAIN[repr(student.activation)][0](x @ np.asarray(student.weights).T) @ np.asarray(student.readout)
+    return PLAIN[repr(student.activation)][0](x @ np.asarray(student.weights).T) @ np.asarray(
+        student.readout
+    )
 
 
 @pytest.mark.parametrize("f", SMOOTH, ids=repr)
@@ -59,18 +63,25 @@ def test_the_jacobian_is_that_of_the_textbook_formulas(f):
     value, slope = PLAIN[repr(f)]
     z = x @ w.T
     by_weights = np.einsum("sj,j,sp->sjp", slope(z), v, x).reshape(5, -1)
-    np.testing.assert_allclose(narrow.jacobian(student, samples), np.hstack([by_weights, value(z)]), atol=2e-15)
+    np.testing.assert_allclose(
+        narrow.jacobian(student, samples), np.hstack([by_weights, value(z)]), atol=2e-15
+    )
     wanted = np.einsum("sj,sp->sjp", slope(z), x).reshape(5, -1)
     np.testing.assert_allclose(narrow.features(f, w, x), wanted, atol=2e-15)
 
 
 def test_the_jacobian_of_biases_and_outputs_is_that_of_finite_differences():
     rng = np.random.default_rng(4)
-    student = jc.TwoLayer(*(rng.normal(size=s) for s in ((3, 2), (3, 2), (3,), (2,))), activation=A.gelu)
+    student = jc.TwoLayer(
+        *(rng.normal(size=s) for s in ((3, 2), (3, 2), (3,), (2,))), activation=A.gelu
+    )
     samples = jc.Samples(rng.normal(size=(4, 2)), rng.normal(size=(4, 2)))
     flat, unravel = ravel_pytree(student)
     columns = [
-        (unravel(flat + 1e-6 * e)(samples.inputs) - unravel(flat - 1e-6 * e)(samples.inputs)).reshape(-1) / 2e-6
+        (
+            unravel(flat + 1e-6 * e)(samples.inputs) - unravel(flat - 1e-6 * e)(samples.inputs)
+        ).reshape(-1)
+        / 2e-6
         for e in np.eye(flat.size)
     ]
     np.testing.assert_allclose(narrow.jacobian(student, samples), np.array(columns).T, atol=2e-9)
@@ -115,10 +126,12 @@ def test_slope_bounds_are_the_suprema(f, first, second):
 def test_functions_without_bounded_curvature_have_none():
     assert narrow.slope_bounds(A.relu) == (1.0, np.inf)
     assert narrow.slope_bounds(A.exp) == (np.inf, np.inf)
-    assert narrow.slope_bounds(A.elementwise(lambda z: jnp.exp(z**2))) == (np.inf, np.inf)  # overflows on the way
+    # overflows on the way
+    assert narrow.slope_bounds(A.elementwise(lambda z: jnp.exp(z**2))) == (np.inf, np.inf)
     assert narrow.slope_bounds(A.monomial(2)) == (np.inf, 2.0)
     assert narrow.slope_bounds(A.step) == narrow.slope_bounds(A.sign) == (np.inf, np.inf)
-    assert narrow.slope_bounds(A.rectified_power(2)) == (np.inf, 2.0)  # its derivative has a kink, but does not jump
+    # its derivative has a kink, but does not jump
+    assert narrow.slope_bounds(A.rectified_power(2)) == (np.inf, 2.0)
 
 
 # With closed forms or without: the derivative of each jumps, at 0 or at ±3.
@@ -144,7 +157,12 @@ def test_a_smooth_function_of_the_users_own_has_the_bounds_of_its_closed_form():
 
 
 def test_widths_are_counted():
-    assert [narrow.min_width(n, d) for n, d in ((64, 8), (128, 16), (256, 32), (65, 8))] == [16, 16, 16, 18]
+    assert [narrow.min_width(n, d) for n, d in ((64, 8), (128, 16), (256, 32), (65, 8))] == [
+        16,
+        16,
+        16,
+        18,
+    ]
     assert narrow.min_width(10, 4, 3) == 16
     assert narrow.min_width(3, 10, 2) == 4  # three samples span three dimensions only
     assert [narrow.counting_width(n, d) for n, d in ((64, 8), (64, 15))] == [8, 4]
@@ -159,8 +177,11 @@ def test_several_outputs_have_full_rank_from_the_stated_width_on_and_not_before(
     for m, full in ((least, True), (least - 2, False)):
         start = narrow.mirrored_lecun(jax.random.key(0), m, d, activation=A.tanh, outputs=o)
         assert (int(narrow.jacobian_rank(start, samples, "weights")) == n * o) is full
-    start = narrow.mirrored_lecun(jax.random.key(0), least, d, activation=A.tanh, outputs=o, floor=5.0)
-    assert np.linalg.matrix_rank(np.sign(np.asarray(start.readout))) == o  # the signs alone tell outputs apart
+    start = narrow.mirrored_lecun(
+        jax.random.key(0), least, d, activation=A.tanh, outputs=o, floor=5.0
+    )
+    # the signs alone tell outputs apart
+    assert np.linalg.matrix_rank(np.sign(np.asarray(start.readout))) == o
     same = narrow.mirrored(start.weights[: least // 2], jnp.ones((least // 2, o)), A.tanh)
     assert int(narrow.jacobian_rank(same, samples, "weights")) <= n
 
@@ -175,19 +196,27 @@ def test_starts_have_the_laws_that_they_name():
     assert np.all(v[:2000] > 0)
     assert np.max(np.abs(start(jnp.ones((3, 25))))) < 1e-12
     batch = narrow.mirrored_lecun(jax.random.key(1), 4, 3, activation=A.tanh, floor=0.7, runs=3)
-    alone = narrow.mirrored_lecun(jax.random.fold_in(jax.random.key(1), 2), 4, 3, activation=A.tanh, floor=0.7)
+    alone = narrow.mirrored_lecun(
+        jax.random.fold_in(jax.random.key(1), 2), 4, 3, activation=A.tanh, floor=0.7
+    )
     np.testing.assert_array_equal(batch.weights[2], alone.weights)
     assert np.min(np.abs(np.asarray(batch.readout))) == pytest.approx(0.7)
     free = narrow.lecun(jax.random.key(1), 2000, 25, activation=A.tanh, floor=1e-9)
     assert np.asarray(free.readout).std() == pytest.approx(2000**-0.5, rel=0.05)
 
 
-@pytest.mark.parametrize(("n", "d", "f"), [(64, 8, f) for f in SMOOTH] + [(256, 32, A.sigmoid)], ids=str)
+@pytest.mark.parametrize(
+    ("n", "d", "f"), [(64, 8, f) for f in SMOOTH] + [(256, 32, A.sigmoid)], ids=str
+)
 def test_levenberg_marquardt_reaches_zero_loss_at_twice_n_over_d(n, d, f):
-    """The other shapes and activations of the claim are rows of `benchmarks/narrow_networks.py`: each compiles anew."""
+    """The other shapes and activations of the claim are rows of `benchmarks/narrow_networks.py`:
+    each compiles anew.
+    """
     rng = np.random.default_rng(5)
     samples = jc.Samples(rng.normal(size=(3, n, d)), rng.normal(size=(3, n)))
-    starts = narrow.mirrored_lecun(jax.random.key(0), narrow.min_width(n, d), d, activation=f, runs=3)
+    starts = narrow.mirrored_lecun(
+        jax.random.key(0), narrow.min_width(n, d), d, activation=f, runs=3
+    )
     out = narrow.fit(starts, samples)
     assert np.all(np.asarray(out.converged))
     assert np.max(out.steps) < 60
@@ -218,16 +247,22 @@ def test_with_too_few_neurons_the_fit_ends_where_scipys_does_and_says_so():
 def test_a_fit_of_two_outputs_reaches_zero_loss():
     rng = np.random.default_rng(8)
     samples = jc.Samples(rng.normal(size=(12, 6)), rng.normal(size=(12, 2)))
-    start = narrow.mirrored_lecun(jax.random.key(0), narrow.min_width(12, 6, 2), 6, activation=A.gelu, outputs=2)
+    start = narrow.mirrored_lecun(
+        jax.random.key(0), narrow.min_width(12, 6, 2), 6, activation=A.gelu, outputs=2
+    )
     assert narrow.fit(start, samples).loss < 1e-20
 
 
 def test_float32_stays_float32_and_reaches_its_own_floor():
     rng = np.random.default_rng(8)
-    samples = jc.Samples(rng.normal(size=(16, 8)).astype("float32"), rng.normal(size=16).astype("float32"))
+    samples = jc.Samples(
+        rng.normal(size=(16, 8)).astype("float32"), rng.normal(size=16).astype("float32")
+    )
     start = narrow.mirrored_lecun(jax.random.key(0), 8, 8, activation=A.tanh, dtype="float32")
     out = narrow.fit(start, samples)
-    assert {leaf.dtype for leaf in jax.tree.leaves((out.network, out.loss))} == {np.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves((out.network, out.loss))} == {
+        np.dtype("float32")
+    }
     assert out.loss <= 1e-10
     assert narrow.certified_radius(start, samples).dtype == np.float32
 
@@ -273,21 +308,37 @@ def test_opposite_samples_are_fine_where_the_derivative_is_not_even():
         (lambda: narrow.fit(np.ones((4, 2)), problem(4)[1]), "students of type ndarray"),
         (lambda: narrow.fit(*problem(4, runs=3, broken=2)), "weights with NaN"),
         (lambda: narrow.certified_radius(biased(), problem(4)[1]), "biases"),
-        (lambda: narrow.interpolation(np.ones((2, 2)), problem(4)[1], A.tanh).network(0.0), "step=0.0"),
-        (lambda: narrow.mirrored_lecun(jax.random.key(0), 5, 3, activation=A.tanh), "width 5; expected an even"),
-        (lambda: narrow.mirrored_lecun(jax.random.key(0), 4, 3, activation=A.tanh, floor=-1.0), "floor=-1.0"),
+        (
+            lambda: narrow.interpolation(np.ones((2, 2)), problem(4)[1], A.tanh).network(0.0),
+            "step=0.0",
+        ),
+        (
+            lambda: narrow.mirrored_lecun(jax.random.key(0), 5, 3, activation=A.tanh),
+            "width 5; expected an even",
+        ),
+        (
+            lambda: narrow.mirrored_lecun(jax.random.key(0), 4, 3, activation=A.tanh, floor=-1.0),
+            "floor=-1.0",
+        ),
         (lambda: narrow.lecun(jax.random.key(0), 4, 0, activation=A.tanh), "dim 0"),
         (lambda: narrow.features(A.tanh, np.ones((2, 3)), np.ones((4, 2))), r"weights \(2, 3\)"),
         (lambda: narrow.features(A.tanh, np.ones((2, 3)), np.full((4, 3), np.nan)), "NaN"),
         (lambda: narrow.jacobian_rank(*problem(4), "readout"), "given 'readout'"),
-        (lambda: narrow.fit(problem(4)[0], jc.Samples(np.ones((4, 3)), np.ones(4))), "input dimension 2"),
+        (
+            lambda: narrow.fit(problem(4)[0], jc.Samples(np.ones((4, 3)), np.ones(4))),
+            "input dimension 2",
+        ),
         (lambda: narrow.fit(*problem(4), tolerance=-1.0), "tolerance=-1.0"),
         (
-            lambda: narrow.interpolation(np.ones((2, 2)), jc.Samples(np.ones((4, 2)), np.ones((4, 2))), A.tanh),
+            lambda: narrow.interpolation(
+                np.ones((2, 2)), jc.Samples(np.ones((4, 2)), np.ones((4, 2))), A.tanh
+            ),
             "one scalar",
         ),
         (
-            lambda: narrow.certified_radius(narrow.lecun(jax.random.key(0), 4, 2, activation=A.tanh), problem(4)[1]),
+            lambda: narrow.certified_radius(
+                narrow.lecun(jax.random.key(0), 4, 2, activation=A.tanh), problem(4)[1]
+            ),
             "mirr",
         ),
     ],
@@ -320,8 +371,13 @@ def test_radius_and_fit_under_jit_and_vmap_are_those_outside_with_samples_closed
     one = jax.tree.map(lambda leaf: leaf[0], starts)
     wanted = float(narrow.certified_radius(one, samples))
     assert wanted > 0
-    assert float(jax.jit(lambda s: narrow.certified_radius(s, samples))(one)) == pytest.approx(wanted, rel=1e-12)
-    assert float(jax.vmap(lambda s: narrow.certified_radius(s, samples))(starts)[0]) == pytest.approx(wanted, rel=1e-12)
+    assert float(jax.jit(lambda s: narrow.certified_radius(s, samples))(one)) == pytest.approx(
+        wanted, rel=1e-12
+    )
+    assert float(
+        jax.vmap(lambda s: narrow.certified_radius(s, samples))(starts)[0]
+    ) == pytest.approx(wanted, rel=1e-12)
     assert jax.jit(lambda s: narrow.fit(s, samples).loss)(one) < 1e-20
     free = narrow.lecun(jax.random.key(0), 4, 2, activation=A.tanh, runs=2)
-    np.testing.assert_array_equal(jax.vmap(lambda s: narrow.certified_radius(s, samples))(free), 0)  # not mirrored
+    # not mirrored
+    np.testing.assert_array_equal(jax.vmap(lambda s: narrow.certified_radius(s, samples))(free), 0)

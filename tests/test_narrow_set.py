@@ -1,4 +1,6 @@
-"""The feasible set and optimality on it: projections against independent solvers, multipliers, the bound."""
+"""The feasible set and optimality on it: projections against independent solvers, multipliers, the
+bound.
+"""
 
 import equinox as eqx
 import jax
@@ -15,7 +17,9 @@ CASES = 1000
 
 
 def nearest(point, normals, offsets):
-    """The nearest point of `{x: normals x ≥ offsets}` by least distance programming (Lawson & Hanson; SciPy NNLS)."""
+    """The nearest point of `{x: normals x ≥ offsets}` by least distance programming (Lawson &
+    Hanson; SciPy NNLS).
+    """
     shifted = offsets - normals @ point
     stacked = np.vstack([normals.T, shifted[None]])
     goal = np.append(np.zeros(len(point)), 1.0)
@@ -33,9 +37,13 @@ def nearest_in_ball(point, centre, radius):
 
 @pytest.fixture(scope="module")
 def cases():
-    """A thousand sets of four neurons in two dimensions about random centres, two points near each, and projections."""
+    """A thousand sets of four neurons in two dimensions about random centres, two points near each,
+    and projections.
+    """
     rng = np.random.default_rng(11)
-    starts = jc.TwoLayer(rng.normal(size=(CASES, 4, 2)), rng.normal(size=(CASES, 4)), activation=A.tanh)
+    starts = jc.TwoLayer(
+        rng.normal(size=(CASES, 4, 2)), rng.normal(size=(CASES, 4)), activation=A.tanh
+    )
     floors, gaps = rng.exponential(0.5, CASES), rng.exponential(0.5, CASES)
     gaps[::5], floors[::7], gaps[1::10] = 0.0, 0.0, np.inf
     feasible = narrow.FeasibleSet.of(starts, rng.exponential(2.0, CASES) + 1e-3, floors, gaps)
@@ -61,21 +69,30 @@ def test_the_projection_is_the_nearest_point_of_an_independent_solver(cases):
         centre, radius = np.asarray(feasible.center[i]).ravel(), float(feasible.radius[i])
         weights = nearest_in_ball(np.asarray(points.weights[i]).ravel(), centre, radius)
         worst = max(worst, np.max(np.abs(weights - np.asarray(projected.weights[i]).ravel())))
-        kappa, zeta, v = float(feasible.floor[i]), float(feasible.gap[i]), np.asarray(points.readout[i])
+        kappa, zeta, v = (
+            float(feasible.floor[i]),
+            float(feasible.gap[i]),
+            np.asarray(points.readout[i]),
+        )
         for j, s in enumerate(np.asarray(feasible.signs[i])):
             # in the pair (v_j, v_{j+h}): s v_j ≥ κ, −s v_{j+h} ≥ κ, |s v_j + s v_{j+h}| ≤ ζ
             normals, offsets = [[s, 0], [0, -s]], [kappa, kappa]
             if np.isfinite(zeta):
                 normals, offsets = [*normals, [s, s], [-s, -s]], [*offsets, -zeta, -zeta]
             wanted = nearest(v[[j, j + 2]], np.array(normals, float), np.array(offsets))
-            worst = max(worst, np.max(np.abs(wanted - np.asarray(projected.readout[i])[[j, j + 2]])))
+            worst = max(
+                worst, np.max(np.abs(wanted - np.asarray(projected.readout[i])[[j, j + 2]]))
+            )
     assert worst < 1e-10  # 1e-13 measured
 
 
 def test_the_projection_is_idempotent_and_does_not_expand(cases):
     feasible, one, two, first, second, project = cases
     np.testing.assert_array_equal(flat(project(feasible, first)), flat(first))
-    before, after = np.linalg.norm(flat(one) - flat(two), axis=1), np.linalg.norm(flat(first) - flat(second), axis=1)
+    before, after = (
+        np.linalg.norm(flat(one) - flat(two), axis=1),
+        np.linalg.norm(flat(first) - flat(second), axis=1),
+    )
     assert np.max(after / before) <= 1 + 1e-12
     assert np.min(after / before) < 0.5  # they do contract
     violations = jax.vmap(lambda s, network: s.violation(network))(feasible, first)
@@ -86,12 +103,15 @@ def test_the_projection_is_idempotent_and_does_not_expand(cases):
 
 
 @pytest.mark.parametrize(
-    ("pair", "wanted"), [((0.3, 0.9), (0.55, 0.65)), ((2.0, 0.1), (1.1, 1.0)), ((-1.0, -2.0), (0.5, 0.5))]
+    ("pair", "wanted"),
+    [((0.3, 0.9), (0.55, 0.65)), ((2.0, 0.1), (1.1, 1.0)), ((-1.0, -2.0), (0.5, 0.5))],
 )
 def test_pairs_are_projected_as_on_the_reference_page(pair, wanted):
     start = narrow.mirrored(np.ones((1, 2)), np.ones(1), A.tanh)
     feasible = narrow.FeasibleSet.of(start, floor=0.5, gap=0.1)
-    out = feasible.project(jc.TwoLayer(start.weights, jnp.array([pair[0], -pair[1]]), activation=A.tanh))
+    out = feasible.project(
+        jc.TwoLayer(start.weights, jnp.array([pair[0], -pair[1]]), activation=A.tanh)
+    )
     np.testing.assert_allclose(out.readout, [wanted[0], -wanted[1]], atol=1e-15)
 
 
@@ -123,18 +143,26 @@ def several():
 
 
 def made_stationary(sign=1.0):
-    """A point with the ball, floors and gaps active, and targets for which given multipliers balance the gradient.
+    """A point with the ball, floors and gaps active, and targets for which given multipliers
+    balance the gradient.
 
-    `Jᵀ r/n = g` can be solved for the residuals `r`, for there are more samples (40) than parameters (32).
+    `Jᵀ r/n = g` can be solved for the residuals `r`, for there are more samples (40) than
+    parameters (32).
     """
     rng = np.random.default_rng(2)
     x, w0 = rng.normal(size=(40, 3)), np.vstack([rng.normal(size=(4, 3))] * 2)
     out = rng.normal(size=(8, 3))
     out *= 0.6 / np.linalg.norm(out)
-    # pairs (a, b): inside; a at the floor; b at the floor and the gap; the gap alone, the other way round
+    # pairs (a, b): inside; a at the floor; b at the floor and the gap; the gap alone, the other way
+    # round
     a, b = np.array([1.3, 1.0, 1.2, 1.4]), np.array([1.4, 1.1, 1.0, 1.6])
     w, v = w0 + out, np.concatenate([a, -b])
-    ball, floor_a, floor_b, gap = 0.7, np.array([0, 0.3, 0, 0]), np.array([0, 0, 0.2, 0]), np.array([0, 0, 0.4, -0.25])
+    ball, floor_a, floor_b, gap = (
+        0.7,
+        np.array([0, 0.3, 0, 0]),
+        np.array([0, 0, 0.2, 0]),
+        np.array([0, 0, 0.4, -0.25]),
+    )
     by_w = -sign * ball * out / 0.6
     by_a, by_b = sign * (floor_a - gap), sign * (floor_b + gap)
     h = np.tanh(x @ w.T)
@@ -179,14 +207,26 @@ def test_without_a_ball_the_minimum_that_scipy_finds_has_no_residual():
         w, v = vector[:16].reshape(4, 4), vector[16:]
         h = np.tanh(x @ w.T)
         r = h @ v - y
-        return r @ r / 24, np.concatenate([(((r[:, None] * (1 - h**2)) * v).T @ x / 12).ravel(), h.T @ r / 12])
+        return r @ r / 24, np.concatenate(
+            [(((r[:, None] * (1 - h**2)) * v).T @ x / 12).ravel(), h.T @ r / 12]
+        )
 
-    rows = [{"type": "ineq", "fun": lambda p, s=s, j=j: s * p[16 + j] - 1.3} for j, s in enumerate((1, 1, -1, -1))]
+    rows = [
+        {"type": "ineq", "fun": lambda p, s=s, j=j: s * p[16 + j] - 1.3}
+        for j, s in enumerate((1, 1, -1, -1))
+    ]
     pairs = [(j, s) for j in (0, 1) for s in (1, -1)]
-    rows += [{"type": "ineq", "fun": lambda p, s=s, j=j: 0.4 - s * (p[16 + j] + p[18 + j])} for j, s in pairs]
-    begin = np.concatenate([np.asarray(start.weights).ravel(), np.asarray(feasible.project(start).readout)])
+    rows += [
+        {"type": "ineq", "fun": lambda p, s=s, j=j: 0.4 - s * (p[16 + j] + p[18 + j])}
+        for j, s in pairs
+    ]
+    begin = np.concatenate(
+        [np.asarray(start.weights).ravel(), np.asarray(feasible.project(start).readout)]
+    )
     options = {"ftol": 1e-16, "maxiter": 1000}
-    found = scipy.optimize.minimize(value, begin, jac=True, constraints=rows, method="SLSQP", options=options)
+    found = scipy.optimize.minimize(
+        value, begin, jac=True, constraints=rows, method="SLSQP", options=options
+    )
     end = feasible.project(jc.TwoLayer(found.x[:16].reshape(4, 4), found.x[16:], activation=A.tanh))
     assert narrow.kkt_residual(end, samples, feasible) < 2e-6
     assert narrow.kkt_residual(feasible.project(start), samples, feasible) > 1e-2
@@ -197,20 +237,31 @@ def test_the_scaled_residual_is_the_plain_one_of_the_scaled_problem():
     radius, floor, gap = 0.05, 1.0, 0.3
     feasible = narrow.FeasibleSet.of(start, radius, floor, gap)
     rng = np.random.default_rng(3)
-    moved = (start.weights + 0.02 * rng.normal(size=(4, 4)), start.readout + 0.3 * rng.normal(size=4))
+    moved = (
+        start.weights + 0.02 * rng.normal(size=(4, 4)),
+        start.readout + 0.3 * rng.normal(size=4),
+    )
     point = feasible.project(jc.TwoLayer(*moved, activation=A.tanh))
     gradient = jax.grad(narrow.loss)(point, samples)
     # W̃ = (W − W0)/ε, ṽ = εv: a set about zero of radius one, floor εκ, gap εζ
     zero = jc.TwoLayer(jnp.zeros_like(start.weights), radius * start.readout, activation=A.tanh)
     scaled = narrow.FeasibleSet.of(zero, 1.0, radius * floor, radius * gap)
-    here = jc.TwoLayer((point.weights - start.weights) / radius, radius * point.readout, activation=A.tanh)
+    here = jc.TwoLayer(
+        (point.weights - start.weights) / radius, radius * point.readout, activation=A.tanh
+    )
     there = scaled.project(
         jc.TwoLayer(
-            here.weights - radius * gradient.weights, here.readout - gradient.readout / radius, activation=A.tanh
+            here.weights - radius * gradient.weights,
+            here.readout - gradient.readout / radius,
+            activation=A.tanh,
         )
     )
-    wanted = np.sqrt(np.sum((here.weights - there.weights) ** 2) + np.sum((here.readout - there.readout) ** 2))
-    assert float(narrow.scaled_kkt_residual(point, samples, feasible)) == pytest.approx(wanted, rel=1e-12)
+    wanted = np.sqrt(
+        np.sum((here.weights - there.weights) ** 2) + np.sum((here.readout - there.readout) ** 2)
+    )
+    assert float(narrow.scaled_kkt_residual(point, samples, feasible)) == pytest.approx(
+        wanted, rel=1e-12
+    )
 
 
 def test_the_optimality_bound_holds_at_a_thousand_random_points():
@@ -218,9 +269,13 @@ def test_the_optimality_bound_holds_at_a_thousand_random_points():
     samples = jc.Samples(rng.normal(size=(6, 4)), rng.normal(size=6))
     sizes = rng.exponential(1.0, (CASES, 1))
     points = jc.TwoLayer(
-        sizes[:, :, None] * rng.normal(size=(CASES, 4, 4)), rng.normal(size=(CASES, 4)), activation=A.softplus
+        sizes[:, :, None] * rng.normal(size=(CASES, 4, 4)),
+        rng.normal(size=(CASES, 4)),
+        activation=A.softplus,
     )
-    bound, loss = jax.jit(jax.vmap(lambda p: (narrow.optimality_bound(p, samples), narrow.loss(p, samples))))(points)
+    bound, loss = jax.jit(
+        jax.vmap(lambda p: (narrow.optimality_bound(p, samples), narrow.loss(p, samples)))
+    )(points)
     ratio = np.asarray(bound) / np.asarray(loss)
     assert np.min(ratio) >= 1
     x, y = np.asarray(samples.inputs), np.asarray(samples.targets)
@@ -229,10 +284,15 @@ def test_the_optimality_bound_holds_at_a_thousand_random_points():
     r = np.logaddexp(0, x @ w.T) @ v - y
     by_w = ((r[:, None] * slopes) * v).T @ x / 6
     least = np.linalg.svd((slopes[:, :, None] * x[:, None]).reshape(6, -1), compute_uv=False)[-1]
-    assert float(bound[0]) == pytest.approx(3 * np.sum((by_w / v[:, None]) ** 2) / least**2, rel=1e-9)
-    single = jc.Samples(x[:1], y[:1])  # of one sample the singular value is the norm, and the bound is the loss
+    assert float(bound[0]) == pytest.approx(
+        3 * np.sum((by_w / v[:, None]) ** 2) / least**2, rel=1e-9
+    )
+    # of one sample the singular value is the norm, and the bound is the loss
+    single = jc.Samples(x[:1], y[:1])
     one = jax.tree.map(lambda leaf: leaf[0], points)
-    assert float(narrow.optimality_bound(one, single)) == pytest.approx(float(narrow.loss(one, single)), rel=1e-12)
+    assert float(narrow.optimality_bound(one, single)) == pytest.approx(
+        float(narrow.loss(one, single)), rel=1e-12
+    )
 
 
 def test_the_bound_leaves_out_silent_neurons_and_is_infinite_where_nothing_is_known():
@@ -248,9 +308,14 @@ def test_the_bound_leaves_out_silent_neurons_and_is_infinite_where_nothing_is_kn
 
 @pytest.mark.parametrize("silent", ["duplicate rows", "a row of zeros"])
 def test_the_bound_is_infinite_where_features_have_no_full_rank_up_to_rounding(silent):
-    """Targets off by what no gradient sees: a tiny singular value would have made the bound smaller than the loss."""
+    """Targets off by what no gradient sees: a tiny singular value would have made the bound smaller
+    than the loss.
+    """
     rng = np.random.default_rng(3)
-    x, net = rng.normal(size=(6, 4)), jc.TwoLayer(rng.normal(size=(4, 4)), rng.normal(size=4), activation=A.softplus)
+    x, net = (
+        rng.normal(size=(6, 4)),
+        jc.TwoLayer(rng.normal(size=(4, 4)), rng.normal(size=4), activation=A.softplus),
+    )
     x[1] = x[0] if silent == "duplicate rows" else 0
     y = np.array(net(jnp.asarray(x)))
     y[:2] += (1, -1) if silent == "duplicate rows" else (0, 1)
@@ -286,7 +351,9 @@ def test_a_readout_of_zero_is_a_kkt_point_of_positive_loss_and_no_set_that_holds
 def test_a_point_whose_square_overflows_is_projected_onto_the_ball(dtype, far):
     start = jax.tree.map(lambda leaf: leaf.astype(dtype), small()[0])
     feasible = narrow.FeasibleSet.of(start, 0.5, 1.0, 0.1)
-    out = jc.TwoLayer(start.weights.at[0, 0].add(far).at[2, 1].add(far), start.readout * far, activation=A.tanh)
+    out = jc.TwoLayer(
+        start.weights.at[0, 0].add(far).at[2, 1].add(far), start.readout * far, activation=A.tanh
+    )
     near = feasible.project(out)
     moved = np.asarray(near.weights, float) - np.asarray(start.weights, float)
     wanted = np.zeros((4, 4))
@@ -298,11 +365,15 @@ def test_a_point_whose_square_overflows_is_projected_onto_the_ball(dtype, far):
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.5, 2.0])
-def test_points_made_stationary_in_the_weights_on_a_certified_ball_are_never_so_in_the_readouts(gap):
-    """For residuals `r` and readouts at corners of their polygons, `D = −ε v Kᵀr/‖v Kᵀr‖` meets the ball's condition.
+def test_points_made_stationary_in_the_weights_on_a_certified_ball_are_never_so_in_the_readouts(
+    gap,
+):
+    """For residuals `r` and readouts at corners of their polygons, `D = −ε v Kᵀr/‖v Kᵀr‖` meets the
+    ball's condition.
 
-    Targets `f − r` make it a point with loss, and the certificate says that it is no KKT point: some pair still gains
-    by raising both of its readouts. The least gain of these, over `‖r‖`, is 3.9e-3; the theory's factor is not sharp.
+    Targets `f − r` make it a point with loss, and the certificate says that it is no KKT point:
+    some pair still gains by raising both of its readouts. The least gain of these, over `‖r‖`, is
+    3.9e-3; the theory's factor is not sharp.
     """
     start, samples = small()
     radius = 0.99 * float(narrow.certified_radius(start, samples, floor=1.0, gap=gap))
@@ -330,8 +401,13 @@ def test_points_made_stationary_in_the_weights_on_a_certified_ball_are_never_so_
 
 def test_the_certified_radius_falls_with_the_gap_and_is_zero_where_readouts_may_vanish():
     start, samples = small()
-    radii = [float(narrow.certified_radius(start, samples, floor=1.0, gap=g)) for g in (0.0, 0.5, 2.0, np.inf)]
-    np.testing.assert_allclose(np.array(radii[:3]) / radii[0], [1, 1.5 / 1.75, 1.5 / 2.5], rtol=1e-12)
+    radii = [
+        float(narrow.certified_radius(start, samples, floor=1.0, gap=g))
+        for g in (0.0, 0.5, 2.0, np.inf)
+    ]
+    np.testing.assert_allclose(
+        np.array(radii[:3]) / radii[0], [1, 1.5 / 1.75, 1.5 / 2.5], rtol=1e-12
+    )
     assert radii[3] == 0
     assert narrow.certified_radius(start, samples, floor=0.0, gap=0.1) == 0
     for share, known in ((0.99, True), (1.01, False)):
@@ -362,11 +438,20 @@ def test_a_set_of_impossible_numbers_is_refused_in_one_line(arguments, says):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda s: narrow.FeasibleSet.of(jc.TwoLayer(np.ones((3, 2)), np.ones(3))), "given 3 neurons"),
-        (lambda s: narrow.FeasibleSet.of(jc.TwoLayer(np.ones((2, 2)), np.ones(2), np.ones(2))), "biases"),
+        (
+            lambda s: narrow.FeasibleSet.of(jc.TwoLayer(np.ones((3, 2)), np.ones(3))),
+            "given 3 neurons",
+        ),
+        (
+            lambda s: narrow.FeasibleSet.of(jc.TwoLayer(np.ones((2, 2)), np.ones(2), np.ones(2))),
+            "biases",
+        ),
         (lambda s: s.project(small(m=6)[0]), r"weights \(6, 4\)"),
         (lambda s: s.violation(small(d=5)[0]), r"weights \(4, 5\)"),
-        (lambda s: s.contains(jc.TwoLayer(np.ones((4, 4)), np.ones((4, 2)), activation=A.tanh)), r"readout \(4, 2\)"),
+        (
+            lambda s: s.contains(jc.TwoLayer(np.ones((4, 4)), np.ones((4, 2)), activation=A.tanh)),
+            r"readout \(4, 2\)",
+        ),
         (lambda s: narrow.kkt_residual(small()[0], small(d=3)[1], s), "input dimension 4"),
         (lambda s: narrow.scaled_kkt_residual(*small(), s), "infinite radius"),
         (lambda s: narrow.multipliers(small(m=6)[0], small()[1], s), r"weights \(6, 4\)"),
@@ -377,14 +462,27 @@ def test_a_set_of_impossible_numbers_is_refused_in_one_line(arguments, says):
             ),
             "one scalar output",
         ),
-        (lambda s: narrow.is_certified(narrow.FeasibleSet.of(small()[0], free_signs=True), small()[1], A.tanh), "free"),
-        (lambda s: narrow.is_certified(narrow.FeasibleSet.of(several()), small()[1], A.tanh), "jax.vmap for leading"),
+        (
+            lambda s: narrow.is_certified(
+                narrow.FeasibleSet.of(small()[0], free_signs=True), small()[1], A.tanh
+            ),
+            "free",
+        ),
+        (
+            lambda s: narrow.is_certified(narrow.FeasibleSet.of(several()), small()[1], A.tanh),
+            "jax.vmap for leading",
+        ),
         (lambda s: narrow.FeasibleSet.of(broken()), "NaN"),
         (lambda s: s.project(broken()), "NaN"),
         (lambda s: s.violation(broken()), "NaN"),
         (lambda s: narrow.kkt_residual(broken(), small()[1]), "NaN"),
         (lambda s: narrow.kkt_residual(broken(), small()[1], s), "NaN"),
-        (lambda s: narrow.scaled_kkt_residual(broken(), small()[1], narrow.FeasibleSet.of(small()[0], 1.0)), "NaN"),
+        (
+            lambda s: narrow.scaled_kkt_residual(
+                broken(), small()[1], narrow.FeasibleSet.of(small()[0], 1.0)
+            ),
+            "NaN",
+        ),
         (lambda s: narrow.multipliers(broken(), small()[1], s), "NaN"),
     ],
 )

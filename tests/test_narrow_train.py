@@ -1,4 +1,6 @@
-"""Training: against plain loops in NumPy, feasibility of every iterate, and the end in the certified region."""
+"""Training: against plain loops in NumPy, feasibility of every iterate, and the end in the
+certified region.
+"""
 
 import equinox as eqx
 import jax
@@ -28,7 +30,15 @@ def problem():
 def constrained(problem):
     starts, samples = problem
     feasible = narrow.FeasibleSet.of(starts, 0.4, 1.0, 0.2)
-    out = narrow.train(starts, samples, RATES, optimiser=narrow.momentum(0.8), feasible=feasible, steps=60, records=60)
+    out = narrow.train(
+        starts,
+        samples,
+        RATES,
+        optimiser=narrow.momentum(0.8),
+        feasible=feasible,
+        steps=60,
+        records=60,
+    )
     return feasible, out
 
 
@@ -37,7 +47,9 @@ def run(batch, *index):
     return jax.tree.map(lambda leaf: leaf[index], batch)
 
 
-def descent(start, x, y, rate, beta, steps, project=lambda w, v: (w, v), rows=None, readout_rate=1.0):
+def descent(
+    start, x, y, rate, beta, steps, project=lambda w, v: (w, v), rows=None, readout_rate=1.0
+):
     """Heavy-ball descent of a tanh network in NumPy, on half the mean square."""
     w, v = np.array(start.weights), np.array(start.readout)
     pw, pv = np.zeros_like(w), np.zeros_like(v)
@@ -69,7 +81,14 @@ def test_projected_momentum_does_the_steps_of_a_plain_loop(problem, constrained)
         return w, np.concatenate([a, -b])
 
     for i, rate in enumerate(RATES):
-        w, v = descent(run(starts, 1), *map(np.asarray, (samples.inputs, samples.targets)), rate, 0.8, 60, project)
+        w, v = descent(
+            run(starts, 1),
+            *map(np.asarray, (samples.inputs, samples.targets)),
+            rate,
+            0.8,
+            60,
+            project,
+        )
         np.testing.assert_allclose(out.network.weights[1, i], w, atol=1e-12)
         np.testing.assert_allclose(out.network.readout[1, i], v, atol=1e-12)
 
@@ -79,12 +98,17 @@ def test_every_iterate_is_feasible_and_the_histories_are_those_of_the_ends(probl
     feasible, out = constrained
     assert out.loss.shape == (2, 2, 60)
     assert np.max(out.violation) < 4e-15  # recorded at every step, and the worst of all between
-    assert np.any(np.abs(np.linalg.norm(out.network.weights - starts.weights[:, None], axis=(2, 3)) - 0.4) < 1e-12)
+    assert np.any(
+        np.abs(np.linalg.norm(out.network.weights - starts.weights[:, None], axis=(2, 3)) - 0.4)
+        < 1e-12
+    )
     for i in range(2):
         for j in range(2):
             end, here = run(out.network, i, j), run(feasible, i)
             assert here.contains(end)
-            assert float(narrow.loss(end, samples)) == pytest.approx(float(out.loss[i, j, -1]), rel=1e-13)
+            assert float(narrow.loss(end, samples)) == pytest.approx(
+                float(out.loss[i, j, -1]), rel=1e-13
+            )
             assert float(narrow.kkt_residual(end, samples, here)) == pytest.approx(
                 float(out.kkt_residual[i, j, -1]), rel=1e-9, abs=1e-14
             )
@@ -97,18 +121,29 @@ def test_without_constraints_the_projected_method_is_the_unconstrained_one(probl
     options = {"optimiser": narrow.momentum(0.9), "steps": 40, "records": 4}
     with_set = narrow.train(starts, samples, RATES, feasible=free, **options)
     without = narrow.train(starts, samples, RATES, **options)
-    for a, b in zip(jax.tree.leaves(with_set.network), jax.tree.leaves(without.network), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(with_set.network), jax.tree.leaves(without.network), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(with_set.loss, without.loss)
     # up to the rounding of θ − (θ − ∇) in the residual
     np.testing.assert_allclose(with_set.kkt_residual, without.kkt_residual, rtol=1e-10)
 
 
-def test_minibatches_and_block_steps_are_those_of_a_plain_loop_and_runs_draw_by_their_number(problem):
+def test_minibatches_and_block_steps_are_those_of_a_plain_loop_and_runs_draw_by_their_number(
+    problem,
+):
     starts, samples = problem
     key, steps = jax.random.key(9), 30
     out = narrow.train(
-        starts, samples, [0.2], block_rates={"readout": 0.5}, steps=steps, records=1, batch_size=5, key=key
+        starts,
+        samples,
+        [0.2],
+        block_rates={"readout": 0.5},
+        steps=steps,
+        records=1,
+        batch_size=5,
+        key=key,
     )
     for i in range(2):
         rows = np.asarray(minibatches(jax.random.fold_in(key, i), 16, 5, steps))
@@ -122,16 +157,22 @@ def test_projections_of_optax_and_its_optimisers_take_part(problem):
     starts, samples = problem
 
     def above(network):
-        return eqx.tree_at(lambda s: s.weights, network, optax.projections.projection_non_negative(network.weights))
+        return eqx.tree_at(
+            lambda s: s.weights, network, optax.projections.projection_non_negative(network.weights)
+        )
 
-    out = narrow.train(starts, samples, [0.05], optimiser=optax.adam, feasible=above, steps=40, records=2)
+    out = narrow.train(
+        starts, samples, [0.05], optimiser=optax.adam, feasible=above, steps=40, records=2
+    )
     assert np.min(out.network.weights) == 0
     assert np.all(out.loss[..., -1] < out.loss[..., 0])
 
 
 def test_a_run_that_diverges_stays_finite_and_says_so(problem):
     starts, samples = problem
-    out = narrow.train(starts, samples, [0.1, 1e200], optimiser=narrow.momentum(0.9), steps=40, records=4)
+    out = narrow.train(
+        starts, samples, [0.1, 1e200], optimiser=narrow.momentum(0.9), steps=40, records=4
+    )
     np.testing.assert_array_equal(out.diverged, [[False, True]] * 2)
     assert np.all(np.isinf(out.final_loss[:, 1]))
     assert np.all(np.isfinite(out.final_loss[:, 0]))
@@ -141,11 +182,17 @@ def test_a_run_that_diverges_stays_finite_and_says_so(problem):
 
 @pytest.mark.parametrize("gap", [0.0, 0.5])
 def test_in_the_certified_region_a_converged_run_has_zero_loss_and_residual(gap):
-    """With `ζ = 0`, steps in the units of the set, `ε²` and `1/ε²`; with a gap, the sum of a pair bounds the second."""
+    """With `ζ = 0`, steps in the units of the set, `ε²` and `1/ε²`; with a gap, the sum of a pair
+    bounds the second.
+    """
     rng = np.random.default_rng(1)
     samples = jc.Samples(rng.normal(size=(6, 8)), 0.15 * rng.normal(size=6))
-    starts = narrow.mirrored_lecun(jax.random.key(4), 8, 8, activation=A.softplus, floor=1.0, runs=2)
-    radii = jnp.stack([narrow.certified_radius(run(starts, i), samples, floor=1.0, gap=gap) for i in range(2)])
+    starts = narrow.mirrored_lecun(
+        jax.random.key(4), 8, 8, activation=A.softplus, floor=1.0, runs=2
+    )
+    radii = jnp.stack(
+        [narrow.certified_radius(run(starts, i), samples, floor=1.0, gap=gap) for i in range(2)]
+    )
     radius = 0.9 * jnp.min(radii)
     assert radius > 0.02
     feasible = narrow.FeasibleSet.of(starts, radius, 1.0, gap)
@@ -171,7 +218,9 @@ def test_in_the_certified_region_a_converged_run_has_zero_loss_and_residual(gap)
 
 
 def test_adam_with_a_finite_ball_is_warned_of_and_rests_where_there_is_no_kkt_point(problem):
-    """With readouts held, momentum comes to rest at a KKT point of the ball (1e-16), Adam at another point (0.1)."""
+    """With readouts held, momentum comes to rest at a KKT point of the ball (1e-16), Adam at
+    another point (0.1).
+    """
     starts, samples = problem
     feasible = narrow.FeasibleSet.of(starts, 0.3, 1.0, 0.2)
     options = {"feasible": feasible, "block_rates": {"readout": 0.0}, "steps": 3000, "records": 300}
@@ -180,7 +229,8 @@ def test_adam_with_a_finite_ball_is_warned_of_and_rests_where_there_is_no_kkt_po
     plain = narrow.train(starts, samples, [0.05], optimiser=narrow.momentum(0.9), **options)
     ends = []
     for out in (plain, adam):
-        assert np.max(np.abs(np.diff(np.asarray(out.loss)[:, 0, -10:]))) < 1e-4  # at rest, over a hundred steps
+        # at rest, over a hundred steps
+        assert np.max(np.abs(np.diff(np.asarray(out.loss)[:, 0, -10:]))) < 1e-4
         for i in range(2):
             end, centre = run(out.network, i, 0), np.asarray(starts.weights[i])
             moved = np.asarray(end.weights - jax.grad(narrow.loss)(end, samples).weights)
@@ -190,7 +240,9 @@ def test_adam_with_a_finite_ball_is_warned_of_and_rests_where_there_is_no_kkt_po
     assert min(ends[2:]) > 1e-2
     assert np.all(plain.loss[..., -1] < adam.loss[..., -1])
     infinite = narrow.FeasibleSet.of(starts, jnp.inf, 1.0, 0.2)
-    narrow.train(starts, samples, [1e-3], optimiser=optax.adam, **{**options, "feasible": infinite})  # no warning
+    narrow.train(
+        starts, samples, [1e-3], optimiser=optax.adam, **{**options, "feasible": infinite}
+    )  # no warning
 
 
 @pytest.mark.parametrize(
@@ -231,7 +283,11 @@ def test_sets_about_other_starts_and_starts_with_nan_are_refused(problem):
         narrow.train(broken, samples, RATES)
     each = jc.Samples(np.ones((2, 16, 8)), np.ones((2, 16)))
     with pytest.raises(ValueError, match="targets with NaN"):  # in the second data set only
-        narrow.train(starts, eqx.tree_at(lambda s: s.targets, each, each.targets.at[1, 0].set(jnp.nan)), RATES)
+        narrow.train(
+            starts,
+            eqx.tree_at(lambda s: s.targets, each, each.targets.at[1, 0].set(jnp.nan)),
+            RATES,
+        )
 
 
 # What steps on a ball must be: multiples of the gradient inside each block.
@@ -255,27 +311,38 @@ def by_block(weights, readout):
 
 
 @pytest.mark.parametrize(("optimiser", "known"), UNIFORM.values(), ids=UNIFORM)
-def test_optimisers_whose_steps_are_multiples_of_the_gradient_in_every_block_are_told_apart(problem, optimiser, known):
+def test_optimisers_whose_steps_are_multiples_of_the_gradient_in_every_block_are_told_apart(
+    problem, optimiser, known
+):
     assert uniform(optimiser, run(problem[0], 0)) is known
 
 
-def test_budgets_that_twenty_does_not_divide_have_fewer_records_and_a_run_may_be_compiled_by_its_caller(problem):
+def test_budgets_that_twenty_does_not_divide_have_fewer_records_also_under_jit(
+    problem,
+):
     starts, samples = problem
     train = jax.jit(lambda s: narrow.train(s, samples, [0.1], steps=50))
     out = train(starts)
     np.testing.assert_array_equal(out.steps, np.arange(5, 51, 5))
-    w, v = descent(run(starts, 0), *map(np.asarray, (samples.inputs, samples.targets)), 0.1, 0.0, 50)
+    w, v = descent(
+        run(starts, 0), *map(np.asarray, (samples.inputs, samples.targets)), 0.1, 0.0, 50
+    )
     np.testing.assert_allclose(out.network.weights[0, 0], w, atol=1e-13)
     np.testing.assert_allclose(out.network.readout[0, 0], v, atol=1e-13)
 
 
-def test_in_float32_a_rate_of_1e21_leaves_every_run_on_its_set_and_those_of_infinite_loss_are_called_divergent(problem):
+def test_in_float32_a_rate_of_1e21_leaves_runs_on_their_set_and_infinite_loss_is_divergence(
+    problem,
+):
     starts, samples = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), problem)
     feasible = narrow.FeasibleSet.of(starts, 0.5, 1.0, 0.1)
     out = narrow.train(starts, samples, [0.1, 1e21], feasible=feasible, steps=4, records=4)
     assert not np.any(out.diverged[:, 0])
-    assert out.diverged[0, 1]  # readouts of 1e21, whose squares overflow; the other run is thrown back to its floor
+    # readouts of 1e21, whose squares overflow; the other run is thrown back to its floor
+    assert out.diverged[0, 1]
     np.testing.assert_array_equal(out.diverged, np.isinf(out.final_loss))
     assert not np.any(np.isinf(out.loss[..., -1]) & ~out.diverged)
-    moved = np.linalg.norm(np.asarray(out.network.weights - starts.weights[:, None], float), axis=(2, 3))
+    moved = np.linalg.norm(
+        np.asarray(out.network.weights - starts.weights[:, None], float), axis=(2, 3)
+    )
     assert np.max(moved) < 0.5 + 1e-6

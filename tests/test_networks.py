@@ -1,7 +1,8 @@
-"""Networks as parameters: what they compute, the laws they are drawn from, and how they survive on disk.
+"""Networks as parameters: what they compute, the laws they are drawn from, and how they survive on
+disk.
 
-Laws are held against SciPy's distributions and against sample moments with their standard errors; a bound of four
-standard errors is missed by chance once in 16 000 draws, and the seeds are fixed.
+Laws are held against SciPy's distributions and against sample moments with their standard errors; a
+bound of four standard errors is missed by chance once in 16 000 draws, and the seeds are fixed.
 """
 
 import os
@@ -50,7 +51,9 @@ FAMILIES = {
         lambda x: np.tanh(x) + (x * x - 1) / 32**0.5,
     ),
 }
-STRUCTURES = [(o, bias, offset) for o in (None, 1, 3) for bias in (False, True) for offset in (False, True)]
+STRUCTURES = [
+    (o, bias, offset) for o in (None, 1, 3) for bias in (False, True) for offset in (False, True)
+]
 DRAWS = {"uniform": initialize.glorot_uniform, "normal": initialize.glorot_normal}
 
 
@@ -105,7 +108,14 @@ def test_sizes_are_read_off_the_arrays():
 
 def test_many_networks_carry_leading_axes_and_are_evaluated_by_vmap():
     nets = initialize.glorot_normal(
-        jax.random.key(0), 4, 3, activation=activations.erf, outputs=2, bias=True, output_bias=True, runs=6
+        jax.random.key(0),
+        4,
+        3,
+        activation=activations.erf,
+        outputs=2,
+        bias=True,
+        output_bias=True,
+        runs=6,
     )
     assert (nets.width, nets.dim, nets.outputs) == (4, 3, 2)
     x = jax.random.normal(jax.random.key(1), (7, 3))
@@ -115,7 +125,9 @@ def test_many_networks_carry_leading_axes_and_are_evaluated_by_vmap():
 
 
 def test_two_leading_axes_are_told_from_several_outputs():
-    nets = jc.TwoLayer(jnp.ones((5, 6, 4, 3)), jnp.ones((5, 6, 4)), jnp.ones((5, 6, 4)), jnp.ones((5, 6)))
+    nets = jc.TwoLayer(
+        jnp.ones((5, 6, 4, 3)), jnp.ones((5, 6, 4)), jnp.ones((5, 6, 4)), jnp.ones((5, 6))
+    )
     assert nets.outputs is None
     nets = jc.TwoLayer(jnp.ones((5, 6, 4, 3)), jnp.ones((5, 6, 4, 2)), None, jnp.ones((5, 6, 2)))
     assert nets.outputs == 2
@@ -124,10 +136,15 @@ def test_two_leading_axes_are_told_from_several_outputs():
 @pytest.mark.parametrize(("outputs", "bias", "offset"), STRUCTURES)
 def test_parameters_flatten_as_weights_readout_bias_output_bias(outputs, bias, offset):
     net = network(2, 4, 3, activations.relu, outputs, bias, offset)
-    parts = [part for part in (net.weights, net.readout, net.bias, net.output_bias) if part is not None]
+    parts = [
+        part for part in (net.weights, net.readout, net.bias, net.output_bias) if part is not None
+    ]
     flat, unravel = ravel_pytree(net)
     np.testing.assert_array_equal(flat, np.concatenate([np.ravel(part) for part in parts]))
-    assert list(net.parameters()) == ["weights", "readout"] + ["bias"] * bias + ["output_bias"] * offset
+    assert (
+        list(net.parameters())
+        == ["weights", "readout"] + ["bias"] * bias + ["output_bias"] * offset
+    )
     same(unravel(flat), net)
 
 
@@ -138,7 +155,8 @@ def test_the_activation_is_no_parameter_and_takes_part_in_compilation():
     assert jax.tree.structure(one) != jax.tree.structure(other)
 
 
-# Targets -------------------------------------------------------------------------------------------------------------
+# Targets
+# --------------------------------------------------------------------------------------------------
 
 
 def test_an_orthonormal_target_has_orthonormal_weights_and_equal_readouts():
@@ -158,17 +176,24 @@ def test_gaussian_weights_have_variance_one_over_dim():
 
 def test_spherical_weights_have_norm_one_and_no_preferred_direction():
     width, dim = 4000, 5
-    w = np.asarray(targets.random(jax.random.key(4), width, dim, activation=activations.relu, weights="sphere").weights)
+    w = np.asarray(
+        targets.random(
+            jax.random.key(4), width, dim, activation=activations.relu, weights="sphere"
+        ).weights
+    )
     np.testing.assert_allclose(np.linalg.norm(w, axis=1), 1, rtol=0, atol=1e-15)
     assert np.all(np.abs(w.mean(0)) < 4 / (dim * width) ** 0.5)
-    error = (2 * (dim - 1) / (dim**2 * (dim + 2)) / width) ** 0.5  # of the mean of u_i², which is 1/d
+    # of the mean of u_i², which is 1/d
+    error = (2 * (dim - 1) / (dim**2 * (dim + 2)) / width) ** 0.5
     assert np.all(np.abs((w**2).mean(0) - 1 / dim) < 4 * error)
 
 
 @pytest.mark.parametrize("outputs", [None, 3])
 def test_a_gaussian_readout_has_norm_one_an_output(outputs):
     width = 20_000
-    a = targets.random(jax.random.key(5), width, 2, activation=activations.relu, outputs=outputs).readout
+    a = targets.random(
+        jax.random.key(5), width, 2, activation=activations.relu, outputs=outputs
+    ).readout
     assert a.shape == ((width,) if outputs is None else (width, outputs))
     assert scipy.stats.kstest(np.ravel(a) * width**0.5, "norm").pvalue > 1e-3
     assert np.all(np.abs(np.sum(np.asarray(a) ** 2, axis=0) - 1) < 4 * (2 / width) ** 0.5)
@@ -176,13 +201,17 @@ def test_a_gaussian_readout_has_norm_one_an_output(outputs):
 
 def test_a_rademacher_readout_is_a_fair_sign_of_norm_one():
     width = 10_000
-    a = targets.random(jax.random.key(6), width, 2, activation=activations.relu, readout="rademacher").readout
+    a = targets.random(
+        jax.random.key(6), width, 2, activation=activations.relu, readout="rademacher"
+    ).readout
     np.testing.assert_allclose(np.abs(a), 0.01, rtol=1e-15)
     assert abs(np.mean(np.sign(a))) < 4 / width**0.5
 
 
 def test_a_constant_readout_is_one_over_the_width():
-    a = targets.random(jax.random.key(7), 8, 2, activation=activations.relu, readout="constant", outputs=3).readout
+    a = targets.random(
+        jax.random.key(7), 8, 2, activation=activations.relu, readout="constant", outputs=3
+    ).readout
     np.testing.assert_array_equal(a, np.full((8, 3), 1 / 8))
 
 
@@ -190,7 +219,10 @@ def test_weights_and_readout_of_a_target_draw_from_their_own_keys():
     key = jax.random.key(8)
     target = targets.random(key, 4, 9, activation=activations.relu)
     np.testing.assert_allclose(
-        target.weights, jax.random.normal(jax.random.fold_in(key, 0), (4, 9)) / 3, rtol=1e-15, atol=0
+        target.weights,
+        jax.random.normal(jax.random.fold_in(key, 0), (4, 9)) / 3,
+        rtol=1e-15,
+        atol=0,
     )
     np.testing.assert_allclose(
         target.readout, jax.random.normal(jax.random.fold_in(key, 1), (4,)) / 2, rtol=1e-15, atol=0
@@ -202,20 +234,34 @@ def test_targets_and_starts_come_in_the_dtype_that_was_asked_for(dtype):
     key = jax.random.key(9)
     drawn = [
         targets.orthonormal(2, 3, activation=activations.relu, dtype=dtype),
-        targets.random(key, 2, 3, activation=activations.relu, weights="sphere", readout="rademacher", dtype=dtype),
+        targets.random(
+            key,
+            2,
+            3,
+            activation=activations.relu,
+            weights="sphere",
+            readout="rademacher",
+            dtype=dtype,
+        ),
         targets.random(key, 2, 3, activation=activations.relu, dtype=dtype),
-        *(draw(key, 2, 3, activation=activations.relu, bias=True, dtype=dtype) for draw in DRAWS.values()),
+        *(
+            draw(key, 2, 3, activation=activations.relu, bias=True, dtype=dtype)
+            for draw in DRAWS.values()
+        ),
     ]
     assert {leaf.dtype for leaf in jax.tree.leaves(drawn)} == {jnp.dtype(dtype)}
 
 
-# Starts --------------------------------------------------------------------------------------------------------------
+# Starts
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("law", DRAWS)
 @pytest.mark.parametrize(("outputs", "fans"), [(None, 201), (40, 240)])
 def test_starts_follow_the_law_of_glorot_and_bengio(law, outputs, fans):
-    """Variance `2/(fan_in + fan_out)`: `width + dim` for the weights, `width + outputs` for the readout."""
+    """Variance `2/(fan_in + fan_out)`: `width + dim` for the weights, `width + outputs` for the
+    readout.
+    """
     start = DRAWS[law](jax.random.key(10), 200, 50, activation=activations.relu, outputs=outputs)
     for array, fan in ((start.weights, 250), (start.readout, fans)):
         x = np.ravel(array)
@@ -231,7 +277,9 @@ def test_starts_follow_the_law_of_glorot_and_bengio(law, outputs, fans):
 
 @pytest.mark.parametrize("law", DRAWS)
 def test_biases_start_at_zero_and_only_where_they_were_asked_for(law):
-    start = DRAWS[law](jax.random.key(0), 4, 3, activation=activations.erf, outputs=2, bias=True, output_bias=True)
+    start = DRAWS[law](
+        jax.random.key(0), 4, 3, activation=activations.erf, outputs=2, bias=True, output_bias=True
+    )
     np.testing.assert_array_equal(start.bias, np.zeros(4))
     np.testing.assert_array_equal(start.output_bias, np.zeros(2))
     bare = DRAWS[law](jax.random.key(0), 4, 3, activation=activations.erf)
@@ -241,7 +289,10 @@ def test_biases_start_at_zero_and_only_where_they_were_asked_for(law):
 
 @pytest.mark.parametrize("law", DRAWS)
 def test_run_i_is_the_single_draw_from_the_key_folded_with_i(law):
-    key, options = jax.random.key(11), {"activation": activations.erf, "outputs": 2, "bias": True, "output_bias": True}
+    key, options = (
+        jax.random.key(11),
+        {"activation": activations.erf, "outputs": 2, "bias": True, "output_bias": True},
+    )
     together = DRAWS[law](key, 4, 3, runs=3, **options)
     assert together.weights.shape == (3, 4, 3)
     for i in range(3):
@@ -249,13 +300,16 @@ def test_run_i_is_the_single_draw_from_the_key_folded_with_i(law):
     same(run(DRAWS[law](key, 4, 3, runs=2, **options), 1), run(together, 1))
 
 
-# Files ---------------------------------------------------------------------------------------------------------------
+# Files
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 @pytest.mark.parametrize(("outputs", "bias", "offset"), STRUCTURES)
-def test_a_network_comes_back_from_disk_to_the_last_bit(tmp_path, name, dtype, outputs, bias, offset):
+def test_a_network_comes_back_from_disk_to_the_last_bit(
+    tmp_path, name, dtype, outputs, bias, offset
+):
     net = network(12, 4, 3, getattr(activations, name), outputs, bias, offset)
     net = jax.tree.map(lambda leaf: leaf.astype(dtype), net)
     jc.save(tmp_path / "net.npz", net)
@@ -273,10 +327,14 @@ def test_a_saved_network_is_plain_arrays_that_numpy_reads_alone(tmp_path):
             np.testing.assert_array_equal(archive[name], array)
 
 
-def test_a_network_written_by_numpy_is_read_whatever_its_byte_order_compression_and_extra_entries(tmp_path):
+def test_a_network_written_by_numpy_is_read_whatever_its_byte_order_compression_and_extra_entries(
+    tmp_path,
+):
     net = network(14, 4, 3, activations.relu, bias=True)
     arrays = {name: np.asarray(array, ">f8") for name, array in net.parameters().items()}
-    np.savez_compressed(tmp_path / "net.npz", activation=b"relu", comment="trained on Tuesday", **arrays)
+    np.savez_compressed(
+        tmp_path / "net.npz", activation=b"relu", comment="trained on Tuesday", **arrays
+    )
     same(jc.load(tmp_path / "net.npz"), net)
 
 

@@ -1,4 +1,6 @@
-"""Compiled programs on disk: kills, cut entries, full disks and folders that are none harm no answer."""
+"""Compiled programs on disk: kills, cut entries, full disks and folders that are none harm no
+answer.
+"""
 
 import argparse
 import contextlib
@@ -59,7 +61,9 @@ def fetched_and_compiled():
 
 
 def answers() -> list[str]:
-    """Two programs, from nothing in this process, with right values; which were fetched, which compiled."""
+    """Two programs, from nothing in this process, with right values; which were fetched, which
+    compiled.
+    """
     jax.clear_caches()
     x = np.linspace(0.0, 1.0, 7)
     with fetched_and_compiled() as found:
@@ -93,8 +97,12 @@ def processes():
     return context
 
 
-def test_the_command_line_killed_twenty_times_while_it_compiles_is_right_the_next_time(processes, tmp_path):
-    """In the midst of a write (by its own hand), as soon as it has written a program, or at any moment."""
+def test_the_command_line_killed_twenty_times_while_it_compiles_is_right_the_next_time(
+    processes, tmp_path
+):
+    """In the midst of a write (by its own hand), as soon as it has written a program, or at any
+    moment.
+    """
     folder, moments, stages = tmp_path / "programs", np.random.default_rng(0), set()
     for kill in range(KILLS):
         shutil.rmtree(tmp_path / "store", ignore_errors=True)

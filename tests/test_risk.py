@@ -1,4 +1,6 @@
-"""The population risk against Monte Carlo and finite differences, its Hessian against differences of its gradient."""
+"""The population risk against Monte Carlo and finite differences, its Hessian against differences
+of its gradient.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +28,11 @@ CASES = {
         network(6, 4, 3, ERF, outputs=3),
         jc.StandardNormal(),
     ),
-    "full covariance with a mean": (network(7, 2, 3, RELU), network(8, 4, 3, RELU, bias=True), singular_law()),
+    "full covariance with a mean": (
+        network(7, 2, 3, RELU),
+        network(8, 4, 3, RELU, bias=True),
+        singular_law(),
+    ),
     "relu student of an erf target": (
         network(9, 2, 3, RELU, outputs=2, bias=True),
         network(10, 4, 3, ERF, outputs=2, output_bias=True),
@@ -39,11 +45,15 @@ STEP = 1e-5
 
 
 def _flat(name):
-    """The risk as a function of a vector, and points about the student's for central differences."""
+    """The risk as a function of a vector, and points about the student's for central
+    differences.
+    """
     student, target, law = CASES[name]
     vector, unravel = ravel_pytree(student)
     around = np.concatenate([np.zeros((1, vector.size)), np.eye(vector.size), -np.eye(vector.size)])
-    return lambda z: jc.population_risk(unravel(z), target, inputs=law), np.asarray(vector) + STEP * around
+    return lambda z: jc.population_risk(unravel(z), target, inputs=law), np.asarray(
+        vector
+    ) + STEP * around
 
 
 def _quotients(values):
@@ -52,7 +62,9 @@ def _quotients(values):
     return (up - down) / (2 * STEP)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("plain relu", "linear student")])
+@pytest.mark.parametrize(
+    "name", [name for name in CASES if name not in ("plain relu", "linear student")]
+)
 def test_risk_is_the_mean_squared_difference_over_ten_million_inputs(name):
     student, target, law = CASES[name]
 
@@ -62,7 +74,8 @@ def test_risk_is_the_mean_squared_difference_over_ten_million_inputs(name):
         return error.mean(), (error**2).mean()
 
     keys = jax.random.split(jax.random.key(0), 100)
-    mean, square = usual_jit(lambda keys: jax.lax.map(block, keys))(keys)  # most of the time they run
+    # most of the time they run
+    mean, square = usual_jit(lambda keys: jax.lax.map(block, keys))(keys)
     standard_error = jnp.sqrt((square.mean() - mean.mean() ** 2) / 1e7)
     assert abs(mean.mean() - jc.population_risk(student, target, inputs=law)) < 4 * standard_error
 
@@ -97,12 +110,15 @@ def test_frozen_parameters_leave_the_rest_of_the_hessian_as_it_was():
     full = jc.risk_hessian(student, target, inputs=law)
     kept = np.r_[0:6, 8:10]  # weights (2, 3), readout (2,), bias (2,), output_bias ()
     np.testing.assert_array_equal(
-        jc.risk_hessian(student, target, inputs=law, freeze=("readout", "output_bias")), full[np.ix_(kept, kept)]
+        jc.risk_hessian(student, target, inputs=law, freeze=("readout", "output_bias")),
+        full[np.ix_(kept, kept)],
     )
 
 
 def test_hessian_at_copies_of_target_neurons_is_that_of_the_isolated_formula():
-    """Orthonormal ReLU target, student equal to it: blocks are known in closed form (Safran & Shamir 2018)."""
+    """Orthonormal ReLU target, student equal to it: blocks are known in closed form (Safran &
+    Shamir 2018).
+    """
     target = jc.targets.orthonormal(3, 3, activation=RELU)
     hessian = jc.risk_hessian(target, target, freeze=("readout",)).reshape(3, 3, 3, 3)
     unit = np.eye(3)
@@ -156,7 +172,10 @@ def test_risk_under_vmap_and_jit_is_the_risk_one_by_one():
     target = network(1, 4, 3, RELU)
     students = jc.initialize.glorot_normal(jax.random.key(0), 2, 3, activation=RELU, runs=3)
     batch = jax.jit(jax.vmap(lambda s: jc.population_risk(s, target)))(students)
-    single = [jc.population_risk(jax.tree.map(lambda leaf, i=i: leaf[i], students), target) for i in range(3)]
+    single = [
+        jc.population_risk(jax.tree.map(lambda leaf, i=i: leaf[i], students), target)
+        for i in range(3)
+    ]
     np.testing.assert_allclose(batch, single, rtol=1e-14)
 
 

@@ -1,4 +1,6 @@
-"""Rodas5P: its coefficients by the order conditions, its order and dense output against SciPy's DOP853, stiff flows."""
+"""Rodas5P: its coefficients by the order conditions, its order and dense output against SciPy's
+DOP853, stiff flows.
+"""
 
 import diffrax
 import jax
@@ -27,7 +29,13 @@ def exact():
 
     def at(times):
         out = scipy.integrate.solve_ivp(
-            lambda t, y: -MATRIX @ y - y**3, (0, max(times)), START, "DOP853", times, rtol=1e-13, atol=1e-14
+            lambda t, y: -MATRIX @ y - y**3,
+            (0, max(times)),
+            START,
+            "DOP853",
+            times,
+            rtol=1e-13,
+            atol=1e-14,
         )
         return out.y.T
 
@@ -47,19 +55,27 @@ def _diffeqsolve(field, y0, t1, controller, dt0=None, ts=None):
     )
 
 
-# The coefficients. `α`, `γ` and the weights `b`, `b̂` of the classical form (Hairer & Wanner 1996, IV.7) from those of
-# the form without products by the Jacobian: `Γ = (I/γ − C)⁻¹`, `α = AΓ`, and the weights are rows times `Γ`.
+# The coefficients. `α`, `γ` and the weights `b`, `b̂` of the classical form (Hairer & Wanner 1996,
+# IV.7) from those of the form without products by the Jacobian: `Γ = (I/γ − C)⁻¹`, `α = AΓ`, and
+# the weights are rows times `Γ`.
 _SUM = np.linalg.inv(np.eye(8) / GAMMA - _C)
 ALPHA, BETA = _A @ _SUM, (_A + np.eye(8)) @ _SUM
 WEIGHTS = {"solution": (_A[7] + np.eye(8)[7]) @ _SUM, "estimate": _A[7] @ _SUM}
 
 
 def _conditions(b, order):
-    """What the order conditions of Rosenbrock methods say up to this order: `(sum, what it must be)`."""
+    """What the order conditions of Rosenbrock methods say up to this order: `(sum, what it must
+    be)`.
+    """
     a, beta = ALPHA.sum(1), BETA.sum(1)
     bend = ALPHA @ beta  # Σ_j α_ij β_j
     out = [(b.sum(), 1), (b @ beta, 1 / 2), (b @ a**2, 1 / 3), (b @ BETA @ beta, 1 / 6)]
-    out += [(b @ a**3, 1 / 4), (b @ (a * bend), 1 / 8), (b @ BETA @ a**2, 1 / 12), (b @ BETA @ BETA @ beta, 1 / 24)]
+    out += [
+        (b @ a**3, 1 / 4),
+        (b @ (a * bend), 1 / 8),
+        (b @ BETA @ a**2, 1 / 12),
+        (b @ BETA @ BETA @ beta, 1 / 24),
+    ]
     if order == 5:
         out += [
             (b @ a**4, 1 / 5),
@@ -127,7 +143,9 @@ def test_halving_the_step_divides_the_error_by_thirty_two(exact):
 
         return jax.lax.fori_loop(0, count.astype(int), step, jnp.asarray(START)[:, None])[:, 0]
 
-    errors = np.array([np.linalg.norm(end(jnp.asarray(float(n))) - wanted) for n in (20, 40, 80, 160)])
+    errors = np.array(
+        [np.linalg.norm(end(jnp.asarray(float(n))) - wanted) for n in (20, 40, 80, 160)]
+    )
     orders = np.log2(errors[:-1] / errors[1:])
     assert np.all(np.abs(orders - 5) < 0.3), orders  # 4.76, 4.91, 4.96
 
@@ -139,7 +157,9 @@ def test_halving_the_step_divides_the_error_between_steps_by_thirty_two(exact):
 
     @jax.jit
     def path(h):
-        return _diffeqsolve(_field, jnp.asarray(START), 1.0, diffrax.ConstantStepSize(), h, jnp.asarray(times)).ys
+        return _diffeqsolve(
+            _field, jnp.asarray(START), 1.0, diffrax.ConstantStepSize(), h, jnp.asarray(times)
+        ).ys
 
     errors = np.array([np.abs(path(1 / n) - wanted).max() for n in (10, 80)])
     assert np.log2(errors[0] / errors[1]) / 3 > 4.7, errors  # 4.9, of errors 6e-5 and 2e-9
@@ -176,7 +196,9 @@ def test_a_stiff_linear_flow_follows_its_exponential_in_few_steps():
 
 
 def test_a_step_too_long_for_its_matrix_is_nan_and_is_rejected(exact):
-    """At `h = 100` the falling direction makes `I/(γh) + ∇²φ` indefinite, and Cholesky has no factor."""
+    """At `h = 100` the falling direction makes `I/(γh) + ∇²φ` indefinite, and Cholesky has no
+    factor.
+    """
     start = 1e-3 * START
     column = jnp.asarray(start)[:, None]
     hessian = (-jax.jacfwd(_field)(column[:, 0]))[None]

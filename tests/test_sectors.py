@@ -1,5 +1,6 @@
-"""Symmetric sectors: their risk against Gram tables in mpmath and against the full risk, their points against published
-and recorded ones, families against closed forms and limits of the literature."""
+"""Symmetric sectors: their risk against Gram tables in mpmath and against the full risk, their
+points against published and recorded ones, families against closed forms and limits of the
+literature."""
 
 import functools
 
@@ -32,8 +33,9 @@ from jaxcompress.theory import one_neuron
 
 BOTH = [act.erf, act.relu]
 DOUBLING = [50 * 2**i for i in range(8)]
-# Half the risk of minima of ReLU networks with k = n = 20 and readout one, found by descents from random starts, by the
-# size p of the class S_p that turns round: w_j = −v_j + (2/k) Σ v, and for 11 w_j = −v_j + (2/p) Σ v over its class.
+# Half the risk of minima of ReLU networks with k = n = 20 and readout one, found by descents from
+# random starts, by the size p of the class S_p that turns round: w_j = −v_j + (2/k) Σ v, and for 11
+# w_j = −v_j + (2/p) Σ v over its class.
 LEVELS = {
     1: 0.011275582,
     2: 0.021922973,
@@ -47,7 +49,9 @@ LEVELS = {
 def turned(p, k):
     """The sector of `LEVELS`, and a start in it."""
     overlaps = [[0.0, 0.0], [0.0, 2 / p]] if p > 8 else [[2 / k, 2 / k], [2 / k, 2 / k]]
-    return Sector((k - p, p), (0, 1)), SectorNumbers(np.ones(2), np.array([1.0, -1.0]), np.array(overlaps))
+    return Sector((k - p, p), (0, 1)), SectorNumbers(
+        np.ones(2), np.array([1.0, -1.0]), np.array(overlaps)
+    )
 
 
 @functools.cache
@@ -84,10 +88,14 @@ def exact_kernel(f, s, t, q):
 
 
 def exact_risk(f, sector, numbers):
-    """The whole Gram table with the number of times that each entry occurs, orders 0 and 1 and all."""
+    """The whole Gram table with the number of times that each entry occurs, orders 0 and 1 and
+    all.
+    """
     a, e, c = (np.asarray(part).tolist() for part in numbers)
     k, height = sector.targets, len(sector.targets)
-    everyone = [(p, mpf(a[g]), mpf(e[g]), [mpf(x) for x in c[g]]) for g, p in enumerate(sector.partners)]
+    everyone = [
+        (p, mpf(a[g]), mpf(e[g]), [mpf(x) for x in c[g]]) for g, p in enumerate(sector.partners)
+    ]
     everyone += [(h, mpf(-1), mpf(1), [mpf(0)] * height) for h in range(height)]
 
     def product(one, two, same):
@@ -112,11 +120,17 @@ def exact_risk(f, sector, numbers):
 @pytest.mark.parametrize("f", BOTH, ids=str)
 def test_the_risk_of_a_million_neurons_has_its_digits(f):
     k = 10**6
-    sectors = [perturbed_copy_sector(k - 1, k), perturbed_copy_sector(k // 2, k), copy_average_sector(k - 2, k)]
+    sectors = [
+        perturbed_copy_sector(k - 1, k),
+        perturbed_copy_sector(k // 2, k),
+        copy_average_sector(k - 2, k),
+    ]
     points = [solved(sector, f) for sector in sectors]
     if f == act.relu:
         points.append(
-            follow_sector(lambda k: turned(1, k)[0], [20, k], f, start=turned(1, 20)[1], freeze=("readout",)).points[-1]
+            follow_sector(
+                lambda k: turned(1, k)[0], [20, k], f, start=turned(1, 20)[1], freeze=("readout",)
+            ).points[-1]
         )
     for point in points:
         with mp.workdps(50):
@@ -128,14 +142,17 @@ def test_the_risk_of_a_million_neurons_has_its_digits(f):
 
 @functools.partial(jax.jit, static_argnums=0)
 def derivatives(f, known, numbers):
-    """Risk, gradient and Hessian in the numbers, all of them, compiled once for sectors of two and two classes."""
+    """Risk, gradient and Hessian in the numbers, all of them, compiled once for sectors of two and
+    two classes.
+    """
     flat, unravel = jax.flatten_util.ravel_pytree(numbers)
 
     def slope(x):
         value, gradient = jax.value_and_grad(lambda x: sector_risk(f, known, unravel(x)))(x)
         return gradient, (value, gradient)
 
-    hessian, (value, gradient) = jax.jacfwd(slope, has_aux=True)(flat)  # one pass: half the compilation of three
+    # one pass: half the compilation of three
+    hessian, (value, gradient) = jax.jacfwd(slope, has_aux=True)(flat)
     return value, gradient, hessian
 
 
@@ -154,20 +171,37 @@ def test_risk_gradient_and_curvature_are_those_of_the_lifted_network(f, sector):
     places = list(sector.places())
     # The lift is linear: its columns are the lifts of unit vectors.
     lift = np.stack([full(jnp.zeros_like(flat).at[place].set(1)) for place in places], 1)
-    network, target = point_at(sector, numbers, f).lift(), jc.targets.orthonormal(sector.k, sector.k, activation=f)
+    network, target = (
+        point_at(sector, numbers, f).lift(),
+        jc.targets.orthonormal(sector.k, sector.k, activation=f),
+    )
     slope = jax.flatten_util.ravel_pytree(jax.grad(jc.population_risk)(network, target))[0]
     ours = derivatives(f, classes(sector), numbers)
     curvature = lift.T @ np.asarray(jc.risk_hessian(network, target)) @ lift
     theirs = jc.population_risk(network, target), lift.T @ np.asarray(slope), curvature
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-14)
-    np.testing.assert_allclose(ours[1][np.array(places)], theirs[1], atol=1e-14 * np.abs(theirs[1]).max())
-    np.testing.assert_allclose(ours[2][np.ix_(places, places)], theirs[2], atol=3e-14 * np.abs(theirs[2]).max())
+    np.testing.assert_allclose(
+        ours[1][np.array(places)], theirs[1], atol=1e-14 * np.abs(theirs[1]).max()
+    )
+    np.testing.assert_allclose(
+        ours[2][np.ix_(places, places)], theirs[2], atol=3e-14 * np.abs(theirs[2]).max()
+    )
 
 
 @pytest.mark.parametrize("f", BOTH, ids=str)
 def test_rests_and_their_derivatives_hold_between_parallel_neurons(f):
     u = jnp.array([0.6, -0.3, 0.2])
-    w = jnp.stack([u, -u, 2 * u, u + 1e-9, u.at[0].add(1e-4), jnp.array([0.3, 0.6, 0.0]), jnp.array([1e-4, 1.0, 2.0])])
+    w = jnp.stack(
+        [
+            u,
+            -u,
+            2 * u,
+            u + 1e-9,
+            u.at[0].add(1e-4),
+            jnp.array([0.3, 0.6, 0.0]),
+            jnp.array([1e-4, 1.0, 2.0]),
+        ]
+    )
 
     def whole(w):
         pair = jc.kernels.gram(f, w[None], f, u[None])[0, 0]
@@ -178,7 +212,11 @@ def test_rests_and_their_derivatives_hold_between_parallel_neurons(f):
     def ours(w):
         return rests(f).rest(w, u)
 
-    for of, worst in ((lambda x: x, 1e-15), (jax.grad, 1e-15), (jax.hessian, 4e-15 if f == act.erf else 2e-9)):
+    for of, worst in (
+        (lambda x: x, 1e-15),
+        (jax.grad, 1e-15),
+        (jax.hessian, 4e-15 if f == act.erf else 2e-9),
+    ):
         one, two = (jax.jit(jax.vmap(of(each)))(w) for each in (ours, whole))
         np.testing.assert_allclose(one, two, atol=worst)
 
@@ -190,7 +228,8 @@ def test_the_distance_of_two_neurons_has_digits_of_its_own(f):
         w = u + step * np.array([1.0, 2.0, -1.0])
         with mp.workdps(60):
             s, t, q = (
-                mp.fsum(mpf(x) * mpf(y) for x, y in zip(*pair, strict=True)) for pair in ((w, w), (u, u), (w, u))
+                mp.fsum(mpf(x) * mpf(y) for x, y in zip(*pair, strict=True))
+                for pair in ((w, w), (u, u), (w, u))
             )
 
             def low(s, t, q):
@@ -209,7 +248,11 @@ def test_the_distance_of_two_neurons_has_digits_of_its_own(f):
 
 @pytest.mark.parametrize("f", BOTH, ids=str)
 def test_the_risk_anywhere_is_that_of_the_whole_table(f):
-    for sector in (Sector((5, 3), (0, None)), Sector((40, 9), (None, None)), Sector((700, 300), (1, 1))):
+    for sector in (
+        Sector((5, 3), (0, None)),
+        Sector((40, 9), (None, None)),
+        Sector((700, 300), (1, 1)),
+    ):
         for seed in range(3):
             numbers = drawn(sector, seed)
             numbers = numbers._replace(overlaps=numbers.overlaps / sector.k)
@@ -231,7 +274,9 @@ def test_recorded_points_are_met():
 
 
 @pytest.mark.parametrize("f", BOTH, ids=str)
-@pytest.mark.parametrize("sector", [copy_average_sector(6, 8), perturbed_copy_sector(9, 10)], ids=str)
+@pytest.mark.parametrize(
+    "sector", [copy_average_sector(6, 8), perturbed_copy_sector(9, 10)], ids=str
+)
 def test_a_point_is_critical_among_all_networks(f, sector):
     point = solved(sector, f)
     network, target = point.lift(), jc.targets.orthonormal(sector.k, sector.k, activation=f)
@@ -260,7 +305,9 @@ def test_the_gradient_norm_is_the_largest_entry_of_the_full_gradient():
             full = jax.tree.leaves(jax.grad(jc.population_risk)(network, target))
             _, unravel = jax.flatten_util.ravel_pytree(numbers)
             few = steepest(known, unravel(derivatives(f, known, numbers)[1]))
-            np.testing.assert_allclose(few, max(float(jnp.abs(leaf).max()) for leaf in full), rtol=1e-13)
+            np.testing.assert_allclose(
+                few, max(float(jnp.abs(leaf).max()) for leaf in full), rtol=1e-13
+            )
 
 
 def test_the_known_minima_of_twenty_relus_have_a_class_that_turns_round():
@@ -278,7 +325,9 @@ def test_spurious_minima_that_turn_one_neuron_round_decay_as_in_the_literature()
     sizes = [20, *(100 * 2**i for i in range(8)), 10**5, 10**6]
     for p in (1, 2):
         _, start = turned(p, 20)
-        found = follow_sector(lambda k, p=p: turned(p, k)[0], sizes, act.relu, start=start, freeze=("readout",))
+        found = follow_sector(
+            lambda k, p=p: turned(p, k)[0], sizes, act.relu, start=start, freeze=("readout",)
+        )
         assert bool(found.converged.all())
         fit = fit_expansion(sizes[1:9], found.risk[1:9] / 2, terms=6, step=0.5, leading=-1)
         # Arjevani & Field 2020: type II decays like (1/2 − 2/π²)/k.
@@ -289,7 +338,9 @@ def test_spurious_minima_that_turn_one_neuron_round_decay_as_in_the_literature()
 def test_minima_that_turn_every_neuron_round_cost_a_constant():
     start = SectorNumbers(np.ones(1), -np.ones(1), np.full((1, 1), 0.1))
     sizes = [20, *DOUBLING, 10**6]
-    found = follow_sector(lambda k: Sector((k,), (0,)), sizes, act.relu, start=start, freeze=("readout",))
+    found = follow_sector(
+        lambda k: Sector((k,), (0,)), sizes, act.relu, start=start, freeze=("readout",)
+    )
     fit = fit_expansion(sizes[1:9], found.risk[1:9] / 2, terms=6, step=0.5)
     # Arjevani & Field 2020: type A tends to 1/2 − 1/π.
     np.testing.assert_allclose(fit.coefficients[0], 0.5 - 1 / np.pi, rtol=1e-5)
@@ -310,12 +361,15 @@ def test_erf_copy_average_is_followed_to_a_million_along_its_closed_form(share):
         np.testing.assert_allclose(risk, one_neuron(act.erf, group).risk, rtol=1e-12)
 
 
-@pytest.mark.parametrize("sizes", [(2, 5000), (10, 10**6), (500_000, 10**6), (999_998, 10**6), (1, 10**6)], ids=str)
+@pytest.mark.parametrize(
+    "sizes", [(2, 5000), (10, 10**6), (500_000, 10**6), (999_998, 10**6), (1, 10**6)], ids=str
+)
 def test_an_average_of_a_million_is_certified_where_it_has_its_closed_form_only(sizes):
     n, k = sizes
     average = k - n + 1
     point = solved(copy_average_sector(n, k), act.erf)
-    # The closed form is c = 1/√(ℓ(2ℓ−1)); those of 10 and of half a million end 7e-4 and 8e-3 beside it, |g| = 1e-5.
+    # The closed form is c = 1/√(ℓ(2ℓ−1)); those of 10 and of half a million end 7e-4 and 8e-3
+    # beside it, |g| = 1e-5.
     off = abs(float(point.overlaps[-1, -1]) * (average * (2 * average - 1)) ** 0.5 - 1)
     assert bool(point.converged) == (off < 1e-12)
 
@@ -333,11 +387,15 @@ def test_the_expansion_of_one_erf_neuron_is_that_of_its_closed_form():
 
 def test_perturbed_copies_cost_what_they_leave_out_and_a_power_of_one_over_k():
     for m in (1, 3):
-        found = follow_sector(lambda k, m=m: perturbed_copy_sector(k - m, k), [20, *DOUBLING], act.erf)
+        found = follow_sector(
+            lambda k, m=m: perturbed_copy_sector(k - m, k), [20, *DOUBLING], act.erf
+        )
         fit = fit_expansion(DOUBLING, found.risk[1:], terms=6)
         # What m neurons have beyond their linear part: m(1/3 − 1/π).
         np.testing.assert_allclose(fit.coefficients[0], m * (1 / 3 - 1 / np.pi), rtol=1e-6)
-        found = follow_sector(lambda k, m=m: perturbed_copy_sector(k - m, k), [20, *DOUBLING], act.relu)
+        found = follow_sector(
+            lambda k, m=m: perturbed_copy_sector(k - m, k), [20, *DOUBLING], act.relu
+        )
         fit = fit_expansion(DOUBLING, found.risk[1:], terms=6, step=0.5)
         np.testing.assert_allclose(fit.coefficients[0], m * (0.25 - 1 / (2 * np.pi)), rtol=1e-6)
         if m == 1:
@@ -405,25 +463,41 @@ def test_what_does_not_fit_is_refused():
         (lambda: copy_average_sector(5, 4)): "1 ≤ n ≤ k",
         (lambda: perturbed_copy_sector(2.0, 4)): "integers",
         (lambda: perturbed_copy_sector(True, 4)): "integers",
-        (lambda: follow_sector(lambda k: perturbed_copy_sector(1, k), [2.5, 4], act.erf)): "integers",
+        (
+            lambda: follow_sector(lambda k: perturbed_copy_sector(1, k), [2.5, 4], act.erf)
+        ): "integers",
         (lambda: solve_sector(sector, act.erf, start=(1, 2))): "SectorNumbers",
-        (lambda: solve_sector(sector, act.erf, start=jc.TwoLayer(jnp.eye(3), jnp.ones(3)))): "SectorNumbers",
+        (
+            lambda: solve_sector(sector, act.erf, start=jc.TwoLayer(jnp.eye(3), jnp.ones(3)))
+        ): "SectorNumbers",
         (lambda: jax.jit(lambda x: solve_sector(sector, act.erf).risk * x)(1.0)): "outside",
         (lambda: fit_expansion([1, 2, 3], [1.0, 2.0, 3.0], terms=2.0)): "whole number",
         (lambda: fit_expansion([1, 2, 3], [1.0, 2.0, 3.0], terms=2, step=np.inf)): "finite step",
         (lambda: fit_expansion([1, 2, 3], [1.0, np.nan, 3.0], terms=2)): "finite ones",
         (lambda: solve_sector(sector, act.tanh)): "erf or relu",
         (lambda: solve_sector(sector, act.erf, freeze=("weights",))): "weights always move",
-        (lambda: solve_sector(sector, act.erf, start=solved(copy_average_sector(6, 8), act.erf))): "one row a class",
-        (lambda: follow_sector(lambda k: perturbed_copy_sector(k, k), [4, 3], act.erf)): "ascending",
-        (lambda: follow_sector(lambda k: perturbed_copy_sector(4, k), [4, 5], act.erf)): "one structure",
+        (
+            lambda: solve_sector(sector, act.erf, start=solved(copy_average_sector(6, 8), act.erf))
+        ): "one row a class",
+        (
+            lambda: follow_sector(lambda k: perturbed_copy_sector(k, k), [4, 3], act.erf)
+        ): "ascending",
+        (
+            lambda: follow_sector(lambda k: perturbed_copy_sector(4, k), [4, 5], act.erf)
+        ): "one structure",
         (lambda: fit_expansion([1, 2], [1.0, 2.0], terms=2)): "add sizes",
         (lambda: solved(sector, act.erf).lift(3)): "k at least",
         (
-            lambda: point_at(perturbed_copy_sector(10**5, 10**5), solved(sector, act.erf).numbers).lift()
+            lambda: point_at(
+                perturbed_copy_sector(10**5, 10**5), solved(sector, act.erf).numbers
+            ).lift()
         ): "is its numbers",
-        (lambda: sector_coordinates(sector, jc.targets.orthonormal(4, 4, activation=act.erf))): "3 neurons",
-        (lambda: sector_coordinates(sector, jc.TwoLayer(jnp.ones((3, 2)), jnp.ones(3)))): "4 at least",
+        (
+            lambda: sector_coordinates(sector, jc.targets.orthonormal(4, 4, activation=act.erf))
+        ): "3 neurons",
+        (
+            lambda: sector_coordinates(sector, jc.TwoLayer(jnp.ones((3, 2)), jnp.ones(3)))
+        ): "4 at least",
     }.items():
         with pytest.raises(ValueError, match=words):
             refused()

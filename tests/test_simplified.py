@@ -1,4 +1,6 @@
-"""The simplified risk: its value, its derivatives, its distance from the true risk, and the solvers on it."""
+"""The simplified risk: its value, its derivatives, its distance from the true risk, and the solvers
+on it.
+"""
 
 import functools
 import math
@@ -23,10 +25,16 @@ REFERENCE = {0.0: -0.1343346, 0.5: -0.20150205, 1.5: -0.69621382}
 
 def relu_formula(student, target):
     """The simplified risk of Amani et al. without its constant, from norms and angles by NumPy."""
-    w, a, v, b = (np.asarray(x) for x in (student.weights, student.readout, target.weights, target.readout))
+    w, a, v, b = (
+        np.asarray(x) for x in (student.weights, student.readout, target.weights, target.readout)
+    )
     norms = np.linalg.norm(w, axis=1)
     cos = np.clip(w @ w.T / np.outer(norms, norms), -1, 1)
-    gram = np.outer(norms, norms) * (np.sqrt(1 - cos**2) + cos * (np.pi - np.arccos(cos))) / (2 * np.pi)
+    gram = (
+        np.outer(norms, norms)
+        * (np.sqrt(1 - cos**2) + cos * (np.pi - np.arccos(cos)))
+        / (2 * np.pi)
+    )
     total, lean = b @ np.linalg.norm(v, axis=1), b @ v
     return a @ gram @ a - 2 * a @ (norms * total / (2 * np.pi) + w @ lean / 4)
 
@@ -36,17 +44,25 @@ def test_for_relu_it_is_the_formula_of_the_paper():
     found = jc.simplified_risk(student, jc.target_moments(target))
     energy = jc.population_risk(network(3, 1, 5, RELU, scale=0.0), target)
     assert found - energy == pytest.approx(relu_formula(student, target), abs=1e-13)
-    by_hand = jc.relu_moments(target.readout @ jnp.linalg.norm(target.weights, axis=1), target.readout @ target.weights)
-    assert jc.simplified_risk(student, by_hand) - by_hand.energy == pytest.approx(float(found - energy), abs=1e-13)
+    by_hand = jc.relu_moments(
+        target.readout @ jnp.linalg.norm(target.weights, axis=1), target.readout @ target.weights
+    )
+    assert jc.simplified_risk(student, by_hand) - by_hand.energy == pytest.approx(
+        float(found - energy), abs=1e-13
+    )
 
 
 def grid(law):
-    """Nodes of two standard normal numbers, what the law makes of them, and weights: the trapezoidal rule, which is
-    right to rounding for functions without poles near the real axis."""
+    """Nodes of two standard normal numbers, what the law makes of them, and weights: the
+    trapezoidal rule, which is right to rounding for functions without poles near the real axis."""
     nodes = np.arange(-90, 91) * 0.1
     weights = 0.1 * np.exp(-(nodes**2) / 2) / math.sqrt(2 * np.pi)
     z = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
-    return z, np.asarray(law.mean) + z @ np.asarray(law.factor).T, np.outer(weights, weights).ravel()
+    return (
+        z,
+        np.asarray(law.mean) + z @ np.asarray(law.factor).T,
+        np.outer(weights, weights).ravel(),
+    )
 
 
 @pytest.mark.parametrize("order", [1, 2])
@@ -59,19 +75,26 @@ def test_for_any_structure_it_is_the_distance_to_the_projected_target(activation
     f, g = np.asarray(student(jnp.asarray(x))), np.asarray(target(jnp.asarray(x)))
     basis = [np.ones(len(z)), z[:, 0], z[:, 1]]
     if order == 2:
-        basis += [(z[:, 0] ** 2 - 1) / math.sqrt(2), (z[:, 1] ** 2 - 1) / math.sqrt(2), z[:, 0] * z[:, 1]]
+        basis += [
+            (z[:, 0] ** 2 - 1) / math.sqrt(2),
+            (z[:, 1] ** 2 - 1) / math.sqrt(2),
+            z[:, 0] * z[:, 1],
+        ]
     basis = np.stack(basis, 1)
     projected = basis @ ((basis * weights[:, None]).T @ g)
     expected = weights @ np.sum(f * f - 2 * f * projected + g * g, 1)
     moments = jc.target_moments(target, order=order, inputs=law)
-    assert jc.simplified_risk(student, moments, inputs=law) == pytest.approx(expected, rel=1e-11)  # 2e-13
+    # 2e-13
+    assert jc.simplified_risk(student, moments, inputs=law) == pytest.approx(expected, rel=1e-11)
 
 
 def test_a_target_that_is_a_polynomial_loses_nothing():
     quadratic = jc.activations.identity + 0.7 * jc.activations.hermite(2)
     student, target = network(1, 3, 4, RELU), network(2, 5, 4, quadratic)
     exact = jc.population_risk(student, target)
-    assert jc.simplified_risk(student, jc.target_moments(target, order=2)) == pytest.approx(float(exact), rel=1e-13)
+    assert jc.simplified_risk(student, jc.target_moments(target, order=2)) == pytest.approx(
+        float(exact), rel=1e-13
+    )
     assert abs(jc.simplified_risk(student, jc.target_moments(target)) - exact) > 1e-4
     assert jc.simplified_risk_bound(student, target, order=2) < 1e-6
 
@@ -85,7 +108,10 @@ def test_its_hessian_is_the_derivative_of_its_gradient(activation, order):
     vector, unravel = ravel_pytree(student)
     gradient = jax.jit(jax.grad(lambda v: jc.simplified_risk(unravel(v), moments)))
     step = 1e-5
-    columns = [(gradient(vector + step * e) - gradient(vector - step * e)) / (2 * step) for e in np.eye(len(vector))]
+    columns = [
+        (gradient(vector + step * e) - gradient(vector - step * e)) / (2 * step)
+        for e in np.eye(len(vector))
+    ]
     np.testing.assert_allclose(hessian, np.stack(columns), rtol=0, atol=2e-9)
 
 
@@ -101,7 +127,9 @@ PLACES = {
 @pytest.mark.parametrize("outputs", [None, 2])
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("activation", [RELU, ERF], ids=["relu", "erf"])
-def test_the_short_formulas_are_the_exact_ones_with_and_without_an_axis_of_runs(activation, order, outputs):
+def test_the_short_formulas_are_the_exact_ones_with_and_without_an_axis_of_runs(
+    activation, order, outputs
+):
     target = network(9, 12, D, activation, outputs)
     moments = jc.target_moments(target, order=order)
     students = [network(i, N, D, activation, outputs) for i in range(len(PLACES))]
@@ -111,7 +139,11 @@ def test_the_short_formulas_are_the_exact_ones_with_and_without_an_axis_of_runs(
             students[i] = jc.TwoLayer(W, students[i].readout, activation=activation)
     constant, linear, quadratic = moments.with_outputs()
     short = CentredPolynomial(
-        constant=constant, linear=linear, quadratic=quadratic, energy=moments.energy, magnitude=moments.energy
+        constant=constant,
+        linear=linear,
+        quadratic=quadratic,
+        energy=moments.energy,
+        magnitude=moments.energy,
     )
     wide_target = jax.tree.map(lambda leaf: leaf[..., None], short)
     readouts = [student.readout.reshape(N, -1) for student in students]
@@ -125,16 +157,21 @@ def test_the_short_formulas_are_the_exact_ones_with_and_without_an_axis_of_runs(
 
     wide = both(wide_target, *stacked)
     o = outputs or 1
-    order_of = np.concatenate([np.arange(N * D).reshape(N, D), N * D + np.arange(N * o).reshape(N, o)], 1).ravel()
+    order_of = np.concatenate(
+        [np.arange(N * D).reshape(N, D), N * D + np.arange(N * o).reshape(N, o)], 1
+    ).ravel()
     problem = RiskProblem.of(moments)
     for i, name in enumerate(PLACES):
         exact, slopes = jax.value_and_grad(problem.risk)(students[i])
         hessian = np.asarray(jc.risk_hessian(students[i], moments))[np.ix_(order_of, order_of)]
         alone = both(short, students[i].weights, readouts[i])
-        for (value, size, by_weights, by_readout), second in (alone, jax.tree.map(lambda leaf: leaf[..., i], wide)):  # noqa: B023
+        beside_others = jax.tree.map(lambda leaf, i=i: leaf[..., i], wide)
+        for (value, size, by_weights, by_readout), second in (alone, beside_others):
             assert abs(value - exact) < 1e-13 * size, name
             np.testing.assert_allclose(by_weights, slopes.weights, rtol=0, atol=1e-12, err_msg=name)
-            np.testing.assert_allclose(by_readout, slopes.readout.reshape(N, o), rtol=0, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                by_readout, slopes.readout.reshape(N, o), rtol=0, atol=1e-12, err_msg=name
+            )
             np.testing.assert_allclose(second, hessian, rtol=0, atol=1e-12, err_msg=name)
 
 
@@ -145,7 +182,11 @@ def judged(activation, order):
     @jax.jit
     def all_three(student, target):
         simplified = jc.simplified_risk(student, jc.target_moments(target, order=order))
-        return jc.population_risk(student, target), simplified, jc.simplified_risk_bound(student, target, order=order)
+        return (
+            jc.population_risk(student, target),
+            simplified,
+            jc.simplified_risk_bound(student, target, order=order),
+        )
 
     return all_three
 
@@ -169,7 +210,9 @@ def test_the_bound_holds_for_any_networks(activation, order, seed, aligned, scal
 @pytest.mark.parametrize("aligned", [0.0, 1.0])
 @pytest.mark.parametrize("activation", [RELU, TANH], ids=["relu", "tanh"])
 def test_the_bound_holds_with_biases_several_outputs_and_any_law(activation, aligned, order):
-    """One readout that adds up over its outputs and one that cancels; the law has fewer dimensions than its inputs."""
+    """One readout that adds up over its outputs and one that cancels; the law has fewer dimensions
+    than its inputs.
+    """
     law = singular_law(dim=3, rank=2)
     student = network(1, 2, 3, activation, 2, bias=True, output_bias=True)
     target = network(2, 5, 3, activation, 2, bias=True, output_bias=True)
@@ -179,7 +222,10 @@ def test_the_bound_holds_with_biases_several_outputs_and_any_law(activation, ali
         readout = student.readout.at[:, 1].set(sign * student.readout[:, 0])
         one = jc.TwoLayer(student.weights, readout, student.bias, student.output_bias, activation)
         moments = jc.target_moments(target, order=order, inputs=law)
-        gap = abs(jc.population_risk(one, target, inputs=law) - jc.simplified_risk(one, moments, inputs=law))
+        gap = abs(
+            jc.population_risk(one, target, inputs=law)
+            - jc.simplified_risk(one, moments, inputs=law)
+        )
         bound = jc.simplified_risk_bound(one, target, order=order, inputs=law)
         assert 1e-6 * bound < gap <= bound
 
@@ -195,15 +241,25 @@ def test_the_bound_survives_the_cancellation_in_an_almost_linear_neuron(norm, or
 
 def test_the_bound_of_relu_is_the_one_of_the_design_page():
     student, target = network(1, 4, 6, RELU), network(2, 20, 6, RELU)
-    w, a, v, b = (np.asarray(x) for x in (student.weights, student.readout, target.weights, target.readout))
+    w, a, v, b = (
+        np.asarray(x) for x in (student.weights, student.readout, target.weights, target.readout)
+    )
     norms = np.linalg.norm(v, axis=1)
     matrix = (v * (np.abs(b) / norms)[:, None]).T @ v
-    expected = 2 * (0.25 - 1 / (2 * np.pi)) * np.linalg.norm(matrix, 2) * np.abs(a) @ np.linalg.norm(w, axis=1)
+    expected = (
+        2
+        * (0.25 - 1 / (2 * np.pi))
+        * np.linalg.norm(matrix, 2)
+        * np.abs(a)
+        @ np.linalg.norm(w, axis=1)
+    )
     assert jc.simplified_risk_bound(student, target) == pytest.approx(expected, rel=1e-13)
 
 
 def test_the_bound_of_erf_uses_what_its_neurons_hide():
-    """One neuron each, orthogonal to nothing: `E erf² − slope²` from the arcsine and the density."""
+    """One neuron each, orthogonal to nothing: `E erf² − slope²` from the arcsine and the
+    density.
+    """
     w, v = 1.3, 0.8
 
     def unseen(r):
@@ -213,7 +269,9 @@ def test_the_bound_of_erf_uses_what_its_neurons_hide():
     def line(r):
         return jc.TwoLayer(jnp.array([[r, 0.0]]), jnp.array([1.0]), activation=ERF)
 
-    assert jc.simplified_risk_bound(line(w), line(v)) == pytest.approx(2 * unseen(w) * unseen(v), rel=1e-12)
+    assert jc.simplified_risk_bound(line(w), line(v)) == pytest.approx(
+        2 * unseen(w) * unseen(v), rel=1e-12
+    )
 
 
 START = functools.partial(jc.initialize.glorot_normal, jax.random.key(0), activation=RELU, runs=64)
@@ -245,7 +303,9 @@ def test_a_dimension_that_nothing_spans_changes_nothing():
     solutions = jc.solve_many(wide, moments)
     assert solutions.converged.all()
     assert solutions.risk.min() - moments.energy == pytest.approx(REFERENCE[0.5], abs=1e-7)
-    assert jc.simplified_risk(solutions.best.network, moments) == pytest.approx(float(solutions.best.risk), abs=1e-14)
+    assert jc.simplified_risk(solutions.best.network, moments) == pytest.approx(
+        float(solutions.best.risk), abs=1e-14
+    )
     nothing = jc.relu_moments(1.0, jnp.zeros(20))
     centred = jc.solve_many(wide, nothing)
     assert centred.risk.min() - nothing.energy == pytest.approx(REFERENCE[0.0], abs=1e-7)
@@ -271,7 +331,8 @@ def test_neurons_of_the_wrong_sign_slide_to_zero_and_the_run_is_certified():
 def test_activations_without_short_formulas_and_biases_are_solved_as_well():
     target = network(3, 40, 3, TANH, bias=True)
     moments = jc.target_moments(target, order=2)
-    bent = jc.activations.identity + 0.3 * jc.activations.monomial(2)  # TANH itself compiles for more than a minute
+    # TANH itself compiles for more than a minute
+    bent = jc.activations.identity + 0.3 * jc.activations.monomial(2)
     start = network(4, 2, 3, bent, bias=True, output_bias=True)
     solution = jc.solve(start, moments)
     assert solution.converged
@@ -290,7 +351,9 @@ def test_float32_stays_float32():
     assert all(array.dtype == jnp.float32 for array in moments.parameters().values())
     single = jc.simplified_risk(student, moments)
     assert single.dtype == jc.simplified_risk_bound(student, target).dtype == jnp.float32
-    double = jc.simplified_risk(network(1, 4, 5, RELU), jc.target_moments(network(2, 30, 5, RELU), order=2))
+    double = jc.simplified_risk(
+        network(1, 4, 5, RELU), jc.target_moments(network(2, 30, 5, RELU), order=2)
+    )
     assert single == pytest.approx(float(double), rel=1e-5)
 
 
@@ -301,10 +364,14 @@ def test_erf_of_a_neuron_is_the_normal_distribution_function():
 
 
 def test_an_energy_that_is_too_low_clips_no_risk():
-    """Estimated, or written by hand: the orders themselves are a lower bound, and `best` needs the differences."""
+    """Estimated, or written by hand: the orders themselves are a lower bound, and `best` needs the
+    differences.
+    """
     moments, solutions = reference_solutions()
     careless = jax.tree.map(lambda leaf: leaf[:64], moments)
-    careless = jc.TargetMoments(careless.constant, careless.linear, None, jnp.zeros(64), jnp.zeros(64))
+    careless = jc.TargetMoments(
+        careless.constant, careless.linear, None, jnp.zeros(64), jnp.zeros(64)
+    )
     again = jc.solve_many(START(4, 6), careless)
     np.testing.assert_allclose(again.risk, solutions.risk[:64], rtol=0, atol=1e-13)
     assert again.risk.min() > 0
@@ -317,30 +384,65 @@ MOMENTS = jc.relu_moments(1.0, jnp.ones(4))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: jc.simplified_risk(network(1, 3, 5, RELU), MOMENTS), "dimension 5 and moments.*dimension 4"),
-        (lambda: jc.simplified_risk(network(1, 3, 4, RELU, 2), MOMENTS), "2 outputs and a target with a scalar"),
-        (lambda: jc.simplified_risk(STUDENT, jax.vmap(jc.relu_moments)(jnp.ones(2), jnp.ones((2, 4)))), "vmap"),
+        (
+            lambda: jc.simplified_risk(network(1, 3, 5, RELU), MOMENTS),
+            "dimension 5 and moments.*dimension 4",
+        ),
+        (
+            lambda: jc.simplified_risk(network(1, 3, 4, RELU, 2), MOMENTS),
+            "2 outputs and a target with a scalar",
+        ),
+        (
+            lambda: jc.simplified_risk(
+                STUDENT, jax.vmap(jc.relu_moments)(jnp.ones(2), jnp.ones((2, 4)))
+            ),
+            "vmap",
+        ),
         (lambda: jc.simplified_risk(STUDENT, jnp.ones(4)), "expected the moments"),
         (lambda: jc.simplified_risk(STUDENT, STUDENT), "given TwoLayer; expected the moments"),
         (
             lambda: RiskProblem.of(MOMENTS, jc.Gaussian(jnp.zeros(5), jnp.eye(5))),
             "dimension 4 and inputs of dimension 5",
         ),
-        (lambda: RiskProblem.of(jax.vmap(jc.relu_moments)(jnp.ones(2), jnp.ones((2, 4)))), "leading axes"),
-        (lambda: jc.TargetMoments(jnp.ones(()), jnp.ones((1, 4)), None, jnp.ones(()), jnp.ones(())), "linear"),
-        (lambda: jc.TargetMoments(jnp.ones(()), jnp.ones(4), jnp.eye(3), jnp.ones(()), jnp.ones(())), "quadratic"),
+        (
+            lambda: RiskProblem.of(jax.vmap(jc.relu_moments)(jnp.ones(2), jnp.ones((2, 4)))),
+            "leading axes",
+        ),
+        (
+            lambda: jc.TargetMoments(
+                jnp.ones(()), jnp.ones((1, 4)), None, jnp.ones(()), jnp.ones(())
+            ),
+            "linear",
+        ),
+        (
+            lambda: jc.TargetMoments(
+                jnp.ones(()), jnp.ones(4), jnp.eye(3), jnp.ones(()), jnp.ones(())
+            ),
+            "quadratic",
+        ),
         (lambda: jc.relu_moments(jnp.ones(2), jnp.ones(4)), "expected a number"),
         (lambda: jc.target_moments(STUDENT, order=2.0), "order=2.0"),
         (lambda: jc.target_moments(STUDENT, inputs="normal"), "expected a law"),
         (lambda: jc.simplified_risk(STUDENT, jc.relu_moments(jnp.nan, jnp.ones(4))), "NaN"),
-        (lambda: jc.simplified_risk_bound(STUDENT, network(2, 3, 4, RELU), order=3), "order=3; expected 1 or 2"),
+        (
+            lambda: jc.simplified_risk_bound(STUDENT, network(2, 3, 4, RELU), order=3),
+            "order=3; expected 1 or 2",
+        ),
         (lambda: jc.simplified_risk_bound(STUDENT, MOMENTS), "moments of a target"),
         (lambda: jc.population_risk(STUDENT, MOMENTS), "moments are for simplified_risk"),
         (lambda: jc.target_moments(STUDENT, order=0), "order=0"),
-        (lambda: jc.target_moments(STUDENT, inputs=jc.Gaussian(jnp.zeros(5), jnp.eye(5))), "dimension 5"),
+        (
+            lambda: jc.target_moments(STUDENT, inputs=jc.Gaussian(jnp.zeros(5), jnp.eye(5))),
+            "dimension 5",
+        ),
         (lambda: jc.target_moments(jnp.ones((3, 4))), "expected a TwoLayer"),
         (lambda: jc.relu_moments(1.0, jnp.ones((2, 4))), "expected \\(d,\\)"),
-        (lambda: jc.solve_many(START(3, 4), jax.vmap(jc.relu_moments)(jnp.ones(2), jnp.ones((2, 4)))), "as many"),
+        (
+            lambda: jc.solve_many(
+                START(3, 4), jax.vmap(jc.relu_moments)(jnp.ones(2), jnp.ones((2, 4)))
+            ),
+            "as many",
+        ),
         (lambda: jc.solve_many(START(3, 5), MOMENTS), "dimension 5"),
     ],
 )

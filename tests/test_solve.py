@@ -14,8 +14,9 @@ from tests.problems import network, run
 
 RELU, ERF = jc.activations.relu, jc.activations.erf
 
-# Risks E[(f − f*)²] of the minima for orthonormal targets with unit readout: Şimşek et al. 2023 (erf, one neuron and
-# copy–average in closed form, the others computed independently of this package), to the digits known.
+# Risks E[(f − f*)²] of the minima for orthonormal targets with unit readout: Şimşek et al. 2023
+# (erf, one neuron and copy–average in closed form, the others computed independently of this
+# package), to the digits known.
 REFERENCE = [
     (ERF, 3, 6, [0.05675452774074974]),
     (ERF, 6, 8, [0.040593177314, 0.041364548462]),
@@ -31,7 +32,9 @@ risk_and_gradient = jax.jit(jax.value_and_grad(jc.population_risk))
 
 
 def _starts(activation, width, dim, runs=64, seed=0):
-    return jc.initialize.glorot_normal(jax.random.key(seed), width, dim, activation=activation, runs=runs)
+    return jc.initialize.glorot_normal(
+        jax.random.key(seed), width, dim, activation=activation, runs=runs
+    )
 
 
 @pytest.mark.parametrize(("activation", "width", "k", "risks"), REFERENCE)
@@ -44,7 +47,8 @@ def test_reference_minima_are_found_from_sixty_four_starts(activation, width, k,
         assert distance.min() <= 1e-9  # worst case 6e-13, the digits of the table
         assert sols.gradient_norm[distance.argmin()] <= 1e-10  # worst case 3e-15
     assert np.asarray(sols.risk)[certified].min() >= min(risks) - 1e-9
-    assert certified.sum() >= 62  # 63 of erf (9, 10), where one crawls to infinity, and 64 of 64 elsewhere
+    # 63 of erf (9, 10), where one crawls to infinity, and 64 of 64 elsewhere
+    assert certified.sum() >= 62
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +61,26 @@ def test_flow_passes_where_lsoda_passes_at_the_same_times(erf_problem):
     student, target = erf_problem
     times = np.array([0.0, 0.5, 2.0, 10.0, 40.0])
     sol = jc.gradient_flow(
-        student, target, t1=40.0, save_at=times, rtol=1e-9, atol=1e-11, freeze=(), rates={"readout": 0.5}
+        student,
+        target,
+        t1=40.0,
+        save_at=times,
+        rtol=1e-9,
+        atol=1e-11,
+        freeze=(),
+        rates={"readout": 0.5},
     )
     start, unravel = ravel_pytree(student)
     rate = np.concatenate([np.ones(8), 0.5 * np.ones(2)])
     gradient = jax.jit(jax.grad(lambda z: jc.population_risk(unravel(z), target)))
     lsoda = scipy.integrate.solve_ivp(
-        lambda t, z: -rate * np.asarray(gradient(z)), (0, 40), start, "LSODA", times, rtol=1e-10, atol=1e-12
+        lambda t, z: -rate * np.asarray(gradient(z)),
+        (0, 40),
+        start,
+        "LSODA",
+        times,
+        rtol=1e-10,
+        atol=1e-12,
     )
     ours = np.stack([ravel_pytree(run(sol.trajectory, i))[0] for i in range(len(times))])
     np.testing.assert_allclose(ours, lsoda.y.T, rtol=0, atol=1e-7)  # worst case 2e-9
@@ -83,7 +100,9 @@ def test_flow_lowers_the_risk_until_the_gradient_is_within_the_tolerance(erf_pro
 
 def test_times_after_the_end_of_the_flow_hold_its_end_point(erf_problem):
     student, target = erf_problem
-    sol = jc.gradient_flow(student, target, gradient_tolerance=1e-3, save_at=[0.0, 0.5, 2.0, 1e6, 1e7])
+    sol = jc.gradient_flow(
+        student, target, gradient_tolerance=1e-3, save_at=[0.0, 0.5, 2.0, 1e6, 1e7]
+    )
     np.testing.assert_array_equal(run(sol.trajectory, 4).weights, sol.network.weights)
     np.testing.assert_allclose(run(sol.trajectory, 0).weights, student.weights, rtol=1e-15)
 
@@ -102,7 +121,8 @@ def test_doubling_every_rate_halves_the_time(erf_problem):
     names = {"weights": 2.0, "readout": 2.0}
     fast = jc.gradient_flow(student, target, t1=2.0, rates=names, rtol=1e-9, atol=1e-11)
     slow = jc.gradient_flow(student, target, t1=4.0, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(fast.network.weights, slow.network.weights, atol=1e-8)  # worst case 1e-10
+    # worst case 1e-10
+    np.testing.assert_allclose(fast.network.weights, slow.network.weights, atol=1e-8)
 
 
 def test_a_spent_step_budget_is_a_result_code_and_raises_only_when_asked(erf_problem):
@@ -137,7 +157,9 @@ def test_eigenvalues_are_those_of_the_hessian_and_relu_scaling_is_flat():
 
 
 def test_the_best_single_neuron_split_in_two_is_a_saddle_and_its_index_says_so():
-    """Together the halves are the best single neuron, a critical point that a pair can improve on."""
+    """Together the halves are the best single neuron, a critical point that a pair can improve
+    on.
+    """
     target = jc.targets.orthonormal(4, 4, activation=ERF)
     one = jnp.ones(4) / np.sqrt(4 * 7)  # w = Σ v_j/√(k(2k−1)), a = k: Şimşek et al. 2023
     pair = jc.TwoLayer(jnp.stack([one, one]), jnp.asarray([2.5, 1.5]), activation=ERF)
@@ -153,7 +175,9 @@ def batch(erf_problem):
     """Three runs with a target each, the last from a start that overflows."""
     keys = jax.random.split(jax.random.key(1), 2)
     drawn = jax.vmap(lambda key: jc.targets.random(key, 4, 4, activation=ERF))(keys)
-    targets = jax.tree.map(lambda many, one: jnp.concatenate([one[None], many]), drawn, erf_problem[1])
+    targets = jax.tree.map(
+        lambda many, one: jnp.concatenate([one[None], many]), drawn, erf_problem[1]
+    )
     starts = _starts(ERF, 2, 4, runs=3)
     starts = jc.TwoLayer(starts.weights, starts.readout.at[2].mul(1e200), activation=ERF)
     return starts, targets, jc.solve_many(starts, targets)
@@ -174,7 +198,9 @@ def test_a_run_that_breaks_down_is_not_the_best_and_is_no_minimum(batch):
     _, _, sols = batch
     assert sols.best.risk == sols.risk[:2].min()
     assert not bool(
-        jnp.isnan(sols.risk).any() | jnp.isnan(sols.eigenvalues).any() | jnp.isnan(sols.gradient_norm).any()
+        jnp.isnan(sols.risk).any()
+        | jnp.isnan(sols.eigenvalues).any()
+        | jnp.isnan(sols.gradient_norm).any()
     )
     assert not bool(sols.converged[2])
     assert int(sols.index[0]) == 0
@@ -206,7 +232,8 @@ def test_float32_is_certified_to_the_tolerance_of_its_own_dtype(erf_problem):
     student, target = erf_problem
     sol = jc.solve(student, target)
     problem, point = (
-        jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tree) for tree in (RiskProblem.of(target), sol.network)
+        jax.tree.map(lambda leaf: leaf.astype(jnp.float32), tree)
+        for tree in (RiskProblem.of(target), sol.network)
     )
     low = certify(problem, point)
     assert low.risk.dtype == low.network.weights.dtype == jnp.float32

@@ -1,4 +1,6 @@
-"""The special functions against mpmath, also in the tails and at angles that one number cannot describe."""
+"""The special functions against mpmath, also in the tails and at angles that one number cannot
+describe.
+"""
 
 import math
 
@@ -26,7 +28,9 @@ def lower_tail(x: float) -> float:
 
 
 def wedge_arguments(h: float, k: float, angle: float) -> tuple[list[float], mpf, mpf]:
-    """The seven arguments of `wedge_probabilities`, each rounded once, and the cosine and sine of the angle."""
+    """The seven arguments of `wedge_probabilities`, each rounded once, and the cosine and sine of
+    the angle.
+    """
     with mp.workdps(60):
         cosine, sine = mp.cos(oracles.exact(angle)), mp.sin(oracles.exact(angle))
         alpha, beta = (mpf(h) - mpf(k) * cosine) / sine, (mpf(k) - mpf(h) * cosine) / sine
@@ -35,7 +39,12 @@ def wedge_arguments(h: float, k: float, angle: float) -> tuple[list[float], mpf,
 
 
 def test_wedge_probabilities_keep_their_digits_in_the_tails_and_at_small_angles():
-    cases = [(h, k, angle) for i, h in enumerate(HEIGHTS) for k in HEIGHTS[i::3] for angle in ANGLES[i % 4 :: 4]]
+    cases = [
+        (h, k, angle)
+        for i, h in enumerate(HEIGHTS)
+        for k in HEIGHTS[i::3]
+        for angle in ANGLES[i % 4 :: 4]
+    ]
     arguments, expected = [], []
     for h, k, angle in cases:
         row, cosine, sine = wedge_arguments(h, k, angle)
@@ -61,21 +70,33 @@ def test_the_mean_of_two_signs_is_relative_to_itself_where_it_is_small(small):
     signs = float(special.wedge_probabilities(*map(jnp.asarray, row))[1])
     with mp.workdps(50):
         p = oracles.quadrant(small, -2 * small, cosine, sine)
-        wanted = 4 * p - 2 * oracles._distribution(mpf(small)) - 2 * oracles._distribution(-2 * mpf(small)) + 1
+        wanted = (
+            4 * p
+            - 2 * oracles._distribution(mpf(small))
+            - 2 * oracles._distribution(-2 * mpf(small))
+            + 1
+        )
     assert signs == pytest.approx(float(wanted), rel=1e-14)
 
 
 def plain_cdf(h: float, k: float, correlation: float) -> float:
     """Φ₂ by quadrature; at correlation ±1 from the one-dimensional distribution."""
     if abs(correlation) == 1:
-        return lower_tail(min(h, k)) if correlation > 0 else max(lower_tail(h) - lower_tail(-k), 0.0)
+        return (
+            lower_tail(min(h, k)) if correlation > 0 else max(lower_tail(h) - lower_tail(-k), 0.0)
+        )
     with mp.workdps(60):
         r = oracles.exact(correlation)
         return float(oracles.quadrant(h, k, r, mp.sqrt(1 - r * r)))
 
 
 def test_the_bivariate_normal_cdf_is_right_at_every_correlation():
-    cases = [(h, k, r) for i, h in enumerate(HEIGHTS) for k in HEIGHTS[i::4] for r in CORRELATIONS[i % 4 :: 4]]
+    cases = [
+        (h, k, r)
+        for i, h in enumerate(HEIGHTS)
+        for k in HEIGHTS[i::4]
+        for r in CORRELATIONS[i % 4 :: 4]
+    ]
     values = usual_jit(special.bivariate_normal_cdf)(*jnp.asarray(np.array(cases).T))
     expected = np.array([plain_cdf(*case) for case in cases])
     scale = np.array([math.sqrt(lower_tail(h) * lower_tail(k)) for h, k, _ in cases])
@@ -89,8 +110,12 @@ def test_the_bivariate_normal_cdf_broadcasts_and_has_the_derivatives_of_slepian(
         with mp.workdps(50):
             step, slopes = mpf(10) ** -12, []
             for place in range(3):
-                up, down = ([mpf(x) + s * step * (i == place) for i, x in enumerate(case)] for s in (1, -1))
-                high, low = (oracles.quadrant(h, k, r, mp.sqrt(1 - r * r)) for h, k, r in (up, down))
+                up, down = (
+                    [mpf(x) + s * step * (i == place) for i, x in enumerate(case)] for s in (1, -1)
+                )
+                high, low = (
+                    oracles.quadrant(h, k, r, mp.sqrt(1 - r * r)) for h, k, r in (up, down)
+                )
                 slopes.append(float((high - low) / (2 * step)))
         np.testing.assert_allclose(cdf_gradient(*case), slopes, rtol=1e-13)
 
@@ -104,7 +129,9 @@ def test_the_derivatives_of_the_cdf_are_finite_at_full_correlation(correlation):
 
 def test_one_dimensional_normal_functions_keep_their_digits_in_the_tails():
     x = np.array([-30.0, -16.0, -5.0, -1e-9, 0.0, 0.5, 6.0])
-    np.testing.assert_allclose(special.normal_cdf(jnp.asarray(x)), [lower_tail(a) for a in x], rtol=2e-13)
+    np.testing.assert_allclose(
+        special.normal_cdf(jnp.asarray(x)), [lower_tail(a) for a in x], rtol=2e-13
+    )
     with mp.workdps(40):
         density = [float(oracles._density(oracles.exact(a))) for a in x]
         signs = [float(mp.erf(oracles.exact(a) / mp.sqrt(2))) for a in x]
@@ -120,15 +147,23 @@ def test_sine_minus_arc_cosine_is_good_to_a_few_ulps_of_itself(dtype, ulps):
     assert values.dtype == dtype
     with mp.workdps(60):
         exact = [float(mp.sin(a) - a * mp.cos(a)) for a in map(oracles.exact, x)]
-    np.testing.assert_allclose(np.asarray(values, np.float64), exact, rtol=ulps * float(jnp.finfo(dtype).eps))
+    np.testing.assert_allclose(
+        np.asarray(values, np.float64), exact, rtol=ulps * float(jnp.finfo(dtype).eps)
+    )
     slopes = usual_jit(jax.vmap(jax.grad(special_internal.sine_minus_arc_cosine)))(jnp.asarray(x))
     wanted = np.asarray(x, np.float64) * np.sin(np.asarray(x, np.float64))
-    np.testing.assert_allclose(np.asarray(slopes, np.float64)[:-1], wanted[:-1], rtol=30 * float(jnp.finfo(dtype).eps))
+    np.testing.assert_allclose(
+        np.asarray(slopes, np.float64)[:-1], wanted[:-1], rtol=30 * float(jnp.finfo(dtype).eps)
+    )
 
 
 def test_sine_minus_arc_cosine_is_zero_at_zero_with_its_derivatives():
     f = special_internal.sine_minus_arc_cosine
-    assert [float(usual_jit(g)(0.0)) for g in (f, jax.grad(f), jax.grad(jax.grad(f)))] == [0.0, 0.0, 0.0]
+    assert [float(usual_jit(g)(0.0)) for g in (f, jax.grad(f), jax.grad(jax.grad(f)))] == [
+        0.0,
+        0.0,
+        0.0,
+    ]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
@@ -150,7 +185,8 @@ def test_unit_rows_keep_the_direction_to_almost_twice_the_precision(dtype):
             got = [oracles.exact(a) + oracles.exact(b) for a, b in zip(head, tail, strict=True)]
             along = sum(a * b for a, b in zip(got, direction, strict=True))
             across = mp.sqrt(sum((a - along * b) ** 2 for a, b in zip(got, direction, strict=True)))
-            # the angle is what small angles between neurons are measured with, the length what erf of large norm needs
+            # the angle is what small angles between neurons are measured with, the length what erf
+            # of large norm needs
             assert float(across) <= 2 * eps**1.5  # measured 0.2 eps**1.5
             assert abs(float(along - 1)) <= 2 * eps**1.5
             assert abs(float(oracles.exact(norm) / length - 1)) <= 4 * eps
@@ -167,5 +203,11 @@ def test_safe_division_and_root_have_derivative_zero_where_they_are_patched():
     assert jax.grad(special_internal.divide, argnums=(0, 1))(3.0, 0.0) == (0.0, 0.0)
     assert jax.grad(special_internal.divide, argnums=(0, 1))(3.0, 2.0) == (0.5, -0.75)
     for x in (0.0, -1.0):
-        assert (float(special_internal.sqrt(jnp.asarray(x))), float(jax.grad(special_internal.sqrt)(x))) == (0.0, 0.0)
-    assert (float(special_internal.sqrt(jnp.asarray(4.0))), float(jax.grad(special_internal.sqrt)(4.0))) == (2.0, 0.25)
+        assert (
+            float(special_internal.sqrt(jnp.asarray(x))),
+            float(jax.grad(special_internal.sqrt)(x)),
+        ) == (0.0, 0.0)
+    assert (
+        float(special_internal.sqrt(jnp.asarray(4.0))),
+        float(jax.grad(special_internal.sqrt)(4.0)),
+    ) == (2.0, 0.25)

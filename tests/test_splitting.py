@@ -1,7 +1,7 @@
 """From one width to the next: split, merge, drop, grow, and the risk on the lines between networks.
 
-Oracles: quadrature in two dimensions with the derivatives of erf written down, least squares on its nodes, and the risk
-of `erf_oracle` under SciPy's minimiser.
+Oracles: quadrature in two dimensions with the derivatives of erf written down, least squares on its
+nodes, and the risk of `erf_oracle` under SciPy's minimiser.
 """
 
 import jax
@@ -81,18 +81,26 @@ def test_halves_that_part_change_the_risk_by_the_escape_matrix_at_any_network(f)
 
         def parted(t, share=share):
             halves = split(student, 1, share)
-            weights = halves.weights.at[1].add((1 - share) * t * shift).at[2].add(-share * t * shift)
-            return float(jc.population_risk(jc.TwoLayer(weights, halves.readout, activation=f), target))
+            weights = (
+                halves.weights.at[1].add((1 - share) * t * shift).at[2].add(-share * t * shift)
+            )
+            return float(
+                jc.population_risk(jc.TwoLayer(weights, halves.readout, activation=f), target)
+            )
 
         bend = (parted(step) - 2 * parted(0.0) + parted(-step)) / step**2
         # for ReLU the third derivative jumps at the line, and differences are good to their step
         tolerance = 1e-4 if f == ERF else 1e-2
-        assert abs(bend - share * (1 - share) * shift @ matrix @ shift) <= tolerance * np.abs(matrix).max()
+        assert (
+            abs(bend - share * (1 - share) * shift @ matrix @ shift)
+            <= tolerance * np.abs(matrix).max()
+        )
 
 
 def test_the_index_of_a_split_minimum_is_what_the_escape_matrix_and_finite_differences_say():
     shares = np.array([-0.5, 0.25, 0.5, 1.5])
-    for neuron, leaving in ((0, 0), (1, 2)):  # a neuron that copies, and one that averages over three
+    # a neuron that copies, and one that averages over three
+    for neuron, leaving in ((0, 0), (1, 2)):
         values = np.linalg.eigvalsh(escape_matrix(TWO, TARGET, neuron))
         assert (values < -1e-10).sum() == leaving
         assert (values > 1e-10).sum() == 0
@@ -112,7 +120,9 @@ def _away(net, neuron, size=1e-3):
     values, vectors = np.linalg.eigh(escape_matrix(net, TARGET, neuron))
     assert values[0] < 0
     halves, shift = split(net, neuron), size * vectors[:, 0] / 2
-    return jc.TwoLayer(halves.weights.at[neuron].add(shift).at[-1].add(-shift), halves.readout, activation=ERF)
+    return jc.TwoLayer(
+        halves.weights.at[neuron].add(shift).at[-1].add(-shift), halves.readout, activation=ERF
+    )
 
 
 def test_the_way_out_of_the_split_average_leads_to_the_next_minimum():
@@ -121,7 +131,8 @@ def test_the_way_out_of_the_split_average_leads_to_the_next_minimum():
     assert distance(up.network, THREE, TARGET) <= 1e-8  # 4e-14
     line = risk_along((split(TWO, 1, 0.0), split(TWO, 1), up.network), TARGET, np.linspace(0, 2, 7))
     np.testing.assert_allclose(line[:4], line[0], rtol=1e-12)
-    assert float(line[-1]) < float(line[0]) < float(line.max())  # level along the split, then over a hill
+    # level along the split, then over a hill
+    assert float(line[-1]) < float(line[0]) < float(line.max())
 
 
 def test_a_perfect_network_that_loses_a_neuron_keeps_its_symmetry_and_its_index_says_so():
@@ -152,10 +163,14 @@ def test_growing_finds_the_best_new_neuron_and_then_the_next_minimum():
 
     def with_neuron(z):
         weights = np.concatenate([TWO.weights, z[None, :4]])
-        return erf_oracle.risk(weights, np.append(TWO.readout, z[4]), np.asarray(TARGET.weights), np.ones(4))
+        return erf_oracle.risk(
+            weights, np.append(TWO.readout, z[4]), np.asarray(TARGET.weights), np.ones(4)
+        )
 
     draws = np.random.default_rng(1).normal(size=(12, 5))
-    best = min(scipy.optimize.minimize(with_neuron, draw, options={"gtol": 1e-8}).fun for draw in draws)
+    best = min(
+        scipy.optimize.minimize(with_neuron, draw, options={"gtol": 1e-8}).fun for draw in draws
+    )
     assert abs(float(jc.population_risk(start, TARGET)) - best) <= 1e-9
     assert best < grown.risk_before - 1e-3  # 0.0383 of 0.0406
     assert distance(grown.network, THREE, TARGET) <= 1e-8
@@ -165,7 +180,14 @@ def test_growing_finds_the_best_new_neuron_and_then_the_next_minimum():
 def test_one_neuron_alone_averages_in_one_row_of_a_census():
     # three targets, written as six neurons in four dimensions: the solver that `grow` has compiled
     goal = jc.TwoLayer(jnp.eye(6, 4), jnp.array([1.0, 1, 1, 0, 0, 0]), activation=ERF)
-    law = {"width": 1, "dim": 4, "activation": ERF, "outputs": None, "bias": False, "dtype": jnp.dtype("float64")}
+    law = {
+        "width": 1,
+        "dim": 4,
+        "activation": ERF,
+        "outputs": None,
+        "bias": False,
+        "dtype": jnp.dtype("float64"),
+    }
     starts = jc.initialize.Starts(jax.random.key(0), 8, jc.initialize.glorot_normal, **law)
     (row,) = census(starts, goal, max_steps=4096)
     assert (row.name, row.count, row.index) == ("copy–average 3", 8, 0)
@@ -174,16 +196,25 @@ def test_one_neuron_alone_averages_in_one_row_of_a_census():
 
 @pytest.mark.parametrize("biases", [(True, True), (False, True), (True, False)])
 def test_the_residual_is_the_difference_of_the_functions_whichever_has_biases(biases):
-    nets = [network(8 + i, 2 + i, 3, ERF, outputs=2, bias=b, output_bias=b) for i, b in enumerate(biases)]
-    np.testing.assert_allclose(residual(*nets)(POINTS), nets[1](POINTS) - nets[0](POINTS), atol=1e-14)
+    nets = [
+        network(8 + i, 2 + i, 3, ERF, outputs=2, bias=b, output_bias=b)
+        for i, b in enumerate(biases)
+    ]
+    np.testing.assert_allclose(
+        residual(*nets)(POINTS), nets[1](POINTS) - nets[0](POINTS), atol=1e-14
+    )
     bare = network(10, 1, 3, ERF, outputs=2, bias=biases[0])
-    np.testing.assert_allclose(extended(nets[0], bare)(POINTS), nets[0](POINTS) + bare(POINTS), atol=1e-14)
+    np.testing.assert_allclose(
+        extended(nets[0], bare)(POINTS), nets[0](POINTS) + bare(POINTS), atol=1e-14
+    )
 
 
 def test_candidates_for_dropping_are_least_squares_on_quadrature_nodes():
     student, target = _rich(11, 3, 2), _rich(12, 3, 2)
     nodes, weights = _quadrature()
-    hidden = scipy.special.erf((nodes @ np.asarray(student.weights).T + np.asarray(student.bias)) / np.sqrt(2))
+    hidden = scipy.special.erf(
+        (nodes @ np.asarray(student.weights).T + np.asarray(student.bias)) / np.sqrt(2)
+    )
     root = np.sqrt(weights)[:, None]
     aim = root * np.asarray(target(jnp.asarray(nodes)))
     columns = np.concatenate([hidden, np.ones((len(nodes), 1))], 1)
@@ -204,7 +235,8 @@ def test_what_adds_nothing_is_dropped_first():
     idle = jc.TwoLayer(student.weights, student.readout.at[1].set(0), activation=ERF)
     assert int(drop(idle, target, refit=False).neuron) == 1
     again = jc.TwoLayer(target.weights.at[2].set(target.weights[0]), target.readout, activation=ERF)
-    out = drop(again, again, refit=False)  # one of two equal neurons costs nothing: the other takes its readout
+    # one of two equal neurons costs nothing: the other takes its readout
+    out = drop(again, again, refit=False)
     assert int(out.neuron) in (0, 2)
     assert float(out.risk) <= 1e-13
     assert float(out.candidates[1]) > 1e-2
@@ -212,7 +244,9 @@ def test_what_adds_nothing_is_dropped_first():
 
 def _with_rows(net, **rows):
     """The network with some rows of some arrays replaced."""
-    arrays = {name: net.parameters().get(name) for name in ("weights", "readout", "bias", "output_bias")}
+    arrays = {
+        name: net.parameters().get(name) for name in ("weights", "readout", "bias", "output_bias")
+    }
     arrays.update({name: arrays[name].at[1].set(row) for name, row in rows.items()})
     return jc.TwoLayer(**arrays, activation=net.activation)
 
@@ -227,7 +261,8 @@ def _mergeable():
     yield "no weights", _with_rows(network(17, 3, 3, RELU), weights=jnp.zeros(3))
     even = network(18, 3, 3, jc.activations.cos)
     yield "even", _with_rows(even, weights=-even.weights[0])
-    logistic = network(19, 3, 3, SIGMOID, outputs=2, output_bias=True)  # sigmoid(−z) = 1 − sigmoid(z)
+    # sigmoid(−z) = 1 − sigmoid(z)
+    logistic = network(19, 3, 3, SIGMOID, outputs=2, output_bias=True)
     yield "odd up to a constant", _with_rows(logistic, weights=-logistic.weights[0])
     jump = network(20, 3, 3, jc.activations.step, output_bias=True)
     yield "degree zero", _with_rows(jump, weights=-0.5 * jump.weights[0])
@@ -285,7 +320,10 @@ def test_the_risk_along_lines_is_that_of_the_networks_between():
     [
         (lambda: drop(network(0, 1, 4, ERF), TARGET), "given a network of one neuron"),
         (lambda: drop(network(0, 2, 3, ERF), TARGET), "expected the same"),
-        (lambda: grow(network(0, 2, 4, RELU), TARGET, key=jax.random.key(0)), "of relu and a target of erf"),
+        (
+            lambda: grow(network(0, 2, 4, RELU), TARGET, key=jax.random.key(0)),
+            "of relu and a target of erf",
+        ),
         (lambda: split(TWO, 2), "given neuron 2; expected a whole number from 0 to 1"),
         (lambda: split(TWO, 0.5), "given neuron 0.5"),
         (lambda: split(split(TWO, 0, np.zeros(2)), 0), "expected one TwoLayer"),
@@ -293,10 +331,16 @@ def test_the_risk_along_lines_is_that_of_the_networks_between():
         (lambda: split(TWO, 0, np.nan), "split: given share with NaN"),
         (lambda: escape_matrix(TWO, network(0, 2, 4, ERF, outputs=2), 0), "2 outputs"),
         (lambda: merge(TWO, 1, 1), "given neuron 1 twice"),
-        (lambda: risk_along((TWO, THREE), TARGET, np.zeros(1)), "expected two or more networks of the same shapes"),
+        (
+            lambda: risk_along((TWO, THREE), TARGET, np.zeros(1)),
+            "expected two or more networks of the same shapes",
+        ),
         (lambda: risk_along(TWO, TARGET, np.zeros(1)), "pass a pair"),
         (lambda: risk_along((TWO, TWO), TARGET, 0.5), "given points of shape"),
-        (lambda: risk_along((TWO, TWO), TARGET, np.array([np.nan])), "risk_along: given points with NaN"),
+        (
+            lambda: risk_along((TWO, TWO), TARGET, np.array([np.nan])),
+            "risk_along: given points with NaN",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

@@ -1,4 +1,6 @@
-"""Sweeps under fire: killed processes, dying workers, several hands on one store. What remains is always the same."""
+"""Sweeps under fire: killed processes, dying workers, several hands on one store. What remains is
+always the same.
+"""
 
 import concurrent.futures
 import multiprocessing
@@ -26,7 +28,9 @@ RUNS = 99  # a cell: 33 blocks in each of two
 def processes():
     """Processes that have read the package and started no thread yet."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.sweep_child", "jaxcompress.solvers", "jaxcompress.sweep"])
+    context.set_forkserver_preload(
+        ["tests.sweep_child", "jaxcompress.solvers", "jaxcompress.sweep"]
+    )
     return context
 
 
@@ -44,7 +48,9 @@ def marks(folder: pathlib.Path) -> int:
 
 
 def kill_at(process, folder: pathlib.Path, moment: float, from_first_block: bool) -> bool:
-    """Kill a process a while after its start, or after it has done a block; whether it was killed before its end."""
+    """Kill a process a while after its start, or after it has done a block; whether it was killed
+    before its end.
+    """
     before = marks(folder)
     while from_first_block and process.is_alive() and marks(folder) == before:
         time.sleep(0.001)
@@ -55,13 +61,16 @@ def kill_at(process, folder: pathlib.Path, moment: float, from_first_block: bool
     return process.exitcode == -signal.SIGKILL
 
 
-def test_a_sweep_killed_at_twenty_moments_is_the_sweep_that_was_not(processes, undisturbed, tmp_path):
+def test_a_sweep_killed_at_twenty_moments_is_the_sweep_that_was_not(
+    processes, undisturbed, tmp_path
+):
     moments = np.random.default_rng(0)
     folder, killed, stages = tmp_path / "killed", 0, set()
     while killed < KILLS:
         process = processes.Process(target=do, args=(str(folder), RUNS))
         process.start()
-        # A quarter of the kills meet a process that starts or compiles, the others one that solves and writes.
+        # A quarter of the kills meet a process that starts or compiles, the others one that solves
+        # and writes.
         early = killed % 4 == 3
         moment = moments.uniform(0, 2.0 if early else 0.06)
         if kill_at(process, folder, moment, not early):
@@ -86,7 +95,9 @@ def test_two_processes_on_one_store_leave_what_one_leaves(processes, undisturbed
     assert files(folder) == undisturbed
 
 
-def test_a_pool_of_processes_leaves_what_one_leaves_even_when_a_worker_is_killed(processes, undisturbed, tmp_path):
+def test_a_pool_of_processes_leaves_what_one_leaves_even_when_a_worker_is_killed(
+    processes, undisturbed, tmp_path
+):
     folder, told = tmp_path / "pool", []
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=processes) as pool:
 
@@ -95,8 +106,17 @@ def test_a_pool_of_processes_leaves_what_one_leaves_even_when_a_worker_is_killed
             if len(told) == 5:
                 os.kill(next(iter(pool._processes)), signal.SIGKILL)
 
-        with pytest.raises(ChildProcessError, match=r"a worker died .* of 66 blocks are stored .* resume the sweep"):
-            sweep.run(small_plan(runs=RUNS), folder, executor=pool, lanes=LANES, programs=PROGRAMS, progress=tell)
+        with pytest.raises(
+            ChildProcessError, match=r"a worker died .* of 66 blocks are stored .* resume the sweep"
+        ):
+            sweep.run(
+                small_plan(runs=RUNS),
+                folder,
+                executor=pool,
+                lanes=LANES,
+                programs=PROGRAMS,
+                progress=tell,
+            )
     assert 5 <= marks(folder) < 66
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=processes) as pool:
         state = sweep.resume(folder, executor=pool, lanes=LANES, programs=PROGRAMS)
@@ -105,7 +125,9 @@ def test_a_pool_of_processes_leaves_what_one_leaves_even_when_a_worker_is_killed
 
 
 def write_and_tidy(folder: str) -> None:
-    """Write a hundred files and tidy after each, as a process does that finds the sweep complete."""
+    """Write a hundred files and tidy after each, as a process does that finds the sweep
+    complete.
+    """
     root = pathlib.Path(folder)
     store = Store(root, small_plan(), {})
     for number in range(100):
@@ -114,7 +136,9 @@ def write_and_tidy(folder: str) -> None:
 
 
 def test_processes_that_tidy_under_each_other_s_hands_lose_nothing(processes, tmp_path):
-    """Four at once: each finds its scratch folder, or its file on the way, removed by another, again and again."""
+    """Four at once: each finds its scratch folder, or its file on the way, removed by another,
+    again and again.
+    """
     hands = [processes.Process(target=write_and_tidy, args=(str(tmp_path),)) for _ in range(4)]
     for process in hands:
         process.start()

@@ -1,4 +1,6 @@
-"""Figures of sweeps: what is drawn are the numbers of the rows, and nothing is drawn where there are none."""
+"""Figures of sweeps: what is drawn are the numbers of the rows, and nothing is drawn where there
+are none.
+"""
 
 import matplotlib.figure
 import numpy as np
@@ -7,14 +9,41 @@ import pytest
 from jaxcompress import plotting
 
 
-def row(number, n, k, *, activation="erf", done=100, converged=90, counts=(60, 20), own=False, risk=(0.1, 0.2, 0.3)):
-    """A cell as `show --json` prints it: so many runs of 100, the lowest, median and highest risk."""
+def row(
+    number,
+    n,
+    k,
+    *,
+    activation="erf",
+    done=100,
+    converged=90,
+    counts=(60, 20),
+    own=False,
+    risk=(0.1, 0.2, 0.3),
+):
+    """A cell as `show --json` prints it: so many runs of 100, the lowest, median and highest
+    risk.
+    """
     low, middle, high = risk
     levels = [
-        {"risk": low * (i + 1), "count": count, "run": 0, "index": 0, "name": f"end {i}", "kind": ""}
+        {
+            "risk": low * (i + 1),
+            "count": count,
+            "run": 0,
+            "index": 0,
+            "name": f"end {i}",
+            "kind": "",
+        }
         for i, count in enumerate(counts)
     ]
-    cell = {"number": number, "activation": activation, "target": "orthonormal", "n": n, "k": k, "d": k + 1}
+    cell = {
+        "number": number,
+        "activation": activation,
+        "target": "orthonormal",
+        "n": n,
+        "k": k,
+        "d": k + 1,
+    }
     there = bool(converged)
     return {
         "cell": {**cell, "own_targets": own},
@@ -60,8 +89,16 @@ def test_targets_of_several_dimensions_are_curves_of_their_own(axes):
 
 def widths(axes, place):
     """The shares in the bar of a cell, from left to right."""
-    bars = [bar for bar in axes.patches if abs(bar.get_y() + bar.get_height() / 2 - place) < 1e-9 and bar.get_height()]
-    return [round(bar.get_width(), 12) for bar in sorted(bars, key=lambda bar: bar.get_x()) if bar.get_width()]
+    bars = [
+        bar
+        for bar in axes.patches
+        if abs(bar.get_y() + bar.get_height() / 2 - place) < 1e-9 and bar.get_height()
+    ]
+    return [
+        round(bar.get_width(), 12)
+        for bar in sorted(bars, key=lambda bar: bar.get_x())
+        if bar.get_width()
+    ]
 
 
 def test_bars_share_the_runs_between_levels_other_ends_failures_and_what_is_not_done(axes):
@@ -92,7 +129,9 @@ def test_tiles_of_a_phase_diagram_are_the_measure_of_their_cells(axes, measure, 
 def test_cells_that_share_a_tile_are_averaged_and_other_measures_refused(axes):
     plotting.phase_diagram([ROWS[0], ROWS[1]], axes, x="k", y="d")
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.75]])
-    with pytest.raises(ValueError, match="given measure 'mean'; expected lowest, converged, median"):
+    with pytest.raises(
+        ValueError, match="given measure 'mean'; expected lowest, converged, median"
+    ):
         plotting.phase_diagram(ROWS, axes, measure="mean")
 
 

@@ -29,7 +29,12 @@ def undisturbed(tmp_path_factory):
 def test_a_dask_cluster_that_loses_a_worker_leaves_what_one_process_leaves(undisturbed, tmp_path):
     distributed = pytest.importorskip("distributed")
     folder, told = tmp_path / "dask", []
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+        "memory_limit": 0,
+    }
     with (
         distributed.LocalCluster(**options, local_directory=tmp_path) as cluster,
         distributed.Client(cluster) as client,
@@ -42,7 +47,12 @@ def test_a_dask_cluster_that_loses_a_worker_leaves_what_one_process_leaves(undis
 
         with client.get_executor() as executor:
             state = sweep.run(
-                small_plan(runs=RUNS), folder, executor=executor, lanes=LANES, programs=PROGRAMS, progress=tell
+                small_plan(runs=RUNS),
+                folder,
+                executor=executor,
+                lanes=LANES,
+                programs=PROGRAMS,
+                progress=tell,
             )
     assert len(told) == 40
     assert state.done == state.converged == 2 * RUNS
@@ -67,7 +77,8 @@ def test_two_jax_processes_share_a_sweep(undisturbed, tmp_path):
     arguments = [sys.executable, "-c", PROCESS, address]
     rest = [str(tmp_path / "both"), str(RUNS)]
     both = [
-        subprocess.Popen([*arguments, str(i), *rest], stdout=subprocess.PIPE, cwd=root, text=True) for i in range(2)
+        subprocess.Popen([*arguments, str(i), *rest], stdout=subprocess.PIPE, cwd=root, text=True)
+        for i in range(2)
     ]
     try:
         said = [process.communicate(timeout=300)[0] for process in both]
@@ -75,7 +86,9 @@ def test_two_jax_processes_share_a_sweep(undisturbed, tmp_path):
         for process in both:
             process.kill()
     assert [process.returncode for process in both] == [0, 0]
-    counts = [tuple(map(int, re.search(r"^(\d) (\d+)$", words, re.MULTILINE).groups())) for words in said]
+    counts = [
+        tuple(map(int, re.search(r"^(\d) (\d+)$", words, re.MULTILINE).groups())) for words in said
+    ]
     assert [processes for processes, _ in counts] == [2, 2]
     assert sum(done for _, done in counts) == 2 * RUNS
     assert files(tmp_path / "both") == undisturbed

@@ -1,4 +1,6 @@
-"""Stores of made-up numbers, cut and damaged at every place: what is said of them, and what is done again."""
+"""Stores of made-up numbers, cut and damaged at every place: what is said of them, and what is done
+again.
+"""
 
 import concurrent.futures
 import errno
@@ -20,7 +22,10 @@ from jaxcompress.sweep._store import create, open_store
 from tests.sweep_child import FEW, files, small_plan
 from tests.sweep_fake import solve_nothing
 
-TWO = [{"readout": 2.0}, {"readout": 3.0}]  # ends of such targets have no names: a table solves nothing
+TWO = [
+    {"readout": 2.0},
+    {"readout": 3.0},
+]  # ends of such targets have no names: a table solves nothing
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,7 +104,9 @@ def test_a_kill_at_any_file_leaves_a_store_that_tells_no_lie_and_is_gone_on_with
     assert "Only entries whose result is 0 or more count" in data.attrs["summary"]
 
 
-def test_blocks_of_another_plan_are_done_again_and_a_folder_with_blocks_and_no_plan_is_refused(done, copy, tmp_path):
+def test_blocks_of_another_plan_are_done_again_and_a_folder_with_blocks_and_no_plan_is_refused(
+    done, copy, tmp_path
+):
     other, right = tmp_path / "other", tmp_path / "right"
     create(other, made(key=1))
     for name in files(copy):
@@ -112,7 +119,10 @@ def test_blocks_of_another_plan_are_done_again_and_a_folder_with_blocks_and_no_p
     (copy / "sweep/plan.json").unlink()
     before = files(copy)
     for plan in (made(), made(key=1)):
-        with pytest.raises(ValueError, match=r"something else is \(.*\), and no sweep/plan\.json; expected a new or"):
+        with pytest.raises(
+            ValueError,
+            match=r"something else is \(.*\), and no sweep/plan\.json; expected a new or",
+        ):
             sweep.run(plan, copy)
     assert files(copy) == before
 
@@ -154,7 +164,9 @@ def test_whatever_is_changed_in_a_mark_its_block_is_done_again(done, copy, old, 
     assert files(copy) == files(done)
 
 
-@pytest.mark.parametrize("bad", [b"", b"\0" * 90, b"{}", b"[1]", b"7", b'{"seconds": "long"}', b"\xff{"])
+@pytest.mark.parametrize(
+    "bad", [b"", b"\0" * 90, b"{}", b"[1]", b"7", b'{"seconds": "long"}', b"\xff{"]
+)
 def test_a_note_that_cannot_be_read_is_left_out(copy, bad):
     good = sweep.costs(copy)
     (copy / "sweep/log/000002.json").write_bytes(bad)
@@ -167,7 +179,12 @@ def test_a_note_that_cannot_be_read_is_left_out(copy, bad):
 def test_a_plan_file_that_was_changed_anywhere_is_refused(copy):
     path = copy / "sweep/plan.json"
     text = path.read_text()
-    for old, new in (('"jaxlib"', '"jaxmib"'), ('"made_with"', '"made_by"'), ('"checksum"', '"check"'), ("0.", "1.")):
+    for old, new in (
+        ('"jaxlib"', '"jaxmib"'),
+        ('"made_with"', '"made_by"'),
+        ('"checksum"', '"check"'),
+        ("0.", "1."),
+    ):
         path.write_text(text.replace(old, new, 1))
         with pytest.raises(ValueError, match="was changed after the store was made"):
             sweep.resume(copy)
@@ -179,7 +196,9 @@ def test_a_folder_in_the_place_of_a_chunk_is_named(done, copy):
     chunk = copy / "risk/c/0/2"
     chunk.unlink()
     chunk.mkdir()
-    with pytest.raises(OSError, match=r"risk/c/0/2 is a folder, where a file belongs; 8 of 8 blocks .* mend it"):
+    with pytest.raises(
+        OSError, match=r"risk/c/0/2 is a folder, where a file belongs; 8 of 8 blocks .* mend it"
+    ):
         sweep.resume(copy)
     chunk.rmdir()
     assert sweep.resume(copy).done_here == 3
@@ -211,15 +230,22 @@ def test_a_chunk_that_is_cut_or_gone_is_named_by_whoever_reads_it(copy, capsys, 
 def test_metadata_that_are_damaged_are_one_line_and_put_back(copy):
     for path in ("zarr.json", "risk/zarr.json"):
         (copy / path).write_bytes(b"{")
-    with pytest.raises(ValueError, match=r"given metadata that zarr cannot read .*; put them back with: jaxcompress"):
+    with pytest.raises(
+        ValueError,
+        match=r"given metadata that zarr cannot read .*; put them back with: jaxcompress",
+    ):
         sweep.table(copy)
     sweep.resume(copy)
     assert sweep.table(copy)[0].done == FEW
 
 
 @pytest.mark.parametrize("way", ["replace", "mkstemp"])
-def test_a_store_that_becomes_read_only_is_reported_and_what_was_done_stays(done, tmp_path, monkeypatch, way):
-    """Where such disks refuse: when a file is begun, or when it is renamed; writing into it would have worked."""
+def test_a_store_that_becomes_read_only_is_reported_and_what_was_done_stays(
+    done, tmp_path, monkeypatch, way
+):
+    """Where such disks refuse: when a file is begun, or when it is renamed; writing into it would
+    have worked.
+    """
     place, told = tmp_path / "store", []
     module = os if way == "replace" else tempfile
     real = getattr(module, way)
@@ -230,7 +256,9 @@ def test_a_store_that_becomes_read_only_is_reported_and_what_was_done_stays(done
         return real(*arguments, **options)
 
     monkeypatch.setattr(module, way, refuse)
-    with pytest.raises(OSError, match=r"store: Read-only file system; 2 of 8 blocks are stored .* same call") as caught:
+    with pytest.raises(
+        OSError, match=r"store: Read-only file system; 2 of 8 blocks are stored .* same call"
+    ) as caught:
         sweep.run(made(), place, progress=told.append)
     assert caught.value.errno == errno.EROFS
     assert sorted(open_store(place).done()) == [0, 1]
@@ -252,8 +280,12 @@ def test_errors_of_who_is_told_of_progress_pass_as_they_are(tmp_path):
 
 
 def test_a_worker_with_other_versions_is_warned_of_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(_work, "versions", lambda: open_store(tmp_path / "store").made_with | {"numpy": "1.0"})
-    with pytest.warns(UserWarning, match=r"made with numpy .* \(now 1\.0\); new blocks may differ") as caught:
+    monkeypatch.setattr(
+        _work, "versions", lambda: open_store(tmp_path / "store").made_with | {"numpy": "1.0"}
+    )
+    with pytest.warns(
+        UserWarning, match=r"made with numpy .* \(now 1\.0\); new blocks may differ"
+    ) as caught:
         sweep.run(made(), tmp_path / "store")
     assert len(caught) == 1
     notes = open_store(tmp_path / "store").notes()
@@ -268,12 +300,16 @@ def test_a_block_notes_its_lanes_and_devices(tmp_path):
 
 
 def test_devices_are_refused_together_with_an_executor(tmp_path):
-    with pytest.raises(ValueError, match="given both devices and an executor; expected one of them"):
+    with pytest.raises(
+        ValueError, match="given both devices and an executor; expected one of them"
+    ):
         sweep.run(made(), tmp_path / "store", executor=object(), devices=[])
     assert not (tmp_path / "store").exists()
 
 
-def test_programs_are_kept_in_the_folder_named_last_and_empty_entries_do_not_stand_in_their_way(tmp_path, monkeypatch):
+def test_programs_are_kept_in_the_folder_named_last_and_empty_entries_do_not_stand_in_their_way(
+    tmp_path, monkeypatch
+):
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     usual = {name: getattr(jax.config, name) for name in names}
     monkeypatch.chdir(tmp_path)
@@ -318,6 +354,7 @@ def test_programs_are_dropped_where_a_shape_begins_when_maps_run_short(tmp_path,
     monkeypatch.setattr(_work.jax, "clear_caches", lambda: dropped.append(1))
     plan = made(n=[1, 2], target=TWO[:1])
     create(tmp_path / "store", plan)
-    for number in (1, 2, 3, 5, 6, 7, 0):  # three of one shape, not from its first; three of the other; one of the first
+    # three of one shape, not from its first; three of the other; one of the first
+    for number in (1, 2, 3, 5, 6, 7, 0):
         _work.do_block(str(tmp_path / "store"), plan.fingerprint, number)
     assert len(dropped) == 3

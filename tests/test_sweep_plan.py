@@ -1,4 +1,6 @@
-"""Plans of sweeps: what they refuse, how their runs are numbered and drawn, and what they say they will cost."""
+"""Plans of sweeps: what they refuse, how their runs are numbered and drawn, and what they say they
+will cost.
+"""
 
 import dataclasses
 import itertools
@@ -11,7 +13,14 @@ import pytest
 
 from jaxcompress import activations, initialize, sweep
 from jaxcompress.networks import ensembles, target_moments
-from jaxcompress.sweep._blocks import block_count, block_of, block_size, block_with, each_shape_first, shape_of
+from jaxcompress.sweep._blocks import (
+    block_count,
+    block_of,
+    block_size,
+    block_with,
+    each_shape_first,
+    shape_of,
+)
 from jaxcompress.sweep._draw import students_of, targets_of
 from jaxcompress.sweep._sizes import holds, value
 
@@ -63,7 +72,11 @@ INVALID = [
     ("seeds", {"seeds": 3}, "only the fields"),
     ("target", {"target": ["orthonormal", {"law": "orthonormal"}]}, "every entry once"),
     ("target", {"target": [{"readout": 1}, {"readout": 1.0}]}, "every entry once"),
-    ("target.weights", {"target": {"law": "random", "weights": "gaussian(scale=2,scale=3)"}}, "each once"),
+    (
+        "target.weights",
+        {"target": {"law": "random", "weights": "gaussian(scale=2,scale=3)"}},
+        "each once",
+    ),
     ("target.weights", {"target": {"law": "random", "weights": "gaussian(,)"}}, "each once"),
     ("d", {"d": "999999999999*k"}, "at most 2147483647"),
     ("d", {"d": "9" * 5000 + "*k"}, "sum in k and n"),
@@ -73,18 +86,28 @@ INVALID = [
     ("target.readout", {"target": {"readout": 10**5000}}, "finite number"),
     ("solver.rtol", {"solver": {"rtol": 10**400}}, "finite positive"),
     ("start.scale", {"start": {"scale": 1e300}, "precision": "float32"}, "to 3.4e+38 in float32"),
-    ("solver.gradient_tolerance", {"solver": {"gradient_tolerance": 1e-60}, "precision": "float32"}, "1.4e-45"),
+    (
+        "solver.gradient_tolerance",
+        {"solver": {"gradient_tolerance": 1e-60}, "precision": "float32"},
+        "1.4e-45",
+    ),
     (
         "target.weights",
         {"target": {"law": "random", "weights": "sphere(scale=1e39)"}, "precision": "float32"},
         "3.4e+38",
     ),
     ("inputs", {"inputs": "gaussian(mean=1e39)", "precision": "float32"}, "3.4e+38"),
-    ("inputs", {"inputs": "gaussian(correlation=-0.1)", "d": 60_000}, "-1.67e-05 to 1"),  # no matrix of 29 GB is made
+    (
+        "inputs",
+        {"inputs": "gaussian(correlation=-0.1)", "d": 60_000},
+        "-1.67e-05 to 1",
+    ),  # no matrix of 29 GB is made
 ]
 
 
-@pytest.mark.parametrize(("field", "changes", "said"), INVALID, ids=[f"{row[0]}-{row[2]}" for row in INVALID])
+@pytest.mark.parametrize(
+    ("field", "changes", "said"), INVALID, ids=[f"{row[0]}-{row[2]}" for row in INVALID]
+)
 def test_an_invalid_plan_is_one_line_that_names_the_field(field, changes, said):
     with pytest.raises(ValueError, match=r"^Plan\.") as caught:
         plan(**changes)
@@ -117,7 +140,10 @@ def test_a_plan_survives_toml(tmp_path):
         n=[1, "k-1"],
         k=[4, 6],
         d=["k", "n+k"],
-        target=["orthonormal", {"law": "random", "weights": "sparse(probability=0.5)", "scaling": "1/sqrt(N)"}],
+        target=[
+            "orthonormal",
+            {"law": "random", "weights": "sparse(probability=0.5)", "scaling": "1/sqrt(N)"},
+        ],
         where=["n < k", "2*n <= d"],
         start={"readout": 1.0, "bias": True},
         freeze=["readout"],
@@ -132,8 +158,16 @@ def test_a_plan_survives_toml(tmp_path):
 
 
 def test_plans_of_one_content_have_one_fingerprint_however_their_numbers_are_spelled():
-    whole = plan(target={"readout": 2}, start={"scale": 1, "readout": 0}, solver={"rtol": 1, "atol": np.float64(1)})
-    broken = plan(target={"readout": 2.0}, start={"scale": 1.0, "readout": -0.0}, solver={"rtol": 1.0, "atol": 1.0})
+    whole = plan(
+        target={"readout": 2},
+        start={"scale": 1, "readout": 0},
+        solver={"rtol": 1, "atol": np.float64(1)},
+    )
+    broken = plan(
+        target={"readout": 2.0},
+        start={"scale": 1.0, "readout": -0.0},
+        solver={"rtol": 1.0, "atol": 1.0},
+    )
     assert whole == broken
     assert whole.fingerprint == broken.fingerprint
     assert whole.to_toml() == broken.to_toml()
@@ -158,14 +192,30 @@ def test_a_file_with_a_byte_order_mark_is_a_plan(tmp_path):
 
 def test_a_grid_has_every_combination_that_its_conditions_keep():
     made = plan(activation=["erf", "relu"], n=[1, 2, 3], k=[2, 3], d=["k", 7], where="n < k")
-    expected = [(f, n, k, d) for f in ("erf", "relu") for k in (2, 3) for n in (1, 2, 3) for d in (k, 7) if n < k]
+    expected = [
+        (f, n, k, d)
+        for f in ("erf", "relu")
+        for k in (2, 3)
+        for n in (1, 2, 3)
+        for d in (k, 7)
+        if n < k
+    ]
     assert [(c.activation, c.n, c.k, c.d) for c in made.cells] == expected
     assert made.total == 10 * len(expected)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("3", 3), ("k+1", 6), ("2*k - n", 8), ("-1+k", 4), ("k*2", None), ("k+", None), ("", None), ("d", None)],
+    [
+        ("3", 3),
+        ("k+1", 6),
+        ("2*k - n", 8),
+        ("-1+k", 4),
+        ("k*2", None),
+        ("k+", None),
+        ("", None),
+        ("d", None),
+    ],
 )
 def test_sums_of_sizes_come_to_their_value(text, expected):
     assert value(text, {"n": 2, "k": 5}) == expected
@@ -178,7 +228,9 @@ def test_comparisons_of_sizes_are_python_s():
     assert holds("n < q", {"n": 2}) is None
 
 
-@pytest.mark.parametrize(("runs", "block"), [(1, 1), (10, 4), (9, 4), (10, 10), (10, 100), (97, 10), (4096, 1024)])
+@pytest.mark.parametrize(
+    ("runs", "block"), [(1, 1), (10, 4), (9, 4), (10, 10), (10, 100), (97, 10), (4096, 1024)]
+)
 def test_blocks_hold_every_run_once_in_chunks_of_one_size(runs, block):
     made = plan(runs=runs, block=block, n=[1, 2])
     blocks = [block_of(made, number) for number in range(block_count(made))]
@@ -186,7 +238,9 @@ def test_blocks_hold_every_run_once_in_chunks_of_one_size(runs, block):
     assert all(1 <= b.count <= block_size(made) <= block for b in blocks)
     assert all(b.offset % block_size(made) == 0 for b in blocks)
     assert len(blocks) == 2 * math.ceil(runs / block)
-    assert all(block_with(made, run) == b for b in blocks for run in (b.first, b.first + b.count - 1))
+    assert all(
+        block_with(made, run) == b for b in blocks for run in (b.first, b.first + b.count - 1)
+    )
     for number in (-1, made.total, True, 1.0):
         with pytest.raises(ValueError, match="given run"):
             block_with(made, number)
@@ -205,9 +259,17 @@ def test_blocks_are_large_for_cheap_runs_and_small_for_wide_targets_of_their_own
 
 
 def test_a_pool_begins_with_one_block_of_every_shape():
-    made = plan(activation=["erf", "relu"], n=[2, 3], runs=6, block=2, target=[{"readout": 1.0}, {"readout": 2.0}])
+    made = plan(
+        activation=["erf", "relu"],
+        n=[2, 3],
+        runs=6,
+        block=2,
+        target=[{"readout": 1.0}, {"readout": 2.0}],
+    )
     numbers = [number for number in range(block_count(made)) if number != 0]
-    shapes = [shape_of(made, block_of(made, number).cell) for number in each_shape_first(made, numbers)]
+    shapes = [
+        shape_of(made, block_of(made, number).cell) for number in each_shape_first(made, numbers)
+    ]
     assert len(set(shapes[:4])) == 4
     assert sorted(each_shape_first(made, numbers)) == numbers
     rest = shapes[4:]
@@ -264,8 +326,12 @@ def test_starts_have_the_readout_and_biases_that_are_asked_for():
 
 @pytest.mark.parametrize("risk", ["population", "simplified"])
 def test_random_targets_are_those_of_the_ensemble_by_run_or_by_cell(risk):
-    made = plan(n=[1, 2], target={"law": "random", "readout": "gaussian(mean=1, std=0.5)"}, risk=risk)
-    law = ensembles.Ensemble(4, 5, activation=activations.erf, readout=ensembles.GaussianReadout(1.0, 0.5))
+    made = plan(
+        n=[1, 2], target={"law": "random", "readout": "gaussian(mean=1, std=0.5)"}, risk=risk
+    )
+    law = ensembles.Ensemble(
+        4, 5, activation=activations.erf, readout=ensembles.GaussianReadout(1.0, 0.5)
+    )
 
     def expected(run):
         network = law.draw(jax.random.fold_in(jax.random.fold_in(jax.random.key(0), run), 2))
@@ -276,8 +342,14 @@ def test_random_targets_are_those_of_the_ensemble_by_run_or_by_cell(risk):
         for drawn, wanted in zip(jax.tree.leaves(own), jax.tree.leaves(expected(run)), strict=True):
             np.testing.assert_allclose(drawn[i], wanted, rtol=1e-14, atol=1e-15)
     shared = targets_of(
-        plan(n=[1, 2], target={"law": "random", "readout": "gaussian(mean=1, std=0.5)", "each": "cell"}, risk=risk),
-        dataclasses.replace(made.cells[1], target=sweep.Random(readout="gaussian(mean=1, std=0.5)", each="cell")),
+        plan(
+            n=[1, 2],
+            target={"law": "random", "readout": "gaussian(mean=1, std=0.5)", "each": "cell"},
+            risk=risk,
+        ),
+        dataclasses.replace(
+            made.cells[1], target=sweep.Random(readout="gaussian(mean=1, std=0.5)", each="cell")
+        ),
         np.array([12, 15]),
     )
     for drawn, wanted in zip(jax.tree.leaves(shared), jax.tree.leaves(expected(10)), strict=True):
@@ -285,7 +357,13 @@ def test_random_targets_are_those_of_the_ensemble_by_run_or_by_cell(risk):
 
 
 def test_a_plan_says_what_it_will_cost():
-    made = plan(activation=["erf", "relu"], n=[2, 3], runs=100, block=30, target=[{"readout": 1.0}, {"readout": 2.0}])
+    made = plan(
+        activation=["erf", "relu"],
+        n=[2, 3],
+        runs=100,
+        block=30,
+        target=[{"readout": 1.0}, {"readout": 2.0}],
+    )
     cost = sweep.estimate(made)
     assert (cost.runs, cost.cells, cost.blocks) == (800, 8, 32)
     assert cost.shapes == 4  # the values of a target compile nothing

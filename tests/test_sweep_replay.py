@@ -1,4 +1,6 @@
-"""One run of a sweep again, from its number: alone with its trajectory, or bit for bit with its block."""
+"""One run of a sweep again, from its number: alone with its trajectory, or bit for bit with its
+block.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def test_a_block_is_repeated_bit_for_bit(done):
         block = _blocks.block_of(store.plan, number)
         runs, solution = sweep.replay_block(done[0], run, lanes=LANES)
         assert runs == range(block.first, block.first + block.count)
-        for path, data in _layout.chunks_of(store.plan, block, arrays_of(store.plan, block, solution)):
+        for path, data in _layout.chunks_of(
+            store.plan, block, arrays_of(store.plan, block, solution)
+        ):
             assert (done[0] / path).read_bytes() == data
 
 
@@ -40,7 +44,9 @@ def test_a_run_alone_ends_where_it_ends_in_the_sweep(done):
             assert bool(again.converged)
             assert abs(again.stats["trajectory_gap"]) < 1e-12
             np.testing.assert_allclose(again.trajectory.weights[0], start.weights, atol=0.05)
-            np.testing.assert_allclose(again.trajectory.weights[-1], again.network.weights, atol=1e-6)
+            np.testing.assert_allclose(
+                again.trajectory.weights[-1], again.network.weights, atol=1e-6
+            )
             np.testing.assert_array_equal(target.readout, [2.0, 2.0])
 
 

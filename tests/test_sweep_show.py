@@ -1,4 +1,6 @@
-"""What users of sweeps see: the table of what was found, and the commands that make, resume and show a sweep."""
+"""What users of sweeps see: the table of what was found, and the commands that make, resume and
+show a sweep.
+"""
 
 import errno
 import json
@@ -66,7 +68,9 @@ def test_the_table_of_an_unfinished_sweep_says_what_is_there(part):
     np.testing.assert_allclose(first.risk, np.full(5, least), rtol=1e-9)
     assert first.levels[0].name == "copy–average 2"
     assert first.levels[0].count == 6
-    assert first.levels[0].risk == pytest.approx(float(theory.copy_average_risk(activations.erf, (2,))), abs=1e-10)
+    assert first.levels[0].risk == pytest.approx(
+        float(theory.copy_average_risk(activations.erf, (2,))), abs=1e-10
+    )
     assert (second.done, second.converged, second.levels) == (0, 0, ())
     assert np.isnan(second.risk).all()
 
@@ -100,7 +104,9 @@ def test_the_command_line_makes_resumes_and_shows_a_sweep(part, tmp_path, capsys
     assert "resume" not in shown
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
     drawn, way = tmp_path / "run.png", tmp_path / "way"
-    assert cli.main(["replay", str(out), "12", "--plot", str(drawn), "--out", str(way), *there]) == 0
+    assert (
+        cli.main(["replay", str(out), "12", "--plot", str(drawn), "--out", str(way), *there]) == 0
+    )
     shown = capsys.readouterr().out
     assert "run 12: erf n=1 k=2 d=2 orthonormal(readout=2)" in shown
     assert shown.count(f"{rows[1]['risk'][0]:.9g}"[:9]) == 2
@@ -134,8 +140,9 @@ def test_an_interrupted_sweep_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     (tmp_path / "plan.toml").write_text(PLAN)
     monkeypatch.setattr(sweep, "run", interrupt)
     assert cli.main(["sweep", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "out")]) == 130
-    assert f"interrupted; what was done is stored; go on with: jaxcompress resume {tmp_path / 'out'}\n" in (
-        capsys.readouterr().err
+    assert (
+        f"interrupted; what was done is stored; go on with: jaxcompress resume {tmp_path / 'out'}\n"
+        in (capsys.readouterr().err)
     )
 
 

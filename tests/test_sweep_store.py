@@ -1,4 +1,6 @@
-"""The store of a sweep: what a stranger reads in it, what is refused, and what is found and done again."""
+"""The store of a sweep: what a stranger reads in it, what is refused, and what is found and done
+again.
+"""
 
 import errno
 import hashlib
@@ -43,8 +45,16 @@ def test_a_stranger_finds_a_dataset_that_explains_itself(done):
         assert data.activation.values.tolist() == ["erf", "erf"]
         assert data.target.values.tolist() == ["orthonormal", "orthonormal(readout=2)"]
         assert [data[name].values.tolist() for name in "nkd"] == [[1, 1], [2, 2], [2, 2]]
-        assert all(column.attrs["long_name"] and column.attrs["units"] == "1" for column in data.values())
-        meanings = dict(zip(data.result.attrs["flag_values"], data.result.attrs["flag_meanings"].split(), strict=True))
+        assert all(
+            column.attrs["long_name"] and column.attrs["units"] == "1" for column in data.values()
+        )
+        meanings = dict(
+            zip(
+                data.result.attrs["flag_values"],
+                data.result.attrs["flag_meanings"].split(),
+                strict=True,
+            )
+        )
         assert {meanings[code] for code in data.result.values.ravel().tolist()} == {"converged"}
         assert json.loads(data.attrs["plan"]) == small_plan(runs=FEW).to_dict()
         assert data.attrs["jaxcompress_version"] == jc.__version__
@@ -61,21 +71,41 @@ def test_every_result_code_of_the_solver_has_its_meaning(done):
 
 
 def test_the_numbers_are_those_of_the_solver_and_the_end_points_have_the_risk_that_is_stored(done):
-    target = [targets.orthonormal(2, 2, activation=activations.erf, readout=value) for value in (1.0, 2.0)]
+    target = [
+        targets.orthonormal(2, 2, activation=activations.erf, readout=value) for value in (1.0, 2.0)
+    ]
     starts = initialize.Starts(
-        jax.random.key(0), 2 * FEW, initialize.glorot_normal, width=1, dim=2, activation=activations.erf
+        jax.random.key(0),
+        2 * FEW,
+        initialize.glorot_normal,
+        width=1,
+        dim=2,
+        activation=activations.erf,
     )
-    with xarray.open_zarr(done[0]) as data, xarray.open_zarr(done[0], group="networks/erf-n1-d2") as ends:
+    with (
+        xarray.open_zarr(done[0]) as data,
+        xarray.open_zarr(done[0], group="networks/erf-n1-d2") as ends,
+    ):
         assert ends.network_cell.values.tolist() == [0, 1]
         for cell in range(2):
             first = int(data.first_run[cell])
             for seed in (0, 5, FEW - 1):
-                tight = {"rtol": 1e-8, "atol": 1e-10, "save_at": np.geomspace(0.01, 1, 128)}  # the program of replays
+                tight = {
+                    "rtol": 1e-8,
+                    "atol": 1e-10,
+                    "save_at": np.geomspace(0.01, 1, 128),
+                }  # the program of replays
                 alone = jc.gradient_flow(starts.draw(first + seed), target[cell], **tight)
-                assert abs(data.risk.values[cell, seed] - alone.risk) < 1e-12  # gradients of 1e-8 leave 1e-16
-                arrays = (ends[name].sel(network_cell=cell, seed=seed).values for name in ("weights", "readout"))
+                # gradients of 1e-8 leave 1e-16
+                assert abs(data.risk.values[cell, seed] - alone.risk) < 1e-12
+                arrays = (
+                    ends[name].sel(network_cell=cell, seed=seed).values
+                    for name in ("weights", "readout")
+                )
                 end = jc.TwoLayer(*arrays, activation=activations.erf)
-                np.testing.assert_allclose(jc.population_risk(end, target[cell]), data.risk[cell, seed], rtol=1e-12)
+                np.testing.assert_allclose(
+                    jc.population_risk(end, target[cell]), data.risk[cell, seed], rtol=1e-12
+                )
 
 
 def test_runs_that_are_shared_out_over_devices_end_where_they_did(done):
@@ -84,13 +114,17 @@ def test_runs_that_are_shared_out_over_devices_end_where_they_did(done):
     many = run_block(plan, 1, lanes=LANES, devices=jax.devices())
     with xarray.open_zarr(done[0]) as data:
         assert bool(many.converged.all())
-        np.testing.assert_allclose(many.risk, data.risk.values[1], rtol=0, atol=1e-13)  # gradients of 1e-8 leave 1e-16
+        # gradients of 1e-8 leave 1e-16
+        np.testing.assert_allclose(many.risk, data.risk.values[1], rtol=0, atol=1e-13)
 
 
 def test_progress_counts_runs_and_the_share_that_converged(done):
     states = done[1]
     assert [state.done for state in states] == list(range(3, 2 * FEW + 1, 3))
-    assert all(state.converged == state.done == state.done_here and state.runs == 2 * FEW for state in states)
+    assert all(
+        state.converged == state.done == state.done_here and state.runs == 2 * FEW
+        for state in states
+    )
     assert states[-1].remaining == 0
     assert states[0].remaining == pytest.approx((2 * FEW - 3) * states[0].seconds / 3)
 
@@ -139,14 +173,22 @@ def test_damage_is_found_and_done_again(done, copy, path, damage):
     if damage == "gone":
         file.unlink()
     else:
-        file.write_bytes(data[: len(data) // 2] if damage == "cut" else data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+        file.write_bytes(
+            data[: len(data) // 2]
+            if damage == "cut"
+            else data[:-2] + bytes([data[-2] ^ 1]) + data[-1:]
+        )
     state = resumed(copy)
-    assert state.done_here == (3 if ("/c/" in path and "activation" not in path) or "blocks" in path else 0)
+    assert state.done_here == (
+        3 if ("/c/" in path and "activation" not in path) or "blocks" in path else 0
+    )
     assert files(copy) == files(done[0])
 
 
 def signed(head):
-    """The head of a store with its checksum, as its format says: of everything else, sorted, as JSON."""
+    """The head of a store with its checksum, as its format says: of everything else, sorted, as
+    JSON.
+    """
     rest = {name: entry for name, entry in head.items() if name != "checksum"}
     checksum = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
     return json.dumps(rest | {"checksum": checksum})
@@ -158,7 +200,11 @@ def test_stores_of_other_plans_formats_and_versions_are_refused(copy, tmp_path, 
         sweep.run(small_plan(runs=FEW + 1), copy)
     head = json.loads((copy / "sweep/plan.json").read_text())
     for changes, reason in (
-        ({"format": 1}, "format 1; expected format 2; read it with xarray.open_zarr, or work on it with the version"),
+        (
+            {"format": 1},
+            "format 1; expected format 2; read it with xarray.open_zarr, or work on it with the "
+            "version",
+        ),
         ({"made_with": {"jaxcompress": "0.0.1"}}, r"jaxcompress 0\.0\.1; expected one of"),
         ({"plan": head["plan"] | {"key": 1}}, "changed after the store was made"),
         ({"plan": head["plan"] | {"colour": 1}}, r"no plan \(Plan\.colour"),
@@ -186,7 +232,10 @@ def test_a_store_of_another_jax_is_gone_on_with_and_says_so(copy):
     (copy / "sweep/plan.json").write_text(signed(head))
     assert resumed(copy).done_here == 0
     (copy / "sweep/blocks/000003.json").unlink()
-    with pytest.warns(UserWarning, match=r"made with jax 0\.1\.2 \(now .*\); new blocks may differ in their last bits"):
+    with pytest.warns(
+        UserWarning,
+        match=r"made with jax 0\.1\.2 \(now .*\); new blocks may differ in their last bits",
+    ):
         assert resumed(copy).done_here == 3
 
 
@@ -208,21 +257,33 @@ def limited(monkeypatch, allowed, code):
         left[0] -= len(data)
         if left[0] < 0:
             left[0] = 0
-            raise OSError(code, "No space left on device" if code == errno.ENOSPC else "Read-only file system")
+            raise OSError(
+                code, "No space left on device" if code == errno.ENOSPC else "Read-only file system"
+            )
 
     monkeypatch.setattr(_disk, "write", write)
 
 
-@pytest.mark.parametrize(("code", "said"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only")])
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only")]
+)
 @pytest.mark.parametrize("blocks", [-2, -1, 0, 2])
-def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(done, tmp_path, monkeypatch, blocks, code, said):
-    """At the first file, halfway through what is there before any run, in the first block, in the third."""
+def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(
+    done, tmp_path, monkeypatch, blocks, code, said
+):
+    """At the first file, halfway through what is there before any run, in the first block, in the
+    third.
+    """
     sizes = {name: len(data) for name, data in files(done[0]).items()}
-    chunks = sum(size for name, size in sizes.items() if name.endswith(("/c/0/0", "/c/0/0/0", "/c/0/0/0/0")))
+    chunks = sum(
+        size for name, size in sizes.items() if name.endswith(("/c/0/0", "/c/0/0/0", "/c/0/0/0/0"))
+    )
     note = max(path.stat().st_size for path in (done[0] / "sweep/log").iterdir())
     block = chunks + sizes["sweep/blocks/000000.json"] + note
     fixed = sum(
-        size for name, size in sizes.items() if "blocks" not in name and ("/c/0/" not in name and "/c/1/" not in name)
+        size
+        for name, size in sizes.items()
+        if "blocks" not in name and ("/c/0/" not in name and "/c/1/" not in name)
     )
     allowed = {-2: 0, -1: fixed // 2}.get(blocks, fixed + blocks * block + chunks // 3)
     folder, told = tmp_path / "full", []
@@ -251,19 +312,30 @@ def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(done, tmp
 def test_random_targets_biases_and_gaussian_inputs_reach_the_store_as_they_were_declared(tmp_path):
     """Against samples: 200 000 inputs of the declared law, within five standard errors."""
     target = {"law": "random", "weights": "sphere(scale=2)", "readout": "gaussian(mean=1, std=1)"}
-    inputs, start = "gaussian(mean=0.5, variance=2, correlation=0.3)", {"bias": True, "output_bias": True}
-    # Sines have elementary kernels for any mean: they compile in a fifth of the time that erf takes.
+    inputs, start = (
+        "gaussian(mean=0.5, variance=2, correlation=0.3)",
+        {"bias": True, "output_bias": True},
+    )
+    # Sines have elementary kernels for any mean: they compile in a fifth of the time that erf
+    # takes.
     sizes = {"activation": "sin", "n": 1, "k": 3, "d": 3}
     made = small_plan(runs=2, **sizes, target=target, inputs=inputs, start=start)
     assert sweep.run(made, tmp_path / "biased", lanes=LANES).converged == 2
-    points = np.random.default_rng(0).multivariate_normal(np.full(3, 0.5), 2 * (0.7 * np.eye(3) + 0.3), 200_000)
+    points = np.random.default_rng(0).multivariate_normal(
+        np.full(3, 0.5), 2 * (0.7 * np.eye(3) + 0.3), 200_000
+    )
     group = xarray.open_zarr(tmp_path / "biased", group="networks/sin-n1-d3")
     with xarray.open_zarr(tmp_path / "biased") as data, group as ends:
         for seed in range(2):
-            arrays = (ends[name].values[0, seed] for name in ("weights", "readout", "bias", "output_bias"))
+            arrays = (
+                ends[name].values[0, seed] for name in ("weights", "readout", "bias", "output_bias")
+            )
             end = jc.TwoLayer(*arrays, activation=activations.sin)
             squares = np.asarray(end(points) - sweep.problem_of(made, seed)[1](points)) ** 2
-            assert abs(squares.mean() - data.risk.values[0, seed]) < 5 * squares.std() / len(squares) ** 0.5
+            assert (
+                abs(squares.mean() - data.risk.values[0, seed])
+                < 5 * squares.std() / len(squares) ** 0.5
+            )
 
 
 def test_the_compile_clock_counts_every_second_once(monkeypatch):
@@ -271,7 +343,9 @@ def test_the_compile_clock_counts_every_second_once(monkeypatch):
     with compile_clock() as clock:
         monkeypatch.setattr("time.monotonic", lambda: next(now))
         for length in (1.0, 4.0, 0.5, 3.0):  # 9–10 within 8–12; 12.5–13; 17–20
-            jax.monitoring.record_event_duration_secs("/jax/core/compile/backend_compile_duration", length)
+            jax.monitoring.record_event_duration_secs(
+                "/jax/core/compile/backend_compile_duration", length
+            )
         jax.monitoring.record_event_duration_secs("/something/else", 100.0)
         monkeypatch.undo()
         assert clock.seconds == pytest.approx(4 + 0.5 + 3)

@@ -1,7 +1,9 @@
-"""The tight frames: every phase is a critical point, no search finds a lower one, and the phases meet where they say.
+"""The tight frames: every phase is a critical point, no search finds a lower one, and the phases
+meet where they say.
 
-The oracle writes the simplified risk with `arccos` in the neurons' weights, and differentiates it by hand; it is itself
-held against mpmath. Searches are SciPy's, from random starts with readouts of either sign.
+The oracle writes the simplified risk with `arccos` in the neurons' weights, and differentiates it
+by hand; it is itself held against mpmath. Searches are SciPy's, from random starts with readouts of
+either sign.
 """
 
 import functools
@@ -16,7 +18,14 @@ import scipy.optimize
 from mpmath import mp, mpf
 
 import jaxcompress as jc
-from jaxcompress.theory import FramePhase, frame_risks, pair_threshold, predict_frame, simplex_frame, tight_frame
+from jaxcompress.theory import (
+    FramePhase,
+    frame_risks,
+    pair_threshold,
+    predict_frame,
+    simplex_frame,
+    tight_frame,
+)
 
 TURN = 2 * np.pi
 # (M, d, ‖t‖) at S = 1, one or more in every phase.
@@ -30,7 +39,9 @@ EVERY = [(name, *case) for name, cases in CASES.items() for case in cases]
 
 
 def simplified(W, a, S, t):
-    """The simplified risk less its constant, and its gradients by weights and readout, one formula a line."""
+    """The simplified risk less its constant, and its gradients by weights and readout, one formula
+    a line.
+    """
     r = np.linalg.norm(W, axis=1)
     U = W / np.where(r > 0, r, 1)[:, None]
     cosines = np.clip(U @ U.T, -1, 1)
@@ -53,15 +64,21 @@ def searched(S, t, width, starts=16, seed=0):
     rng, d = np.random.default_rng(seed), len(t)
 
     def packed(x):
-        risk, by_weights, by_readout = simplified(x[: width * d].reshape(width, d), x[width * d :], S, t)
+        risk, by_weights, by_readout = simplified(
+            x[: width * d].reshape(width, d), x[width * d :], S, t
+        )
         return risk, np.concatenate([by_weights.ravel(), by_readout])
 
     risks = []
     for start in range(starts):
-        readout = np.abs(rng.normal(size=width)) * np.where(rng.random(width) < 0.25 * (start % 3), -1, 1)
+        readout = np.abs(rng.normal(size=width)) * np.where(
+            rng.random(width) < 0.25 * (start % 3), -1, 1
+        )
         x = np.concatenate([rng.normal(size=width * d), readout])
         options = {"maxiter": 2000, "ftol": 0, "gtol": 1e-9, "maxcor": 20}
-        risks.append(scipy.optimize.minimize(packed, x, jac=True, method="L-BFGS-B", options=options).fun)
+        risks.append(
+            scipy.optimize.minimize(packed, x, jac=True, method="L-BFGS-B", options=options).fun
+        )
     return min(risks)
 
 
@@ -73,7 +90,9 @@ def direction(dim, norm, seed=0):
 
 @functools.cache
 def predicted(width, dim, norm):
-    return predict_frame(jc.relu_moments(jnp.asarray(1.0), jnp.asarray(direction(dim, norm))), width, dim)
+    return predict_frame(
+        jc.relu_moments(jnp.asarray(1.0), jnp.asarray(direction(dim, norm))), width, dim
+    )
 
 
 def parts(network):
@@ -105,7 +124,10 @@ def test_the_oracle_is_the_risk_and_its_gradient_by_finite_differences_in_mpmath
         norms = [mp.sqrt(u * u + v * v) for u, v in rows]
         total = mpf(0)
         for i in range(3):
-            reward = norms[i] * mpf(S) / (2 * mp.pi) + (rows[i][0] * mpf(t[0]) + rows[i][1] * mpf(t[1])) / 4
+            reward = (
+                norms[i] * mpf(S) / (2 * mp.pi)
+                + (rows[i][0] * mpf(t[0]) + rows[i][1] * mpf(t[1])) / 4
+            )
             total -= 2 * readout[i] * reward
             for j in range(3):
                 scale = norms[i] * norms[j]
@@ -133,14 +155,17 @@ def test_the_recorded_minima_for_four_neurons_in_six_dimensions_are_met(norm, ri
 
 
 @pytest.mark.parametrize(("phase", "width", "dim", "norm"), EVERY)
-def test_the_network_is_a_critical_point_of_the_risk_that_is_said_in_the_phase_that_is_said(phase, width, dim, norm):
+def test_the_network_is_a_critical_point_of_the_risk_that_is_said_in_the_phase_that_is_said(
+    phase, width, dim, norm
+):
     found = predicted(width, dim, norm)
     assert bool(found.phase == getattr(FramePhase, phase))
     assert found.message == FramePhase[getattr(FramePhase, phase)]
     assert int(found.groups.sum()) == width
     W, a = np.asarray(found.network.weights), np.asarray(found.network.readout)
     risk, by_weights, by_readout = simplified(W, a, 1.0, direction(dim, norm))
-    # Worst measured: 3e-16 and 2e-16; near a = −1 and 1 the oracle's arccos is right to 1e-8 and its square counts.
+    # Worst measured: 3e-16 and 2e-16; near a = −1 and 1 the oracle's arccos is right to 1e-8 and
+    # its square counts.
     assert abs(risk - float(found.risk)) < 1e-14
     assert max(np.abs(by_weights).max(), np.abs(by_readout).max()) < 1e-10
     np.testing.assert_allclose(np.linalg.norm(W, axis=1), np.abs(a), atol=1e-15)
@@ -158,7 +183,16 @@ def test_the_room_risk_finds_the_same_risk_and_no_gradient(phase, width, dim, no
 @pytest.mark.parametrize(
     ("width", "dim", "norm"),
     [
-        *[(1, 1, 0.8), (2, 1, 0.4), (2, 2, 0.3), (2, 2, 0.99), (2, 2, 1.01), (3, 3, 0.0), (3, 3, 0.78), (3, 3, 0.83)],
+        *[
+            (1, 1, 0.8),
+            (2, 1, 0.4),
+            (2, 2, 0.3),
+            (2, 2, 0.99),
+            (2, 2, 1.01),
+            (3, 3, 0.0),
+            (3, 3, 0.78),
+            (3, 3, 0.83),
+        ],
         *[(4, 6, 0.2), (4, 6, 0.69), (4, 6, 0.71), (4, 6, 3.0), (5, 5, 0.62), (5, 5, 0.63)],
         *[(3, 2, 0.42), (3, 2, 0.45), (3, 2, 0.61), (3, 2, 0.66), (5, 4, 0.2), (5, 4, 0.5)],
     ],
@@ -188,7 +222,9 @@ def test_the_tilt_solves_its_equation_to_rounding(width, dim, norm):
 
 
 @pytest.mark.parametrize(("width", "dim", "norm"), CASES["pair"])
-def test_the_pair_carries_the_linear_part_exactly_on_orthonormal_lines_of_equal_even_mass(width, dim, norm):
+def test_the_pair_carries_the_linear_part_exactly_on_orthonormal_lines_of_equal_even_mass(
+    width, dim, norm
+):
     directions, masses, total = parts(predicted(width, dim, norm).network)
     np.testing.assert_allclose(total, direction(dim, norm), atol=1e-15)
     np.testing.assert_allclose(directions[1], -directions[0], atol=1e-15)
@@ -219,7 +255,11 @@ def test_at_the_threshold_the_tilted_frame_hands_over_to_the_pair_without_a_jump
 
 
 def test_the_risks_of_all_phases_stand_side_by_side_and_the_prediction_is_the_least():
-    cases = [(3, 3, 0.5, {"tilted", "pair"}), (3, 3, 0.9, {"tilted", "pair"}), (3, 2, 0.5, {"split", "pair"})]
+    cases = [
+        (3, 3, 0.5, {"tilted", "pair"}),
+        (3, 3, 0.9, {"tilted", "pair"}),
+        (3, 2, 0.5, {"split", "pair"}),
+    ]
     for width, dim, norm, there in [*cases, (1, 1, 0.8, {"tilted"})]:
         risks = frame_risks(-jnp.ones(()), jnp.asarray(norm), width, dim)
         assert {name for name, risk in risks.items() if np.isfinite(risk)} == there
@@ -239,9 +279,13 @@ coordinates = st.floats(-2, 2, allow_subnormal=False).map(lambda x: round(x, 3))
 @pytest.mark.parametrize(("width", "dim"), [(3, 3), (3, 2)])
 @hypothesis.settings(max_examples=40, derandomize=True, deadline=None, database=None)
 @hypothesis.given(
-    S=coordinates, t=st.lists(coordinates, min_size=3, max_size=3), factor=st.sampled_from([-1, 1e-6, -1e3])
+    S=coordinates,
+    t=st.lists(coordinates, min_size=3, max_size=3),
+    factor=st.sampled_from([-1, 1e-6, -1e3]),
 )
-def test_any_moments_have_a_finite_critical_network_and_scaling_them_scales_the_risk(width, dim, S, t, factor):
+def test_any_moments_have_a_finite_critical_network_and_scaling_them_scales_the_risk(
+    width, dim, S, t, factor
+):
     t = np.array(t[:dim])
     found = at(width, dim, S, t)
     W, a = np.asarray(found.network.weights), np.asarray(found.network.readout)
@@ -261,7 +305,10 @@ def test_without_an_even_part_the_pair_stands_alone_and_without_any_part_nothing
         np.testing.assert_allclose(found.network.readout @ found.network.weights, t, atol=1e-15)
         assert np.count_nonzero(np.abs(found.network.readout) > 1e-12) == 2
         nothing = at(width, dim, 0.0, np.zeros(dim))
-        assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves((nothing.network, nothing.risk)))
+        assert all(
+            np.all(np.asarray(leaf) == 0)
+            for leaf in jax.tree.leaves((nothing.network, nothing.risk))
+        )
 
 
 @pytest.mark.parametrize(
@@ -292,12 +339,16 @@ def test_the_network_differentiates_by_the_moments_as_finite_differences_do(widt
     np.testing.assert_allclose(slope, (products(1e-5) - products(-1e-5)) / 2e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize(("phase", "width", "dim", "norm"), [case for case in EVERY if case[2] != 4])
+@pytest.mark.parametrize(
+    ("phase", "width", "dim", "norm"), [case for case in EVERY if case[2] != 4]
+)
 def test_float32_stays_float32_and_is_right_to_its_rounding(phase, width, dim, norm):
     exact = predicted(width, dim, norm)
     moments = jc.relu_moments(jnp.float32(1), jnp.asarray(direction(dim, norm), jnp.float32))
     found = predict_frame(moments, width, dim)
-    assert {leaf.dtype for leaf in jax.tree.leaves((found.network, found.risk))} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves((found.network, found.risk))} == {
+        jnp.dtype("float32")
+    }
     assert bool(found.phase == exact.phase)
     np.testing.assert_allclose(found.risk, exact.risk, rtol=1e-6)
     _, _, total = parts(found.network)
@@ -317,17 +368,23 @@ def test_many_moments_at_once_give_what_each_gives_alone():
 
 
 def test_tight_frame_is_the_network_of_the_prediction_and_takes_the_moments_of_a_target():
-    target = jc.targets.random(jax.random.key(0), 50, 3, activation=jc.activations.relu, readout="constant")
+    target = jc.targets.random(
+        jax.random.key(0), 50, 3, activation=jc.activations.relu, readout="constant"
+    )
     moments = jc.target_moments(target)
     network = tight_frame(moments, 3, 3)
     found = predict_frame(moments, 3, 3)
     np.testing.assert_array_equal(network.weights, found.network.weights)
-    np.testing.assert_allclose(jc.simplified_risk(network, moments), found.risk + moments.energy, atol=1e-14)
+    np.testing.assert_allclose(
+        jc.simplified_risk(network, moments), found.risk + moments.energy, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("sizes", [(0, 2), (2, 0), (4, 2)])
 def test_a_simplex_frame_that_cannot_be_is_refused(sizes):
-    with pytest.raises(ValueError, match=r"simplex_frame: given .*expected m ≥ 1, d ≥ 1 and m ≤ d \+ 1"):
+    with pytest.raises(
+        ValueError, match=r"simplex_frame: given .*expected m ≥ 1, d ≥ 1 and m ≤ d \+ 1"
+    ):
         simplex_frame(*sizes)
 
 
@@ -337,11 +394,19 @@ def test_what_has_no_prediction_is_refused():
         with pytest.raises(ValueError, match="tight_frame: given width"):
             tight_frame(moments, width, dim)
     two = jc.TwoLayer(jnp.ones((2, 3)), jnp.ones((2, 2)))
-    for bad in (jc.target_moments(two), jc.target_moments(jc.TwoLayer(jnp.ones((2, 3)), jnp.ones(2)), order=2)):
+    for bad in (
+        jc.target_moments(two),
+        jc.target_moments(jc.TwoLayer(jnp.ones((2, 3)), jnp.ones(2)), order=2),
+    ):
         with pytest.raises(ValueError, match="tight_frame: given moments of order"):
             predict_frame(bad, 2, 3)
     one = jnp.ones(())
-    for arguments in [(jnp.ones(2), one, 2, 2), (one, one, 4, 2), (one, one, 0, 2), (jnp.ones((), int), one, 2, 2)]:
+    for arguments in [
+        (jnp.ones(2), one, 2, 2),
+        (one, one, 4, 2),
+        (one, one, 0, 2),
+        (jnp.ones((), int), one, 2, 2),
+    ]:
         with pytest.raises(ValueError, match="frame_risks: given"):
             frame_risks(*arguments)
     with pytest.raises(ValueError, match="pair_threshold: given width 1"):

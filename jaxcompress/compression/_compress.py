@@ -1,4 +1,6 @@
-"""The main job: many starts, a field that is halved, finalists and their crossings, a polish of the winner."""
+"""The main job: many starts, a field that is halved, finalists and their crossings, a polish of the
+winner.
+"""
 
 import contextlib
 import numbers
@@ -29,17 +31,18 @@ from jaxcompress.special.internal import precision
 
 Progress = Callable[[str, int, int], None]
 
-# Beyond this many unknowns the Hessian, its factors and its eigenvalues take minutes and gigabytes: it is left out.
+# Beyond this many unknowns the Hessian, its factors and its eigenvalues take minutes and gigabytes:
+# it is left out.
 _MAX_POLISHED = 3000
 
 
 class Compressed(eqx.Module):
     """The outcome of `compress`.
 
-    `network`: the smaller network, in the coordinates and dtype of the target. `risk` and `relative_risk`
-    (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists, best first (as ranked
-    before the polish), with a leading axis `runs`, in the same coordinates; the first is the certified one.
-    `report`: everything else.
+    `network`: the smaller network, in the coordinates and dtype of the target. `risk` and
+    `relative_risk` (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists,
+    best first (as ranked before the polish), with a leading axis `runs`, in the same coordinates;
+    the first is the certified one. `report`: everything else.
     """
 
     network: TwoLayer
@@ -61,23 +64,34 @@ def compress(
     finalists: int | None = None,
     progress: Progress | None = None,
 ) -> Compressed:
-    """Find a network of `width` neurons whose outputs are as close to the target's as possible, on average.
+    """Find a network of `width` neurons whose outputs are as close to the target's as possible, on
+    average.
 
-    All starts (the greedy choice of target neurons, the largest, random subsets, averaged groups, random ones) take
-    `screening_steps` steps; the best `finalists` (an eighth of the starts when left out) descend until they hardly
-    fall. Then neurons of several students at a time are crossed, and children that are better replace finalists. A step
-    is one of Newton's method on the risk with the readout projected out, within a trust region; each of these descents
-    takes at most `refining_steps` of them. The winner is polished by Newton's method on the full risk.
+    All starts (the greedy choice of target neurons, the largest, random subsets, averaged groups,
+    random ones) take `screening_steps` steps; the best `finalists` (an eighth of the starts when
+    left out) descend until they hardly fall. Then neurons of several students at a time are
+    crossed, and children that are better replace finalists. A step is one of Newton's method on the
+    risk with the readout projected out, within a trust region; each of these descents takes at most
+    `refining_steps` of them. The winner is polished by Newton's method on the full risk.
 
-    Arguments: `target`, one network; `width`, from 1 to the target's width less one; `key`, start `i` draws from
-    `fold_in(key, i)`; `inputs`, the law of the inputs (`StandardNormal()` when left out); `progress`, called as
-    `progress(stage, done, total)`. Everything but shapes is traced: another key or count of starts compiles nothing.
-    Returns a `Compressed`: the network has the target's structure (it has biases where the target has).
+    Arguments: `target`, one network; `width`, from 1 to the target's width less one; `key`, start
+    `i` draws from `fold_in(key, i)`; `inputs`, the law of the inputs (`StandardNormal()` when left
+    out); `progress`, called as `progress(stage, done, total)`. Everything but shapes is traced:
+    another key or count of starts compiles nothing.
+    Returns a `Compressed`: the network has the target's structure (it has biases where the target
+    has).
     Raises `ValueError` for a width that is no compression or input that does not fit.
-    Where it fails: the law of the inputs is taken to be Gaussian; for other inputs measure on real ones.
+    Where it fails: the law of the inputs is taken to be Gaussian; for other inputs measure on real
+    ones.
     """
     inputs = StandardNormal() if inputs is None else inputs
-    _check(target, width, num_starts, inputs, {"screening_steps": screening_steps, "refining_steps": refining_steps})
+    _check(
+        target,
+        width,
+        num_starts,
+        inputs,
+        {"screening_steps": screening_steps, "refining_steps": refining_steps},
+    )
     finalists = max(1, num_starts // 8) if finalists is None else min(max(1, finalists), num_starts)
     report = progress or (lambda stage, done, total: None)
     seconds: dict[str, float] = {}
@@ -98,10 +112,14 @@ def compress(
     with _timed(seconds, "polish"):
         report("polish", 0, 1)
         ends = [_network(student, place) for place in search.field]
-        certificate = certify(_problem(measured), ends[0], polish=_unknowns(student) <= _MAX_POLISHED)
+        certificate = certify(
+            _problem(measured), ends[0], polish=_unknowns(student) <= _MAX_POLISHED
+        )
         solutions = _solutions(measured, search.field, ends, certificate)
         report("polish", 1, 1)
-    solutions = eqx.tree_at(lambda s: s.network, solutions, jax.vmap(coordinates.outward)(solutions.network))
+    solutions = eqx.tree_at(
+        lambda s: s.network, solutions, jax.vmap(coordinates.outward)(solutions.network)
+    )
     network = jax.tree.map(lambda leaf: leaf[0], solutions.network)
     risk, floor = _risk_outside(measured, coordinates, network)
     energy = measured.energy
@@ -127,45 +145,64 @@ def compress(
             result=str(certificate.message),
             smallest_eigenvalue=None if spectrum is None else float(spectrum[0]),
             index=None if index is None else int(index),
-            best_start=" and ".join(dict.fromkeys(start_name(i) for i in sorted(search.field[0].roots))),
+            best_start=" and ".join(
+                dict.fromkeys(start_name(i) for i in sorted(search.field[0].roots))
+            ),
             start_risks=tuple((search.reached / energy).tolist()),
             seconds=seconds,
         ),
     )
 
 
-def _check(target: TwoLayer, width: int, num_starts: int, inputs: AbstractInputs, budgets: Mapping[str, int]) -> None:
+def _check(
+    target: TwoLayer,
+    width: int,
+    num_starts: int,
+    inputs: AbstractInputs,
+    budgets: Mapping[str, int],
+) -> None:
     if target.weights.ndim != 2:
         raise ValueError(
-            f"compress: given a target with weights of shape {target.weights.shape}; expected (k, d), one network; "
+            f"compress: given a target with weights of shape {target.weights.shape}; expected (k, "
+            f"d), one network; "
             "pick one with jax.tree.map(lambda leaf: leaf[i], targets)"
         )
     if inputs.dim not in (None, target.dim):
         raise ValueError(
-            f"compress: given a target of input dimension {target.dim} and inputs of dimension {inputs.dim}; expected "
+            f"compress: given a target of input dimension {target.dim} and inputs of dimension "
+            f"{inputs.dim}; expected "
             "the same; pass the mean and covariance of the inputs that this target reads"
         )
     check_finite("compress", **target.parameters())
     check_compatible(target, target, inputs)
     for name, number in (("width", width), ("num_starts", num_starts), *budgets.items()):
         if not isinstance(number, numbers.Integral):
-            raise ValueError(f"compress: given {name} {number!r}; expected a whole number; round it")
+            raise ValueError(
+                f"compress: given {name} {number!r}; expected a whole number; round it"
+            )
     if not 1 <= width < target.width:
         raise ValueError(
-            f"compress: given width {width} for a target of {target.width} neurons; expected 1 ≤ width < "
+            f"compress: given width {width} for a target of {target.width} neurons; expected 1 ≤ "
+            f"width < "
             f"{target.width}; choose a width below the target's"
         )
     for name, number in budgets.items():
         if number < 0:
-            raise ValueError(f"compress: given {name} {number}; expected at least 0; leave it out for the default")
+            raise ValueError(
+                f"compress: given {name} {number}; expected at least 0; leave it out for the "
+                f"default"
+            )
     if num_starts < 1:
-        raise ValueError(f"compress: given num_starts {num_starts}; expected at least 1; leave it out for 64")
+        raise ValueError(
+            f"compress: given num_starts {num_starts}; expected at least 1; leave it out for 64"
+        )
 
 
 def _check_energy(energy: float) -> None:
     if not 0 < energy < np.inf:
         raise ValueError(
-            f"compress: given a target whose mean square output is {energy:.3g}; expected a positive finite number; "
+            f"compress: given a target whose mean square output is {energy:.3g}; expected a "
+            f"positive finite number; "
             "rescale weights that are huge, and check that readout and inputs are not all zero"
         )
 
@@ -215,8 +252,12 @@ def _floor(measured: Measured, place: Place, readout: np.ndarray, has_offset: bo
     return float(np.finfo(place.hidden.dtype).eps * size)
 
 
-def _risk_outside(measured: Measured, coordinates: Coordinates, network: TwoLayer) -> tuple[float, float]:
-    """Risk and rounding floor of the network that is handed out: taken back inside, with what that rounds."""
+def _risk_outside(
+    measured: Measured, coordinates: Coordinates, network: TwoLayer
+) -> tuple[float, float]:
+    """Risk and rounding floor of the network that is handed out: taken back inside, with what that
+    rounds.
+    """
     inside = coordinates.inward(network)
     runner = measured.runner
     has_offset, readout = inside.output_bias is not None, stacked(inside)
@@ -233,19 +274,32 @@ def _largest(target: TwoLayer, width: int) -> np.ndarray:
 
 
 def _pruned(measured: Measured, kept: np.ndarray) -> tuple[float, float]:
-    """Risks of the target with these neurons alone, with the old readout and with a refitted one."""
+    """Risks of the target with these neurons alone, with the old readout and with a refitted
+    one.
+    """
     has_offset = measured.runner.student.output_bias is not None
     some = measured.equations.of(kept, has_offset)
     rows = np.append(kept, len(measured.readout) - 1) if has_offset else kept
-    return some.risk(measured.energy, measured.readout[rows]), some.risk(measured.energy, some.solve())
+    return some.risk(measured.energy, measured.readout[rows]), some.risk(
+        measured.energy, some.solve()
+    )
 
 
-def _solutions(measured: Measured, field: Sequence[Place], ends: Sequence[TwoLayer], certificate: Solution) -> Solution:
+def _solutions(
+    measured: Measured, field: Sequence[Place], ends: Sequence[TwoLayer], certificate: Solution
+) -> Solution:
     """The finalists as they stand, the first replaced by its certified self."""
     dtype = certificate.risk.dtype
     tolerance = precision(dtype).critical * max(measured.energy, 1)
     has_offset = measured.runner.student.output_bias is not None
-    runs = [eqx.tree_at(lambda s: (s.eigenvalues, s.index), certificate, (None, None), is_leaf=lambda x: x is None)]
+    runs = [
+        eqx.tree_at(
+            lambda s: (s.eigenvalues, s.index),
+            certificate,
+            (None, None),
+            is_leaf=lambda x: x is None,
+        )
+    ]
     for place, network in zip(field[1:], ends[1:], strict=True):
         converged = place.gradient_norm <= tolerance
         code: Any = RESULTS.converged if converged else RESULTS.max_steps_reached
@@ -261,4 +315,6 @@ def _solutions(measured: Measured, field: Sequence[Place], ends: Sequence[TwoLay
                 stats={"polish_steps": np.zeros((), np.int32), "flat_modes": np.asarray(-1)},
             )
         )
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *runs)
+    return jax.tree.map(
+        lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *runs
+    )

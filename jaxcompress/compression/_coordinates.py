@@ -1,7 +1,9 @@
-"""Input coordinates in which the law is as round as it can be: there the descent is well conditioned.
+"""Input coordinates in which the law is as round as it can be: there the descent is well
+conditioned.
 
-`x = mean + factor·z` with standard normal `z`. A layer with hidden biases absorbs the mean into them; one without
-keeps a law with a mean, and a coordinate that never varies where the mean leaves the range of the covariance.
+`x = mean + factor·z` with standard normal `z`. A layer with hidden biases absorbs the mean into
+them; one without keeps a law with a mean, and a coordinate that never varies where the mean leaves
+the range of the covariance.
 """
 
 import equinox as eqx
@@ -16,7 +18,8 @@ from jaxcompress.networks import TwoLayer
 class Coordinates(eqx.Module):
     """A change of input coordinates `x = shift + matrix·z` and the law of `z`.
 
-    `inverse` is the pseudo-inverse of `matrix`: directions in which the inputs never vary get weight zero.
+    `inverse` is the pseudo-inverse of `matrix`: directions in which the inputs never vary get
+    weight zero.
     """
 
     matrix: Float[Array, "d r"]
@@ -29,10 +32,18 @@ class Coordinates(eqx.Module):
         bias = network.bias
         if self.shift is not None and bias is not None:
             bias = bias + network.weights @ self.shift
-        return TwoLayer(network.weights @ self.matrix, network.readout, bias, network.output_bias, network.activation)
+        return TwoLayer(
+            network.weights @ self.matrix,
+            network.readout,
+            bias,
+            network.output_bias,
+            network.activation,
+        )
 
     def outward(self, network: TwoLayer) -> TwoLayer:
-        """A network of `z` as a network of the inputs, equal to it on every input that can occur."""
+        """A network of `z` as a network of the inputs, equal to it on every input that can
+        occur.
+        """
         weights = network.weights @ self.inverse
         bias = network.bias
         if self.shift is not None and bias is not None:
@@ -41,7 +52,9 @@ class Coordinates(eqx.Module):
 
 
 def round_coordinates(target: TwoLayer, inputs: AbstractInputs) -> Coordinates:
-    """Coordinates that make the law of the inputs standard normal, as far as the target's parameters allow."""
+    """Coordinates that make the law of the inputs standard normal, as far as the target's
+    parameters allow.
+    """
     dtype = target.weights.dtype
     if not isinstance(inputs, Gaussian):
         eye = jnp.eye(target.dim, dtype=dtype)
@@ -49,7 +62,9 @@ def round_coordinates(target: TwoLayer, inputs: AbstractInputs) -> Coordinates:
     factor = np.asarray(inputs.factor, np.float64)
     inverse = np.linalg.pinv(factor)
     if target.bias is not None or inputs.mean is None:
-        return Coordinates(jnp.asarray(factor, dtype), jnp.asarray(inverse, dtype), inputs.mean, StandardNormal())
+        return Coordinates(
+            jnp.asarray(factor, dtype), jnp.asarray(inverse, dtype), inputs.mean, StandardNormal()
+        )
     mean = np.asarray(inputs.mean, np.float64)
     inside = inverse @ mean
     outside = mean - factor @ inside

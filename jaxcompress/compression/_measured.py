@@ -1,7 +1,8 @@
-"""Normal equations on the host: small matrices from the tables of a `Model`, and what follows from them.
+"""Normal equations on the host: small matrices from the tables of a `Model`, and what follows from
+them.
 
-Letters: `M` and `m` are the matrix and right side whose solution `s` is the best readout, the output bias last where
-there is one; the risk of any readout is `E‖f*‖² + tr(sᵀ (M s − 2 m))`.
+Letters: `M` and `m` are the matrix and right side whose solution `s` is the best readout, the
+output bias last where there is one; the risk of any readout is `E‖f*‖² + tr(sᵀ (M s − 2 m))`.
 """
 
 from typing import NamedTuple
@@ -36,19 +37,26 @@ class Equations(NamedTuple):
 
     def size(self, readout: Float[np.ndarray, "m o"]) -> float:
         """The sum of the sizes of what is added up in it, without the target's own."""
-        return float(np.sum(np.abs(readout) * (np.abs(self.matrix) @ np.abs(readout) + 2 * np.abs(self.right))))
+        return float(
+            np.sum(
+                np.abs(readout) * (np.abs(self.matrix) @ np.abs(readout) + 2 * np.abs(self.right))
+            )
+        )
 
 
 def bordered(matrix: np.ndarray, means: np.ndarray, has_offset: bool) -> np.ndarray:
-    """A table of neurons with the neuron that is always one as its last row and column, where there is one."""
+    """A table of neurons with the neuron that is always one as its last row and column, where there
+    is one.
+    """
     if not has_offset:
         return matrix
     return np.block([[matrix, means[:, None]], [means[None], np.ones((1, 1), matrix.dtype)]])
 
 
 def strongest(equations: Equations, width: int, has_offset: bool) -> np.ndarray:
-    """The neurons that are left when the one whose loss costs least risk, all others refitted, is dropped again and
-    again: with `P` the inverse of the matrix that is `‖s_j‖²/P_jj` (backward elimination).
+    """The neurons that are left when the one whose loss costs least risk, all others refitted, is
+    dropped again and again: with `P` the inverse of the matrix that is `‖s_j‖²/P_jj` (backward
+    elimination).
 
     Without neuron `j` the inverse is `P − P_:j P_j:/P_jj`, the readout `s − P_:j s_j/P_jj`.
     """
@@ -56,7 +64,8 @@ def strongest(equations: Equations, width: int, has_offset: bool) -> np.ndarray:
     matrix = equations.matrix.astype(np.float64)
     size = np.sqrt(np.maximum(np.diagonal(matrix), 0))
     scale = np.where(size > 0, 1 / np.where(size > 0, size, 1), 0)
-    ridge = max(1e-10, 100 * len(size) * rounding) + (size == 0)  # neurons that coincide leave the table singular
+    # neurons that coincide leave the table singular
+    ridge = max(1e-10, 100 * len(size) * rounding) + (size == 0)
     inverse = np.linalg.inv(matrix * np.outer(scale, scale) + np.diag(ridge))
     readout = inverse @ (scale[:, None] * equations.right)
     left = np.arange(len(size))

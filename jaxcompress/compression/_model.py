@@ -1,21 +1,26 @@
-"""The projected risk around a student: value, gradient and second derivatives, from one look at every pair of neurons.
+"""The projected risk around a student: value, gradient and second derivatives, from one look at
+every pair of neurons.
 
-Letters: hidden parameters `θ_i` (a row of weights, and the bias where there is one) act on `x̄ = (z, 1)` with standard
-normal `z`; `f_i` the student's neurons, `g_j` those of the target; `a` the best readout for these `θ` (`_readout`), `r`
-the residual `f_student − f_target`. The risk is `E‖r‖²` and its gradient `2 a_i E[f′_i r x̄]`. Half of its Hessian is
-the difference of what hidden parameters do and of what the readout takes back,
+Letters: hidden parameters `θ_i` (a row of weights, and the bias where there is one) act on `x̄ =
+(z, 1)` with standard normal `z`; `f_i` the student's neurons, `g_j` those of the target; `a` the
+best readout for these `θ` (`_readout`), `r` the residual `f_student − f_target`. The risk is
+`E‖r‖²` and its gradient `2 a_i E[f′_i r x̄]`. Half of its Hessian is the difference of what hidden
+parameters do and of what the readout takes back,
 
 `C_ij E[f′_i f′_j x̄x̄ᵀ] + δ_ij a_i E[f″_i r x̄x̄ᵀ] − Bᵀ (G⁻¹ ⊗ I) B`,
 `B_(l,o),i = a_io E[f_l f′_i x̄] + δ_li E[f′_i r_o x̄]`,
 
-with `C = a aᵀ` and `G = E[f fᵀ]`. Without the two terms of `r` it is the Gauss–Newton matrix in Kaufman's form. Far
-from a minimum the terms of `r` make the matrix indefinite; next to one they cancel most of it (digits, 128 → 16:
-nineteen twentieths along a step). So they enter with a share `t` between none and all.
+with `C = a aᵀ` and `G = E[f fᵀ]`. Without the two terms of `r` it is the Gauss–Newton matrix in
+Kaufman's form. Far from a minimum the terms of `r` make the matrix indefinite; next to one they
+cancel most of it (digits, 128 → 16: nineteen twentieths along a step). So they enter with a share
+`t` between none and all.
 
-No matrix of hidden parameters is formed. In the plane of two neurons, with unit vectors `x̂`, `ŷ`, every moment is
-`E[q z] = a x̂ + b ŷ` and `E[q zzᵀ] = m I + xx x̂x̂ᵀ + xy (x̂ŷᵀ + ŷx̂ᵀ) + yy ŷŷᵀ`, so that a product with a vector is a few
-products with the matrix of unit vectors. Next to coincident neurons the split into `x̂` and `ŷ` loses the digits that
-the Hessian would need there; risk and gradient do not feel it. References: Golub & Pereyra 1973; Kaufman 1975.
+No matrix of hidden parameters is formed. In the plane of two neurons, with unit vectors `x̂`, `ŷ`,
+every moment is `E[q z] = a x̂ + b ŷ` and `E[q zzᵀ] = m I + xx x̂x̂ᵀ + xy (x̂ŷᵀ + ŷx̂ᵀ) + yy ŷŷᵀ`,
+so that a product with a vector is a few products with the matrix of unit vectors. Next to
+coincident neurons the split into `x̂` and `ŷ` loses the digits that the Hessian would need there;
+risk and gradient do not feel it.
+References: Golub & Pereyra 1973; Kaufman 1975.
 """
 
 from typing import Any, NamedTuple
@@ -28,13 +33,26 @@ from jaxtyping import Array, Float
 
 from jaxcompress.compression._readout import Solver, factored
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.kernels.internal import BEND, CROSS, GRADIENT, VALUE, Angle, First, Plane, Second, formulas, plane
+from jaxcompress.kernels.internal import (
+    BEND,
+    CROSS,
+    GRADIENT,
+    VALUE,
+    Angle,
+    First,
+    Plane,
+    Second,
+    formulas,
+    plane,
+)
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import ONE, Layer, as_layer
 
 
 class Aim(NamedTuple):
-    """The target on standard normal inputs, its output bias, the law, `E‖f_target‖²` and `E f_target`."""
+    """The target on standard normal inputs, its output bias, the law, `E‖f_target‖²` and `E
+    f_target`.
+    """
 
     layer: Layer
     offset: Float[Array, " o"] | None
@@ -63,7 +81,9 @@ class Matrices(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """Moments of single neurons: `E[q]`, `E[q z]` along the neuron and, of second derivatives, `E[q zzᵀ] − E[q] I`."""
+    """Moments of single neurons: `E[q]`, `E[q z]` along the neuron and, of second derivatives, `E[q
+    zzᵀ] − E[q] I`.
+    """
 
     mean: Float[Array, " n"]
     x: Float[Array, " n"]
@@ -71,11 +91,13 @@ class Alone(NamedTuple):
 
 
 class Model(NamedTuple):
-    """What is known at one point. `table`: `E f f` of the student's neurons with themselves and with the target's.
+    """What is known at one point. `table`: `E f f` of the student's neurons with themselves and
+    with the target's.
 
-    `readout`: the best one, with the output bias as its last row where there is one. `units`: the unit vectors of
-    student and target; `slopes` and `lean`: `E[f′ f]` and `E[f′]`; `cross`, `bend` and `alone`: second moments, already
-    times what they enter with; `coefficients` and `gap`: readouts and output bias of the residual.
+    `readout`: the best one, with the output bias as its last row where there is one. `units`: the
+    unit vectors of student and target; `slopes` and `lean`: `E[f′ f]` and `E[f′]`; `cross`, `bend`
+    and `alone`: second moments, already times what they enter with; `coefficients` and `gap`:
+    readouts and output bias of the residual.
     """
 
     risk: Float[Array, ""]
@@ -102,12 +124,18 @@ def hidden_of(student: TwoLayer) -> Float[Array, "*runs n p"]:
     return jnp.concatenate([student.weights, student.bias[..., None]], axis=-1)
 
 
-def with_hidden(student: TwoLayer, hidden: Float[Array, "n p"], readout: Float[Array, "m o"]) -> TwoLayer:
-    """A student of the same structure with these hidden parameters and this readout, the output bias last in it."""
+def with_hidden(
+    student: TwoLayer, hidden: Float[Array, "n p"], readout: Float[Array, "m o"]
+) -> TwoLayer:
+    """A student of the same structure with these hidden parameters and this readout, the output
+    bias last in it.
+    """
     n, d = student.weights.shape
     bias = None if student.bias is None else hidden[:, d]
     offset = None if student.output_bias is None else readout[n].reshape(student.output_bias.shape)
-    return TwoLayer(hidden[:, :d], readout[:n].reshape(student.readout.shape), bias, offset, student.activation)
+    return TwoLayer(
+        hidden[:, :d], readout[:n].reshape(student.readout.shape), bias, offset, student.activation
+    )
 
 
 @eqx.filter_jit
@@ -119,12 +147,16 @@ def model_at(aim: Aim, student: TwoLayer) -> Model:
     norms_x, units_x = _polar(x.weights)
     norms_y, units_y = _polar(target.weights)
     units, norms = jnp.concatenate([units_x, units_y]), jnp.concatenate([norms_x, norms_y])
-    means = None if x.mean is None or target.mean is None else jnp.concatenate([x.mean, target.mean])
+    means = (
+        None if x.mean is None or target.mean is None else jnp.concatenate([x.mean, target.mean])
+    )
     cos, sin = _angles(units, n)
     pairs = _planes(norms_x, x.mean, norms, means, cos, sin)
     split = _Split(cos, sin)
     parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, BEND, CROSS))
-    (table,), first, second, both = (tuple(jnp.broadcast_to(q, cos.shape) for q in moments) for moments in parts)
+    (table,), first, second, both = (
+        tuple(jnp.broadcast_to(q, cos.shape) for q in moments) for moments in parts
+    )
     slopes, bend = split.vectors(First(*first)), split.matrices(Second(*second))
     cross = _Split(cos[:, :n], sin[:, :n]).matrices(Second(*(moment[:, :n] for moment in both)))
     level, lean, alone = _alone(norms_x, x)
@@ -136,7 +168,8 @@ def model_at(aim: Aim, student: TwoLayer) -> Model:
     weight, pull = a @ coefficients.T, a @ gap
     slope = _joined(
         jnp.sum(weight * slopes.mean, 1) + pull * lean.mean,
-        (jnp.sum(weight * slopes.x, 1) + pull * lean.x)[:, None] * units_x + (weight * slopes.y) @ units,
+        (jnp.sum(weight * slopes.x, 1) + pull * lean.x)[:, None] * units_x
+        + (weight * slopes.y) @ units,
     )
     lift = lift_of(aim.inputs, student)
     bend = jax.tree.map(lambda leaf: weight * leaf, bend)
@@ -163,8 +196,12 @@ def model_at(aim: Aim, student: TwoLayer) -> Model:
     )
 
 
-def curvature(model: Model, vector: Float[Array, "n p"], share: Float[Array, ""]) -> Float[Array, "n p"]:
-    """The Hessian of the projected risk times a vector, the terms of the residual by their share `t`."""
+def curvature(
+    model: Model, vector: Float[Array, "n p"], share: Float[Array, ""]
+) -> Float[Array, "n p"]:
+    """The Hessian of the projected risk times a vector, the terms of the residual by their share
+    `t`.
+    """
     n = vector.shape[0]
     standard = vector @ model.lift
     v, shift = standard[:, :-1], standard[:, -1]
@@ -182,12 +219,16 @@ def curvature(model: Model, vector: Float[Array, "n p"], share: Float[Array, ""]
     on_one += share * (alone.mean * shift + alone.x * along + jnp.sum(bend.y * met, 1))
     on_all = share * (bend.xy * along[:, None] + bend.yy * met + bend.y * shift[:, None])
     # what the readout takes back
-    drift = slopes.x * along[:, None] + slopes.y * met + slopes.mean * shift[:, None]  # E[f′_i g_j x̄]·v_i
+    # E[f′_i g_j x̄]·v_i
+    drift = slopes.x * along[:, None] + slopes.y * met + slopes.mean * shift[:, None]
     lean_drift = lean.x * along + lean.mean * shift
     moved = drift[:, :n].T @ a
     away = drift @ model.coefficients + lean_drift[:, None] * model.gap[None]
     if model.readout.shape[0] > n:
-        moved, away = (jnp.concatenate([moved, (lean_drift @ a)[None]]), jnp.pad(away, ((0, 1), (0, 0))))
+        moved, away = (
+            jnp.concatenate([moved, (lean_drift @ a)[None]]),
+            jnp.pad(away, ((0, 1), (0, 0))),
+        )
     plain, rest = jnp.split(model.solver(jnp.concatenate([moved, away], axis=1)), 2, axis=1)
     back, both = plain + share * rest, share * (plain + rest)
     returned = both[:n] @ model.coefficients.T
@@ -201,7 +242,9 @@ def curvature(model: Model, vector: Float[Array, "n p"], share: Float[Array, ""]
 
 
 def sensitivity(model: Model) -> Float[Array, " n"]:
-    """How much of the output moves with each neuron: `‖a_i‖² E f′²`, the natural unit of its hidden parameters."""
+    """How much of the output moves with each neuron: `‖a_i‖² E f′²`, the natural unit of its hidden
+    parameters.
+    """
     return 2 * jnp.diagonal(model.cross.mean)
 
 
@@ -217,11 +260,15 @@ def _polar(weights: Float[Array, "n r"]) -> tuple[Float[Array, " n"], Float[Arra
     return (largest * length)[:, 0], scaled / jnp.where(length > 0, length, 1)
 
 
-def _angles(units: Float[Array, "nk r"], n: int) -> tuple[Float[Array, "n nk"], Float[Array, "n nk"]]:
-    """Cosine and sine of every pair, at a neuron with itself exactly one and zero, at a dead one zero and one.
+def _angles(
+    units: Float[Array, "nk r"], n: int
+) -> tuple[Float[Array, "n nk"], Float[Array, "n nk"]]:
+    """Cosine and sine of every pair, at a neuron with itself exactly one and zero, at a dead one
+    zero and one.
 
-    The sine is half the product of `|x̂ − ŷ|` and `|x̂ + ŷ|`: from a rounded cosine it is off by 1e-8 next to
-    coincident neurons, which the risk of functions that jump does feel (a step: 4e-10 of 2.5e-3).
+    The sine is half the product of `|x̂ − ŷ|` and `|x̂ + ŷ|`: from a rounded cosine it is off by
+    1e-8 next to coincident neurons, which the risk of functions that jump does feel (a step: 4e-10
+    of 2.5e-3).
     """
     x, y = units[:n, None], units[None]
     gap, total = jnp.sum((x - y) ** 2, -1), jnp.sum((x + y) ** 2, -1)
@@ -254,7 +301,9 @@ class _Split:
         return Matrices(*self.vectors(First(q.mean, q.along, q.across)), xx, xy, yy)
 
 
-def _planes(norms_x, mean_x, norms_y, mean_y, cos: Float[Array, "n m"], sin: Float[Array, "n m"]) -> Plane:
+def _planes(
+    norms_x, mean_x, norms_y, mean_y, cos: Float[Array, "n m"], sin: Float[Array, "n m"]
+) -> Plane:
     """The planes of pairs that are known by norms, means and angle."""
     angle = Angle(cos, sin, jnp.arctan2(sin, cos), jnp.arctan2(sin, -cos))
     column = None if mean_x is None else mean_x[:, None]
@@ -286,7 +335,9 @@ def _project(
     if aim.offset is not None:
         right += means[:, None] * aim.offset[None]
     if student.output_bias is not None:
-        matrix = jnp.block([[matrix, means[:, None]], [means[None], jnp.ones((1, 1), matrix.dtype)]])
+        matrix = jnp.block(
+            [[matrix, means[:, None]], [means[None], jnp.ones((1, 1), matrix.dtype)]]
+        )
         right = jnp.concatenate([right, aim.average[None]])
     solver = factored(matrix)
     readout = solver(right)
@@ -294,7 +345,9 @@ def _project(
 
 
 def lift_of(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
-    """The linear map from a neuron's hidden parameters to what it is on `x̄`, read off the law itself."""
+    """The linear map from a neuron's hidden parameters to what it is on `x̄`, read off the law
+    itself.
+    """
     dtype, d = student.weights.dtype, student.dim
     rows = d + (student.bias is not None)
     weights: Any = np.eye(rows, d, dtype=dtype)

@@ -10,12 +10,13 @@ import numpy as np
 class Report:
     """Numbers of one compression; risks are `E‖f_small − f_target‖²`, summed over outputs.
 
-    `energy = E‖f_target‖²` is what relative risks are relative to. `pruned_risk`: the neurons of largest
-    `‖w‖·‖a‖` kept as they are (magnitude pruning); `refitted_risk`: the same with the readout refitted exactly.
-    `risk_floor`: what rounding may have done to the risk. `gradient_norm`, `converged`, `result`,
-    `smallest_eigenvalue`, `index`: the certificate of the point, in the coordinates of the descent (the last two are
-    `None` when it was not polished). `best_start`: what the winner started from, all of it for a crossing.
-    `start_risks`: the relative risk that each start reached by itself, in the order of the starts; a crossing may be
+    `energy = E‖f_target‖²` is what relative risks are relative to. `pruned_risk`: the neurons of
+    largest `‖w‖·‖a‖` kept as they are (magnitude pruning); `refitted_risk`: the same with the
+    readout refitted exactly. `risk_floor`: what rounding may have done to the risk.
+    `gradient_norm`, `converged`, `result`, `smallest_eigenvalue`, `index`: the certificate of the
+    point, in the coordinates of the descent (the last two are `None` when it was not polished).
+    `best_start`: what the winner started from, all of it for a crossing. `start_risks`: the
+    relative risk that each start reached by itself, in the order of the starts; a crossing may be
     below all of them. `seconds`: wall clock by stage, compilation included.
     """
 
@@ -37,7 +38,9 @@ class Report:
     seconds: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, strings, lists and dictionaries, ready for JSON; no entry is NaN or infinite."""
+        """Plain numbers, strings, lists and dictionaries, ready for JSON; no entry is NaN or
+        infinite.
+        """
         plain = dataclasses.asdict(self)
         plain["start_risks"] = [risk if np.isfinite(risk) else None for risk in self.start_risks]
         plain["pruned_relative_risk"] = self.pruned_risk / self.energy if self.energy else 0.0

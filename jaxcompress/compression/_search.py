@@ -1,12 +1,15 @@
-"""The search among many starts: a few steps of all, the best of them to their ends, and crossings of these.
+"""The search among many starts: a few steps of all, the best of them to their ends, and crossings
+of these.
 
-All walks go through one compiled program (`Runner`). How a start ranks early says little about where it ends (digits,
-128 → 16, 64 starts: rank correlations of 0.1 after 4 to 20 steps, 0.7 after 30), but the very best after 4 steps are
-among the better ones at the end. So the field is cut once, early, and what is saved goes into crossings: of the neurons
-of four students together those are kept that the readout can spare least, and the child descends, twice as fast as a
-start. Three of the four are finalists; the last is another one or a start that was cut, which brings in neurons that no
-finalist has. On keys 0 and 3 the eight finalists come to 0.003507 and 0.003544 of the energy, the best of all 64 starts
-at their ends to 0.003485 and 0.003484, and the children to 0.003478 and 0.003507.
+All walks go through one compiled program (`Runner`). How a start ranks early says little about
+where it ends (digits, 128 → 16, 64 starts: rank correlations of 0.1 after 4 to 20 steps, 0.7 after
+30), but the very best after 4 steps are among the better ones at the end. So the field is cut once,
+early, and what is saved goes into crossings: of the neurons of four students together those are
+kept that the readout can spare least, and the child descends, twice as fast as a start. Three of
+the four are finalists; the last is another one or a start that was cut, which brings in neurons
+that no finalist has. On keys 0 and 3 the eight finalists come to 0.003507 and 0.003544 of the
+energy, the best of all 64 starts at their ends to 0.003485 and 0.003484, and the children to
+0.003478 and 0.003507.
 """
 
 import concurrent.futures
@@ -33,16 +36,20 @@ Report = Callable[[str, int, int], None]
 _SETTLED = 2e-4
 # Risks closer than this share are one minimum: descents stop at up to `_SETTLED` above theirs.
 _SAME = 5e-4
-# Children in all, parents of each, and how many are raised at once: few enough that parents improve meanwhile.
+# Children in all, parents of each, and how many are raised at once: few enough that parents improve
+# meanwhile.
 _CHILDREN, _PARENTS, _LITTER = 40, 4, 4
-# Share of the children whose last parent is no finalist. With none of them, two keys of six end at 0.003513 and more.
+# Share of the children whose last parent is no finalist. With none of them, two keys of six end at
+# 0.003513 and more.
 _STRANGERS = 0.5
-# The winner is sought among finalists within this share of the best, once they have gone as far as they can.
+# The winner is sought among finalists within this share of the best, once they have gone as far as
+# they can.
 _CLOSE = 1e-3
 
 
 class Place(NamedTuple):
-    """Where a student of the search stands; `model` is not kept, for fields of wide students would fill the memory.
+    """Where a student of the search stands; `model` is not kept, for fields of wide students would
+    fill the memory.
 
     `roots` are the starts that it comes from; no other place has its `number`.
     """
@@ -67,7 +74,9 @@ def _advance(aim: Aim, student: TwoLayer, walk: Walk, steps, share, tolerance):
 
 
 class Runner:
-    """The compiled program of one search, its walks as many at a time as there are processors to run them."""
+    """The compiled program of one search, its walks as many at a time as there are processors to
+    run them.
+    """
 
     def __init__(self, aim: Aim, student: TwoLayer):
         self.aim, self.student = aim, student
@@ -83,13 +92,32 @@ class Runner:
         none = np.zeros((1, 0), self.dtype)
         hidden = np.asarray(hidden, self.dtype)
         soft = np.ones_like(infinity)
-        return Place(hidden, np.inf, infinity, soft, False, roots, 0, none, none[0], np.inf, none, next(self.numbers))
+        return Place(
+            hidden,
+            np.inf,
+            infinity,
+            soft,
+            False,
+            roots,
+            0,
+            none,
+            none[0],
+            np.inf,
+            none,
+            next(self.numbers),
+        )
 
     def go(self, place: Place, steps: int, share: float = -1.0, aim: Aim | None = None) -> Place:
-        """So many steps further, fewer where it falls by less than a share in a block of them; what is known there."""
+        """So many steps further, fewer where it falls by less than a share in a block of them; what
+        is known there.
+        """
         if place.over:
             return place
-        known: dict[str, Any] = {"hidden": place.hidden, "radius": place.radius, "stiffness": place.stiffness}
+        known: dict[str, Any] = {
+            "hidden": place.hidden,
+            "radius": place.radius,
+            "stiffness": place.stiffness,
+        }
         walk = self.blank._replace(**known)
         budget = np.asarray(steps + 1, np.int32)  # the first measures
         limit = np.asarray(share, self.dtype)
@@ -114,7 +142,9 @@ class Runner:
             next(self.numbers),
         )
 
-    def each(self, function: Callable[[Place], Place], places: Sequence[Place]) -> Iterator[tuple[int, Place]]:
+    def each(
+        self, function: Callable[[Place], Place], places: Sequence[Place]
+    ) -> Iterator[tuple[int, Place]]:
         """`function` of every place, as they are done."""
         with concurrent.futures.ThreadPoolExecutor(max(1, min(self.workers, len(places)))) as pool:
             futures = {pool.submit(function, place): i for i, place in enumerate(places)}
@@ -129,9 +159,11 @@ def _processors() -> int:
 
 
 class Search:
-    """One search: `screen`, `refine`, `cross` and `finish`, in this order, each on what the one before left.
+    """One search: `screen`, `refine`, `cross` and `finish`, in this order, each on what the one
+    before left.
 
-    `report(stage, done, total)` is called as it goes. `reached` holds the lowest risk of every start.
+    `report(stage, done, total)` is called as it goes. `reached` holds the lowest risk of every
+    start.
     """
 
     def __init__(self, runner: Runner, starts: Float[np.ndarray, "starts n p"], report: Report):
@@ -142,7 +174,9 @@ class Search:
         self._tables: dict[tuple[int, int], np.ndarray] = {}
 
     def screen(self, steps: int, finalists: int) -> None:
-        """A few steps of all starts, of which the best are left; the others are kept for crossings."""
+        """A few steps of all starts, of which the best are left; the others are kept for
+        crossings.
+        """
         self._all("screen", lambda place: self.runner.go(place, steps))
         self.field, self.strangers = self.field[:finalists], self.field[finalists:]
 
@@ -151,7 +185,9 @@ class Search:
         self._all("refine", lambda place: self.runner.go(place, steps, _SETTLED))
 
     def cross(self, steps: int, seed: np.ndarray) -> None:
-        """Children of the finalists, the best as parents most often; one that is new takes the place of the worst."""
+        """Children of the finalists, the best as parents most often; one that is new takes the
+        place of the worst.
+        """
         rng, done = np.random.default_rng(seed), 0
         tried: set[tuple[int, ...]] = set()
         count = len(self.field)
@@ -161,7 +197,9 @@ class Search:
         while done < _CHILDREN:
             litter = [self._parents(rng, tried) for _ in range(min(_LITTER, _CHILDREN - done))]
             crossed = [self._crossed(parents) for parents in litter]
-            children = dict(self.runner.each(lambda place: self.runner.go(place, steps, _SETTLED), crossed))
+            children = dict(
+                self.runner.each(lambda place: self.runner.go(place, steps, _SETTLED), crossed)
+            )
             for i in range(len(litter)):
                 self._adopt(children[i])
             done += len(litter)
@@ -190,15 +228,20 @@ class Search:
         self.field.sort(key=lambda place: (place.risk, sorted(place.roots)))
 
     def _parents(self, rng: np.random.Generator, tried: set) -> list[Place]:
-        """Students that have not met: of the field, the `r`-th best with a weight of `1/r`, and often a stranger;
-        after many draws, any."""
+        """Students that have not met: of the field, the `r`-th best with a weight of `1/r`, and
+        often a stranger; after many draws, any."""
         weight = 1 / np.arange(1, len(self.field) + 1)
         size = min(_PARENTS, len(self.field))
         for _ in range(20):
-            rows = np.sort(rng.choice(len(self.field), size, replace=False, p=weight / weight.sum()))
+            rows = np.sort(
+                rng.choice(len(self.field), size, replace=False, p=weight / weight.sum())
+            )
             parents = [self.field[i] for i in rows]
             if self.strangers and rng.random() < _STRANGERS:
-                parents = [*parents[: _PARENTS - 1], self.strangers[rng.integers(len(self.strangers))]]
+                parents = [
+                    *parents[: _PARENTS - 1],
+                    self.strangers[rng.integers(len(self.strangers))],
+                ]
             numbers = tuple(place.number for place in parents)
             if numbers not in tried:
                 break
@@ -218,7 +261,9 @@ class Search:
         return self.runner.start(hidden, frozenset().union(*(place.roots for place in parents)))
 
     def _table(self, one: Place, other: Place) -> Float[np.ndarray, "n n"]:
-        """`E f f` between two students: the second takes the place of some neurons of the target."""
+        """`E f f` between two students: the second takes the place of some neurons of the
+        target.
+        """
         n = len(one.hidden)
         if one is other:
             return one.table[:, :n]
@@ -227,7 +272,11 @@ class Search:
             aim, runner = self.runner.aim, self.runner
             target, standard = aim.layer, other.hidden @ runner.lift
             weights: Any = np.concatenate([standard[:, :-1], np.asarray(target.weights)[n:]])
-            mean: Any = None if target.mean is None else np.concatenate([standard[:, -1], np.asarray(target.mean)[n:]])
+            mean: Any = (
+                None
+                if target.mean is None
+                else np.concatenate([standard[:, -1], np.asarray(target.mean)[n:]])
+            )
             there = aim._replace(layer=Layer(weights, mean, target.readout, target.activation))
             table = runner.go(runner.start(one.hidden, one.roots), 0, aim=there).table[:, n : 2 * n]
             self._tables[key], self._tables[key[::-1]] = table, table.T
@@ -245,7 +294,9 @@ class Search:
 def right_side(aim: Aim, place: Place) -> Float[np.ndarray, "n o"]:
     """`E[f f*]` of the neurons of a place."""
     right = place.table[:, len(place.hidden) :] @ np.asarray(aim.layer.readout)
-    return right if aim.offset is None else right + place.means[:, None] * np.asarray(aim.offset)[None]
+    return (
+        right if aim.offset is None else right + place.means[:, None] * np.asarray(aim.offset)[None]
+    )
 
 
 def equations_of(aim: Aim, place: Place, has_offset: bool) -> Equations:

@@ -1,8 +1,8 @@
 """Where the descent starts: neurons of the target, averages of similar ones, and random ones.
 
-All starts are hidden layers only: the readout follows from them. Start 0 is the
-greedy choice, start 1 the largest neurons; from then on random subsets, random groups and random neurons take turns.
-Start `i` draws from `fold_in(key, i)`.
+All starts are hidden layers only: the readout follows from them. Start 0 is the greedy choice,
+start 1 the largest neurons; from then on random subsets, random groups and random neurons take
+turns. Start `i` draws from `fold_in(key, i)`.
 """
 
 import jax
@@ -19,7 +19,8 @@ def hidden_starts(
 ) -> np.ndarray:
     """`(count, width, p)` hidden parameters, a row of weights and a bias where the target has one.
 
-    `matrix` and `right` are the normal equations of the whole target, the output bias last where there is one.
+    `matrix` and `right` are the normal equations of the whole target, the output bias last where
+    there is one.
     """
     weights = np.asarray(target.weights, np.float64)
     bias = np.zeros(target.width) if target.bias is None else np.asarray(target.bias, np.float64)
@@ -53,11 +54,13 @@ def _strength(target: TwoLayer, matrix: np.ndarray) -> np.ndarray:
 def greedy_choice(
     matrix: np.ndarray, right: np.ndarray, width: int, has_offset: bool, least: float = 1e-12
 ) -> np.ndarray:
-    """Target neurons one by one, each time the one that removes the most risk once all readouts are refitted.
+    """Target neurons one by one, each time the one that removes the most risk once all readouts are
+    refitted.
 
-    Arguments: the normal equations of the whole target (the output bias last), and the share of the largest diagonal
-    entry below which what is left of a neuron is rounding. With the chosen ones projected out,
-    neuron `j` removes `‖right_j‖²/matrix_jj`: orthogonal least squares (Chen, Billings & Luo 1989), O(width·k²).
+    Arguments: the normal equations of the whole target (the output bias last), and the share of the
+    largest diagonal entry below which what is left of a neuron is rounding. With the chosen ones
+    projected out, neuron `j` removes `‖right_j‖²/matrix_jj`: orthogonal least squares (Chen,
+    Billings & Luo 1989), O(width·k²).
     Returns `(width,)` indices in the order of choice.
     """
     matrix, right = matrix.copy(), right.copy()
@@ -75,7 +78,9 @@ def greedy_choice(
     chosen: list[int] = []
     for _ in range(width):
         left = np.maximum(np.diagonal(matrix)[:neurons], 0)
-        gain = np.where(left > floor, (right[:neurons] ** 2).sum(1) / np.maximum(left, floor + 1e-300), 0)
+        gain = np.where(
+            left > floor, (right[:neurons] ** 2).sum(1) / np.maximum(left, floor + 1e-300), 0
+        )
         gain[chosen] = -1
         chosen.append(int(np.argmax(gain)))
         project_out(chosen[-1])
@@ -89,9 +94,13 @@ def _subset(rng, weights, bias, strength, width):
 
 
 def _groups(rng, weights, bias, strength, width):
-    """Groups of similar neurons, averaged: Lloyd's algorithm on directions of (weights, bias), by strength."""
+    """Groups of similar neurons, averaged: Lloyd's algorithm on directions of (weights, bias), by
+    strength.
+    """
     points = np.concatenate([weights, bias[:, None]], axis=1)
-    points = points / np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    points = points / np.maximum(
+        np.linalg.norm(weights, axis=1, keepdims=True), np.finfo(np.float64).tiny
+    )
     points = np.nan_to_num(np.clip(points, -1e3, 1e3))
     centres = points[rng.choice(len(points), width, replace=False, p=strength / strength.sum())]
     for _ in range(_LLOYD_STEPS):
@@ -106,7 +115,9 @@ def _groups(rng, weights, bias, strength, width):
 def _random(rng, weights, bias, strength, width):
     """Random directions of the target's typical norm, with biases drawn from the target's own."""
     spread = np.sqrt((weights**2).mean())
-    return spread * rng.normal(size=(width, weights.shape[1])), bias[rng.choice(len(bias), width, replace=False)]
+    return spread * rng.normal(size=(width, weights.shape[1])), bias[
+        rng.choice(len(bias), width, replace=False)
+    ]
 
 
 _DRAWS = (_random, _groups, _subset)

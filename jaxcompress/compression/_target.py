@@ -1,4 +1,6 @@
-"""A target, measured once by the program of the search: its normal equations, its energy and its mean."""
+"""A target, measured once by the program of the search: its normal equations, its energy and its
+mean.
+"""
 
 from typing import Any, NamedTuple
 
@@ -14,8 +16,9 @@ from jaxcompress.networks.internal import as_layer, offset_of
 
 
 class Measured(NamedTuple):
-    """The program that searches for students, which knows the target's energy and mean by now; the normal equations of
-    the target, whose solution is its own `readout`; and the sizes of what its energy and its mean are summed from."""
+    """The program that searches for students, which knows the target's energy and mean by now; the
+    normal equations of the target, whose solution is its own `readout`; and the sizes of what its
+    energy and its mean are summed from."""
 
     runner: Runner
     equations: Equations
@@ -26,8 +29,14 @@ class Measured(NamedTuple):
 
 
 def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Measured:
-    """Measure a target for students of one structure: its neurons, so many at a time, are students themselves."""
-    layer, offset, has_offset = as_layer(target, inputs), offset_of(target), target.output_bias is not None
+    """Measure a target for students of one structure: its neurons, so many at a time, are students
+    themselves.
+    """
+    layer, offset, has_offset = (
+        as_layer(target, inputs),
+        offset_of(target),
+        target.output_bias is not None,
+    )
     dtype = np.dtype(target.weights.dtype)
     nothing = np.zeros(layer.readout.shape[1], dtype)
     unknown: Any = (np.zeros((), dtype), nothing)
@@ -45,10 +54,15 @@ def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Meas
     away = nothing if offset is None else np.asarray(offset)
     average = means @ np.asarray(layer.readout) + away
     average_size = np.abs(means) @ np.abs(np.asarray(layer.readout)) + np.abs(away)
-    energy, magnitude = np.sum(readout * right), np.sum(np.abs(readout) * (np.abs(matrix) @ np.abs(readout)))
+    energy, magnitude = (
+        np.sum(readout * right),
+        np.sum(np.abs(readout) * (np.abs(matrix) @ np.abs(readout))),
+    )
     known: dict[str, Any] = {"energy": np.asarray(energy, dtype), "average": average.astype(dtype)}
     runner.aim = runner.aim._replace(**known)
-    return Measured(runner, Equations(matrix, right), readout, float(energy), float(magnitude), average_size)
+    return Measured(
+        runner, Equations(matrix, right), readout, float(energy), float(magnitude), average_size
+    )
 
 
 def stacked(network: TwoLayer) -> Float[np.ndarray, "m o"]:

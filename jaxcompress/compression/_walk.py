@@ -1,10 +1,12 @@
-"""Descent of the projected risk: trust-region steps on its model, conjugate gradients inside, one evaluation a step.
+"""Descent of the projected risk: trust-region steps on its model, conjugate gradients inside, one
+evaluation a step.
 
-A step minimises `g·v + ½ v·H v` within `|v| ≤ radius` by Steihaug's conjugate gradients, in the norm in which a
-hidden parameter counts by what it moves of the output, with the share `t` of the residual in `H` (`_model`). The
-outcome says how both go on: a risk that falls by much more than foreseen wants a larger share, one that falls by less a
-smaller one. References: Steihaug 1983 (conjugate gradients in a trust region); Levenberg 1944 (a scale between two
-matrices).
+A step minimises `g·v + ½ v·H v` within `|v| ≤ radius` by Steihaug's conjugate gradients, in the
+norm in which a hidden parameter counts by what it moves of the output, with the share `t` of the
+residual in `H` (`_model`). The outcome says how both go on: a risk that falls by much more than
+foreseen wants a larger share, one that falls by less a smaller one.
+References: Steihaug 1983 (conjugate gradients in a trust region); Levenberg 1944 (a scale between
+two matrices).
 """
 
 from typing import Any, NamedTuple
@@ -15,21 +17,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcompress.compression._model import Aim, Model, curvature, hidden_of, model_at, sensitivity, with_hidden
+from jaxcompress.compression._model import (
+    Aim,
+    Model,
+    curvature,
+    hidden_of,
+    model_at,
+    sensitivity,
+    with_hidden,
+)
 from jaxcompress.networks import TwoLayer
 
-# All measured on sixteen starts of digits, 128 → 16, by the median risk over that of the end. With products until the
-# residual of the step is a tenth, at most 40, and a step in the norm with a tenth of its mean added to every neuron,
-# 20 steps leave 6 % and 40 leave 0.03 %. Where a tenth more than foreseen was enough to soften: 10 % and 0.15 %.
+# All measured on sixteen starts of digits, 128 → 16, by the median risk over that of the end. With
+# products until the residual of the step is a tenth, at most 40, and a step in the norm with a
+# tenth of its mean added to every neuron, 20 steps leave 6 % and 40 leave 0.03 %. Where a tenth
+# more than foreseen was enough to soften: 10 % and 0.15 %.
 _PRODUCTS, _RESIDUAL, _LEVEL = 40, 0.1, 0.1
-_MORE, _LESS = 1.4, 0.5  # falls, as shares of the one foreseen, that change the share of the residual
+# falls, as shares of the one foreseen, that change the share of the residual
+_MORE, _LESS = 1.4, 0.5
 _SOFTER, _STIFFER, _NEWTON = 0.6, 2.0, 0.02  # factors of 1 − t; below the last it is zero
-_TAKEN, _POOR, _GOOD = 1e-4, 0.25, 0.75  # falls as shares of the one foreseen: to go there, to shrink, to grow
+# falls as shares of the one foreseen: to go there, to shrink, to grow
+_TAKEN, _POOR, _GOOD = 1e-4, 0.25, 0.75
 _BLOCK = 5  # steps after which it is looked whether the risk still falls
 
 
 class Walk(NamedTuple):
-    """A student on its way: where it is, what is known there, `stiffness = 1 − t`, and whether it has arrived."""
+    """A student on its way: where it is, what is known there, `stiffness = 1 − t`, and whether it
+    has arrived.
+    """
 
     hidden: Float[Array, "n p"]
     model: Model
@@ -39,7 +54,9 @@ class Walk(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step, the fall of the risk that it promises, its size, and whether the curvature along it was negative."""
+    """A step, the fall of the risk that it promises, its size, and whether the curvature along it
+    was negative.
+    """
 
     vector: Float[Array, "n p"]
     promise: Float[Array, ""]
@@ -48,7 +65,9 @@ class Step(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """Conjugate gradients: step, gradient there, direction, and products of these in the norm of the step."""
+    """Conjugate gradients: step, gradient there, direction, and products of these in the norm of
+    the step.
+    """
 
     step: Array
     residual: Array
@@ -63,7 +82,9 @@ class _Search(NamedTuple):
 
 
 def blank(aim: Aim, student: TwoLayer) -> Walk:
-    """A walk from a student of which nothing is known yet: its first step stays where it is and measures."""
+    """A walk from a student of which nothing is known yet: its first step stays where it is and
+    measures.
+    """
     hidden = hidden_of(student)
     shapes = eqx.filter_eval_shape(model_at, aim, student)
     model = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
@@ -80,10 +101,12 @@ def advance(
     share: Float[Array, ""],
     tolerance: Float[Array, ""],
 ) -> tuple[Walk, Int[Array, ""]]:
-    """At most so many steps further, and how many it took; all numbers are traced, `student` gives the structure.
+    """At most so many steps further, and how many it took; all numbers are traced, `student` gives
+    the structure.
 
-    Fewer where the risk falls by no more than a share of itself in a block of steps, where the largest entry of the
-    gradient of the relative risk gets within the tolerance, or where no step lowers the risk any more.
+    Fewer where the risk falls by no more than a share of itself in a block of steps, where the
+    largest entry of the gradient of the relative risk gets within the tolerance, or where no step
+    lowers the risk any more.
     """
 
     def going(carry):
@@ -97,7 +120,12 @@ def advance(
         settled = due & (mark - walk.model.risk <= share * walk.model.risk)
         return walk, count, jnp.where(due, walk.model.risk, mark), settled
 
-    first = (walk, jnp.zeros((), jnp.int32), jnp.full_like(walk.radius, jnp.inf), jnp.zeros((), bool))
+    first = (
+        walk,
+        jnp.zeros((), jnp.int32),
+        jnp.full_like(walk.radius, jnp.inf),
+        jnp.zeros((), bool),
+    )
     walk, count, _, _ = jax.lax.while_loop(going, step, first)
     return walk, count
 
@@ -135,8 +163,8 @@ def _step(aim: Aim, student: TwoLayer, walk: Walk, tolerance: Array) -> Walk:
 
 
 def shortest(model: Model, radius: Float[Array, ""], share: Float[Array, ""]) -> Step:
-    """The step by conjugate gradients: to the minimum of the model, or to where they leave the radius, or to it along a
-    direction of negative curvature."""
+    """The step by conjugate gradients: to the minimum of the model, or to where they leave the
+    radius, or to it along a direction of negative curvature."""
     weight = sensitivity(model)
     weight = (weight + _LEVEL * jnp.mean(weight))[:, None]
     weight = jnp.where(weight > 0, weight, 1)

@@ -1,17 +1,32 @@
-"""Infinitely wide two-layer ReLU networks: the mean-field flow, what its symmetries leave of it, and its limits.
+"""Infinitely wide two-layer ReLU networks: the mean-field flow, what its symmetries leave of it,
+and its limits.
 
-What enters: a target by its moments (a network, `‖x_H‖`, odd targets, Hermite expansions of any function), a centred
-input law, a start of balanced particles `(a, b)`. What leaves: paths of particles, or of the few numbers that are left
-of them by symmetry; closed forms for odd targets; masses, angles, predictors; and networks again. Predictors are means
-over particles, `f = Σ share a relu(b·x)`, and the risk here is `F = ½ E (f* − f)²`, with the ½ of Hajjar & Chizat 2022.
+What enters: a target by its moments (a network, `‖x_H‖`, odd targets, Hermite expansions of any
+function), a centred input law, a start of balanced particles `(a, b)`. What leaves: paths of
+particles, or of the few numbers that are left of them by symmetry; closed forms for odd targets;
+masses, angles, predictors; and networks again. Predictors are means over particles, `f = Σ share a
+relu(b·x)`, and the risk here is `F = ½ E (f* − f)²`, with the ½ of Hajjar & Chizat 2022.
 
-`flow(system, start, times)` follows one start, `flow_many` a batch. Systems: `ParticleSystem` for whole neurons,
-`ReducedSystem` for their orbits under rotations of H⊥, `AngleSystem` for `‖x_H‖`, `MomentSystem` for odd targets.
+`flow(system, start, times)` follows one start, `flow_many` a batch. Systems: `ParticleSystem` for
+whole neurons, `ReducedSystem` for their orbits under rotations of H⊥, `AngleSystem` for `‖x_H‖`,
+`MomentSystem` for odd targets.
 """
 
-from jaxcompress.infinite_width._angle_kernels import AbstractAngleKernel, Quadrature, Spectral, angle_kernel
+from jaxcompress.infinite_width._angle_kernels import (
+    AbstractAngleKernel,
+    Quadrature,
+    Spectral,
+    angle_kernel,
+)
 from jaxcompress.infinite_width._angles import AngleSystem, angle_start
-from jaxcompress.infinite_width._flow import AbstractMethod, Adaptive, FixedSteps, Path, flow, flow_many
+from jaxcompress.infinite_width._flow import (
+    AbstractMethod,
+    Adaptive,
+    FixedSteps,
+    Path,
+    flow,
+    flow_many,
+)
 from jaxcompress.infinite_width._hermite_target import HermiteTarget, hermite_target
 from jaxcompress.infinite_width._lift import lift, lift_angles
 from jaxcompress.infinite_width._norm_target import AngleProfile, NormTarget, norm_mass
@@ -42,7 +57,12 @@ from jaxcompress.infinite_width._particles import (
     reduce_particles,
     to_angles,
 )
-from jaxcompress.infinite_width._starts import doubled_start, paired_start, reduced_start, uniform_start
+from jaxcompress.infinite_width._starts import (
+    doubled_start,
+    paired_start,
+    reduced_start,
+    uniform_start,
+)
 from jaxcompress.infinite_width._symmetry import (
     Action,
     Match,

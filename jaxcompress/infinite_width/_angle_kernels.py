@@ -1,8 +1,8 @@
 """The pair kernel `K(θ, θ′)` of two orbits under the rotations of H and of H⊥, by two routes.
 
-`K(θ,θ′) = E_{r,s} κ(cosθ cosθ′ r + sinθ sinθ′ s)`, `κ(z) = (√(1−z²) + (π − arccos z) z)/2π`, where `r`, `s` are
-coordinates of uniform unit vectors of `d_H` and `d_⊥` dimensions. The odd part of κ averages to zero, and what is left
-is `(√(1−z²) + z arcsin z)/2π`, of derivative `arcsin(z)/2π`.
+`K(θ,θ′) = E_{r,s} κ(cosθ cosθ′ r + sinθ sinθ′ s)`, `κ(z) = (√(1−z²) + (π − arccos z) z)/2π`, where
+`r`, `s` are coordinates of uniform unit vectors of `d_H` and `d_⊥` dimensions. The odd part of κ
+averages to zero, and what is left is `(√(1−z²) + z arcsin z)/2π`, of derivative `arcsin(z)/2π`.
 """
 
 import abc
@@ -16,7 +16,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
-from jaxcompress.infinite_width._rules import check_count, check_dims, coordinate_rule, gamma_ratio, share_recurrence
+from jaxcompress.infinite_width._rules import (
+    check_count,
+    check_dims,
+    coordinate_rule,
+    gamma_ratio,
+    share_recurrence,
+)
 
 _CIRCLE = 2 * math.pi
 # No sum of modes is longer: 4096 leave 3e-12 of K in two dimensions, where it converges slowest.
@@ -38,12 +44,14 @@ class AbstractAngleKernel(eqx.Module):
 class Spectral(AbstractAngleKernel):
     """`K = Σ_j F_j(θ) F_j(θ′)`, `F_j = √d μ_{2j} p_j(cos 2θ)`: `O(particles × modes)`.
 
-    `p_j` are the polynomials in `cos²θ` that are orthonormal under its law Beta(d_H/2, d_⊥/2) at the start, `μ_k` the
-    coefficients of ReLU on the sphere: `μ_0 = Γ(d/2)/(2√π Γ((d+1)/2))`, `μ_{k+2} = −μ_k (k−1)/(d+k+1)`. The factor is
-    carried along in the recurrence, for in many dimensions `p_j` overflows and `μ_{2j}` underflows.
+    `p_j` are the polynomials in `cos²θ` that are orthonormal under its law Beta(d_H/2, d_⊥/2) at
+    the start, `μ_k` the coefficients of ReLU on the sphere: `μ_0 = Γ(d/2)/(2√π Γ((d+1)/2))`,
+    `μ_{k+2} = −μ_k (k−1)/(d+k+1)`. The factor is carried along in the recurrence, for in many
+    dimensions `p_j` overflows and `μ_{2j}` underflows.
 
-    Arguments: `near`, `far`; `modes`, or `None` for as many as leave at most `tolerance` of `K`, up to 4096; all
-    static. `tail` bounds what is left, `max |K − Σ|`; it is all of it at equal angles in H or in H⊥.
+    Arguments: `near`, `far`; `modes`, or `None` for as many as leave at most `tolerance` of `K`, up
+    to 4096; all static. `tail` bounds what is left, `max |K − Σ|`; it is all of it at equal angles
+    in H or in H⊥.
     """
 
     dims: tuple[int, int] = eqx.field(static=True)
@@ -53,16 +61,25 @@ class Spectral(AbstractAngleKernel):
     first: Float[Array, ""]
     tail: float = eqx.field(static=True)
 
-    def __init__(self, near: int, far: int, *, modes: int | None = None, tolerance: float = 1e-11, dtype=None):
+    def __init__(
+        self, near: int, far: int, *, modes: int | None = None, tolerance: float = 1e-11, dtype=None
+    ):
         check_dims("Spectral", near, far)
         rests = _rests(near, far)
         if modes is None and not tolerance > 0:
-            raise ValueError(f"Spectral: given tolerance={tolerance}; expected more than zero; pass modes for a number")
+            raise ValueError(
+                f"Spectral: given tolerance={tolerance}; expected more than zero; pass modes for "
+                f"a number"
+            )
         if modes is None:
-            modes = max(1, min(_MOST, int(np.argmax(rests <= tolerance)) if rests[-1] <= tolerance else _MOST))
+            modes = max(
+                1,
+                min(_MOST, int(np.argmax(rests <= tolerance)) if rests[-1] <= tolerance else _MOST),
+            )
         if isinstance(modes, bool) or not isinstance(modes, int) or not 1 <= modes <= _MOST:
             raise ValueError(
-                f"Spectral: given modes={modes}; expected a whole number, 1 to {_MOST}; lower it, or use Quadrature"
+                f"Spectral: given modes={modes}; expected a whole number, 1 to {_MOST}; lower it, "
+                f"or use Quadrature"
             )
         self.dims = near, far
         dtype = dtype or jnp.result_type(float)
@@ -75,14 +92,18 @@ class Spectral(AbstractAngleKernel):
         """How many modes are summed."""
         return self.centre.shape[0]
 
-    def moments(self, angle: Float[Array, " m"], charges: Float[Array, " m"]) -> Float[Array, " modes"]:
+    def moments(
+        self, angle: Float[Array, " m"], charges: Float[Array, " m"]
+    ) -> Float[Array, " modes"]:
         """`Σ_i charges_i F_j(θ_i)`; the modes of all particles are never held together."""
         u = jnp.cos(angle) ** 2
 
         def step(carry, numbers):
             value, before = carry
             centre, up, back = numbers
-            return (up * (u - centre) * value - back * before, value), jnp.dot(value, charges, precision="highest")
+            return (up * (u - centre) * value - back * before, value), jnp.dot(
+                value, charges, precision="highest"
+            )
 
         start = (jnp.full_like(u, self.first), jnp.zeros_like(u))
         return jax.lax.scan(step, start, (self.centre, self.up, self.back))[1]
@@ -98,11 +119,20 @@ class Spectral(AbstractAngleKernel):
             centre, up, back, moment = numbers
             after = up * (u - centre) * value - back * before
             slope_after = up * (value + (u - centre) * slope) - back * slope_before
-            return (after, slope_after, value, slope, total + moment * value, total_slope + moment * slope), None
+            return (
+                after,
+                slope_after,
+                value,
+                slope,
+                total + moment * value,
+                total_slope + moment * slope,
+            ), None
 
         zero = jnp.zeros_like(u)
         start = (jnp.full_like(u, self.first), zero, zero, zero, zero, zero)
-        (*_, total, slope), _ = jax.lax.scan(step, start, (self.centre, self.up, self.back, moments))
+        (*_, total, slope), _ = jax.lax.scan(
+            step, start, (self.centre, self.up, self.back, moments)
+        )
         return total, -jnp.sin(2 * angle) * slope
 
     def sums(self, at, sources, charges):
@@ -125,9 +155,9 @@ def _steps(near: int, far: int, modes: int) -> tuple[NDArray, NDArray, NDArray, 
 def _rests(near: int, far: int) -> NDArray:
     """What sums of 0, 1, … modes leave of `K` at most.
 
-    A Jacobi polynomial is largest at an end of its interval (Szegő, theorem 7.32.1), so the larger of both ends bounds
-    every mode; beyond `2·_MOST` modes they fall like `j^−5/2` at least (one dimension; `j^−(p+3/2)` in p), of which
-    the sum is `1/1.5` of the last times its number.
+    A Jacobi polynomial is largest at an end of its interval (Szegő, theorem 7.32.1), so the larger
+    of both ends bounds every mode; beyond `2·_MOST` modes they fall like `j^−5/2` at least (one
+    dimension; `j^−(p+3/2)` in p), of which the sum is `1/1.5` of the last times its number.
     """
     count = 2 * _MOST
     centre, up, back, first = _steps(near, far, count)
@@ -143,12 +173,14 @@ def _rests(near: int, far: int) -> NDArray:
 
 
 class Quadrature(AbstractAngleKernel):
-    """`K` by Gauss rules in `r` and `s`: `O(particles² × nodes²)`, and sharing no formula with `Spectral`.
+    """`K` by Gauss rules in `r` and `s`: `O(particles² × nodes²)`, and sharing no formula with
+    `Spectral`.
 
-    Arguments: `near`, `far`; `nodes` in each of `r` and `s`, two for a dimension of one; all static. The error falls
-    exponentially but for equal angles, where it is like `nodes^−(p+2)`, `p` the smaller of the dimensions that are not
-    one: 0.024 and 0.07 times it for p = 2 and 3. When left out they are 64, and 160 in two dimensions, which leaves
-    less than 1e-10. Memory: `O(particles² × nodes)`, for it is a reference, not a way to many particles.
+    Arguments: `near`, `far`; `nodes` in each of `r` and `s`, two for a dimension of one; all
+    static. The error falls exponentially but for equal angles, where it is like `nodes^−(p+2)`, `p`
+    the smaller of the dimensions that are not one: 0.024 and 0.07 times it for p = 2 and 3. When
+    left out they are 64, and 160 in two dimensions, which leaves less than 1e-10. Memory:
+    `O(particles² × nodes)`, for it is a reference, not a way to many particles.
     """
 
     dims: tuple[int, int] = eqx.field(static=True)
@@ -173,7 +205,10 @@ class Quadrature(AbstractAngleKernel):
             turn = (cos * sin_of)[None] * s - (sin * cos_of * r)[None]
             arc = jnp.arcsin(z)
             value = jnp.sqrt((1 - z) * (1 + z)) + z * arc
-            both = (jnp.sum(weight_s * each, 0) @ charges * (weight / _CIRCLE) for each in (value, arc * turn))
+            both = (
+                jnp.sum(weight_s * each, 0) @ charges * (weight / _CIRCLE)
+                for each in (value, arc * turn)
+            )
             return jax.tree.map(jnp.add, total, tuple(both)), None
 
         return jax.lax.scan(add, (jnp.zeros_like(at), jnp.zeros_like(at)), self.near)[0]
@@ -185,7 +220,9 @@ def _rule(dim: int, nodes: int | None, dtype) -> tuple[Array, Array]:
 
 
 @eqx.filter_jit
-def angle_kernel(kernel: AbstractAngleKernel, at: Float[Array, " n"], other: Float[Array, " m"]) -> Float[Array, "n m"]:
+def angle_kernel(
+    kernel: AbstractAngleKernel, at: Float[Array, " n"], other: Float[Array, " m"]
+) -> Float[Array, "n m"]:
     """The table `K(θ_i, θ′_j)`."""
     one = jnp.ones((1,), at.dtype)
     return jax.vmap(lambda angle: kernel.sums(at, angle[None], one)[0], out_axes=1)(other)

@@ -16,15 +16,18 @@ _MODES = 128
 
 
 class AngleSystem(AbstractSystem[AngleParticles]):
-    """`c′ = 2|c| G(θ)`, `θ′ = sign(c) G′(θ)`, `G = T − ∫ K(·,θ′) d(τ⁺ − τ⁻)`: the flow against `‖x_H‖`.
+    """`c′ = 2|c| G(θ)`, `θ′ = sign(c) G′(θ)`, `G = T − ∫ K(·,θ′) d(τ⁺ − τ⁻)`: the flow against
+    `‖x_H‖`.
 
-    As a PDE `∂_t τ^± = ∓∂_θ(G′ τ^±) ± 2G τ^±`; `F = ½[d_H − 2∫T dτ + ∬K dτ dτ]`; `dF/dt = −∫(2G² + G′²) d|τ|`.
-    Arguments: `near = d_H`, `far = d − d_H`; `kernel`, `Spectral` with 128 modes when left out, in any dimension.
-    They leave 4e-12 of K at (3, 7), 4e-9 at (1, 1), 2e-8 at (3, 10⁶ − 3), and most where one of the dimensions is one
-    and the other large: 7e-8 at (1, 9), 4e-7 at (30, 1), 9e-7 at (1, 60), 1e-5 at (1, 10⁶), where both angles are zero,
-    or π/2 (`system.kernel.tail`). With any kernel it is a flow of gradients whose risk falls.
-    The risk at (3, 10⁶ − 3), times 4 and 12, is the same to all digits with 512 modes.
-    A velocity costs `O(particles × modes)`. Static: the dimensions.
+    As a PDE `∂_t τ^± = ∓∂_θ(G′ τ^±) ± 2G τ^±`; `F = ½[d_H − 2∫T dτ + ∬K dτ dτ]`; `dF/dt = −∫(2G² +
+    G′²) d|τ|`.
+    Arguments: `near = d_H`, `far = d − d_H`; `kernel`, `Spectral` with 128 modes when left out, in
+    any dimension. They leave 4e-12 of K at (3, 7), 4e-9 at (1, 1), 2e-8 at (3, 10⁶ − 3), and most
+    where one of the dimensions is one and the other large: 7e-8 at (1, 9), 4e-7 at (30, 1), 9e-7 at
+    (1, 60), 1e-5 at (1, 10⁶), where both angles are zero, or π/2 (`system.kernel.tail`). With any
+    kernel it is a flow of gradients whose risk falls. The risk at (3, 10⁶ − 3), times 4 and 12, is
+    the same to all digits with 512 modes. A velocity costs `O(particles × modes)`. Static: the
+    dimensions.
     Reference: Hajjar & Chizat 2022, the section on `‖x_H‖`.
     """
 
@@ -33,13 +36,16 @@ class AngleSystem(AbstractSystem[AngleParticles]):
     profile: AngleProfile
     kernel: AbstractAngleKernel
 
-    def __init__(self, near: int, far: int, *, kernel: AbstractAngleKernel | None = None, dtype=None):
+    def __init__(
+        self, near: int, far: int, *, kernel: AbstractAngleKernel | None = None, dtype=None
+    ):
         check_dims("AngleSystem", near, far)
         self.near, self.far, self.profile = near, far, AngleProfile(near, dtype)
         self.kernel = Spectral(near, far, modes=_MODES, dtype=dtype) if kernel is None else kernel
         if self.kernel.dims != (near, far):
             raise ValueError(
-                f"AngleSystem: given a kernel for (d_H, d_⊥) = {self.kernel.dims} in {(near, far)}; expected the same; "
+                f"AngleSystem: given a kernel for (d_H, d_⊥) = {self.kernel.dims} in "
+                f"{(near, far)}; expected the same; "
                 f"make it with {near}, {far}"
             )
 
@@ -62,12 +68,15 @@ class AngleSystem(AbstractSystem[AngleParticles]):
         charge = state.shares * state.mass
         own, _ = self.kernel.sums(state.angle, state.angle, charge)
         energy = jnp.asarray(self.near, charge.dtype)
-        return half_square(energy, jnp.sum(charge * self.profile(state.angle)[0]), jnp.sum(charge * own))
+        return half_square(
+            energy, jnp.sum(charge * self.profile(state.angle)[0]), jnp.sum(charge * own)
+        )
 
     def check(self, state):
         if not isinstance(state, AngleParticles):
             raise ValueError(
-                f"AngleSystem: given a start of type {type(state).__name__}; expected AngleParticles; see angle_start "
+                f"AngleSystem: given a start of type {type(state).__name__}; expected "
+                f"AngleParticles; see angle_start "
                 "and to_angles"
             )
         check_start("AngleSystem", state.shares)
@@ -75,11 +84,13 @@ class AngleSystem(AbstractSystem[AngleParticles]):
 
 
 def angle_start(near: int, far: int, nodes: int, *, dtype=None) -> AngleParticles:
-    """The balanced start of infinite width: θ from the Gauss nodes of `cos²θ ~ Beta(d_H/2, d_⊥/2)`, `c = ±1`.
+    """The balanced start of infinite width: θ from the Gauss nodes of `cos²θ ~ Beta(d_H/2, d_⊥/2)`,
+    `c = ±1`.
 
-    Returns `2·nodes` particles, first those of `c = 1`; each has half a Gauss weight as its share. Results converge
-    exponentially in `nodes` where both dimensions are three or more (from 50 to 200 nodes 1e-13 of the risk at (3, 7),
-    time 4); in low dimensions like a power, for K has a kink where angles are equal (5e-9 at (1, 1)).
+    Returns `2·nodes` particles, first those of `c = 1`; each has half a Gauss weight as its share.
+    Results converge exponentially in `nodes` where both dimensions are three or more (from 50 to
+    200 nodes 1e-13 of the risk at (3, 7), time 4); in low dimensions like a power, for K has a kink
+    where angles are equal (5e-9 at (1, 1)).
     Raises `ValueError` for dimensions or nodes below 1.
     """
     check_dims("angle_start", near, far)
@@ -88,7 +99,9 @@ def angle_start(near: int, far: int, nodes: int, *, dtype=None) -> AngleParticle
     angle = np.arccos(np.sqrt(u))
     sign = np.repeat([1.0, -1.0], nodes)
     dtype = dtype or jnp.result_type(float)
-    return AngleParticles(*(jnp.asarray(each, dtype) for each in (np.tile(angle, 2), sign, np.tile(weights, 2) / 2)))
+    return AngleParticles(
+        *(jnp.asarray(each, dtype) for each in (np.tile(angle, 2), sign, np.tile(weights, 2) / 2))
+    )
 
 
 def signed(state: AngleParticles) -> tuple[Array, Array]:

@@ -20,9 +20,10 @@ from jaxcompress.kernels.internal import as_array, check_finite, is_concrete
 class Path(eqx.Module):
     """What a flow leaves, at every time.
 
-    `times (times,)`; `states`, those of the system with a leading axis `times`; `risk`; `dissipation`, `−dF/dt`;
-    `dissipated`, its integral from the start, found by the same steps, so that `risk + dissipated` is constant;
-    `steps`, how many were tried. Of `flow_many` all but `times` have a leading axis `runs`.
+    `times (times,)`; `states`, those of the system with a leading axis `times`; `risk`;
+    `dissipation`, `−dF/dt`; `dissipated`, its integral from the start, found by the same steps, so
+    that `risk + dissipated` is constant; `steps`, how many were tried. Of `flow_many` all but
+    `times` have a leading axis `runs`.
     """
 
     times: Float[Array, " times"]
@@ -42,16 +43,20 @@ class AbstractMethod(eqx.Module):
 
     @abc.abstractmethod
     def integrate(self, field, start, times: Float[Array, " times"]):
-        """States at `times` of `y′ = field(y)`, `y(0) = start`, with a leading axis, and the number of steps."""
+        """States at `times` of `y′ = field(y)`, `y(0) = start`, with a leading axis, and the number
+        of steps.
+        """
 
 
 class Adaptive(AbstractMethod):
-    """An explicit Runge–Kutta method with an error estimate: Dopri8 (Prince & Dormand 1981) by diffrax.
+    """An explicit Runge–Kutta method with an error estimate: Dopri8 (Prince & Dormand 1981) by
+    diffrax.
 
-    Arguments: `rtol`, `atol`, allowed a step in the maximum norm, so that they do not depend on the number of
-    particles (1e-9 and 1e-11; float32: 1e-5 and 1e-6), traced; `max_steps`, static. A step ends at every time that is
-    kept.
-    Raises `ValueError` for tolerances that are not positive, `RuntimeError` when the steps do not suffice.
+    Arguments: `rtol`, `atol`, allowed a step in the maximum norm, so that they do not depend on the
+    number of particles (1e-9 and 1e-11; float32: 1e-5 and 1e-6), traced; `max_steps`, static. A
+    step ends at every time that is kept.
+    Raises `ValueError` for tolerances that are not positive, `RuntimeError` when the steps do not
+    suffice.
     """
 
     rtol: Float[Array, ""] | None
@@ -60,7 +65,11 @@ class Adaptive(AbstractMethod):
 
     def __init__(self, rtol=None, atol=None, max_steps: int = 100_000):
         check_count("Adaptive", max_steps=max_steps)
-        self.rtol, self.atol, self.max_steps = _tolerance("rtol", rtol), _tolerance("atol", atol), max_steps
+        self.rtol, self.atol, self.max_steps = (
+            _tolerance("rtol", rtol),
+            _tolerance("atol", atol),
+            max_steps,
+        )
 
     def integrate(self, field, start, times):
         single = times.dtype == jnp.float32
@@ -87,7 +96,9 @@ def _tolerance(name: str, value) -> Array | None:
         return None
     array = as_array("Adaptive", name, value).astype(jnp.result_type(float))
     if array.shape != () or (is_concrete(array) and not 0 < array < jnp.inf):
-        raise ValueError(f"Adaptive: given {name}={value}; expected one positive number; 1e-9 is a usual one")
+        raise ValueError(
+            f"Adaptive: given {name}={value}; expected one positive number; 1e-9 is a usual one"
+        )
     return array
 
 
@@ -97,7 +108,9 @@ def _largest(tree) -> Array:
 
 
 class FixedSteps(AbstractMethod):
-    """The classical Runge–Kutta method of order four, `between` (static) equal steps between consecutive times."""
+    """The classical Runge–Kutta method of order four, `between` (static) equal steps between
+    consecutive times.
+    """
 
     between: int = eqx.field(static=True)
 
@@ -133,15 +146,18 @@ class FixedSteps(AbstractMethod):
 def flow(system: AbstractSystem, start, times, *, method: AbstractMethod | None = None) -> Path:
     """Follow a flow from a start at time zero.
 
-    Arguments: `system`, one of `ParticleSystem`, `ReducedSystem`, `AngleSystem`, `MomentSystem`; `start`, a state of
-    it; `times (times,)`, ascending, the last one positive, at which to keep the state; `method`, `Adaptive()` when left
-    out.
-    Returns a `Path`. Raises `ValueError` for a start or times that do not fit.
+    Arguments: `system`, one of `ParticleSystem`, `ReducedSystem`, `AngleSystem`, `MomentSystem`;
+    `start`, a state of it; `times (times,)`, ascending, the last one positive, at which to keep the
+    state; `method`, `Adaptive()` when left out.
+    Returns a `Path`.
+    Raises `ValueError` for a start or times that do not fit.
     """
     return _run(system, start, times, method, many=False)
 
 
-def flow_many(system: AbstractSystem, starts, times, *, method: AbstractMethod | None = None) -> Path:
+def flow_many(
+    system: AbstractSystem, starts, times, *, method: AbstractMethod | None = None
+) -> Path:
     """`flow` of many starts at once, with a leading axis `runs` on every array of `starts`.
 
     With `Adaptive` every run has its own steps, and all wait for the slowest.
@@ -153,18 +169,29 @@ def _run(system, start, times, method, *, many: bool) -> Path:
     where = "flow_many" if many else "flow"
     system.check(start)
     leaves = jax.tree.leaves(start)
-    dtypes = {leaf.dtype for leaf in jax.tree.leaves(eqx.filter((system, start), eqx.is_inexact_array))}
+    dtypes = {
+        leaf.dtype for leaf in jax.tree.leaves(eqx.filter((system, start), eqx.is_inexact_array))
+    }
     if len(dtypes) > 1:
         raise ValueError(
-            f"{where}: given a system and a start of dtypes {', '.join(sorted(map(str, dtypes)))}; expected one; pass "
+            f"{where}: given a system and a start of dtypes "
+            f"{', '.join(sorted(map(str, dtypes)))}; expected one; pass "
             "dtype= to the system, its target and the start"
         )
     times = as_array(where, "times", times).astype(leaves[0].dtype)
     check_finite(where, times=times)
-    ascending = not is_concrete(times) or (np.all(np.diff(times) > 0) and np.all(np.asarray(times[:1]) >= 0))
-    if times.ndim != 1 or times.size == 0 or not ascending or (is_concrete(times) and not times[-1] > 0):
+    ascending = not is_concrete(times) or (
+        np.all(np.diff(times) > 0) and np.all(np.asarray(times[:1]) >= 0)
+    )
+    if (
+        times.ndim != 1
+        or times.size == 0
+        or not ascending
+        or (is_concrete(times) and not times[-1] > 0)
+    ):
         raise ValueError(
-            f"{where}: given times of shape {times.shape}; expected ascending numbers (times,) from 0 on, the last "
+            f"{where}: given times of shape {times.shape}; expected ascending numbers (times,) "
+            f"from 0 on, the last "
             "one positive; the start is at time 0"
         )
     batch = leaves[-1].ndim - system.rank
@@ -179,8 +206,12 @@ def _run(system, start, times, method, *, many: bool) -> Path:
 @eqx.filter_jit
 def _one(system, start, times, method) -> Path:
     zero = jnp.zeros((), times.dtype)
-    (states, dissipated), steps = method.integrate(lambda y: tuple(system.motion(y[0])), (start, zero), times)
-    risk, dissipation = jax.lax.map(lambda s: (system.risk(s), system.motion(s).dissipation), states)
+    (states, dissipated), steps = method.integrate(
+        lambda y: tuple(system.motion(y[0])), (start, zero), times
+    )
+    risk, dissipation = jax.lax.map(
+        lambda s: (system.risk(s), system.motion(s).dissipation), states
+    )
     return Path(times, states, risk, dissipation, dissipated, steps)
 
 

@@ -15,15 +15,17 @@ from jaxcompress.infinite_width._targets import AbstractTarget
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.special.internal import divide, sqrt
 
-# Points of the tensor grid: 256 MiB of coordinates in eight dimensions; and as many as are taken unasked.
+# Points of the tensor grid: 256 MiB of coordinates in eight dimensions; and as many as are taken
+# unasked.
 _MOST, _UNASKED = 2**22, 2**20
 
 
 class HermiteTarget(AbstractTarget):
     """`f*` through `E[f* relu(b·x)] = ‖b‖ Σ_α (r_|α|/α!) f̂_α (b_H/‖b‖)^α`, standard normal inputs.
 
-    `f̂_α = E[f* He_α]`, `r_k = E[relu(z) He_k(z)]`. Made by `hermite_target`. `exponents` are the `α`; `factors` are
-    `r_|α| f̂_α/α!`; `second` is `E f*²`; `seen` the part of it in degrees that were kept.
+    `f̂_α = E[f* He_α]`, `r_k = E[relu(z) He_k(z)]`. Made by `hermite_target`. `exponents` are the
+    `α`; `factors` are `r_|α| f̂_α/α!`; `second` is `E f*²`; `seen` the part of it in degrees that
+    were kept.
     """
 
     exponents: tuple[tuple[int, ...], ...] = eqx.field(static=True)
@@ -55,21 +57,31 @@ class HermiteTarget(AbstractTarget):
         return jax.grad(total)(weights)
 
 
-def hermite_target(function: Callable, dim: int, degree: int, *, nodes: int | None = None, dtype=None) -> HermiteTarget:
-    """Project `f*` on its Hermite orders up to `degree`, by Gauss–Hermite quadrature in `dim` coordinates.
+def hermite_target(
+    function: Callable, dim: int, degree: int, *, nodes: int | None = None, dtype=None
+) -> HermiteTarget:
+    """Project `f*` on its Hermite orders up to `degree`, by Gauss–Hermite quadrature in `dim`
+    coordinates.
 
-    Arguments: `function`, from NumPy points `(N, dim)` to `(N,)`; `degree`, static; `nodes` a coordinate,
-    as many as make 10⁶ points when left out, from `degree + 1` (exact for polynomials of that degree) to 160.
-    Returns a `HermiteTarget`; `target.second − target.seen` is the energy of the orders that were left out: zero for a
-    polynomial (a kink leaves an error in the pull, of about the square root of it). It is itself a quadrature: 0.0062
-    for `|x|` to degree 8 with 160 nodes, of 0.0070, and with `degree + 1` nodes always zero, by Parseval.
-    Raises `ValueError` when the grid is too large, the values have the wrong shape or are not finite.
+    Arguments: `function`, from NumPy points `(N, dim)` to `(N,)`; `degree`, static; `nodes` a
+    coordinate, as many as make 10⁶ points when left out, from `degree + 1` (exact for polynomials
+    of that degree) to 160.
+    Returns a `HermiteTarget`; `target.second − target.seen` is the energy of the orders that were
+    left out: zero for a polynomial (a kink leaves an error in the pull, of about the square root of
+    it). It is itself a quadrature: 0.0062 for `|x|` to degree 8 with 160 nodes, of 0.0070, and with
+    `degree + 1` nodes always zero, by Parseval.
+    Raises `ValueError` when the grid is too large, the values have the wrong shape or are not
+    finite.
     """
-    count = max(degree + 1, min(160, int(_UNASKED ** (1 / max(1, dim))))) if nodes is None else nodes
+    count = (
+        max(degree + 1, min(160, int(_UNASKED ** (1 / max(1, dim))))) if nodes is None else nodes
+    )
     if dim < 1 or degree < 0 or count < 1 or count**dim > _MOST:
         raise ValueError(
-            f"hermite_target: given dim {dim}, degree {degree} and {count} nodes a coordinate; expected dim ≥ 1, "
-            f"degree ≥ 0 and at most {_MOST} points; lower nodes, or subclass AbstractTarget with known moments"
+            f"hermite_target: given dim {dim}, degree {degree} and {count} nodes a coordinate; "
+            f"expected dim ≥ 1, "
+            f"degree ≥ 0 and at most {_MOST} points; lower nodes, or subclass AbstractTarget with "
+            f"known moments"
         )
     points, weights = hermite_e.hermegauss(count)
     weights = weights / weights.sum()
@@ -77,12 +89,15 @@ def hermite_target(function: Callable, dim: int, degree: int, *, nodes: int | No
     values = np.asarray(function(grid), np.float64)
     if values.shape != grid.shape[:1] or not np.all(np.isfinite(values)):
         raise ValueError(
-            f"hermite_target: given a function with values of shape {values.shape} (or not finite) at points "
+            f"hermite_target: given a function with values of shape {values.shape} (or not "
+            f"finite) at points "
             f"{grid.shape}; expected finite numbers {grid.shape[:1]}; write it for rows of points"
         )
     tensor = values.reshape((count,) * dim)
     second = _project(tensor**2, [weights] * dim)
-    of_order = [hermite_e.hermeval(points, np.eye(degree + 1)[k]) * weights for k in range(degree + 1)]
+    of_order = [
+        hermite_e.hermeval(points, np.eye(degree + 1)[k]) * weights for k in range(degree + 1)
+    ]
     exponents, factors, seen = [], [], 0.0
     for alpha in itertools.product(range(degree + 1), repeat=dim):
         if sum(alpha) <= degree:

@@ -7,15 +7,21 @@ from jaxcompress.kernels import AbstractInputs, Gaussian, StandardNormal
 
 
 def check_law(where: str, inputs: AbstractInputs, dim: int | None = None) -> None:
-    """Raise `ValueError` unless the law is a centred Gaussian (of `dim` dimensions, where given)."""
-    if not isinstance(inputs, StandardNormal) and (not isinstance(inputs, Gaussian) or inputs.mean is not None):
+    """Raise `ValueError` unless the law is a centred Gaussian (of `dim` dimensions, where
+    given).
+    """
+    if not isinstance(inputs, StandardNormal) and (
+        not isinstance(inputs, Gaussian) or inputs.mean is not None
+    ):
         raise ValueError(
-            f"{where}: given inputs {type(inputs).__name__} with a mean; expected StandardNormal() or "
+            f"{where}: given inputs {type(inputs).__name__} with a mean; expected "
+            f"StandardNormal() or "
             "Gaussian(None, covariance); a neuron without bias sees centred inputs only"
         )
     if dim is not None and inputs.dim not in (None, dim):
         raise ValueError(
-            f"{where}: given inputs of dimension {inputs.dim} for {dim} coordinates; expected the same; pass the "
+            f"{where}: given inputs of dimension {inputs.dim} for {dim} coordinates; expected the "
+            f"same; pass the "
             "covariance of all coordinates"
         )
 
@@ -37,4 +43,8 @@ def times_covariance(inputs: AbstractInputs, vector: Float[Array, " d"]) -> Floa
 
 def best_linear(inputs: AbstractInputs, moment: Float[Array, " d"]) -> Float[Array, " d"]:
     """`Σ⁺ E[f x]`, the best linear predictor of `f`."""
-    return jnp.linalg.pinv(inputs.covariance, hermitian=True) @ moment if isinstance(inputs, Gaussian) else moment
+    return (
+        jnp.linalg.pinv(inputs.covariance, hermitian=True) @ moment
+        if isinstance(inputs, Gaussian)
+        else moment
+    )

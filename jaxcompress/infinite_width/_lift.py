@@ -12,25 +12,37 @@ from jaxcompress.special.internal import sqrt
 _MOST = 2**30
 
 
-def lift(particles: ReducedParticles, far: int, *, key: Array | None = None, copies: int | None = None) -> Particles:
-    """Every orbit `(a, b_H, r)` as particles `(a, (b_H, r s))` with directions `s` in H⊥, its share divided among them.
+def lift(
+    particles: ReducedParticles, far: int, *, key: Array | None = None, copies: int | None = None
+) -> Particles:
+    """Every orbit `(a, b_H, r)` as particles `(a, (b_H, r s))` with directions `s` in H⊥, its share
+    divided among them.
 
-    Arguments: one state, without leading axes; `far = d_⊥`; without `key` the `2·far` directions `±e_i`, exact for
-    `far = 1`; with it `copies` pairs of opposite random directions, drawn for each orbit.
+    Arguments: one state, without leading axes; `far = d_⊥`; without `key` the `2·far` directions
+    `±e_i`, exact for `far = 1`; with it `copies` pairs of opposite random directions, drawn for
+    each orbit.
     Returns `Particles`; the function is that of the orbit as far as its directions fill the sphere.
-    Raises `ValueError` for leading axes, `far` below 1, more than 10⁹ weights, or only one of `key` and `copies`.
+    Raises `ValueError` for leading axes, `far` below 1, more than 10⁹ weights, or only one of `key`
+    and `copies`.
     """
     check_dims("lift", particles.near.shape[-1], far)
-    if particles.shares.ndim != 1 or (key is None) != (copies is None) or (copies is not None and copies < 1):
+    if (
+        particles.shares.ndim != 1
+        or (key is None) != (copies is None)
+        or (copies is not None and copies < 1)
+    ):
         raise ValueError(
-            f"lift: given shares {particles.shares.shape}, copies={copies} and {'no' if key is None else 'a'} key; "
-            "expected one state, and key and copies ≥ 1 together or none; pick a state with path.at(i)"
+            f"lift: given shares {particles.shares.shape}, copies={copies} and "
+            f"{'no' if key is None else 'a'} key; "
+            "expected one state, and key and copies ≥ 1 together or none; pick a state with "
+            "path.at(i)"
         )
     m, dtype = particles.shares.shape[0], particles.shares.dtype
     entries = m * 2 * (far if copies is None else copies) * (particles.near.shape[1] + far)
     if entries > _MOST:
         raise ValueError(
-            f"lift: given {m} orbits and far={far}, which make {entries:.1e} weights; expected at most {_MOST:.1e}; "
+            f"lift: given {m} orbits and far={far}, which make {entries:.1e} weights; expected at "
+            f"most {_MOST:.1e}; "
             "pass key and fewer copies"
         )
     if key is None or copies is None:
@@ -47,14 +59,16 @@ def lift(particles: ReducedParticles, far: int, *, key: Array | None = None, cop
 
 
 def lift_angles(particles: AngleParticles, near: int) -> ReducedParticles:
-    """Every `(θ, c)` as `2·near` balanced orbits: `b_H = ±√|c| cosθ e_i`, `r = √|c| sinθ`, `a = sign(c) √|c|`.
+    """Every `(θ, c)` as `2·near` balanced orbits: `b_H = ±√|c| cosθ e_i`, `r = √|c| sinθ`, `a =
+    sign(c) √|c|`.
 
     Exact for `near = 1`. Raises `ValueError` for leading axes or `near` below 1.
     """
     check_dims("lift_angles", near, 1)
     if particles.shares.ndim != 1:
         raise ValueError(
-            f"lift_angles: given shares {particles.shares.shape}; expected one state; pick one with path.at(i)"
+            f"lift_angles: given shares {particles.shares.shape}; expected one state; pick one "
+            f"with path.at(i)"
         )
     axes = jnp.eye(near, dtype=particles.shares.dtype)
     axes, norm = jnp.concatenate([axes, -axes]), sqrt(jnp.abs(particles.mass))
@@ -62,6 +76,10 @@ def lift_angles(particles: AngleParticles, near: int) -> ReducedParticles:
     each = 2 * near
     readout, far, shares = (
         jnp.repeat(x, each)
-        for x in (jnp.sign(particles.mass) * norm, norm * jnp.sin(particles.angle), particles.shares / each)
+        for x in (
+            jnp.sign(particles.mass) * norm,
+            norm * jnp.sin(particles.angle),
+            particles.shares / each,
+        )
     )
     return ReducedParticles(readout, rows, far, shares)

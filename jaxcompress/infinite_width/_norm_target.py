@@ -21,13 +21,15 @@ from jaxcompress.infinite_width._targets import AbstractTarget
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.special.internal import divide, sqrt
 
-# For d_H = 2 there is θ⁴ log θ at θ = 0, and Chebyshev coefficients of T′ fall like n^−7: 1e-17 at 384. What is smooth
-# is cut where its coefficients have reached rounding.
+# For d_H = 2 there is θ⁴ log θ at θ = 0, and Chebyshev coefficients of T′ fall like n^−7: 1e-17 at
+# 384. What is smooth is cut where its coefficients have reached rounding.
 _NODES = 384
 
 
 class AngleProfile(eqx.Module):
-    """`T(θ)` and `T′(θ)` on [0, π/2], from their Chebyshev series; to 4e-16 of `T`, and 4e-15 for `T′`."""
+    """`T(θ)` and `T′(θ)` on [0, π/2], from their Chebyshev series; to 4e-16 of `T`, and 4e-15 for
+    `T′`.
+    """
 
     series: Float[Array, "n 2"]
 
@@ -60,7 +62,9 @@ def _series(near: int) -> NDArray:
 
 
 def _bent(c: float, u: NDArray) -> NDArray:
-    """`₂F₁(½, ½; c; u)`; SciPy's for small `c`, and from 20 on its power series, of which 100 terms leave 1e-18."""
+    """`₂F₁(½, ½; c; u)`; SciPy's for small `c`, and from 20 on its power series, of which 100 terms
+    leave 1e-18.
+    """
     if c < 20:
         return scipy.special.hyp2f1(0.5, 0.5, c, u)
     n = np.arange(100)
@@ -69,7 +73,9 @@ def _bent(c: float, u: NDArray) -> NDArray:
 
 
 def norm_mass(near: int) -> float:
-    """`α = 2√π Γ((d_H+1)/2)/Γ(d_H/2)`: the mass at θ = 0 of the only minimiser, `α δ_0`, against `‖x_H‖`."""
+    """`α = 2√π Γ((d_H+1)/2)/Γ(d_H/2)`: the mass at θ = 0 of the only minimiser, `α δ_0`, against
+    `‖x_H‖`.
+    """
     check_dims("norm_mass", near, 1)
     return 2 * math.sqrt(math.pi) * gamma_ratio(near / 2)
 
@@ -104,4 +110,6 @@ class NormTarget(AbstractTarget):
         cos, sin = divide(length, norm), divide(far, norm)
         value, slope = self.profile(jnp.arctan2(far, length))
         by_near, by_far = value * cos - slope * sin, value * sin + slope * cos
-        return jnp.concatenate([divide(by_near, length)[:, None] * near, divide(by_far, far)[:, None] * rest], -1)
+        return jnp.concatenate(
+            [divide(by_near, length)[:, None] * near, divide(by_far, far)[:, None] * rest], -1
+        )

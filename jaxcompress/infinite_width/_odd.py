@@ -1,8 +1,8 @@
 """Odd targets: the predictor is linear, and second moments or a closed form say how it moves.
 
-With a start that `(a, b) ↦ (−a, −b)` leaves invariant, `f = w·x` and every particle obeys `a′ = ½ g·b`, `b′ = ½ a g`,
-`g = E[f*(x) x] − Σw`. The second moments `M = E[(a,b)(a,b)ᵀ]` close: `M′ = ½(GM + MG)`, `G = [[0, gᵀ], [g, 0]]`,
-`w = M_{0b}/2`. `F = ½ E (f* − f)²`, with the ½.
+With a start that `(a, b) ↦ (−a, −b)` leaves invariant, `f = w·x` and every particle obeys `a′ = ½
+g·b`, `b′ = ½ a g`, `g = E[f*(x) x] − Σw`. The second moments `M = E[(a,b)(a,b)ᵀ]` close: `M′ = ½(GM
++ MG)`, `G = [[0, gᵀ], [g, 0]]`, `w = M_{0b}/2`. `F = ½ E (f* − f)²`, with the ½.
 """
 
 from typing import ClassVar
@@ -19,16 +19,19 @@ from jaxcompress.infinite_width._targets import AbstractTarget, check_room
 from jaxcompress.kernels import AbstractInputs, Gaussian
 from jaxcompress.kernels.internal import is_concrete
 
-# Directions at which a target is asked whether it is odd: to a neuron, an odd one looks the same from all.
+# Directions at which a target is asked whether it is odd: to a neuron, an odd one looks the same
+# from all.
 _DIRECTIONS = 8
 
 
 def odd_moment(target: AbstractTarget, dim: int) -> Float[Array, " d"]:
     """`E[f*(x) x]` of an odd target.
 
-    An odd target pulls on all neurons alike, by half of this; asked at eight directions and their opposites.
-    Raises `ValueError` where the pulls differ by more than rounding: then the target is not odd. (Even parts that no
-    ReLU sees do not exist; odd parts of degree three and more are seen by none.)
+    An odd target pulls on all neurons alike, by half of this; asked at eight directions and their
+    opposites.
+    Raises `ValueError` where the pulls differ by more than rounding: then the target is not odd.
+    (Even parts that no ReLU sees do not exist; odd parts of degree three and more are seen by
+    none.)
     """
     check_room("odd_moment", target, dim)
     rows = np.random.default_rng(0).standard_normal((_DIRECTIONS, dim))
@@ -38,16 +41,20 @@ def odd_moment(target: AbstractTarget, dim: int) -> Float[Array, " d"]:
         spread, size = np.ptp(np.asarray(pulls), axis=0).max(), float(jnp.sqrt(energy))
         if spread > 1e4 * float(jnp.finfo(energy.dtype).eps) * size:
             raise ValueError(
-                f"odd_moment: given a target whose pull on neurons differs by {spread:.1e} between directions; "
+                f"odd_moment: given a target whose pull on neurons differs by {spread:.1e} "
+                f"between directions; "
                 "expected an odd target, f*(−x) = −f*(x); take its odd part, or use ParticleSystem"
             )
     return 2 * jnp.mean(pulls, 0)
 
 
 class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
-    """The flow of the second moments `M`, for any centred input law, exact for every start that is odd.
+    """The flow of the second moments `M`, for any centred input law, exact for every start that is
+    odd.
 
-    Arguments: an odd `target`; `dim = d`. Cost: `O(d²)` a velocity. Raises `ValueError` for a target that is not odd.
+    Arguments: an odd `target`; `dim = d`.
+    Cost: `O(d²)` a velocity.
+    Raises `ValueError` for a target that is not odd.
     """
 
     rank: ClassVar[int] = 2
@@ -56,7 +63,11 @@ class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
     inputs: AbstractInputs
 
     def __init__(self, target: AbstractTarget, dim: int):
-        self.moment, self.energy, self.inputs = odd_moment(target, dim), target.energy, target.inputs
+        self.moment, self.energy, self.inputs = (
+            odd_moment(target, dim),
+            target.energy,
+            target.inputs,
+        )
 
     def drive(self, state: Float[Array, "d+1 d+1"]) -> Float[Array, " d"]:
         """`g`."""
@@ -80,15 +91,21 @@ class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
     def contraction(self, state: Float[Array, "d+1 d+1"]) -> Float[Array, ""]:
         """`2 λ_min(H) λ_min(Σ)`, `H = ¼(E[a²] I + E[bbᵀ])`: at least the rate of `F − F*` now."""
         least = jnp.linalg.eigvalsh(state[1:, 1:])[0]
-        law = jnp.linalg.eigvalsh(self.inputs.covariance)[0] if isinstance(self.inputs, Gaussian) else 1
+        law = (
+            jnp.linalg.eigvalsh(self.inputs.covariance)[0]
+            if isinstance(self.inputs, Gaussian)
+            else 1
+        )
         return 0.5 * (state[0, 0] + least) * law
 
     def check(self, state):
         size = self.moment.shape[0] + 1
         if not eqx.is_array(state) or state.shape[-2:] != (size, size):
             raise ValueError(
-                f"MomentSystem: given a start of shape {getattr(state, 'shape', type(state).__name__)}; expected "
-                f"second moments ({size}, {size}) of (a, b); see second_moments and isotropic_moments"
+                f"MomentSystem: given a start of shape "
+                f"{getattr(state, 'shape', type(state).__name__)}; expected "
+                f"second moments ({size}, {size}) of (a, b); see second_moments and "
+                f"isotropic_moments"
             )
 
 
@@ -112,10 +129,11 @@ class IsotropicOdd(eqx.Module):
     """The closed form for `Σ = vI` and the balanced start of infinite width (Hajjar & Chizat 2022).
 
     With `V = 1 + 1/d`, `W = ‖w*‖`, `R = √(W² + V²/16)`, `T = tanh(vRt/2)`, `q = WT/(R + VT/4)`:
-    `w(t) = (V/2) q/(1−q²) w*/W`, `1 − q = (V²/(16(R+W)) + VT/4 + W(1−T))/(R + VT/4)`, so that nothing cancels: to 3e-15
-    at any time, for `W` from 0 to 1e20.
-    Arguments: an odd `target` and `dim = d`. Raises `ValueError` for a target that is not odd or a law with `Σ ≠ vI`
-    (under a trace the covariance is taken at its word).
+    `w(t) = (V/2) q/(1−q²) w*/W`, `1 − q = (V²/(16(R+W)) + VT/4 + W(1−T))/(R + VT/4)`, so that
+    nothing cancels: to 3e-15 at any time, for `W` from 0 to 1e20.
+    Arguments: an odd `target` and `dim = d`.
+    Raises `ValueError` for a target that is not odd or a law with `Σ ≠ vI` (under a trace the
+    covariance is taken at its word).
     """
 
     optimum: Float[Array, " d"]
@@ -129,9 +147,14 @@ class IsotropicOdd(eqx.Module):
             given, variance = target.inputs.covariance, target.inputs.covariance[0, 0]
             covariance = np.asarray(given) if is_concrete(given) else np.eye(dim)
             error = 5e3 * float(jnp.finfo(moment.dtype).eps)
-            if not np.abs(covariance - covariance[0, 0] * np.eye(dim)).max() <= error * covariance[0, 0] > 0:
+            if (
+                not np.abs(covariance - covariance[0, 0] * np.eye(dim)).max()
+                <= error * covariance[0, 0]
+                > 0
+            ):
                 raise ValueError(
-                    "IsotropicOdd: given a covariance that is no positive multiple of I; expected vI; use MomentSystem"
+                    "IsotropicOdd: given a covariance that is no positive multiple of I; expected "
+                    "vI; use MomentSystem"
                 )
         self.optimum, self.variance, self.energy = moment / variance, variance, target.energy
 
@@ -167,7 +190,9 @@ class IsotropicOdd(eqx.Module):
 
     def risk(self, times: Float[Array, " times"]) -> Float[Array, " times"]:
         """`F(t)`, with the ½."""
-        least = half_square(self.energy, jnp.zeros_like(self.energy), -self.variance * self._letters[1] ** 2)
+        least = half_square(
+            self.energy, jnp.zeros_like(self.energy), -self.variance * self._letters[1] ** 2
+        )
         return least + 0.5 * self.variance * self.distance(times) ** 2
 
     def bound(self, times: Float[Array, " times"]) -> Float[Array, " times"]:

@@ -1,7 +1,7 @@
 """The three kinds of particles: all of a neuron, what a symmetry leaves of it, and its angle.
 
-Shares are the weights of the particles under the law μ: `f(x) = Σ_i share_i a_i relu(b_i·x)`, `Σ share_i = 1`; they do
-not move.
+Shares are the weights of the particles under the law μ: `f(x) = Σ_i share_i a_i relu(b_i·x)`, `Σ
+share_i = 1`; they do not move.
 """
 
 import equinox as eqx
@@ -18,8 +18,8 @@ from jaxcompress.special.internal import sqrt
 class Particles(eqx.Module):
     """Neurons `(a, b)` of a network in mean-field scaling.
 
-    Arguments: `readout (*runs, m)`, the `a`; `weights (*runs, m, d)`, the `b`; `shares (*runs, m)`, positive with sum
-    one, `1/m` when left out; one floating dtype.
+    Arguments: `readout (*runs, m)`, the `a`; `weights (*runs, m, d)`, the `b`; `shares (*runs, m)`,
+    positive with sum one, `1/m` when left out; one floating dtype.
     Raises `ValueError` for shapes or dtypes that do not fit.
     """
 
@@ -58,7 +58,8 @@ class Particles(eqx.Module):
 class ReducedParticles(eqx.Module):
     """Orbits `(a, b_H, r = ‖b_⊥‖)` under the rotations of H⊥.
 
-    Arguments: `readout (*runs, m)`; `near (*runs, m, d_H)`; `far (*runs, m)`, not negative; `shares` as in `Particles`.
+    Arguments: `readout (*runs, m)`; `near (*runs, m, d_H)`; `far (*runs, m)`, not negative;
+    `shares` as in `Particles`.
     Raises `ValueError` for shapes or dtypes that do not fit.
     """
 
@@ -69,7 +70,10 @@ class ReducedParticles(eqx.Module):
 
     def __init__(self, readout, near, far, shares=None):
         self.readout = as_array("ReducedParticles", "readout", readout)
-        self.near, self.far = as_array("ReducedParticles", "near", near), as_array("ReducedParticles", "far", far)
+        self.near, self.far = (
+            as_array("ReducedParticles", "near", near),
+            as_array("ReducedParticles", "far", far),
+        )
         self.shares = _shares("ReducedParticles", self.readout, shares)
         _check("ReducedParticles", self, {"near": 1})
 
@@ -85,10 +89,11 @@ class ReducedParticles(eqx.Module):
 
 
 class AngleParticles(eqx.Module):
-    """Orbits of balanced particles under the rotations of H and of H⊥: `b/‖b‖ = cosθ s_H + sinθ s_⊥`.
+    """Orbits of balanced particles under the rotations of H and of H⊥: `b/‖b‖ = cosθ s_H + sinθ
+    s_⊥`.
 
-    Arguments: `angle (*runs, m)`, the θ in [0, π/2]; `mass (*runs, m)`, the signed `c = a‖b‖`; `shares` as in
-    `Particles`. The measure τ⁺ − τ⁻ has `share·c` at `θ`.
+    Arguments: `angle (*runs, m)`, the θ in [0, π/2]; `mass (*runs, m)`, the signed `c = a‖b‖`;
+    `shares` as in `Particles`. The measure τ⁺ − τ⁻ has `share·c` at `θ`.
     Raises `ValueError` for shapes or dtypes that do not fit.
     """
 
@@ -97,7 +102,10 @@ class AngleParticles(eqx.Module):
     shares: Float[Array, "*runs m"]
 
     def __init__(self, angle, mass, shares=None):
-        self.angle, self.mass = as_array("AngleParticles", "angle", angle), as_array("AngleParticles", "mass", mass)
+        self.angle, self.mass = (
+            as_array("AngleParticles", "angle", angle),
+            as_array("AngleParticles", "mass", mass),
+        )
         self.shares = _shares("AngleParticles", self.mass, shares)
         _check("AngleParticles", self, {})
 
@@ -123,24 +131,32 @@ def _check(where: str, particles, longer: dict[str, int]) -> None:
         given = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ValueError(
             f"{where}: given {given}; expected one number a particle, and one row a particle in "
-            f"{', '.join(longer) or 'nothing'}, with the same leading axes on all; transpose or reshape what differs"
+            f"{', '.join(longer) or 'nothing'}, with the same leading axes on all; transpose or "
+            f"reshape what differs"
         )
 
 
 def check_start(where: str, shares: Array) -> None:
-    """Raise `ValueError` unless the shares of a start are a law: velocities, of the same type, need not be one."""
+    """Raise `ValueError` unless the shares of a start are a law: velocities, of the same type, need
+    not be one.
+    """
     check_range(where, "shares", shares, 0, 1)
     if is_concrete(shares) and np.abs(np.asarray(shares).sum(-1) - 1).max() > slack(shares):
-        raise ValueError(f"{where}: given shares whose sum is not one; expected a law; divide them by their sum")
+        raise ValueError(
+            f"{where}: given shares whose sum is not one; expected a law; divide them by their sum"
+        )
 
 
 def check_range(where: str, name: str, values, least: float, most: float) -> None:
-    """Raise `ValueError` for concrete numbers out of `[least, most]` by more than a flow's steps may leave."""
+    """Raise `ValueError` for concrete numbers out of `[least, most]` by more than a flow's steps
+    may leave.
+    """
     if is_concrete(values):
         array = np.asarray(values)
         if not np.all((array >= least - slack(array)) & (array <= most + slack(array))):
             raise ValueError(
-                f"{where}: given {name} from {array.min():.6g} to {array.max():.6g}; expected {least:.6g} to "
+                f"{where}: given {name} from {array.min():.6g} to {array.max():.6g}; expected "
+                f"{least:.6g} to "
                 f"{most:.6g}; change those that are out of it"
             )
 
@@ -153,12 +169,14 @@ def slack(array) -> float:
 def reduce_particles(particles: Particles, near: int) -> ReducedParticles:
     """`(a, b) ↦ (a, b_H, ‖b_⊥‖)`; `H` are the first `near` coordinates.
 
-    What is lost is where the particles of an orbit were: the reduced flow is that of the whole orbit.
+    What is lost is where the particles of an orbit were: the reduced flow is that of the whole
+    orbit.
     Raises `ValueError` unless `1 ≤ near < d`.
     """
     if isinstance(near, bool) or not isinstance(near, int) or not 1 <= near < particles.dim:
         raise ValueError(
-            f"reduce_particles: given near={near!r} for particles in {particles.dim} dimensions; expected "
+            f"reduce_particles: given near={near!r} for particles in {particles.dim} dimensions; "
+            f"expected "
             f"1 ≤ near < {particles.dim}; H must be smaller than the space"
         )
     far = sqrt(jnp.sum(particles.weights[..., near:] ** 2, -1))
@@ -177,8 +195,11 @@ def to_angles(particles: ReducedParticles, *, tolerance: float | None = None) ->
         gap, size = np.abs(np.asarray(particles.balance)), np.asarray(particles.readout) ** 2
         if not np.all(gap <= tolerance * size):
             raise ValueError(
-                f"to_angles: given particles with |a² − ‖b‖²| up to {gap.max():.1e}; expected a balanced start, "
+                f"to_angles: given particles with |a² − ‖b‖²| up to {gap.max():.1e}; expected a "
+                f"balanced start, "
                 "|a| = ‖b‖; the angle alone does not say how the others move"
             )
     norm = sqrt(near**2 + particles.far**2)
-    return AngleParticles(jnp.arctan2(particles.far, near), particles.readout * norm, particles.shares)
+    return AngleParticles(
+        jnp.arctan2(particles.far, near), particles.readout * norm, particles.shares
+    )

@@ -1,8 +1,9 @@
 """Gauss rules and recurrences of the laws of a uniform direction, stable for a million dimensions.
 
-`u = ‖x_H‖²` of a uniform unit vector has the law Beta(d_H/2, d_⊥/2); one coordinate `s` has the density
-`∝ (1−s²)^{(d−3)/2}`. The rules are eigenproblems of symmetric tridiagonal matrices whose entries are sums of positive
-terms, so that nothing cancels when a dimension is enormous. Numbers of the host, in float64.
+`u = ‖x_H‖²` of a uniform unit vector has the law Beta(d_H/2, d_⊥/2); one coordinate `s` has the
+density `∝ (1−s²)^{(d−3)/2}`. The rules are eigenproblems of symmetric tridiagonal matrices whose
+entries are sums of positive terms, so that nothing cancels when a dimension is enormous. Numbers of
+the host, in float64.
 """
 
 import math
@@ -28,11 +29,14 @@ _LARGE = 32.0
 
 
 def check_dims(where: str, near: int, far: int) -> None:
-    """Raise `ValueError` unless the target's dimension and the rest are whole numbers, 1 at least."""
+    """Raise `ValueError` unless the target's dimension and the rest are whole numbers, 1 at
+    least.
+    """
     for name, value in (("near", near), ("far", far)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"{where}: given {name}={value!r}; expected a whole number, 1 at least (near = d_H, far = d − d_H); "
+                f"{where}: given {name}={value!r}; expected a whole number, 1 at least (near = "
+                f"d_H, far = d − d_H); "
                 "the target must read fewer coordinates than there are"
             )
 
@@ -41,11 +45,15 @@ def check_count(where: str, **counts: int) -> None:
     """Raise `ValueError` unless numbers of nodes, bins and steps are whole numbers, 1 at least."""
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{where}: given {name}={value!r}; expected a whole number, 1 at least; raise it")
+            raise ValueError(
+                f"{where}: given {name}={value!r}; expected a whole number, 1 at least; raise it"
+            )
 
 
 def gamma_ratio(x: float) -> float:
-    """`Γ(x + ½)/Γ(x)` for `x > 0`; relative error below 1e-15, also where logarithms of Γ cancel."""
+    """`Γ(x + ½)/Γ(x)` for `x > 0`; relative error below 1e-15, also where logarithms of Γ
+    cancel.
+    """
     factor = 1.0
     while x < _LARGE:
         factor *= x / (x + 0.5)
@@ -55,7 +63,9 @@ def gamma_ratio(x: float) -> float:
 
 @lru_cache(maxsize=256)
 def coordinate_rule(dim: int, count: int) -> tuple[NDArray, NDArray]:
-    """Nodes and weights for `E f(s)`, `s` one coordinate of a uniform unit vector of `dim` dimensions; ±1 for one."""
+    """Nodes and weights for `E f(s)`, `s` one coordinate of a uniform unit vector of `dim`
+    dimensions; ±1 for one.
+    """
     if dim == 1:
         return np.array([-1.0, 1.0]), np.array([0.5, 0.5])
     n = np.arange(2, count)
@@ -74,7 +84,8 @@ def share_rule(near: int, far: int, count: int) -> tuple[NDArray, NDArray]:
 
 
 def share_recurrence(near: int, far: int, count: int) -> tuple[NDArray, NDArray]:
-    """`A_n`, `B_n` of the monic polynomials `q_{n+1} = (u − A_n) q_n − B_n q_{n−1}` under Beta(near/2, far/2).
+    """`A_n`, `B_n` of the monic polynomials `q_{n+1} = (u − A_n) q_n − B_n q_{n−1}` under
+    Beta(near/2, far/2).
 
     Jacobi's, with `α = far/2 − 1`, `β = near/2 − 1`, moved to [0, 1]; `B_0` is not used.
     """

@@ -13,11 +13,15 @@ from jaxcompress.infinite_width._particles import Particles, ReducedParticles
 from jaxcompress.infinite_width._rules import check_dims
 
 
-def uniform_start(key: Array, width: int, dim: int, *, runs: int | None = None, dtype=None) -> Particles:
+def uniform_start(
+    key: Array, width: int, dim: int, *, runs: int | None = None, dtype=None
+) -> Particles:
     """`width` independent particles, the sign of each a fair coin.
 
-    Arguments: `key`; `width`, `dim`, static; `runs`, for a leading axis; `dtype`, the default float type when left out.
-    Returns `Particles`. Raises `ValueError` for sizes below 1.
+    Arguments: `key`; `width`, `dim`, static; `runs`, for a leading axis; `dtype`, the default float
+    type when left out.
+    Returns `Particles`.
+    Raises `ValueError` for sizes below 1.
     """
 
     def one(key: Array) -> Particles:
@@ -28,8 +32,11 @@ def uniform_start(key: Array, width: int, dim: int, *, runs: int | None = None, 
     return _repeated(one, key, runs)
 
 
-def paired_start(key: Array, width: int, dim: int, *, runs: int | None = None, dtype=None) -> Particles:
-    """`width/2` independent particles `(a, b)`, then their opposites `(−a, −b)`: the predictor of an odd target is odd.
+def paired_start(
+    key: Array, width: int, dim: int, *, runs: int | None = None, dtype=None
+) -> Particles:
+    """`width/2` independent particles `(a, b)`, then their opposites `(−a, −b)`: the predictor of
+    an odd target is odd.
 
     Arguments and returns as for `uniform_start`. Raises `ValueError` also for an odd width.
     """
@@ -42,7 +49,9 @@ def paired_start(key: Array, width: int, dim: int, *, runs: int | None = None, d
     return _repeated(one, key, runs)
 
 
-def doubled_start(key: Array, width: int, dim: int, *, runs: int | None = None, dtype=None) -> Particles:
+def doubled_start(
+    key: Array, width: int, dim: int, *, runs: int | None = None, dtype=None
+) -> Particles:
     """`width/2` directions, each with `a = 1`, then with `a = −1`: the predictor is zero.
 
     Arguments and returns as for `uniform_start`. Raises `ValueError` also for an odd width.
@@ -60,7 +69,8 @@ def doubled_start(key: Array, width: int, dim: int, *, runs: int | None = None, 
 def reduced_start(
     key: Array, width: int, near: int, far: int, *, runs: int | None = None, dtype=None
 ) -> ReducedParticles:
-    """`width/2` independent orbits of uniform directions in `near + far` dimensions, each with `a = 1` and `a = −1`.
+    """`width/2` independent orbits of uniform directions in `near + far` dimensions, each with `a =
+    1` and `a = −1`.
 
     `r²` is drawn from its law, so that the cost does not depend on `far`.
     Raises `ValueError` for dimensions below 1 or an odd width.
@@ -95,6 +105,7 @@ def _checked(where: str, width: int, dim: int, runs: int | None, by: int, dtype)
     if min(width, dim, 1 if runs is None else runs) < 1 or width % by:
         raise ValueError(
             f"{where}: given width {width}, dim {dim}, runs {runs}; expected all at least 1"
-            f"{'' if by == 1 else ' and an even width, for particles come in pairs'}; change what differs"
+            f"{'' if by == 1 else ' and an even width, for particles come in pairs'}; change what "
+            f"differs"
         )
     return dtype or jnp.result_type(float)

@@ -1,7 +1,8 @@
 """The interface of a flow: a state, how fast it moves, its risk; and the two flows of neurons.
 
-Risk here is `F = ½ E (f* − f)²`, with the ½ of Hajjar & Chizat 2022. Velocities are mean-field: those of `−m ∇F` for
-equal shares, so that they do not depend on the number of particles; `dF/dt = −Σ_i share_i ‖velocity_i‖²`.
+Risk here is `F = ½ E (f* − f)²`, with the ½ of Hajjar & Chizat 2022. Velocities are mean-field:
+those of `−m ∇F` for equal shares, so that they do not depend on the number of particles; `dF/dt =
+−Σ_i share_i ‖velocity_i‖²`.
 """
 
 import abc
@@ -14,7 +15,12 @@ from jaxtyping import Array, Float
 
 from jaxcompress.infinite_width._laws import check_law, coloured, whitened
 from jaxcompress.infinite_width._pairs import along, averaged_pull, network_pull
-from jaxcompress.infinite_width._particles import Particles, ReducedParticles, check_range, check_start
+from jaxcompress.infinite_width._particles import (
+    Particles,
+    ReducedParticles,
+    check_range,
+    check_start,
+)
 from jaxcompress.infinite_width._rules import check_count, check_dims, coordinate_rule
 from jaxcompress.infinite_width._targets import AbstractTarget, check_room
 from jaxcompress.kernels import StandardNormal
@@ -30,7 +36,8 @@ class Motion(NamedTuple):
 
 
 class AbstractSystem(eqx.Module, Generic[State]):
-    """A gradient flow with closed-form velocity and risk. Formulas on one state; batching is the flow's.
+    """A gradient flow with closed-form velocity and risk. Formulas on one state; batching is the
+    flow's.
 
     `rank` is how many axes the last array of one state has.
     """
@@ -47,7 +54,9 @@ class AbstractSystem(eqx.Module, Generic[State]):
 
     @abc.abstractmethod
     def check(self, state: State) -> None:
-        """Raise `ValueError` for a state (with leading axes `runs`, maybe) that is none of this system."""
+        """Raise `ValueError` for a state (with leading axes `runs`, maybe) that is none of this
+        system.
+        """
 
 
 def half_square(energy: Array, cross: Array, own: Array) -> Float[Array, ""]:
@@ -89,14 +98,17 @@ class ParticleSystem(AbstractSystem[Particles]):
 
 
 class ReducedSystem(AbstractSystem[ReducedParticles]):
-    """Orbits `(a, b_H, r)` under the rotations of H⊥, exact in the limit of infinite width, for a target `f_H(x_H)`.
+    """Orbits `(a, b_H, r)` under the rotations of H⊥, exact in the limit of infinite width, for a
+    target `f_H(x_H)`.
 
-    Arguments: `target`, on standard normal inputs, whose `target.dim` coordinates are H; `far = d − d_H ≥ 1`; `nodes`
-    for the average over the angle of two orthogonal parts (two are exact for `far = 1`). Static: all but the target,
-    whose dtype is that of the system when `dtype` is left out. Cost: `O(m² nodes)` a velocity, for any `d`.
-    The average converges exponentially but for particles of one direction: there the risk errs like `nodes^−(far+2)`
-    and the velocity like `nodes^−far` (16 nodes: 2e-10 and 2e-8 for far = 7, 6e-8 and 1e-5 for far = 3, of the charges
-    of such pairs). It stays a gradient flow whose risk falls and whose particles stay balanced, for any nodes.
+    Arguments: `target`, on standard normal inputs, whose `target.dim` coordinates are H; `far = d −
+    d_H ≥ 1`; `nodes` for the average over the angle of two orthogonal parts (two are exact for `far
+    = 1`). Static: all but the target, whose dtype is that of the system when `dtype` is left out.
+    Cost: `O(m² nodes)` a velocity, for any `d`. The average converges exponentially but for
+    particles of one direction: there the risk errs like `nodes^−(far+2)` and the velocity like
+    `nodes^−far` (16 nodes: 2e-10 and 2e-8 for far = 7, 6e-8 and 1e-5 for far = 3, of the charges of
+    such pairs). It stays a gradient flow whose risk falls and whose particles stay balanced, for
+    any nodes.
     """
 
     target: AbstractTarget
@@ -109,14 +121,17 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
         check_law("ReducedSystem", target.inputs)
         if not isinstance(target.inputs, StandardNormal):
             raise ValueError(
-                "ReducedSystem: given a target on Gaussian inputs with a covariance; expected StandardNormal(), "
+                "ReducedSystem: given a target on Gaussian inputs with a covariance; expected "
+                "StandardNormal(), "
                 "for rotations of H⊥ must leave the law as it is: rescale x, or use ParticleSystem"
             )
         self.target, self.far = target, far
         check_count("ReducedSystem", nodes=nodes)
         dtypes = {leaf.dtype for leaf in jax.tree.leaves(eqx.filter(target, eqx.is_inexact_array))}
         dtype = dtype or (jnp.result_type(*dtypes) if dtypes else jnp.result_type(float))
-        self.cosines, self.weights = (jnp.asarray(each, dtype) for each in coordinate_rule(far, nodes))
+        self.cosines, self.weights = (
+            jnp.asarray(each, dtype) for each in coordinate_rule(far, nodes)
+        )
 
     def pulls(self, state: ReducedParticles) -> tuple[Float[Array, "m p"], Float[Array, "m p"]]:
         """As of `ParticleSystem`, in the coordinates `(b_H, r)`."""
@@ -129,7 +144,9 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
         pull = target - own
         readout, weights = along(state.stacked, pull), state.readout[:, None] * pull
         dissipation = jnp.sum(state.shares * (readout**2 + jnp.sum(weights**2, -1)))
-        velocity = ReducedParticles(readout, weights[:, :-1], weights[:, -1], jnp.zeros_like(state.shares))
+        velocity = ReducedParticles(
+            readout, weights[:, :-1], weights[:, -1], jnp.zeros_like(state.shares)
+        )
         return Motion(velocity, dissipation)
 
     def risk(self, state):
@@ -143,8 +160,10 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
         check_range("ReducedSystem", "far", state.far, 0, jnp.inf)
         if state.near.shape[-1] != self.target.dim:
             raise ValueError(
-                f"ReducedSystem: given particles with {state.near.shape[-1]} coordinates in H for a target of "
-                f"{self.target.dim}; expected the same; reduce the start with near={self.target.dim}"
+                f"ReducedSystem: given particles with {state.near.shape[-1]} coordinates in H for "
+                f"a target of "
+                f"{self.target.dim}; expected the same; reduce the start with "
+                f"near={self.target.dim}"
             )
 
 

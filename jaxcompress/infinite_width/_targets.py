@@ -11,7 +11,14 @@ from jaxtyping import Array, Float
 from jaxcompress.infinite_width._laws import check_law, coloured, times_covariance, whitened
 from jaxcompress.infinite_width._pairs import network_pull
 from jaxcompress.kernels import AbstractInputs, Gaussian, StandardNormal, activations
-from jaxcompress.kernels.internal import Relu, as_array, check_finite, check_floating, is_concrete, table_in_blocks
+from jaxcompress.kernels.internal import (
+    Relu,
+    as_array,
+    check_finite,
+    check_floating,
+    is_concrete,
+    table_in_blocks,
+)
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import as_layer, form
 
@@ -19,8 +26,8 @@ from jaxcompress.networks.internal import as_layer, form
 class AbstractTarget(eqx.Module):
     """A target `f*` under an input law, known by the moments that the flow needs.
 
-    It reads the first `dim` coordinates of inputs that may have more (`inputs` permitting). Subclass it for any `f*`
-    whose two moments can be computed.
+    It reads the first `dim` coordinates of inputs that may have more (`inputs` permitting).
+    Subclass it for any `f*` whose two moments can be computed.
     """
 
     inputs: eqx.AbstractVar[AbstractInputs]
@@ -37,7 +44,9 @@ class AbstractTarget(eqx.Module):
 
     @abc.abstractmethod
     def pull(self, weights: Float[Array, "m d"]) -> Float[Array, "m d"]:
-        """`E[f*(x) 1(b·x > 0) x]` for every row `b`; `E[f*(x) relu(b·x)]` is its product with `b`."""
+        """`E[f*(x) 1(b·x > 0) x]` for every row `b`; `E[f*(x) relu(b·x)]` is its product with
+        `b`.
+        """
 
 
 def padded(weights: Float[Array, "m h"], dim: int) -> Float[Array, "m d"]:
@@ -49,7 +58,8 @@ def check_room(where: str, target: AbstractTarget, dim: int) -> None:
     """Raise `ValueError` where a target reads more coordinates than there are."""
     if target.dim > dim:
         raise ValueError(
-            f"{where}: given a target of d_H = {target.dim} coordinates in d = {dim} dimensions; expected d_H ≤ d; "
+            f"{where}: given a target of d_H = {target.dim} coordinates in d = {dim} dimensions; "
+            f"expected d_H ≤ d; "
             "raise d, or pass a target that reads less"
         )
     check_law(where, target.inputs, dim)
@@ -58,7 +68,8 @@ def check_room(where: str, target: AbstractTarget, dim: int) -> None:
 class NetworkTarget(AbstractTarget):
     """Another two-layer network as the target.
 
-    Arguments: a `TwoLayer` of one output without output bias, of any activation; `inputs`, a centred law.
+    Arguments: a `TwoLayer` of one output without output bias, of any activation; `inputs`, a
+    centred law.
     Raises `ValueError` for several outputs, an output bias, leading axes or a law with a mean.
     """
 
@@ -67,13 +78,21 @@ class NetworkTarget(AbstractTarget):
 
     def __init__(self, network: TwoLayer, inputs: AbstractInputs | None = None):
         self.network, self.inputs = network, StandardNormal() if inputs is None else inputs
-        if network.weights.ndim != 2 or network.outputs is not None or network.output_bias is not None:
+        if (
+            network.weights.ndim != 2
+            or network.outputs is not None
+            or network.output_bias is not None
+        ):
             raise ValueError(
-                f"NetworkTarget: given weights {network.weights.shape}, readout {network.readout.shape} and "
-                f"{'an' if network.output_bias is not None else 'no'} output bias; expected one network of one output "
+                f"NetworkTarget: given weights {network.weights.shape}, readout "
+                f"{network.readout.shape} and "
+                f"{'an' if network.output_bias is not None else 'no'} output bias; expected one "
+                f"network of one output "
                 "without output bias; take one output, and subtract its bias from the target"
             )
-        check_law("NetworkTarget", self.inputs, network.dim if self.inputs.dim is not None else None)
+        check_law(
+            "NetworkTarget", self.inputs, network.dim if self.inputs.dim is not None else None
+        )
 
     @property
     def dim(self) -> int:
@@ -101,9 +120,10 @@ class NetworkTarget(AbstractTarget):
 class OddTarget(AbstractTarget):
     """Any odd target, `f*(−x) = −f*(x)`: it pulls on every neuron alike, by `½ E[f*(x) x]`.
 
-    Arguments: `moment (d,)`, `E[f*(x) x]`; `second`, `E f*(x)²`; `inputs`, a centred law. `linear_target` and
-    `odd_polynomial` make them. Raises `ValueError` for shapes or a law that do not fit, or a `second` below that of the
-    best linear predictor, or a `moment` that the law cannot have (concrete ones).
+    Arguments: `moment (d,)`, `E[f*(x) x]`; `second`, `E f*(x)²`; `inputs`, a centred law.
+    `linear_target` and `odd_polynomial` make them.
+    Raises `ValueError` for shapes or a law that do not fit, or a `second` below that of the best
+    linear predictor, or a `moment` that the law cannot have (concrete ones).
     """
 
     moment: Float[Array, " d"]
@@ -116,13 +136,20 @@ class OddTarget(AbstractTarget):
         self.inputs = StandardNormal() if inputs is None else inputs
         if self.moment.ndim != 1 or self.second.shape != ():
             raise ValueError(
-                f"OddTarget: given moment {self.moment.shape} and second {self.second.shape}; expected (d,) and (); "
+                f"OddTarget: given moment {self.moment.shape} and second {self.second.shape}; "
+                f"expected (d,) and (); "
                 "pass E[f*(x) x] and E f*(x)²"
             )
-        check_law("OddTarget", self.inputs, None if self.inputs.dim is None else self.moment.shape[0])
+        check_law(
+            "OddTarget", self.inputs, None if self.inputs.dim is None else self.moment.shape[0]
+        )
         check_floating("OddTarget", moment=self.moment)
         check_finite("OddTarget", moment=self.moment, second=self.second)
-        law = self.inputs.covariance if isinstance(self.inputs, Gaussian) else np.eye(self.moment.shape[0])
+        law = (
+            self.inputs.covariance
+            if isinstance(self.inputs, Gaussian)
+            else np.eye(self.moment.shape[0])
+        )
         if all(is_concrete(each) for each in (self.moment, self.second, law)):
             self._check_least(np.asarray(law, np.float64))
 
@@ -130,10 +157,14 @@ class OddTarget(AbstractTarget):
         moment, eps = np.asarray(self.moment, np.float64), float(jnp.finfo(self.moment.dtype).eps)
         linear = np.linalg.pinv(covariance, rcond=10 * len(moment) * eps, hermitian=True) @ moment
         least, off = linear @ moment, np.abs(covariance @ linear - moment).max(initial=0)
-        if float(self.second) < (1 - 1e3 * eps) * least or off > 1e6 * eps * np.abs(moment).max(initial=0):
+        if float(self.second) < (1 - 1e3 * eps) * least or off > 1e6 * eps * np.abs(moment).max(
+            initial=0
+        ):
             raise ValueError(
-                f"OddTarget: given second {float(self.second):.6g}, moment off the range of Σ by {off:.1e}; expected "
-                f"E f*² ≥ mᵀΣ⁺m = {least:.6g} and a moment in the range of Σ; pass moments of one f* under this law"
+                f"OddTarget: given second {float(self.second):.6g}, moment off the range of Σ by "
+                f"{off:.1e}; expected "
+                f"E f*² ≥ mᵀΣ⁺m = {least:.6g} and a moment in the range of Σ; pass moments of one "
+                f"f* under this law"
             )
 
     @property
@@ -159,9 +190,14 @@ def linear_target(vector, inputs: AbstractInputs | None = None) -> OddTarget:
 
 
 def odd_polynomial(
-    terms: list[tuple[float, tuple[int, ...]]], dim: int, inputs: AbstractInputs | None = None, *, dtype=None
+    terms: list[tuple[float, tuple[int, ...]]],
+    dim: int,
+    inputs: AbstractInputs | None = None,
+    *,
+    dtype=None,
 ) -> OddTarget:
-    """`f*(x) = Σ c Π_k x_{i_k}` from `terms` `(c, (i_1, …, i_p))`, every `p` odd; moments by Wick's theorem.
+    """`f*(x) = Σ c Π_k x_{i_k}` from `terms` `(c, (i_1, …, i_p))`, every `p` odd; moments by Wick's
+    theorem.
 
     Example: `x_0 + ½ x_0 x_1²` is `[(1.0, (0,)), (0.5, (0, 1, 1))]`. Static: everything.
     Raises `ValueError` for a term of even degree or an index that is no coordinate.
@@ -172,12 +208,16 @@ def odd_polynomial(
     for factor, indices in terms:
         if len(indices) % 2 == 0 or not all(0 <= i < dim for i in indices):
             raise ValueError(
-                f"odd_polynomial: given the term ({factor}, {indices}) in {dim} coordinates; expected an odd number of "
-                f"indices from 0 to {dim - 1}; a target with even terms is not odd: use hermite_target"
+                f"odd_polynomial: given the term ({factor}, {indices}) in {dim} coordinates; "
+                f"expected an odd number of "
+                f"indices from 0 to {dim - 1}; a target with even terms is not odd: use "
+                f"hermite_target"
             )
     covariance = np.eye(dim) if law.dim is None else np.asarray(law.covariance, np.float64)  # type: ignore[attr-defined]
     moment = [sum(c * _wick((i, *indices), covariance) for c, indices in terms) for i in range(dim)]
-    second = sum(c * e * _wick((*one, *other), covariance) for c, one in terms for e, other in terms)
+    second = sum(
+        c * e * _wick((*one, *other), covariance) for c, one in terms for e, other in terms
+    )
     dtype = dtype or jnp.result_type(float)
     return OddTarget(jnp.asarray(moment, dtype), second, law)
 

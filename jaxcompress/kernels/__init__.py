@@ -1,7 +1,8 @@
 """Expectations of products of activations over Gaussian inputs, exact with all their derivatives.
 
-What enters: activations, weights, biases and an input law, or the five numbers of a Gaussian pair. What leaves: a
-number, or the table of numbers for two families of neurons, that may be used inside anybody's JAX function:
+What enters: activations, weights, biases and an input distribution, or the five numbers of a
+Gaussian pair. What leaves: a number, or the table of numbers for two families of neurons, which may
+be used inside anybody's JAX function:
 
 >>> import jax, jax.numpy as jnp
 >>> from jaxcompress.kernels import activations, gram
@@ -9,20 +10,46 @@ number, or the table of numbers for two families of neurons, that may be used in
 >>> table = jax.jit(lambda W: gram(activations.relu, W, activations.erf, W))(W)    # (3, 3)
 >>> gradient = jax.grad(lambda W: gram(activations.relu, W, activations.relu, W).sum())(W)
 
-Activations with closed forms are finite sums of terms (`_terms`), powers and exponentials times smoothed kinks. Every
-pair of terms has one of three formulas: `_orthant` for two kinks, `_tilted` where at least one function is smooth,
-`_waves` for sines and cosines. Any other function goes through `_quadrature`. All of them supply in-plane moments
-(`_moments.AbstractMoments`); `_frames` measures the pairs, `_table` states the derivative rule once, `_formulas` says
-who serves whom. To add an activation with closed forms, write its terms in `activations`; nothing else changes.
+Four subfolders: `activations` says what a function is; `moments` knows one pair; `tables` many
+pairs; `zero_mean` the short forms for pairs without means. To add an activation with closed forms,
+write it as a sum of terms in `activations/_named.py`; nothing else changes.
+
+Which formula serves which pair, when, and why:
+
+================================  ====================  ============================================
+pair                              file                  why this one
+================================  ====================  ============================================
+two kinks (step, ReLU, abs, erf,  `moments/_kinks`      one formula for all of them, by Φ₂ and its
+GELU, …), any means                                     recurrences; finite where neurons coincide
+ReLU with ReLU, any means         `moments/_relu`       the same in a third of the operations
+something smooth (powers,         `moments/             tilting removes exponentials, Stein's lemma
+exponentials) with anything       _exponentials`        powers; one kink of one variable is left
+sine, cosine with each other      `moments/             exponentials of complex rates would cancel
+                                  _trigonometric`
+tanh, sigmoid, softplus, SiLU     `moments/             a logistic function is a mixture of smoothed
+                                  _scale_mixtures`      kinks over their width: a sum of the above
+a user's function                 `moments/_quadrature` a rule in the plane; exact in one of the two
+                                                        variables if the partner has a closed form
+large tables of ReLU, erf,        `tables/_products`    matrix products instead of a plane for every
+affine, no means                                        pair: hundreds of times faster
+the solver's inner loop: ReLU or  `zero_mean/_forms`    three numbers a pair; absolute accuracy is
+erf with itself, no means                               all that a flow feels
+thousands of almost orthogonal    `zero_mean/           relative accuracy of what remains beyond
+neurons, no means (sectors)       _hermite_remainder`   Hermite orders 0 and 1, where these cancel
+================================  ====================  ============================================
+
+Two more forms of ReLU with ReLU stand outside on purpose: `theory` has its own, or agreement with
+the risk would prove nothing, and `infinite_width` has those of angles on a sphere, with their
+spectrum.
 """
 
 from jaxcompress.kernels import activations
-from jaxcompress.kernels._activation import AbstractActivation
-from jaxcompress.kernels._error import gram_error
-from jaxcompress.kernels._gram import gram
 from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
-from jaxcompress.kernels._neural import dual_activation, hermite_coefficients, nngp, ntk
-from jaxcompress.kernels._pair import GaussianPair, expectation
+from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress.kernels.moments._pair import GaussianPair, expectation
+from jaxcompress.kernels.tables._dual import dual_activation, hermite_coefficients, nngp, ntk
+from jaxcompress.kernels.tables._gram import gram
+from jaxcompress.kernels.tables._gram_error import gram_error
 
 __all__ = [
     "AbstractActivation",

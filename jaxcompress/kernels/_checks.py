@@ -1,4 +1,6 @@
-"""Checks of what users pass in: each failure says what was given, what was expected and what to do."""
+"""Checks of what users pass in: each failure says what was given, what was expected and what to
+do.
+"""
 
 import operator
 
@@ -17,13 +19,16 @@ def check_concrete(where: str, *arrays) -> None:
     """Raise `ValueError` for arrays of a trace, where entries are looked at."""
     if not all(map(is_concrete, arrays)):
         raise ValueError(
-            f"{where}: given arrays that jit, vmap or grad trace; expected concrete ones, for entries are looked at; "
+            f"{where}: given arrays that jit, vmap or grad trace; expected concrete ones, for "
+            f"entries are looked at; "
             "call it outside"
         )
 
 
 def as_integer(given) -> int | None:
-    """An integer, also one of NumPy's, as Python's; `None` for everything else, booleans among it."""
+    """An integer, also one of NumPy's, as Python's; `None` for everything else, booleans among
+    it.
+    """
     try:
         return None if isinstance(given, bool | np.bool_) else operator.index(given)
     except TypeError:
@@ -31,7 +36,9 @@ def as_integer(given) -> int | None:
 
 
 def as_array(where: str, name: str, given) -> Array:
-    """`jnp.asarray`, with a `ValueError` for what is no array of numbers: ragged lists, strings, objects."""
+    """`jnp.asarray`, with a `ValueError` for what is no array of numbers: ragged lists, strings,
+    objects.
+    """
     try:
         return jnp.asarray(given)
     except (TypeError, ValueError):
@@ -58,11 +65,14 @@ def check_floating(where: str, **arrays: Array | None) -> None:
     bad = {name: dtype for name, dtype in dtypes.items() if dtype not in (jnp.float32, jnp.float64)}
     if bad:
         raise ValueError(
-            f"{where}: given {_listed(bad)}; expected real floating-point arrays (float32 or float64); "
+            f"{where}: given {_listed(bad)}; expected real floating-point arrays (float32 or "
+            f"float64); "
             "cast them, for example to float64"
         )
     if len(set(dtypes.values())) > 1:
-        raise ValueError(f"{where}: given {_listed(dtypes)}; expected one dtype for all; cast them to the same")
+        raise ValueError(
+            f"{where}: given {_listed(dtypes)}; expected one dtype for all; cast them to the same"
+        )
 
 
 def _listed(dtypes: dict) -> str:

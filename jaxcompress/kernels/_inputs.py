@@ -1,4 +1,6 @@
-"""Input laws: what they do to a neuron is give its pre-activation a mean and a standard deviation."""
+"""Input laws: what they do to a neuron is give its pre-activation a mean and a standard
+deviation.
+"""
 
 import abc
 
@@ -18,7 +20,8 @@ class AbstractInputs(eqx.Module):
     def standardize(
         self, weights: Float[Array, "n d"], bias: Float[Array, " n"] | None
     ) -> tuple[Float[Array, "n r"], Float[Array, " n"] | None]:
-        """Weights `factorᵀw` on the standard normal `z` and means `w·mean + bias` of the pre-activations.
+        """Weights `factorᵀw` on the standard normal `z` and means `w·mean + bias` of the
+        pre-activations.
 
         A mean of `None` is exactly zero, known at trace time. Linear in `(weights, bias)`.
         """
@@ -29,7 +32,9 @@ class AbstractInputs(eqx.Module):
         """The input dimension `d`, or `None` for a law that fits every dimension."""
 
     @abc.abstractmethod
-    def sample(self, key: Array, shape: tuple[int, ...], dim: int, dtype) -> Float[Array, "*shape d"]:
+    def sample(
+        self, key: Array, shape: tuple[int, ...], dim: int, dtype
+    ) -> Float[Array, "*shape d"]:
         """Draw inputs; for checks against the closed forms only."""
 
 
@@ -50,13 +55,15 @@ class StandardNormal(AbstractInputs):
 class Gaussian(AbstractInputs):
     """`x ~ N(mean, covariance)`; the covariance may be singular (constant pixels).
 
-    Arguments: `mean (d,)`, or `None` for exactly zero, which selects the shorter centred formulas; `covariance (d, d)`
-    symmetric positive semidefinite, of the same floating dtype.
-    Eigenvalues below `d·ε·(the largest)` count as zero: the law then lives in `r < d` dimensions, and `factor (d, r)`
-    with `factor factorᵀ = covariance` is what everything is computed from. Derivatives reach `mean` and `factor`;
-    by `covariance` they are zero, for a factor of a singular matrix has none.
-    Raises `ValueError` for shapes that do not fit, NaN, an asymmetric or an indefinite covariance (checked on
-    concrete arrays; under a trace the covariance is taken at its word and nothing is cut).
+    Arguments: `mean (d,)`, or `None` for exactly zero, which selects the shorter centred formulas;
+    `covariance (d, d)` symmetric positive semidefinite, of the same floating dtype. Eigenvalues
+    below `d·ε·(the largest)` count as zero: the law then lives in `r < d` dimensions, and `factor
+    (d, r)` with `factor factorᵀ = covariance` is what everything is computed from. Derivatives
+    reach `mean` and `factor`; by `covariance` they are zero, for a factor of a singular matrix has
+    none.
+    Raises `ValueError` for shapes that do not fit, NaN, an asymmetric or an indefinite covariance
+    (checked on concrete arrays; under a trace the covariance is taken at its word and nothing is
+    cut).
     """
 
     mean: Float[Array, " d"] | None
@@ -69,13 +76,15 @@ class Gaussian(AbstractInputs):
         shape = covariance.shape[:1] if mean is None else mean.shape
         if covariance.ndim != 2 or len(shape) != 1 or covariance.shape != shape * 2:
             raise ValueError(
-                f"Gaussian: given mean of shape {shape} and covariance of shape {covariance.shape}; "
+                f"Gaussian: given mean of shape {shape} and covariance of shape "
+                f"{covariance.shape}; "
                 "expected (d,) and (d, d); pass one mean and one square covariance matrix"
             )
         dtype = covariance.dtype if mean is None else mean.dtype
         if dtype != covariance.dtype or not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(
-                f"Gaussian: given mean of dtype {dtype} and covariance of dtype {covariance.dtype}; "
+                f"Gaussian: given mean of dtype {dtype} and covariance of dtype "
+                f"{covariance.dtype}; "
                 "expected one floating dtype for both; cast one of them"
             )
         check_finite("Gaussian", mean=mean)
@@ -117,7 +126,8 @@ def _factor(covariance: Array) -> Array:
     if values.min(initial=0.0) < -10 * floor - np.finfo(np.float64).tiny:
         raise ValueError(
             f"Gaussian: given an indefinite covariance (smallest eigenvalue {values.min():.3g}); "
-            "expected a positive semidefinite matrix; estimate it with numpy.cov or clip its eigenvalues at zero"
+            "expected a positive semidefinite matrix; estimate it with numpy.cov or clip its "
+            "eigenvalues at zero"
         )
     kept = values > floor
     return jnp.asarray(vectors[:, kept] * np.sqrt(values[kept]), dtype=covariance.dtype)

@@ -1,17 +1,38 @@
 """What other subpackages may use of `kernels` beside its public names."""
 
-from jaxcompress.kernels._activation import Affine, Erf, Relu
-from jaxcompress.kernels._blocks import summed_blocks
-from jaxcompress.kernels._centred import AbstractCentred, CentredSecond, centred, centred_means
-from jaxcompress.kernels._checks import as_array, as_integer, check_concrete, check_finite, check_floating, is_concrete
-from jaxcompress.kernels._formulas import formulas
-from jaxcompress.kernels._frames import Frames, frames, frames_within
-from jaxcompress.kernels._gram import in_one_piece, table_in_blocks, table_times
-from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
-from jaxcompress.kernels._neural import slope
-from jaxcompress.kernels._plane import Angle, Plane, plane
-from jaxcompress.kernels._rests import AbstractRests, rests
-from jaxcompress.kernels._table import table_gradient
+from jaxcompress.kernels._checks import (
+    as_array,
+    as_integer,
+    check_concrete,
+    check_finite,
+    check_floating,
+    is_concrete,
+)
+from jaxcompress.kernels.activations._activation import Affine, Erf, Relu
+from jaxcompress.kernels.moments._frames import Frames, frames, frames_within
+from jaxcompress.kernels.moments._moments import (
+    BEND,
+    CROSS,
+    GRADIENT,
+    VALUE,
+    AbstractMoments,
+    First,
+    Part,
+    Second,
+)
+from jaxcompress.kernels.moments._plane import Angle, Plane, plane
+from jaxcompress.kernels.moments._selection import formulas
+from jaxcompress.kernels.tables._blocks import summed_blocks
+from jaxcompress.kernels.tables._dual import slope
+from jaxcompress.kernels.tables._gram import in_one_piece, table_in_blocks, table_times
+from jaxcompress.kernels.tables._pairwise import table_gradient
+from jaxcompress.kernels.zero_mean._forms import (
+    AbstractCentred,
+    CentredSecond,
+    centred,
+    centred_means,
+)
+from jaxcompress.kernels.zero_mean._hermite_remainder import AbstractRests, rests
 
 __all__ = [
     "BEND",

@@ -1,8 +1,9 @@
 """What a solver found, seen against what the theory says.
 
-What enters: networks, solved or predicted, and perhaps the target or its moments. What leaves: numbers and names for
-them, and the census of what many starts reach. What compares networks moves them by symmetries alone, which leave their
-risk as it is; `split`, `merge`, `drop` and `grow` step from the landscape of one width to the next.
+What enters: networks, solved or predicted, and perhaps the target or its moments. What leaves:
+numbers and names for them, and the census of what many starts reach. What compares networks moves
+them by symmetries alone, which leave their risk as it is; `split`, `merge`, `drop` and `grow` step
+from the landscape of one width to the next.
 """
 
 from jaxcompress.landscape._align import align
@@ -17,7 +18,12 @@ from jaxcompress.landscape._growing import Grown, grow
 from jaxcompress.landscape._lines import risk_along
 from jaxcompress.landscape._merging import merge
 from jaxcompress.landscape._rows import Row
-from jaxcompress.landscape._splitting import SplittingSpectrum, escape_matrix, split, splitting_spectrum
+from jaxcompress.landscape._splitting import (
+    SplittingSpectrum,
+    escape_matrix,
+    split,
+    splitting_spectrum,
+)
 from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
 
 __all__ = [

@@ -1,7 +1,9 @@
-"""One network moved next to another by symmetries of the risk: the search whose bound `distance` does not need.
+"""One network moved next to another by symmetries of the risk: the search whose bound `distance`
+does not need.
 
-Letters as in `_matching`. A move is a matching `P`, signs `s`, a map of the target on its span and a rotation of its
-complement. With three of the four given, the best fourth is an assignment or a Procrustes problem; they take turns.
+Letters as in `_matching`. A move is a matching `P`, signs `s`, a map of the target on its span and
+a rotation of its complement. With three of the four given, the best fourth is an assignment or a
+Procrustes problem; they take turns.
 """
 
 from typing import NamedTuple
@@ -24,7 +26,9 @@ _BEAM = 64
 
 
 class Move(NamedTuple):
-    """`x(b) ↦ P s x(b) Q`: squared distance, neurons of `b` by place, their signs, the map of the columns."""
+    """`x(b) ↦ P s x(b) Q`: squared distance, neurons of `b` by place, their signs, the map of the
+    columns.
+    """
 
     square: float
     neurons: np.ndarray
@@ -35,12 +39,14 @@ class Move(NamedTuple):
 def align(a: TwoLayer, b: TwoLayer, target: Symmetric = None) -> TwoLayer:
     """The second network moved next to the first by a symmetry of the risk.
 
-    `P s b Q`, neurons of homogeneous activations scaled like those of `a`; arguments as for `distance`, which bounds
-    from below how near this can come: `distance(a, b, target) ≤ distance(a, align(a, b, target))`.
-    Returns a network like `b`, an image of it whatever the search found: the nearest one without a target, and with one
-    whose maps are listed if a network lies in the span; else the best of several searches.
-    Raises `ValueError` as `distance` does.
-    Cost, one core: that of `distance` for images and where maps are listed; up to 0.2 s for others of n = k = 20.
+    `P s b Q`, neurons of homogeneous activations scaled like those of `a`; arguments as for
+    `distance`, which bounds from below how near this can come: `distance(a, b, target) ≤
+    distance(a, align(a, b, target))`.
+    Returns a network like `b`, an image of it whatever the search found: the nearest one without a
+    target, and with one whose maps are listed if a network lies in the span; else the best of
+    several searches.
+    Raises `ValueError` as `distance` does. Cost, one core: that of `distance` for images and where
+    maps are listed; up to 0.2 s for others of n = k = 20.
     """
     x, y, symmetries = views("align", a, b, target)
     moves = _moves(x, y, symmetries)
@@ -55,7 +61,10 @@ def _moves(x: View, y: View, symmetries: TargetSymmetries | None) -> list[Move]:
     if symmetries is None or symmetries.points is not None:
         maps = None if symmetries is None else symmetries.points
         maps = np.arange(m)[None] if maps is None else maps
-        return [Move(each.square, each.neurons, each.signs, maps[each.map]) for each in list_matches(x, y, symmetries)]
+        return [
+            Move(each.square, each.neurons, each.signs, maps[each.map])
+            for each in list_matches(x, y, symmetries)
+        ]
     found = relaxed(x, y, symmetries)
     firsts = np.argsort(np.min(found.seen, axis=0)[0], kind="stable")
     best: Move | None = None
@@ -73,10 +82,11 @@ def _moves(x: View, y: View, symmetries: TargetSymmetries | None) -> list[Move]:
 def _pinned(
     x: View, y: View, symmetries: TargetSymmetries, found: Relaxed, start: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A matching of neurons, all by the costs of the bound, or one after another, each by what the earlier ones left.
+    """A matching of neurons, all by the costs of the bound, or one after another, each by what the
+    earlier ones left.
 
-    A neuron that has found its partner tells columns apart: `F_pq + Σ_pinned (M_lp − s_l M'_P(l)q)²`. That breaks the
-    ties of symmetric networks consistently, which costs alone cannot.
+    A neuron that has found its partner tells columns apart: `F_pq + Σ_pinned (M_lp − s_l
+    M'_P(l)q)²`. That breaks the ties of symmetric networks consistently, which costs alone cannot.
     """
     n, options = len(x.table), np.array(y.rows.signs)
     if start is None:
@@ -98,7 +108,12 @@ def _pinned(
 
 
 def _turns(
-    x: View, y: View, symmetries: TargetSymmetries, found: Relaxed, neurons: np.ndarray, signs: np.ndarray
+    x: View,
+    y: View,
+    symmetries: TargetSymmetries,
+    found: Relaxed,
+    neurons: np.ndarray,
+    signs: np.ndarray,
 ) -> Move:
     """The best map for the matching, the best matching for the map, until nothing gets nearer."""
     best = Move(np.inf, neurons, signs, np.arange(x.table.shape[1]))
@@ -113,9 +128,11 @@ def _turns(
 
 
 def _best_map(mine: np.ndarray, other: np.ndarray, symmetries: TargetSymmetries) -> np.ndarray:
-    """A map of the target that brings the columns of one table near those of another: the nearest, if it is a map.
+    """A map of the target that brings the columns of one table near those of another: the nearest,
+    if it is a map.
 
-    If it is none (colours are coarser than orbits), maps are built one vector after another along the costs.
+    If it is none (colours are coarser than orbits), maps are built one vector after another along
+    the costs.
     """
     m = mine.shape[1]
     costs = squares(mine.T, np.concatenate([other, -other], 1).T)
@@ -130,8 +147,12 @@ def _best_map(mine: np.ndarray, other: np.ndarray, symmetries: TargetSymmetries)
     return min(built, key=lambda points: np.sum(costs[np.arange(m), points]))
 
 
-def _rotated(x: View, y: View, symmetries: TargetSymmetries | None, move: Move) -> tuple[np.ndarray | None, float]:
-    """The orthogonal matrix of a move, with the best rotation of the complement, and the squared distance reached."""
+def _rotated(
+    x: View, y: View, symmetries: TargetSymmetries | None, move: Move
+) -> tuple[np.ndarray | None, float]:
+    """The orthogonal matrix of a move, with the best rotation of the complement, and the squared
+    distance reached.
+    """
     moved = move.signs[:, None] * y.rows.weights[move.neurons]
     flips = np.ones(y.rows.own.shape[1]) if y.rows.flips is None else np.asarray(y.rows.flips)
     own = y.rows.own[move.neurons] * np.where(move.signs[:, None] > 0, 1.0, flips[None])
@@ -142,7 +163,9 @@ def _rotated(x: View, y: View, symmetries: TargetSymmetries | None, move: Move) 
     q = TargetSymmetries.moved(np.eye(len(frame)), move.points)
     q = frame.T @ q.T @ frame
     if symmetries.complement:
-        basis = np.linalg.svd(frame, full_matrices=True)[2][frame.shape[1] - symmetries.complement :].T
+        basis = np.linalg.svd(frame, full_matrices=True)[2][
+            frame.shape[1] - symmetries.complement :
+        ].T
         u, _, v = np.linalg.svd((moved @ basis).T @ (x.rows.weights @ basis))
         q = q + basis @ (u @ v) @ basis.T
     return q, rest + float(np.sum((x.rows.weights - moved @ q) ** 2))
@@ -158,7 +181,9 @@ def _applied(a: TwoLayer, b: TwoLayer, move: Move, rotation: np.ndarray | None) 
     negative = move.signs < 0
     if symmetry.parity == -1:
         if offset is not None:
-            offset = offset + 2 * symmetry.constant * np.sum(readout[negative], axis=0).reshape(offset.shape)
+            offset = offset + 2 * symmetry.constant * np.sum(readout[negative], axis=0).reshape(
+                offset.shape
+            )
         readout = np.where(negative[:, None], -readout, readout)
     weights = np.where(negative[:, None], -weights, weights)
     bias = None if bias is None else np.where(negative, -bias, bias)
@@ -186,7 +211,9 @@ def _scale(network: TwoLayer, degree: int) -> np.ndarray:
 
 
 def _balance(first: np.ndarray, readout: np.ndarray, degree: int) -> np.ndarray:
-    """`λ` of `(w, a) = (λw', λ^{−p}a')` with `‖w'‖ = ‖a'‖`; not a positive number for a neuron without either."""
+    """`λ` of `(w, a) = (λw', λ^{−p}a')` with `‖w'‖ = ‖a'‖`; not a positive number for a neuron
+    without either.
+    """
     _, size, _, length = halves(first, readout)
     with np.errstate(divide="ignore", invalid="ignore"):
         return (size / length) ** (1 / (degree + 1))

@@ -24,11 +24,11 @@ from jaxcompress.solvers import Solution, solve_many
 class Census:
     """The distinct critical points that starts of one problem ended at, lowest risk first.
 
-    `rows`; `runs`, all starts, of which `unconverged` ended nowhere and are in no row. The problem: `target`; the
-    students' `activation` and `shapes` by name; `freeze`, what was held; `inputs`, the law in words (where it is not
-    standard normal, rotations are no symmetries and nothing is named); `tolerance`, the distance within which ends
-    were one point.
-    `len(census)` and `census[i]` are those of the rows; `str(census)` is a table; `columns()` feeds
+    `rows`; `runs`, all starts, of which `unconverged` ended nowhere and are in no row. The problem:
+    `target`; the students' `activation` and `shapes` by name; `freeze`, what was held; `inputs`,
+    the law in words (where it is not standard normal, rotations are no symmetries and nothing is
+    named); `tolerance`, the distance within which ends were one point. `len(census)` and
+    `census[i]` are those of the rows; `str(census)` is a table; `columns()` feeds
     `pandas.DataFrame`, `to_xarray()` labels all of it.
     """
 
@@ -58,53 +58,82 @@ class Census:
     def columns(self) -> dict[str, list]:
         """The table: for every column its name and one plain value a row."""
         shares = [self.frequency(i) for i in range(len(self))]
-        plain = ("risk", "risk_floor", "gradient_norm", "index", "zero_modes", "symmetry_modes", "count", "name")
+        plain = (
+            "risk",
+            "risk_floor",
+            "gradient_norm",
+            "index",
+            "zero_modes",
+            "symmetry_modes",
+            "count",
+            "name",
+        )
         out: dict[str, list] = {name: [getattr(row, name) for row in self.rows] for name in plain}
         out["indices"] = [_words(row.indices) for row in self.rows]
-        out |= {name: [share[i] for share in shares] for i, name in enumerate(("frequency", "low", "high"))}
+        out |= {
+            name: [share[i] for share in shares]
+            for i, name in enumerate(("frequency", "low", "high"))
+        }
         out |= {name: [getattr(row.classification, name) for row in self.rows] for name in _NAMED}
         return out
 
     def __str__(self) -> str:
-        """Rows as text: risk, how often, indices, zero modes (made by symmetries), distance, names."""
+        """Rows as text: risk, how often, indices, zero modes (made by symmetries), distance,
+        names.
+        """
         lines = [f"{'risk':>17}  {'share':>7}  {'95 %':>15}  index  zero modes  distance  name"]
         for i, row in enumerate(self.rows):
             share, low, high = self.frequency(i)
             zero = f"{row.zero_modes} ({row.symmetry_modes})"
             lines.append(
-                f"{row.risk:17.12f}  {share:7.2%}  {low:6.2%} – {high:6.2%}  {_words(row.indices):>5}  {zero:>10}  "
+                f"{row.risk:17.12f}  {share:7.2%}  {low:6.2%} – {high:6.2%}  "
+                f"{_words(row.indices):>5}  {zero:>10}  "
                 f"{row.classification.distance:8.1e}  {row.name}"
             )
         return "\n".join([*lines, f"{self.runs} starts, {self.unconverged} not converged"])
 
     def merge(self, other: "Census") -> "Census":
-        """The census of all starts of both. Raises `ValueError`, which says what differs, unless the problem is one."""
+        """The census of all starts of both.
+        Raises `ValueError`, which says what differs, unless the problem is one.
+        """
         if not isinstance(other, Census):
-            raise ValueError(f"Census.merge: given {type(other).__name__}; expected a Census; make one with census_of")
+            raise ValueError(
+                f"Census.merge: given {type(other).__name__}; expected a Census; make one with "
+                f"census_of"
+            )
         for name in ("activation", "shapes", "freeze", "inputs", "tolerance"):
             mine, its = getattr(self, name), getattr(other, name)
             if mine != its:
                 raise ValueError(
-                    f"Census.merge: given censuses with {name} {mine!r} and {its!r}; expected those of one problem; "
+                    f"Census.merge: given censuses with {name} {mine!r} and {its!r}; expected "
+                    f"those of one problem; "
                     "take the same target, students and options for both"
                 )
         if not _same_network(self.target, other.target):
             raise ValueError(
                 f"Census.merge: given censuses of two targets, {self.target.weights.dtype} "
-                f"{self.target.weights.shape} and {other.target.weights.dtype} {other.target.weights.shape}; expected "
+                f"{self.target.weights.shape} and {other.target.weights.dtype} "
+                f"{other.target.weights.shape}; expected "
                 "one target, entry for entry, in one dtype; take the same for both"
             )
-        rows = gather([*self.rows, *other.rows], self.target, _symmetries(self), self.freeze, self.tolerance)
+        rows = gather(
+            [*self.rows, *other.rows], self.target, _symmetries(self), self.freeze, self.tolerance
+        )
         runs, unconverged = self.runs + other.runs, self.unconverged + other.unconverged
         return dataclasses.replace(self, rows=rows, runs=runs, unconverged=unconverged)
 
     def to_xarray(self) -> Any:
-        """An `xarray.Dataset`: the columns by `row`, with spectra, weights and readouts. Needs xarray."""
+        """An `xarray.Dataset`: the columns by `row`, with spectra, weights and readouts. Needs
+        xarray.
+        """
         import xarray
 
         data: dict[str, Any] = {name: ("row", values) for name, values in self.columns().items()}
         if self.rows:
-            data["eigenvalues"] = (("row", "mode"), np.stack([row.eigenvalues for row in self.rows]))
+            data["eigenvalues"] = (
+                ("row", "mode"),
+                np.stack([row.eigenvalues for row in self.rows]),
+            )
             for name, array in stacked(self.rows).parameters().items():
                 data[name] = (("row", *_DIMENSIONS[name][: array.ndim - 1]), np.asarray(array))
         notes = {"runs": self.runs, "unconverged": self.unconverged, "freeze": list(self.freeze)}
@@ -130,17 +159,21 @@ def census(
     tolerance: float | None = None,
     **options: Any,
 ) -> Census:
-    """Solve from many starts and list the distinct critical points, modulo symmetry, with how often each is reached.
+    """Solve from many starts and list the distinct critical points, modulo symmetry, with how often
+    each is reached.
 
-    Arguments: `students` with a leading axis, or `Starts`; one target; `inputs`, `freeze` and further options as for
-    `solve_many`; `tolerance`, the distance within which ends are one point, as for `classify`.
-    For saddles take `critical_points` instead of `solve_many` and give its solutions to `census_of`.
-    Returns a `Census`. Ends that differ only in what became of neurons that do not count (dead, repeated: there the
-    critical points are whole families; or on their way to infinity) are one row.
+    Arguments: `students` with a leading axis, or `Starts`; one target; `inputs`, `freeze` and
+    further options as for `solve_many`; `tolerance`, the distance within which ends are one point,
+    as for `classify`. For saddles take `critical_points` instead of `solve_many` and give its
+    solutions to `census_of`.
+    Returns a `Census`. Ends that differ only in what became of neurons that do not count (dead,
+    repeated: there the critical points are whole families; or on their way to infinity) are one
+    row.
     Raises `ValueError` as `solve_many` and `classify`.
     Reference: Şimşek et al. 2023.
-    Cost: that of `solve_many`, and to tell the ends apart and name them 1 to 260 ms a start, half of the sizes up
-    to k = 14 less than 16 (two processes on two cores, what is compiled for it included).
+    Cost: that of `solve_many`, and to tell the ends apart and name them 1 to 260 ms a start, half
+    of the sizes up to k = 14 less than 16 (two processes on two cores, what is compiled for it
+    included).
     """
     solutions = solve_many(students, target, inputs=inputs, freeze=freeze, **options)
     return census_of(solutions, target, inputs=inputs, freeze=freeze, tolerance=tolerance)
@@ -154,15 +187,17 @@ def census_of(
     freeze: Sequence[str] = (),
     tolerance: float | None = None,
 ) -> Census:
-    """The census of solutions that are at hand, of `solve_many` or `critical_points`; arguments as for `census`.
+    """The census of solutions that are at hand, of `solve_many` or `critical_points`; arguments as
+    for `census`.
 
-    Raises `ValueError` for other solutions, and for those of another target or law of inputs: the risk of one end is
-    evaluated anew.
+    Raises `ValueError` for other solutions, and for those of another target or law of inputs: the
+    risk of one end is evaluated anew.
     """
     if solutions.eigenvalues is None or solutions.index is None or solutions.risk.ndim != 1:
         raise ValueError(
             f"census_of: given solutions with risk {solutions.risk.shape} and "
-            f"{'no' if solutions.eigenvalues is None else 'a'} spectrum; expected those of solve_many, (runs,)"
+            f"{'no' if solutions.eigenvalues is None else 'a'} spectrum; expected those of "
+            f"solve_many, (runs,)"
         )
     students = solutions.network
     _check_target(solutions, target, inputs)
@@ -178,7 +213,13 @@ def census_of(
         name_tolerance(students.weights.dtype) if tolerance is None else float(tolerance),
     )
     symmetries = _symmetries(made)
-    rows = gather(_entries(solutions, symmetries, made.freeze), target, symmetries, made.freeze, made.tolerance)
+    rows = gather(
+        _entries(solutions, symmetries, made.freeze),
+        target,
+        symmetries,
+        made.freeze,
+        made.tolerance,
+    )
     return dataclasses.replace(made, rows=rows)
 
 
@@ -192,23 +233,34 @@ def _check_target(solutions: Solution, target: TwoLayer, inputs: AbstractInputs 
     risk = float(population_risk(network, target, inputs=inputs))
     if not abs(risk - solved) <= FLOORS * floor + SAME_RISK * solved:
         raise ValueError(
-            f"census_of: given ends of risk {solved:.6g} and a target that makes it {risk:.6g}; expected the target "
+            f"census_of: given ends of risk {solved:.6g} and a target that makes it {risk:.6g}; "
+            f"expected the target "
             "and inputs that they were solved for; pass these"
         )
 
 
-def _entries(solutions: Solution, symmetries: TargetSymmetries | None, freeze: tuple[str, ...]) -> list[Row]:
+def _entries(
+    solutions: Solution, symmetries: TargetSymmetries | None, freeze: tuple[str, ...]
+) -> list[Row]:
     """A row for every end that converged."""
     arrays = {name: np.asarray(array) for name, array in solutions.network.parameters().items()}
-    numbers = [np.asarray(x) for x in (solutions.risk, solutions.risk_floor, solutions.gradient_norm)]
+    numbers = [
+        np.asarray(x) for x in (solutions.risk, solutions.risk_floor, solutions.gradient_norm)
+    ]
     spectra, indices = np.asarray(solutions.eigenvalues), np.asarray(solutions.index)
     flat = np.asarray(solutions.stats["flat_modes"])
     entries = []
     for i in np.flatnonzero(np.asarray(solutions.converged)):
         network = with_arrays(solutions.network, {name: array[i] for name, array in arrays.items()})
         measured = (float(numbers[0][i]), float(numbers[1][i]), float(numbers[2][i]))
-        index, zero, modes = int(indices[i]), int(flat[i]), symmetry_modes(network, symmetries, freeze)
-        entries.append(Row(network, *measured, spectra[i], index, zero, modes, 1, (), (index,), UNNAMED))
+        index, zero, modes = (
+            int(indices[i]),
+            int(flat[i]),
+            symmetry_modes(network, symmetries, freeze),
+        )
+        entries.append(
+            Row(network, *measured, spectra[i], index, zero, modes, 1, (), (index,), UNNAMED)
+        )
     return entries
 
 
@@ -221,7 +273,9 @@ def _law(inputs: AbstractInputs | None) -> str:
     """The law of the inputs in words, equal for equal laws."""
     if inputs is None or isinstance(inputs, StandardNormal):
         return _STANDARD
-    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(inputs)))
+    digest = hashlib.sha256(
+        b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(inputs))
+    )
     return f"{type(inputs).__name__} {digest.hexdigest()[:16]}"
 
 
@@ -240,7 +294,9 @@ def with_arrays(network: TwoLayer, arrays: dict[str, np.ndarray]) -> TwoLayer:
     """A network like this one with other parameters."""
     names = list(arrays)
     return eqx.tree_at(
-        lambda net: [getattr(net, name) for name in names], network, [jnp.asarray(arrays[name]) for name in names]
+        lambda net: [getattr(net, name) for name in names],
+        network,
+        [jnp.asarray(arrays[name]) for name in names],
     )
 
 

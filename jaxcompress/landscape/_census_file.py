@@ -1,4 +1,6 @@
-"""A census on disk: one `.npz` of plain arrays, which `load_census` reads back and NumPy alone can look at."""
+"""A census on disk: one `.npz` of plain arrays, which `load_census` reads back and NumPy alone can
+look at.
+"""
 
 import json
 import os
@@ -11,7 +13,12 @@ from jaxcompress.landscape._census import Census, stacked
 from jaxcompress.landscape._classify import Classification
 from jaxcompress.landscape._rows import Row
 from jaxcompress.networks import TwoLayer
-from jaxcompress.networks.internal import activation_name, activation_named, read_arrays, write_arrays
+from jaxcompress.networks.internal import (
+    activation_name,
+    activation_named,
+    read_arrays,
+    write_arrays,
+)
 
 _FORMAT = 1
 _PARAMETERS = ("weights", "readout", "bias", "output_bias")
@@ -25,22 +32,34 @@ _WORDS = tuple(name for name in Classification._fields if name not in ("point", 
 def save_census(path: str | os.PathLike, census: Census) -> None:
     """Write a census, whole or not at all.
 
-    The file holds an array a column (`risk`, `count`, …), `eigenvalues (rows, P)`, `row_weights (rows, n, d)` and the
-    other parameters of the representatives, `target_weights` and so on, and `about`, JSON with all that is no number.
+    The file holds an array a column (`risk`, `count`, …), `eigenvalues (rows, P)`, `row_weights
+    (rows, n, d)` and the other parameters of the representatives, `target_weights` and so on, and
+    `about`, JSON with all that is no number.
     Raises `ValueError` when the path cannot be written or an activation has no name.
     """
     rows = census.rows
-    arrays = {f"target_{name}": np.asarray(array) for name, array in census.target.parameters().items()}
-    arrays |= {f"row_{name}": np.asarray(array) for name, array in (stacked(rows).parameters() if rows else {}).items()}
+    arrays = {
+        f"target_{name}": np.asarray(array) for name, array in census.target.parameters().items()
+    }
+    arrays |= {
+        f"row_{name}": np.asarray(array)
+        for name, array in (stacked(rows).parameters() if rows else {}).items()
+    }
     arrays |= {name: np.array([getattr(row, name) for row in rows]) for name in _NUMBERS}
-    arrays["eigenvalues"] = np.stack([row.eigenvalues for row in rows]) if rows else np.zeros((0, 0))
-    arrays["activation"] = np.array([activation_name(f) for f in (census.target.activation, census.activation)])
+    arrays["eigenvalues"] = (
+        np.stack([row.eigenvalues for row in rows]) if rows else np.zeros((0, 0))
+    )
+    arrays["activation"] = np.array(
+        [activation_name(f) for f in (census.target.activation, census.activation)]
+    )
     about = {
         "format": _FORMAT,
         **{name: getattr(census, name) for name in _PLAIN},
         "names": [row.names for row in rows],
         "indices": [row.indices for row in rows],
-        "classifications": [{name: getattr(row.classification, name) for name in _WORDS} for row in rows],
+        "classifications": [
+            {name: getattr(row.classification, name) for name in _WORDS} for row in rows
+        ],
     }
     write_arrays(path, arrays | {"about": np.array(json.dumps(about))})
 
@@ -57,8 +76,10 @@ def load_census(path: str | os.PathLike) -> Census:
         about = {}
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise ValueError(
-            f"{path}: given a file of format {about.get('format') if isinstance(about, dict) else None}; expected a "
-            f"census of format {_FORMAT}; make it again with this version, or read its arrays with numpy.load"
+            f"{path}: given a file of format "
+            f"{about.get('format') if isinstance(about, dict) else None}; expected a "
+            f"census of format {_FORMAT}; make it again with this version, or read its arrays "
+            f"with numpy.load"
         )
     activations = [activation_named(path, name) for name in np.atleast_1d(arrays["activation"])]
     target = _network(arrays, "target", activations[0])
@@ -69,7 +90,15 @@ def load_census(path: str | os.PathLike) -> Census:
         lists: dict[str, Any] = {name: tuple(about[name][i]) for name in ("names", "indices")}
         found = Classification(**words, point=None, core=None)
         network = _network(arrays, "row", activations[1], i)
-        rows.append(Row(network, eigenvalues=arrays["eigenvalues"][i], classification=found, **lists, **numbers))
+        rows.append(
+            Row(
+                network,
+                eigenvalues=arrays["eigenvalues"][i],
+                classification=found,
+                **lists,
+                **numbers,
+            )
+        )
     return Census(
         rows=tuple(rows),
         target=target,
@@ -80,7 +109,9 @@ def load_census(path: str | os.PathLike) -> Census:
     )
 
 
-def _network(arrays: dict[str, np.ndarray], kind: str, activation, row: int | tuple = ()) -> TwoLayer:
+def _network(
+    arrays: dict[str, np.ndarray], kind: str, activation, row: int | tuple = ()
+) -> TwoLayer:
     """The target, or the representative of a row."""
     found = {name: arrays.get(f"{kind}_{name}") for name in _PARAMETERS}
     given = {name: jnp.asarray(array[row]) for name, array in found.items() if array is not None}

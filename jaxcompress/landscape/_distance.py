@@ -1,27 +1,30 @@
 """How far two networks are from being the same: the distance modulo the symmetries of the risk.
 
-A network is a list of rows `x_i = (w_i, β_i, a_i)`, balanced where the activation is homogeneous (`_neurons`), and the
-symmetries that are left act on it by isometries: permutations `P`, signs `s`, and the orthogonal maps `Q` of a target,
-which are a finite group on its span and all rotations `O` of the complement. Then
+A network is a list of rows `x_i = (w_i, β_i, a_i)`, balanced where the activation is homogeneous
+(`_neurons`), and the symmetries that are left act on it by isometries: permutations `P`, signs `s`,
+and the orthogonal maps `Q` of a target, which are a finite group on its span and all rotations `O`
+of the complement. Then
 
     D(a, b) = min_{P, s, Q} ‖x(a) − P s x(b) Q‖
 
-is a pseudometric, zero exactly where a symmetry, or a limit of scalings, joins the networks. It is a joint matching of
-neurons and targets, at least as hard as telling graphs apart, so a search for it ends at upper bounds, which break the
-axioms and, worse, may keep a network away from its own image. `distance` is therefore a pseudometric that can be
-computed, `d ≤ D`:
+is a pseudometric, zero exactly where a symmetry, or a limit of scalings, joins the networks. It is
+a joint matching of neurons and targets, at least as hard as telling graphs apart, so a search for
+it ends at upper bounds, which break the axioms and, worse, may keep a network away from its own
+image. `distance` is therefore a pseudometric that can be computed, `d ≤ D`:
 
 - without a target, `d = D`, one optimal assignment;
-- with a target of at most 720 maps on its span (six equal neurons), all of them are tried, each with its optimal
-  assignment: `d = D` if either network lies in the span of the target. A part outside of it enters by lengths or by
-  inner products, whichever says more, and `d ≤ D`;
-- with more maps, by optimal matching of what every neuron sees (`_hierarchy`): `d ≤ D`. It is blind to what neither
-  this nor `(WWᵀ)^{1/2}` tells apart; on random networks it is 0.5 to 1.0 of `D`, 0.96 to 1.0 on close ones.
+- with a target of at most 720 maps on its span (six equal neurons), all of them are tried, each
+  with its optimal assignment: `d = D` if either network lies in the span of the target. A part
+  outside of it enters by lengths or by inner products, whichever says more, and `d ≤ D`;
+- with more maps, by optimal matching of what every neuron sees (`_hierarchy`): `d ≤ D`. It is blind
+  to what neither this nor `(WWᵀ)^{1/2}` tells apart; on random networks it is 0.5 to 1.0 of `D`,
+  0.96 to 1.0 on close ones.
 
-Which of them it is depends on the target alone, so that the axioms hold among all networks that are compared. In all
-three an image is at rounding distance, since nothing is searched. `align` does search: the network that it returns is
-an image of `b` whatever it found, so `D ≤ distance(a, align(a, b, target))`. Networks are certainly distinct where
-their `distance` is large, and certainly the same where the aligned one is near.
+Which of them it is depends on the target alone, so that the axioms hold among all networks that are
+compared. In all three an image is at rounding distance, since nothing is searched. `align` does
+search: the network that it returns is an image of `b` whatever it found, so `D ≤ distance(a,
+align(a, b, target))`. Networks are certainly distinct where their `distance` is large, and
+certainly the same where the aligned one is near.
 """
 
 import math
@@ -30,7 +33,15 @@ import numpy as np
 
 from jaxcompress.kernels.internal import check_concrete, check_finite
 from jaxcompress.landscape._hierarchy import relaxed
-from jaxcompress.landscape._matching import Match, View, listed, matched, own_costs, relation_costs, view
+from jaxcompress.landscape._matching import (
+    Match,
+    View,
+    listed,
+    matched,
+    own_costs,
+    relation_costs,
+    view,
+)
 from jaxcompress.landscape._neurons import neurons
 from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
 from jaxcompress.networks import TwoLayer
@@ -41,19 +52,23 @@ Symmetric = TwoLayer | TargetSymmetries | None
 def distance(a: TwoLayer, b: TwoLayer, target: Symmetric = None) -> float:
     """The distance between two networks modulo the symmetries of the risk.
 
-    `min_{P, s, Q} ‖x(a) − P s x(b) Q‖` over permutations of neurons, signs (of odd and even activations; of those odd
-    up to a constant, with an output bias), and the orthogonal maps that fix the target; neurons `x_i = (w, β, a)` of a
-    homogeneous activation are balanced to `‖(w, β)‖ = ‖a‖` first. A lower bound of it where the module says so.
-    Arguments: two networks of the same sizes, activation and dtype; `target` the network that both are solved against
-    under isotropic inputs, or its `target_symmetries` (found once for many comparisons, in 2 ms for twenty
-    equal neurons), or `None`: no rotations, as for inputs that are not isotropic.
-    Returns a float: a pseudometric, invariant to rounding (1e-14 of the norms; float32 is measured in float64).
-    Raises `ValueError` for leading axes, entries that are not finite, or networks that do not fit together.
-    Where it fails: symmetries that belong to one kind of function are not known, and networks that differ by them are
-    apart: `(β, a) → (β + t, a e^{−t})` of exp, `(β, a) → (β + π, −a)` of sin and cos, and rotations among neurons of
-    polynomials of degree 2, `Σ_j (w_j·x)²`. A homogeneous neuron of mass `m = ‖a‖ ‖w‖` is `√(2m)` away from a dead one,
-    so that an end point whose dead neuron still has 1e-12 is 1e-6 away from where it leads.
-    Cost, one core: 0.3 ms without a target, 1 to 20 ms for n = 3 and six equal targets, 30 ms for n = k = 20.
+    `min_{P, s, Q} ‖x(a) − P s x(b) Q‖` over permutations of neurons, signs (of odd and even
+    activations; of those odd up to a constant, with an output bias), and the orthogonal maps that
+    fix the target; neurons `x_i = (w, β, a)` of a homogeneous activation are balanced to `‖(w, β)‖
+    = ‖a‖` first. A lower bound of it where the module says so.
+    Arguments: two networks of the same sizes, activation and dtype; `target` the network that both
+    are solved against under isotropic inputs, or its `target_symmetries` (found once for many
+    comparisons, in 2 ms for twenty equal neurons), or `None`: no rotations, as for inputs that are
+    not isotropic.
+    Returns a float: a pseudometric, invariant to rounding (1e-14 of the norms; float32 is measured
+    in float64). Raises `ValueError` for leading axes, entries that are not finite, or networks that
+    do not fit together.
+    Where it fails: symmetries that belong to one kind of function are not known, and networks that
+    differ by them are apart: `(β, a) → (β + t, a e^{−t})` of exp, `(β, a) → (β + π, −a)` of sin and
+    cos, and rotations among neurons of polynomials of degree 2, `Σ_j (w_j·x)²`. A homogeneous
+    neuron of mass `m = ‖a‖ ‖w‖` is `√(2m)` away from a dead one, so that an end point whose dead
+    neuron still has 1e-12 is 1e-6 away from where it leads. Cost, one core: 0.3 ms without a
+    target, 1 to 20 ms for n = 3 and six equal targets, 30 ms for n = k = 20.
     """
     x, y, symmetries = views("distance", a, b, target)
     square = _square(x, y, symmetries)
@@ -68,9 +83,12 @@ def _square(x: View, y: View, symmetries: TargetSymmetries | None) -> float:
 
 
 def list_matches(x: View, y: View, symmetries: TargetSymmetries | None) -> list[Match]:
-    """The best matchings where maps are listed, with the complement by lengths and, if there is one, by relations."""
+    """The best matchings where maps are listed, with the complement by lengths and, if there is
+    one, by relations.
+    """
     bases = [own_costs(x, y)]
-    if min(_share_outside(x), _share_outside(y)) > 1e-14:  # else the lengths say all, up to rounding
+    # else the lengths say all, up to rounding
+    if min(_share_outside(x), _share_outside(y)) > 1e-14:
         bases.append(relation_costs(x, y))
     if symmetries is None or symmetries.points is None:
         still = np.arange(x.table.shape[1])
@@ -80,18 +98,27 @@ def list_matches(x: View, y: View, symmetries: TargetSymmetries | None) -> list[
 
 def _share_outside(x: View) -> float:
     """The part of the weights outside the span of the target."""
-    return float(np.linalg.norm(x.lengths) / max(np.linalg.norm(x.rows.weights), np.finfo(float).tiny))
+    return float(
+        np.linalg.norm(x.lengths) / max(np.linalg.norm(x.rows.weights), np.finfo(float).tiny)
+    )
 
 
-def views(where: str, a: TwoLayer, b: TwoLayer, target: Symmetric) -> tuple[View, View, TargetSymmetries | None]:
+def views(
+    where: str, a: TwoLayer, b: TwoLayer, target: Symmetric
+) -> tuple[View, View, TargetSymmetries | None]:
     """Both networks as the target sees them, once they are known to fit together."""
     for name, network in (("a", a), ("b", b)):
         check_one(where, name, network)
-    shapes = [{name: (*array.shape, array.dtype.name) for name, array in each.parameters().items()} for each in (a, b)]
+    shapes = [
+        {name: (*array.shape, array.dtype.name) for name, array in each.parameters().items()}
+        for each in (a, b)
+    ]
     if shapes[0] != shapes[1] or a.activation != b.activation:
         raise ValueError(
-            f"{where}: given {shapes[0]} with {a.activation!r} and {shapes[1]} with {b.activation!r}; expected "
-            "networks of the same sizes, biases, activation and dtype; cast one, or add neurons with zero readout"
+            f"{where}: given {shapes[0]} with {a.activation!r} and {shapes[1]} with "
+            f"{b.activation!r}; expected "
+            "networks of the same sizes, biases, activation and dtype; cast one, or add neurons "
+            "with zero readout"
         )
     check_concrete(where, *a.parameters().values(), *b.parameters().values())
     symmetries = symmetries_of(where, a, target)
@@ -103,7 +130,8 @@ def check_one(where: str, name: str, network: TwoLayer) -> None:
     if not isinstance(network, TwoLayer) or network.weights.ndim != 2:
         given = network.weights.shape if isinstance(network, TwoLayer) else type(network).__name__
         raise ValueError(
-            f"{where}: given {name}, {given}; expected one TwoLayer with weights (n, d); take one out of the batch"
+            f"{where}: given {name}, {given}; expected one TwoLayer with weights (n, d); take one "
+            f"out of the batch"
         )
     check_finite(f"{where}: {name}", **network.parameters())
 
@@ -114,14 +142,17 @@ def symmetries_of(where: str, network: TwoLayer, target: Symmetric) -> TargetSym
         return None
     if not isinstance(target, TwoLayer | TargetSymmetries):
         raise ValueError(
-            f"{where}: given a target of type {type(target).__name__}; expected a TwoLayer, its target_symmetries, or "
+            f"{where}: given a target of type {type(target).__name__}; expected a TwoLayer, its "
+            f"target_symmetries, or "
             "None; moments do not tell the symmetries of a target"
         )
     dim = target.dim if isinstance(target, TwoLayer) else target.frame.shape[1]
     outputs = isinstance(target, TwoLayer) and target.outputs != network.outputs
     if dim != network.dim or outputs:
         raise ValueError(
-            f"{where}: given a target of dimension {dim} for weights {network.weights.shape} and readout "
-            f"{network.readout.shape}; expected the dimension and outputs of the networks; pass their target"
+            f"{where}: given a target of dimension {dim} for weights {network.weights.shape} and "
+            f"readout "
+            f"{network.readout.shape}; expected the dimension and outputs of the networks; pass "
+            f"their target"
         )
     return target_symmetries(target) if isinstance(target, TwoLayer) else target

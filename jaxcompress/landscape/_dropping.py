@@ -1,6 +1,7 @@
 """The neuron that a network needs least, and the network without it.
 
-Letters: `G a = r` are the normal equations of the readout `a`, an output bias among it where there is one.
+Letters: `G a = r` are the normal equations of the readout `a`, an output bias among it where there
+is one.
 """
 
 import equinox as eqx
@@ -22,9 +23,10 @@ _SINGULAR = 100
 class Dropped(eqx.Module):
     """A network without its least needed neuron.
 
-    `neuron`: which one it was. `risk_before`: that of the network given. `candidates (n,)`: the risks without each
-    neuron, the readout of the others refitted. `start`: the network without `neuron`, so refitted. `solution`: where
-    `solve` went from there, or that point measured where no refit was asked for.
+    `neuron`: which one it was. `risk_before`: that of the network given. `candidates (n,)`: the
+    risks without each neuron, the readout of the others refitted. `start`: the network without
+    `neuron`, so refitted. `solution`: where `solve` went from there, or that point measured where
+    no refit was asked for.
     """
 
     neuron: Int[Array, ""]
@@ -53,33 +55,46 @@ def drop(
     gradient_tolerance: float | None = None,
     max_steps: int = 4096,
 ) -> Dropped:
-    """Remove the neuron without which the others can do best, and let all of them find their new places.
+    """Remove the neuron without which the others can do best, and let all of them find their new
+    places.
 
-    For every neuron the readout of the others (and the output bias, if there is one) is refitted: a linear
-    least-squares problem, solved exactly from the Gram matrix, of least norm where neurons coincide. The neuron whose
-    removal leaves the least risk goes; one of zero readout goes before all others, for it costs nothing as it stands.
-    The hidden weights stay where they are in this comparison: what each candidate would cost after a refit of
-    everything is `n` solves. Then `solve` refits all (`refit`).
-    Arguments: one network of two neurons or more; the target or its moments; the law of the inputs (`StandardNormal()`
-    when left out); `gradient_tolerance` and `max_steps` as for `solve`. Nothing is raised where the refit does not
-    converge: `solution.result` says so.
-    Returns a `Dropped`. Raises `ValueError` for one neuron alone, and for input that does not fit together.
-    From the erf copy–average minimum (1, 1, 2) of four targets a copy goes, not the average of higher readout, and the
-    refit ends at the minimum (1, 3), 5e-14 away.
-    Reference: Hassibi & Stork 1993 (removal with the others refitted; theirs by a quadratic model, here exactly).
-    Where it fails: a flow keeps the symmetry of its start. Four copies of four erf targets, one of them dropped, end
-    in the symmetric saddle of risk 0.0247 and index 2, not in the minimum of 0.0232: look at `solution.index`.
+    For every neuron the readout of the others (and the output bias, if there is one) is refitted: a
+    linear least-squares problem, solved exactly from the Gram matrix, of least norm where neurons
+    coincide. The neuron whose removal leaves the least risk goes; one of zero readout goes before
+    all others, for it costs nothing as it stands. The hidden weights stay where they are in this
+    comparison: what each candidate would cost after a refit of everything is `n` solves. Then
+    `solve` refits all (`refit`).
+    Arguments: one network of two neurons or more; the target or its moments; the law of the inputs
+    (`StandardNormal()` when left out); `gradient_tolerance` and `max_steps` as for `solve`. Nothing
+    is raised where the refit does not converge: `solution.result` says so.
+    Returns a `Dropped`.
+    Raises `ValueError` for one neuron alone, and for input that does not fit together. From the erf
+    copy–average minimum (1, 1, 2) of four targets a copy goes, not the average of higher readout,
+    and the refit ends at the minimum (1, 3), 5e-14 away.
+    Reference: Hassibi & Stork 1993 (removal with the others refitted; theirs by a quadratic model,
+    here exactly).
+    Where it fails: a flow keeps the symmetry of its start. Four copies of four erf targets, one of
+    them dropped, end in the symmetric saddle of risk 0.0247 and index 2, not in the minimum of
+    0.0232: look at `solution.index`.
     """
     check_one("drop", "network", network)
     inputs = StandardNormal() if inputs is None else inputs
     check_compatible(network, target, inputs)
     if network.width == 1:
-        raise ValueError("drop: given a network of one neuron; expected two or more; a network keeps at least one")
+        raise ValueError(
+            "drop: given a network of one neuron; expected two or more; a network keeps at least "
+            "one"
+        )
     problem = RiskProblem.of(target, inputs)
     neuron, before, risks, start = _cheapest(problem, network)
     if refit:
         solution = solve(
-            start, target, inputs=inputs, gradient_tolerance=gradient_tolerance, max_steps=max_steps, throw=False
+            start,
+            target,
+            inputs=inputs,
+            gradient_tolerance=gradient_tolerance,
+            max_steps=max_steps,
+            throw=False,
         )
     else:
         solution = certify(problem, start, polish=False, gradient_tolerance=gradient_tolerance)
@@ -107,16 +122,27 @@ def _cheapest(problem: RiskProblem, network: TwoLayer) -> tuple[Array, Array, Ar
     readout = best[keep].reshape(n - 1, *network.readout.shape[1:])
     bias = None if network.bias is None else network.bias[keep]
     offset = None if network.output_bias is None else best[n].reshape(network.output_bias.shape)
-    return neuron, before, risks, TwoLayer(network.weights[keep], readout, bias, offset, network.activation)
+    return (
+        neuron,
+        before,
+        risks,
+        TwoLayer(network.weights[keep], readout, bias, offset, network.activation),
+    )
 
 
 def _stacked_readout(network: TwoLayer) -> Float[Array, "m o"]:
     """The readout, with the output bias last where there is one."""
     readout = network.readout.reshape(network.width, -1)
-    return readout if network.output_bias is None else jnp.concatenate([readout, network.output_bias.reshape(1, -1)])
+    return (
+        readout
+        if network.output_bias is None
+        else jnp.concatenate([readout, network.output_bias.reshape(1, -1)])
+    )
 
 
-def _without(matrix: Float[Array, "m m"], right: Float[Array, "m o"], i: Array) -> Float[Array, "m o"]:
+def _without(
+    matrix: Float[Array, "m m"], right: Float[Array, "m o"], i: Array
+) -> Float[Array, "m o"]:
     """The best readout that leaves neuron `i` out."""
     size = jnp.sqrt(jnp.diagonal(matrix))
     there = (jnp.arange(matrix.shape[0]) != i) & (size > 0)

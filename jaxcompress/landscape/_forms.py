@@ -1,7 +1,8 @@
-"""The points that a core may be: the target itself, copy–average, and the critical point of its own sector.
+"""The points that a core may be: the target itself, copy–average, and the critical point of its own
+sector.
 
-Each function takes a core near some point and returns that point, neuron by neuron in the order of the core, or `None`.
-Letters: `M = WVᵀ (n, k)`, the overlaps with an orthonormal target.
+Each function takes a core near some point and returns that point, neuron by neuron in the order of
+the core, or `None`. Letters: `M = WVᵀ (n, k)`, the overlaps with an orthonormal target.
 """
 
 from typing import NamedTuple
@@ -21,14 +22,18 @@ from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors import Sector, sector_coordinates, solve_sector
 from jaxcompress.theory import copy_average
 
-# A target neuron counts for a student neuron whose largest overlap it has half of, and a copy has no second one.
+# A target neuron counts for a student neuron whose largest overlap it has half of, and a copy has
+# no second one.
 _COUNTS = 0.5
-# Overlaps and readouts of an orthonormal target may be off by this: a QR decomposition in float64 leaves 1e-15.
+# Overlaps and readouts of an orthonormal target may be off by this: a QR decomposition in float64
+# leaves 1e-15.
 _ORTHONORMAL = 1e-6
 
 
 class Form(NamedTuple):
-    """A known point: kind, name, partition of the target among the neurons (where it is one), and the network."""
+    """A known point: kind, name, partition of the target among the neurons (where it is one), and
+    the network.
+    """
 
     kind: str
     name: str
@@ -36,8 +41,12 @@ class Form(NamedTuple):
     point: TwoLayer
 
 
-def target_itself(core: TwoLayer, target: TwoLayer, symmetries: TargetSymmetries, units: Units) -> Form | None:
-    """The target, or an image of it under a symmetry, where the core has as many neurons as that has distinct ones."""
+def target_itself(
+    core: TwoLayer, target: TwoLayer, symmetries: TargetSymmetries, units: Units
+) -> Form | None:
+    """The target, or an image of it under a symmetry, where the core has as many neurons as that
+    has distinct ones.
+    """
     if core.activation != target.activation or set(core.parameters()) != set(target.parameters()):
         return None
     whole = reduce_network(target, 1e-9, np.inf, units).core
@@ -48,10 +57,12 @@ def target_itself(core: TwoLayer, target: TwoLayer, symmetries: TargetSymmetries
 
 
 class Orthonormal(NamedTuple):
-    """A core against an orthonormal target of equal readouts, which are one here, as are both output biases.
+    """A core against an orthonormal target of equal readouts, which are one here, as are both
+    output biases.
 
-    `core` with its readouts over the target's; `V (k, d)`, exactly orthonormal; `readout`, the target's; `M (n, k)`,
-    the overlaps with the signs `(n,)` taken out, `outer` what these do to readouts.
+    `core` with its readouts over the target's; `V (k, d)`, exactly orthonormal; `readout`, the
+    target's; `M (n, k)`, the overlaps with the signs `(n,)` taken out, `outer` what these do to
+    readouts.
     """
 
     core: TwoLayer
@@ -67,17 +78,27 @@ class Orthonormal(NamedTuple):
         return len(self.V)
 
     def point(self, first: np.ndarray, readout: np.ndarray) -> TwoLayer:
-        """The network with these rows, written with the core's signs, against the target as it is."""
-        return with_rows(self.core, self.sign[:, None] * first, self.readout * self.outer[:, None] * readout)
+        """The network with these rows, written with the core's signs, against the target as it
+        is.
+        """
+        return with_rows(
+            self.core, self.sign[:, None] * first, self.readout * self.outer[:, None] * readout
+        )
 
 
 def orthonormal(core: TwoLayer, target: TwoLayer) -> Orthonormal | None:
-    """The core as `copy_average_form` and `sector_form` take it; `None` for other targets and students.
+    """The core as `copy_average_form` and `sector_form` take it; `None` for other targets and
+    students.
 
-    These have one output, no biases but an output bias that the activation needs no help from, and the target's
-    activation. Neurons of the target without a readout do not count.
+    These have one output, no biases but an output bias that the activation needs no help from, and
+    the target's activation. Neurons of the target without a readout do not count.
     """
-    plain = target.bias is None and target.output_bias is None and target.outputs is None and core.bias is None
+    plain = (
+        target.bias is None
+        and target.output_bias is None
+        and target.outputs is None
+        and core.bias is None
+    )
     if not plain or core.outputs is not None or core.activation != target.activation:
         return None
     parity = student_parity(core)
@@ -119,7 +140,9 @@ def copy_average_form(seen: Orthonormal) -> Form | None:
     if groups is None or sum(map(len, groups)) != seen.k:
         return None
     sorted_target = with_rows(seen.core, seen.V[np.concatenate(groups)], np.ones((seen.k, 1)))
-    sorted_target = eqx.tree_at(lambda net: net.output_bias, sorted_target, None, is_leaf=lambda leaf: leaf is None)
+    sorted_target = eqx.tree_at(
+        lambda net: net.output_bias, sorted_target, None, is_leaf=lambda leaf: leaf is None
+    )
     try:
         point = copy_average(sorted_target, [len(group) for group in groups])
     except ValueError:  # groups that see each other are no critical point
@@ -153,7 +176,9 @@ def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> 
     return _named(found, groups_of(first @ seen.V.T), seen, seen.point(first, readout))
 
 
-def _named(found: Isotropy, groups: list[np.ndarray] | None, seen: Orthonormal, point: TwoLayer) -> Form:
+def _named(
+    found: Isotropy, groups: list[np.ndarray] | None, seen: Orthonormal, point: TwoLayer
+) -> Form:
     """What the critical point of a sector is called, by what its neurons stand for."""
     sizes = None if groups is None else _partition(groups)
     if sizes is not None and max(sizes) == 1:
@@ -164,14 +189,20 @@ def _named(found: Isotropy, groups: list[np.ndarray] | None, seen: Orthonormal, 
 
 
 def _sector_of(seen: Orthonormal, found: Isotropy) -> tuple[Sector, np.ndarray, np.ndarray] | None:
-    """The sector of an isotropy, with the orders of target neurons and of neurons that `lift` gives them."""
+    """The sector of an isotropy, with the orders of target neurons and of neurons that `lift` gives
+    them.
+    """
     M = np.abs(seen.M)
     rows = [(each, _followers(each, found, M)) for each in found.classes if each[0] < seen.k]
     # (what is left of the classes is the linear part of the target, which nothing joins)
     rows.sort(key=lambda pair: (-len(pair[1]), -len(pair[0])))  # one structure, one compilation
     order = [i for _, followers in rows for follower in followers for i in follower]
     single = [i for i in range(len(M)) if i not in order]
-    moved = {i for match in found.swaps.values() for i in np.flatnonzero(match.neurons != np.arange(len(M)))}
+    moved = {
+        i
+        for match in found.swaps.values()
+        for i in np.flatnonzero(match.neurons != np.arange(len(M)))
+    }
     fits = all(len(follower) == len(each) for each, followers in rows for follower in followers)
     if not fits or len(set(order)) < len(order) or moved & set(single):
         return None  # neurons that follow pairs of target neurons, or two classes
@@ -188,10 +219,21 @@ def _followers(each: np.ndarray, found: Isotropy, M: np.ndarray) -> list[list[in
     swaps = {q: found.swaps.get((p, q)) for q in each[1:]}
     if any(match is None for match in swaps.values()):
         return []
-    moved = [set(np.flatnonzero(match.neurons != np.arange(len(M)))) for match in swaps.values() if match is not None]
+    moved = [
+        set(np.flatnonzero(match.neurons != np.arange(len(M))))
+        for match in swaps.values()
+        if match is not None
+    ]
     # the one that every swap with p moves; of two that change places, the one that has more of p
-    first = set.intersection(*moved) if len(each) > 2 else {i for i in moved[0] if M[i, p] >= M[i, each[1]]}
-    return [[int(i), *(int(match.neurons[i]) for match in swaps.values() if match is not None)] for i in sorted(first)]
+    first = (
+        set.intersection(*moved)
+        if len(each) > 2
+        else {i for i in moved[0] if M[i, p] >= M[i, each[1]]}
+    )
+    return [
+        [int(i), *(int(match.neurons[i]) for match in swaps.values() if match is not None)]
+        for i in sorted(first)
+    ]
 
 
 def _partition(groups: list[np.ndarray]) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """How far the neurons of a ReLU network are from an equiangular tight frame.
 
-Letters: `u_j = w_j/‖w_j‖` directions, `α_j = a_j‖w_j‖` signed masses (all that a ReLU neuron is), `ū` the mean of the
-directions, `t̂` the direction of the target's linear part.
+Letters: `u_j = w_j/‖w_j‖` directions, `α_j = a_j‖w_j‖` signed masses (all that a ReLU neuron is),
+`ū` the mean of the directions, `t̂` the direction of the target's linear part.
 """
 
 from typing import NamedTuple
@@ -16,11 +16,12 @@ from jaxcompress.special.internal import divide
 class FrameDefect(NamedTuple):
     """Numbers that vanish together on equiangular tight frames of equal masses, tilted or not.
 
-    `gram_spread`: largest minus least `⟨u_i, u_j⟩`, `i ≠ j`. `mass_spread`: largest minus least mass over their mean
-    size. `tightness`: spread of the eigenvalues of `Σ_j (u_j − ū)(u_j − ū)ᵀ` on the `min(M − 1, d)` dimensions that a
-    frame fills, over their mean. `orientation`: how far the frame leans away from its axis `t̂`: the part of `ū` across
-    `t̂`, the spread of `⟨u_j, t̂⟩`, or twice their mean where it is negative, whichever is largest; without a linear
-    part, `‖ū‖`. For a target of negative mean the axis is `−t̂`.
+    `gram_spread`: largest minus least `⟨u_i, u_j⟩`, `i ≠ j`. `mass_spread`: largest minus least
+    mass over their mean size. `tightness`: spread of the eigenvalues of `Σ_j (u_j − ū)(u_j − ū)ᵀ`
+    on the `min(M − 1, d)` dimensions that a frame fills, over their mean. `orientation`: how far
+    the frame leans away from its axis `t̂`: the part of `ū` across `t̂`, the spread of `⟨u_j, t̂⟩`,
+    or twice their mean where it is negative, whichever is largest; without a linear part, `‖ū‖`.
+    For a target of negative mean the axis is `−t̂`.
     """
 
     gram_spread: Float[Array, ""]
@@ -37,13 +38,15 @@ class FrameDefect(NamedTuple):
 def frame_defect(network: TwoLayer, moments: TargetMoments | None = None) -> FrameDefect:
     """The distance of a network from an equiangular tight frame, in its four parts.
 
-    Arguments: a network of one output without biases whose neurons count by direction and mass, as ReLU's do; the
-    `TargetMoments` (of standard normal inputs) that it was solved against, for the axis: left out, or with a linear
-    part of zero (below `√ε` of the constant, where rounding decides its direction), the frame must be centred. Use
-    `jax.vmap` for batches. A neuron of zero norm counts as a direction of zero: no frame.
+    Arguments: a network of one output without biases whose neurons count by direction and mass, as
+    ReLU's do; the `TargetMoments` (of standard normal inputs) that it was solved against, for the
+    axis: left out, or with a linear part of zero (below `√ε` of the constant, where rounding
+    decides its direction), the frame must be centred. Use `jax.vmap` for batches. A neuron of zero
+    norm counts as a direction of zero: no frame.
     Returns a `FrameDefect` of numbers ≥ 0; frames in general position have them of order 1.
     Raises `ValueError` for leading axes, several outputs, biases, or moments of another dimension.
-    Reference: Amani et al. 2022 (the optimum of the simplified risk); Sustik et al. 2007 (such frames).
+    Reference: Amani et al. 2022 (the optimum of the simplified risk); Sustik et al. 2007 (such
+    frames).
     """
     _check(network, moments)
     norms = jnp.linalg.norm(network.weights, axis=1)
@@ -55,7 +58,9 @@ def frame_defect(network: TwoLayer, moments: TargetMoments | None = None) -> Fra
     none = jnp.zeros((), units.dtype)
     spread = none
     if n > 1:
-        spread = jnp.max(jnp.where(others, gram, -jnp.inf)) - jnp.min(jnp.where(others, gram, jnp.inf))
+        spread = jnp.max(jnp.where(others, gram, -jnp.inf)) - jnp.min(
+            jnp.where(others, gram, jnp.inf)
+        )
     middle = jnp.mean(units, axis=0)
     filled = min(n - 1, d)
     values = jnp.linalg.eigvalsh((units - middle[None]) @ (units - middle[None]).T)[n - filled :]
@@ -69,7 +74,8 @@ def _orientation(units: Array, middle: Array, moments: TargetMoments | None) -> 
     if moments is None:
         return centred
     size = jnp.linalg.norm(moments.linear)
-    # a target of negative mean is matched by negative masses, and then the frame leans the other way
+    # a target of negative mean is matched by negative masses, and then the frame leans the other
+    # way
     axis = divide(moments.linear, size) * jnp.where(moments.constant < 0, -1, 1).astype(size.dtype)
     along = units @ axis
     across = jnp.linalg.norm(middle - jnp.mean(along) * axis)
@@ -84,11 +90,15 @@ def _check(network: TwoLayer, moments: TargetMoments | None) -> None:
     if network.weights.ndim != 2 or network.outputs is not None or not plain:
         named = ", ".join(f"{name} {array.shape}" for name, array in network.parameters().items())
         raise ValueError(
-            f"frame_defect: given {named}; expected weights (n, d) and readout (n,) without biases; use jax.vmap for "
+            f"frame_defect: given {named}; expected weights (n, d) and readout (n,) without "
+            f"biases; use jax.vmap for "
             "leading axes"
         )
-    if moments is not None and (moments.runs or moments.outputs is not None or moments.dim != network.dim):
+    if moments is not None and (
+        moments.runs or moments.outputs is not None or moments.dim != network.dim
+    ):
         raise ValueError(
-            f"frame_defect: given moments with linear part {moments.linear.shape} for weights {network.weights.shape}; "
+            f"frame_defect: given moments with linear part {moments.linear.shape} for weights "
+            f"{network.weights.shape}; "
             f"expected ({network.dim},), one target of one output; use jax.vmap for leading axes"
         )

@@ -19,9 +19,10 @@ from jaxcompress.solvers import Solution, solve, solve_many
 class Grown(eqx.Module):
     """A network with one more neuron.
 
-    `risk_before`: that of the network given. `neurons`: what was found from all starts (a leading axis), with
-    the risks of the network that has them; the best of them is the last neuron of `start`, where the others have not
-    moved. `solution`: where `solve` went from there with all of them.
+    `risk_before`: that of the network given. `neurons`: what was found from all starts (a leading
+    axis), with the risks of the network that has them; the best of them is the last neuron of
+    `start`, where the others have not moved. `solution`: where `solve` went from there with all of
+    them.
     """
 
     risk_before: Float[Array, ""]
@@ -50,21 +51,24 @@ def grow(
     gradient_tolerance: float | None = None,
     max_steps: int = 4096,
 ) -> Grown:
-    """Add the neuron that lowers the risk most while the others stay, then let all of them find their new places.
+    """Add the neuron that lowers the risk most while the others stay, then let all of them find
+    their new places.
 
-    With the others held fixed the risk is `E‖a φ(w·x + β) − (f* − f)‖²`: one neuron against the residual, which is
-    itself a network, of `k + n` neurons with readouts `(b, −a)`. That is solved from `num_starts` starts of Glorot's
-    law, start `i` from `fold_in(key, i)`, and the lowest end is added; `solve` refits all.
-    Arguments: one network and its target, of the same activation; `key`; `num_starts` (static); the law of the inputs
-    (`StandardNormal()` when left out); `gradient_tolerance` and `max_steps` as for `solve`, for both solves. Nothing is
-    raised where they do not converge: `result` says so.
-    Returns a `Grown`. Raises `ValueError` for activations that differ, since no one network is the residual then, and
+    With the others held fixed the risk is `E‖a φ(w·x + β) − (f* − f)‖²`: one neuron against the
+    residual, which is itself a network, of `k + n` neurons with readouts `(b, −a)`. That is solved
+    from `num_starts` starts of Glorot's law, start `i` from `fold_in(key, i)`, and the lowest end
+    is added; `solve` refits all.
+    Arguments: one network and its target, of the same activation; `key`; `num_starts` (static); the
+    law of the inputs (`StandardNormal()` when left out); `gradient_tolerance` and `max_steps` as
+    for `solve`, for both solves. Nothing is raised where they do not converge: `result` says so.
+    Returns a `Grown`.
+    Raises `ValueError` for activations that differ, since no one network is the residual then, and
     for input that does not fit together.
-    Reference: Fahlman & Lebiere 1990 (the constructive step), Bach 2017 (as Frank–Wolfe over neurons).
-    From the erf copy–average minimum (1, 3) of four targets, of risk 0.0406, the new neuron leaves 0.0383, and the
-    refit ends at the minimum (1, 1, 2) of 0.0232.
-    Where it fails: the refit may end in another basin than the lowest of `n + 1` neurons, or in a saddle that shares
-    the symmetry of its start: look at `solution.index`.
+    Reference: Fahlman & Lebiere 1990 (the constructive step), Bach 2017 (as Frank–Wolfe over
+    neurons). From the erf copy–average minimum (1, 3) of four targets, of risk 0.0406, the new
+    neuron leaves 0.0383, and the refit ends at the minimum (1, 1, 2) of 0.0232.
+    Where it fails: the refit may end in another basin than the lowest of `n + 1` neurons, or in a
+    saddle that shares the symmetry of its start: look at `solution.index`.
     """
     check_one("grow", "network", network)
     inputs = StandardNormal() if inputs is None else inputs
@@ -72,7 +76,8 @@ def grow(
     if not isinstance(target, TwoLayer) or network.activation != target.activation:
         given = repr(target.activation) if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(
-            f"grow: given a network of {network.activation!r} and a target of {given}; expected a target network of "
+            f"grow: given a network of {network.activation!r} and a target of {given}; expected a "
+            f"target network of "
             "the same activation; solve_many from wider starts serves other targets"
         )
     starts = Starts(
@@ -87,9 +92,13 @@ def grow(
         dtype=network.weights.dtype,
     )
     tolerance, against = gradient_tolerance, residual(network, target)
-    found = solve_many(starts, against, inputs=inputs, gradient_tolerance=tolerance, max_steps=max_steps)
+    found = solve_many(
+        starts, against, inputs=inputs, gradient_tolerance=tolerance, max_steps=max_steps
+    )
     start = extended(network, found.best.network)
-    solution = solve(start, target, inputs=inputs, gradient_tolerance=tolerance, max_steps=max_steps, throw=False)
+    solution = solve(
+        start, target, inputs=inputs, gradient_tolerance=tolerance, max_steps=max_steps, throw=False
+    )
     return Grown(_risk(network, target, inputs), found, start, solution)
 
 
@@ -106,7 +115,10 @@ def residual(network: TwoLayer, target: TwoLayer) -> TwoLayer:
 
     bias = None
     if network.bias is not None or target.bias is not None:
-        one, other = (jnp.zeros_like(net.weights[:, 0]) if net.bias is None else net.bias for net in (target, network))
+        one, other = (
+            jnp.zeros_like(net.weights[:, 0]) if net.bias is None else net.bias
+            for net in (target, network)
+        )
         bias = both(one, other)
     offset = target.output_bias
     if network.output_bias is not None:

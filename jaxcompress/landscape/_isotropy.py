@@ -1,8 +1,10 @@
-"""Which symmetries of a target a network keeps: its isotropy group, as far as swaps of target neurons generate it.
+"""Which symmetries of a target a network keeps: its isotropy group, as far as swaps of target
+neurons generate it.
 
-A swap `τ` of two target neurons is kept by a network `x` if permuting (and signing) its neurons undoes it. Kept swaps
-generate a product of symmetric groups, one for every class of target neurons that they join; the points that such a
-group keeps are the "symmetric families" of Arjevani & Field. Letters as in `_matching`.
+A swap `τ` of two target neurons is kept by a network `x` if permuting (and signing) its neurons
+undoes it. Kept swaps generate a product of symmetric groups, one for every class of target neurons
+that they join; the points that such a group keeps are the "symmetric families" of Arjevani & Field.
+Letters as in `_matching`.
 """
 
 import math
@@ -22,9 +24,10 @@ _SWEEPS = 200
 class Isotropy(NamedTuple):
     """The swaps that a network keeps, within a tolerance.
 
-    `classes`, arrays of target neurons that swaps join, largest first; `swaps`, for every kept pair `(p, q)` the
-    matching of neurons that undoes it; `order`, how many maps of the target the network keeps, where they are listed;
-    `distance` to the nearest network that keeps the swaps exactly.
+    `classes`, arrays of target neurons that swaps join, largest first; `swaps`, for every kept pair
+    `(p, q)` the matching of neurons that undoes it; `order`, how many maps of the target the
+    network keeps, where they are listed; `distance` to the nearest network that keeps the swaps
+    exactly.
     """
 
     classes: tuple[np.ndarray, ...]
@@ -39,7 +42,9 @@ class Isotropy(NamedTuple):
 
     @property
     def group(self) -> str:
-        """The group by name: `S5×S3`, or `1`; with its order where that is more than the swaps generate."""
+        """The group by name: `S5×S3`, or `1`; with its order where that is more than the swaps
+        generate.
+        """
         sizes = [len(each) for each in self.classes if len(each) > 1]
         generated = math.prod(math.factorial(size) for size in sizes)
         name = "×".join(f"S{size}" for size in sizes) or "1"
@@ -47,7 +52,9 @@ class Isotropy(NamedTuple):
 
 
 def isotropy(network: TwoLayer, symmetries: TargetSymmetries, tolerance: float) -> Isotropy:
-    """Find the swaps of target neurons that move a network by no more than `2 tolerance`, modulo its own symmetries."""
+    """Find the swaps of target neurons that move a network by no more than `2 tolerance`, modulo
+    its own symmetries.
+    """
     x = view(neurons(network), symmetries)
     base, m = own_costs(x, x), len(symmetries.frame)
     swaps: dict[tuple[int, int], Match] = {}
@@ -61,7 +68,10 @@ def isotropy(network: TwoLayer, symmetries: TargetSymmetries, tolerance: float) 
                     swaps[p, q] = match
     order = None
     if symmetries.points is not None:
-        order = sum(np.sqrt(matched(x, x, base, points).square) <= 2 * tolerance for points in symmetries.points)
+        order = sum(
+            np.sqrt(matched(x, x, base, points).square) <= 2 * tolerance
+            for points in symmetries.points
+        )
     return Isotropy(_classes(m, swaps), swaps, order, _distance(x, swaps))
 
 
@@ -80,9 +90,14 @@ def _classes(m: int, swaps: dict[tuple[int, int], Match]) -> tuple[np.ndarray, .
 
 
 def _distance(x: View, swaps: dict[tuple[int, int], Match]) -> float:
-    """How far the nearest network is that all swaps keep: projections on what each keeps, in turns."""
+    """How far the nearest network is that all swaps keep: projections on what each keeps, in
+    turns.
+    """
     rows = np.concatenate([x.table, x.rows.own, x.lengths[:, None]], 1)
-    m, flips = x.table.shape[1], np.ones(x.rows.own.shape[1]) if x.rows.flips is None else np.asarray(x.rows.flips)
+    m, flips = (
+        x.table.shape[1],
+        np.ones(x.rows.own.shape[1]) if x.rows.flips is None else np.asarray(x.rows.flips),
+    )
     start, factors = rows.copy(), np.concatenate([-np.ones(m), flips, [1.0]])
     for _ in range(_SWEEPS):
         before = rows

@@ -26,13 +26,16 @@ def risk_along(
 ) -> Float[Array, " points"]:
     """The risk along the straight lines from each network to the next.
 
-    At a point `t` between `i` and `i + 1` it is that of `(i + 1 − t) θ_i + (t − i) θ_{i+1}`, all parameters
-    interpolated; the first and the last line go on before 0 and beyond `m − 1`. `align` the networks first: a straight
-    line between images of one network may pass over a hill. Two shares of a `split` span its line, where the risk is
-    constant: a way past the hill is a line to the split of one network, along it, and back.
-    Arguments: `m ≥ 2` networks of equal shapes and activation, in a sequence or along a leading axis; the target or
-    its moments; `points (points,)` (traced); the law of the inputs (`StandardNormal()` when left out).
-    Returns `(points,)`. Raises `ValueError` for fewer networks, other shapes, or input that does not fit together.
+    At a point `t` between `i` and `i + 1` it is that of `(i + 1 − t) θ_i + (t − i) θ_{i+1}`, all
+    parameters interpolated; the first and the last line go on before 0 and beyond `m − 1`. `align`
+    the networks first: a straight line between images of one network may pass over a hill. Two
+    shares of a `split` span its line, where the risk is constant: a way past the hill is a line to
+    the split of one network, along it, and back.
+    Arguments: `m ≥ 2` networks of equal shapes and activation, in a sequence or along a leading
+    axis; the target or its moments; `points (points,)` (traced); the law of the inputs
+    (`StandardNormal()` when left out).
+    Returns `(points,)`. Raises `ValueError` for fewer networks, other shapes, or input that does
+    not fit together.
     """
     inputs = StandardNormal() if inputs is None else inputs
     line = _stacked(networks)
@@ -41,17 +44,23 @@ def risk_along(
     t = as_array("risk_along", "points", points).astype(line.weights.dtype)
     check_finite("risk_along", points=t)
     if t.ndim != 1:
-        raise ValueError(f"risk_along: given points of shape {t.shape}; expected (points,); flatten them")
+        raise ValueError(
+            f"risk_along: given points of shape {t.shape}; expected (points,); flatten them"
+        )
     return _risks(line, target, inputs, t)
 
 
 @eqx.filter_jit
-def _risks(line: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, points: Array) -> Array:
+def _risks(
+    line: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, points: Array
+) -> Array:
     problem, last = RiskProblem.of(target, inputs), line.weights.shape[0] - 2
 
     def one(t: Array) -> Array:
         i = jnp.clip(jnp.floor(t).astype(jnp.int32), 0, last)
-        return problem.risk(jax.tree.map(lambda leaf: leaf[i] + (t - i) * (leaf[i + 1] - leaf[i]), line))
+        return problem.risk(
+            jax.tree.map(lambda leaf: leaf[i] + (t - i) * (leaf[i + 1] - leaf[i]), line)
+        )
 
     return jax.lax.map(one, points, batch_size=_BLOCK)
 
@@ -62,7 +71,8 @@ def _stacked(networks: TwoLayer | Sequence[TwoLayer]) -> TwoLayer:
         if networks.weights.ndim == 3 and networks.weights.shape[0] > 1:
             return networks
         raise ValueError(
-            f"risk_along: given networks with weights {networks.weights.shape}; expected (m, n, d) with m ≥ 2, or a "
+            f"risk_along: given networks with weights {networks.weights.shape}; expected (m, n, "
+            f"d) with m ≥ 2, or a "
             "sequence of networks; pass a pair (a, b)"
         )
     networks = tuple(networks)
@@ -74,7 +84,8 @@ def _stacked(networks: TwoLayer | Sequence[TwoLayer]) -> TwoLayer:
     ]
     if len(networks) < 2 or None in kinds or any(kind != kinds[0] for kind in kinds):
         raise ValueError(
-            f"risk_along: given {kinds}; expected two or more networks of the same shapes, activation and dtype; split "
+            f"risk_along: given {kinds}; expected two or more networks of the same shapes, "
+            f"activation and dtype; split "
             "a neuron of the narrower, or add neurons of zero readout"
         )
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)

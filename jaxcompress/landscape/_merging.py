@@ -1,6 +1,8 @@
-"""Two neurons made one: exactly where a symmetry of the activation makes them equal, and as well as one can elsewhere.
+"""Two neurons made one: exactly where a symmetry of the activation makes them equal, and as well as
+one can elsewhere.
 
-Letters: neurons `(w, β, a)`, `u = (w, β)`, `φ` the activation, of degree `p` where it is homogeneous.
+Letters: neurons `(w, β, a)`, `u = (w, β)`, `φ` the activation, of degree `p` where it is
+homogeneous.
 """
 
 import equinox as eqx
@@ -20,33 +22,48 @@ from jaxcompress.solvers import solve_many
 _ROUNDING = 64
 
 
-def merge(network: TwoLayer, first: int, second: int, *, inputs: AbstractInputs | None = None) -> TwoLayer:
+def merge(
+    network: TwoLayer, first: int, second: int, *, inputs: AbstractInputs | None = None
+) -> TwoLayer:
     """The network with two of its neurons made one, in the place of the first.
 
-    Where they are equal up to a symmetry of `φ`, `u₂ = λ u₁` (`λ = 1`; `λ > 0` of homogeneous activations; `λ < 0` of
-    odd and even ones as well), the function stays the same to rounding: `a = a₁ ± |λ|^p a₂`. So it does where one of
-    them adds nothing: no readout, or no weights of a homogeneous activation. Elsewhere the one neuron that is nearest
-    to the pair takes its place, `min E‖a φ(u·x̄) − a₁ φ(u₁·x̄) − a₂ φ(u₂·x̄)‖²`, with a change of the output bias where
-    there is one: the lowest end of `solve` from either neuron, their mean and their difference. It does not
+    Where they are equal up to a symmetry of `φ`, `u₂ = λ u₁` (`λ = 1`; `λ > 0` of homogeneous
+    activations; `λ < 0` of odd and even ones as well), the function stays the same to rounding: `a
+    = a₁ ± |λ|^p a₂`. So it does where one of them adds nothing: no readout, or no weights of a
+    homogeneous activation. Elsewhere the one neuron that is nearest to the pair takes its place,
+    `min E‖a φ(u·x̄) − a₁ φ(u₁·x̄) − a₂ φ(u₂·x̄)‖²`, with a change of the output bias where there is
+    one: the lowest end of `solve` from either neuron, their mean and their difference. It does not
     look at the other neurons nor at a target; `solve` does, from what is returned.
-    Arguments: one concrete network of two neurons or more; two different numbers of neurons; the law of the inputs
-    (`StandardNormal()` when left out), which only matters for neurons that are not equal.
-    Returns a network of `n − 1` neurons. Raises `ValueError` for neurons that are not there, or the same one twice.
-    Where it fails: opposite neurons whose readouts nearly cancel are a derivative, best met at infinite readout; what
-    is returned then is where the search ended.
+    Arguments: one concrete network of two neurons or more; two different numbers of neurons; the
+    law of the inputs (`StandardNormal()` when left out), which only matters for neurons that are
+    not equal.
+    Returns a network of `n − 1` neurons.
+    Raises `ValueError` for neurons that are not there, or the same one twice.
+    Where it fails: opposite neurons whose readouts nearly cancel are a derivative, best met at
+    infinite readout; what is returned then is where the search ended.
     """
     i, j = check_neuron("merge", network, first), check_neuron("merge", network, second)
     if i == j:
-        raise ValueError(f"merge: given neuron {first!r} twice; expected two neurons; name another one")
+        raise ValueError(
+            f"merge: given neuron {first!r} twice; expected two neurons; name another one"
+        )
     check_finite("merge: network", **network.parameters())
     one = _equal(network, i, j)
-    one = _nearest(network, i, j, StandardNormal() if inputs is None else inputs) if one is None else one
+    one = (
+        _nearest(network, i, j, StandardNormal() if inputs is None else inputs)
+        if one is None
+        else one
+    )
     keep = np.array([place for place in range(network.width) if place != j])
 
     def joined(array: Array, row: Array) -> Array:
         return array.at[i].set(row[0])[keep]
 
-    offset = None if network.output_bias is None or one.output_bias is None else network.output_bias + one.output_bias
+    offset = (
+        None
+        if network.output_bias is None or one.output_bias is None
+        else network.output_bias + one.output_bias
+    )
     bias = None if network.bias is None or one.bias is None else joined(network.bias, one.bias)
     weights, readout = joined(network.weights, one.weights), joined(network.readout, one.readout)
     return TwoLayer(weights, readout, bias, offset, network.activation)
@@ -65,7 +82,9 @@ def _pair(network: TwoLayer, places: list[int]) -> TwoLayer:
 
 
 def _equal(network: TwoLayer, i: int, j: int) -> TwoLayer | None:
-    """The one neuron that is the same function as two, with the output bias that goes with it, if there is one."""
+    """The one neuron that is the same function as two, with the output bias that goes with it, if
+    there is one.
+    """
     pair = _pair(network, [i, j])
     symmetry = activation_symmetry(network.activation)
     inner, readouts = rows_of(pair)
@@ -81,7 +100,9 @@ def _equal(network: TwoLayer, i: int, j: int) -> TwoLayer | None:
             continue
         one = _pair(network, [i])
         factor = jnp.asarray(sign * ratio ** (symmetry.degree or 0), pair.readout.dtype)
-        one = eqx.tree_at(lambda net: net.readout, one, pair.readout[:1] + factor * pair.readout[1:])
+        one = eqx.tree_at(
+            lambda net: net.readout, one, pair.readout[:1] + factor * pair.readout[1:]
+        )
         if sign == 1 or one.output_bias is None:
             return one
         # φ = c + odd: φ(−z) = 2c − φ(z)
@@ -95,9 +116,13 @@ def _nearest(network: TwoLayer, i: int, j: int, inputs: AbstractInputs) -> TwoLa
     pair = _pair(network, [i, j])
     starts = [_pair(network, [i]), _pair(network, [j])]
     for sign in (1, -1):
-        weights, readout = ((leaf[:1] + sign * leaf[1:]) / 2 for leaf in (pair.weights, pair.readout))
+        weights, readout = (
+            (leaf[:1] + sign * leaf[1:]) / 2 for leaf in (pair.weights, pair.readout)
+        )
         bias = None if pair.bias is None else (pair.bias[:1] + sign * pair.bias[1:]) / 2
-        starts.append(TwoLayer(weights, (1.5 + sign / 2) * readout, bias, pair.output_bias, pair.activation))
+        starts.append(
+            TwoLayer(weights, (1.5 + sign / 2) * readout, bias, pair.output_bias, pair.activation)
+        )
     target = TwoLayer(pair.weights, pair.readout, pair.bias, None, pair.activation)
     students = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
     return solve_many(students, target, inputs=inputs).best.network

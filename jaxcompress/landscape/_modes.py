@@ -7,11 +7,16 @@ from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 
 
-def symmetry_modes(network: TwoLayer, symmetries: TargetSymmetries | None, freeze: tuple[str, ...]) -> int:
-    """Scalings of homogeneous neurons, one each, and rotations outside the target's span (`None`: there are none).
+def symmetry_modes(
+    network: TwoLayer, symmetries: TargetSymmetries | None, freeze: tuple[str, ...]
+) -> int:
+    """Scalings of homogeneous neurons, one each, and rotations outside the target's span (`None`:
+    there are none).
 
-    Of a part outside of rank `r` in `c` dimensions the rotations have an orbit of `r(2c − r − 1)/2` dimensions.
-    Where it fails: continuous symmetries that `distance` does not know (biases of exp, polynomials of degree 2).
+    Of a part outside of rank `r` in `c` dimensions the rotations have an orbit of `r(2c − r − 1)/2`
+    dimensions.
+    Where it fails: continuous symmetries that `distance` does not know (biases of exp, polynomials
+    of degree 2).
     """
     first, readout = rows_of(network)
     degree = activation_symmetry(network.activation).degree

@@ -1,4 +1,5 @@
-"""What a neuron is modulo scaling and sign: the symmetries that an activation gives to every network.
+"""What a neuron is modulo scaling and sign: the symmetries that an activation gives to every
+network.
 
 Letters: neurons `w, β, a` (weights, bias, readout), `φ` the activation, `p` its degree.
 """
@@ -17,8 +18,8 @@ from jaxcompress.networks import TwoLayer
 class ActivationSymmetry(NamedTuple):
     """How an activation answers to a change of scale and of sign.
 
-    `degree`: `φ(λz) = λ^degree φ(z)` for `λ > 0`, `None` for other functions. `parity`: −1 for `φ = constant + odd`, 1
-    for `φ = slope·z + even`, 0 for other functions (affine ones count as odd).
+    `degree`: `φ(λz) = λ^degree φ(z)` for `λ > 0`, `None` for other functions. `parity`: −1 for `φ =
+    constant + odd`, 1 for `φ = slope·z + even`, 0 for other functions (affine ones count as odd).
     """
 
     degree: int | None
@@ -31,11 +32,13 @@ class ActivationSymmetry(NamedTuple):
 def activation_symmetry(f: AbstractActivation) -> ActivationSymmetry:
     """The symmetries of an activation, read from its values at 97 points on either side of zero.
 
-    Values decide, not closed forms, so that functions that users bring are served alike: a function that breaks a
-    symmetry nowhere near these points, or by less than `64 ε` of its values, counts as symmetric.
+    Values decide, not closed forms, so that functions that users bring are served alike: a function
+    that breaks a symmetry nowhere near these points, or by less than `64 ε` of its values, counts
+    as symmetric.
     """
     with jax.ensure_compile_time_eval():
-        # no two of them are commensurable, so that no period hides; the 40th power of 4 is still a float32
+        # no two of them are commensurable, so that no period hides; the 40th power of 4 is still a
+        # float32
         points = jnp.exp2(jnp.linspace(-3.0, 2.0, 97) + 0.01 * jnp.sin(jnp.arange(97.0)))
         above, below = (np.asarray(f(sign * points), float) for sign in (1, -1))
         small = [np.asarray(f(sign * points / 2), float) for sign in (1, -1)]
@@ -54,8 +57,13 @@ def activation_symmetry(f: AbstractActivation) -> ActivationSymmetry:
     return ActivationSymmetry(degree, 0, 0.0, 0.0)
 
 
-def _halves(small: list[np.ndarray], whole: tuple[np.ndarray, ...], p: int, tolerance: float) -> bool:
-    return all(np.all(np.abs(y - x * 2.0**p) <= tolerance * np.abs(y)) for x, y in zip(small, whole, strict=True))
+def _halves(
+    small: list[np.ndarray], whole: tuple[np.ndarray, ...], p: int, tolerance: float
+) -> bool:
+    return all(
+        np.all(np.abs(y - x * 2.0**p) <= tolerance * np.abs(y))
+        for x, y in zip(small, whole, strict=True)
+    )
 
 
 @functools.lru_cache(maxsize=256)
@@ -66,8 +74,8 @@ def vanishes_at_zero(f: AbstractActivation) -> bool:
 
 
 def student_parity(network: TwoLayer) -> int:
-    """The sign change of a neuron that leaves every function of this kind in its family: −1 with the readout, 1
-    without it, 0 for none.
+    """The sign change of a neuron that leaves every function of this kind in its family: −1 with
+    the readout, 1 without it, 0 for none.
 
     A function that is odd up to a constant needs an output bias to take the constant up.
     """
@@ -80,9 +88,9 @@ def student_parity(network: TwoLayer) -> int:
 class Neurons(NamedTuple):
     """A network in coordinates on which its own symmetries are isometries, one row a neuron.
 
-    `weights (n, d)`; `own (n, q)`, what no rotation of the inputs touches: bias (if any), then readout; `offset (o,)`,
-    the output bias; `flips (q,)`, the factors of `own` under the change of sign (which turns `weights` around), or
-    `None` where there is none.
+    `weights (n, d)`; `own (n, q)`, what no rotation of the inputs touches: bias (if any), then
+    readout; `offset (o,)`, the output bias; `flips (q,)`, the factors of `own` under the change of
+    sign (which turns `weights` around), or `None` where there is none.
     """
 
     weights: Any
@@ -103,19 +111,27 @@ class Neurons(NamedTuple):
 def neurons(network: TwoLayer, xp: Any = np) -> Neurons:
     """The rows of one network: `(w, β, a)`, balanced where the activation is homogeneous.
 
-    `‖(w, β)‖ = ‖a‖` picks one of the orbit `(λw, λβ, λ^{−p}a)`, both `(‖a‖ ‖(w, β)‖^p)^{1/(p+1)}`; a neuron without
-    weights or without readout is a row of zeros, since the scaling moves it there. Where `φ = constant + odd` and there
-    is an output bias, the offset is that of the odd part, so that a change of sign leaves it alone.
-    Arguments: the network; `xp`, NumPy (float64 whatever the network has) or `jax.numpy` (traced, its own dtype).
+    `‖(w, β)‖ = ‖a‖` picks one of the orbit `(λw, λβ, λ^{−p}a)`, both `(‖a‖ ‖(w, β)‖^p)^{1/(p+1)}`;
+    a neuron without weights or without readout is a row of zeros, since the scaling moves it there.
+    Where `φ = constant + odd` and there is an output bias, the offset is that of the odd part, so
+    that a change of sign leaves it alone.
+    Arguments: the network; `xp`, NumPy (float64 whatever the network has) or `jax.numpy` (traced,
+    its own dtype).
     """
     dtype = float if xp is np else network.weights.dtype
     weights, readout = xp.asarray(network.weights, dtype), xp.asarray(network.readout, dtype)
     readout = readout[:, None] if network.outputs is None else readout
-    first = weights if network.bias is None else xp.concatenate([weights, xp.asarray(network.bias, dtype)[:, None]], 1)
+    first = (
+        weights
+        if network.bias is None
+        else xp.concatenate([weights, xp.asarray(network.bias, dtype)[:, None]], 1)
+    )
     symmetry, parity = activation_symmetry(network.activation), student_parity(network)
     offset = xp.zeros(readout.shape[1], dtype)
     if network.output_bias is not None:
-        offset = xp.atleast_1d(xp.asarray(network.output_bias, dtype)) + symmetry.constant * xp.sum(readout, axis=0)
+        offset = xp.atleast_1d(xp.asarray(network.output_bias, dtype)) + symmetry.constant * xp.sum(
+            readout, axis=0
+        )
     if symmetry.degree is not None:
         first, readout = _balanced(first, readout, symmetry.degree, xp)
     own = xp.concatenate([first[:, weights.shape[1] :], readout], 1)
@@ -128,11 +144,15 @@ def rows_of(network: TwoLayer) -> tuple[np.ndarray, np.ndarray]:
     """`(w, β) (n, p)` and readouts `(n, o)` of a network, in float64 NumPy."""
     weights = np.asarray(network.weights, float)
     bias = [] if network.bias is None else [np.asarray(network.bias, float)[:, None]]
-    return np.concatenate([weights, *bias], 1), np.asarray(network.readout, float).reshape(network.width, -1)
+    return np.concatenate([weights, *bias], 1), np.asarray(network.readout, float).reshape(
+        network.width, -1
+    )
 
 
 def halves(first: Any, readout: Any, xp: Any = np) -> tuple[Any, Any, Any, Any]:
-    """Directions and lengths of what enters a neuron and of what leaves it: `u, ‖(w, β)‖, â, ‖a‖`; zeros for zeros."""
+    """Directions and lengths of what enters a neuron and of what leaves it: `u, ‖(w, β)‖, â, ‖a‖`;
+    zeros for zeros.
+    """
     out = []
     for half in (first, readout):
         size = xp.sqrt(xp.sum(half**2, axis=1))
@@ -144,5 +164,6 @@ def _balanced(first: Any, readout: Any, degree: int, xp: Any) -> tuple[Any, Any]
     u, size, direction, length = halves(first, readout, xp)
     # roots first: norms of 1e±150 have no product of powers
     common = (length ** (1 / (degree + 1)) * size ** (degree / (degree + 1)))[:, None]
-    common = xp.where((size > 0)[:, None], common, 0)  # 0⁰ is a direction for degree zero, and there is none
+    # 0⁰ is a direction for degree zero, and there is none
+    common = xp.where((size > 0)[:, None], common, 0)
     return u * common, direction * common

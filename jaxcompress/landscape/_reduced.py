@@ -1,9 +1,10 @@
-"""The network that a network amounts to: without dead neurons, with neurons of one direction as one.
+"""The network that a network amounts to: without dead neurons, with neurons of one direction as
+one.
 
-End points of flows lie on the boundary of the landscape of fewer neurons wherever a neuron dies (readout or weights
-zero), runs to infinity, or shares its direction with another. What is left is the *core*. Letters: `φ` the activation,
-`p` its degree where it has one, a neuron `(u, a)` with `u = (w, β)`; all lengths are in units of the target's largest
-weights and largest readout.
+End points of flows lie on the boundary of the landscape of fewer neurons wherever a neuron dies
+(readout or weights zero), runs to infinity, or shares its direction with another. What is left is
+the *core*. Letters: `φ` the activation, `p` its degree where it has one, a neuron `(u, a)` with `u
+= (w, β)`; all lengths are in units of the target's largest weights and largest readout.
 """
 
 from typing import NamedTuple
@@ -23,17 +24,21 @@ from jaxcompress.landscape._neurons import (
 from jaxcompress.networks import TwoLayer
 
 _DEAD, _INFINITE = -1, -2
-# A channel to infinity: two neurons so parallel, that cancel to this share of themselves, become one and its
-# derivative. Flows climb it slowly: of 23 000 (erf) 50 were in one, with readouts of 17 to 360 when they stopped.
+# A channel to infinity: two neurons so parallel, that cancel to this share of themselves, become
+# one and its derivative. Flows climb it slowly: of 23 000 (erf) 50 were in one, with readouts of 17
+# to 360 when they stopped.
 _PAIR = 0.1
 # Pairs count as infinite at norms that are smaller than those of single neurons by this.
 CHANNEL = 5.0
-# Readouts of a group that cancel to less than this share of themselves have a mean, but far outside of the group.
+# Readouts of a group that cancel to less than this share of themselves have a mean, but far outside
+# of the group.
 _EXTRAPOLATES = 10.0
 
 
 class Units(NamedTuple):
-    """The sizes against which neurons are small or large: of weights, of a readout, of all readouts together."""
+    """The sizes against which neurons are small or large: of weights, of a readout, of all readouts
+    together.
+    """
 
     weights: float
     readout: float
@@ -51,8 +56,8 @@ def units_of(target: TwoLayer) -> Units:
 class Reduced(NamedTuple):
     """A network, its core (`None` where nothing is left), and what became of every neuron.
 
-    `member (n,)`: the neuron of the core that each belongs to, −1 for a dead one, −2 for one at infinity, −3, −4, …
-    for those of groups that cancel; `sign (n,)`, the sign that it has there.
+    `member (n,)`: the neuron of the core that each belongs to, −1 for a dead one, −2 for one at
+    infinity, −3, −4, … for those of groups that cancel; `sign (n,)`, the sign that it has there.
     """
 
     network: TwoLayer
@@ -77,11 +82,15 @@ class Reduced(NamedTuple):
         return int(np.sum(self.member >= 0)) - (0 if self.core is None else self.core.width)
 
     def place(self, core: TwoLayer | None) -> TwoLayer:
-        """The whole network with another core: what is dead is zero, and neurons of one direction share it.
+        """The whole network with another core: what is dead is zero, and neurons of one direction
+        share it.
 
         Lengths of homogeneous neurons, shares of readouts and what is at infinity stay as they are.
         """
-        symmetry, parity = activation_symmetry(self.network.activation), student_parity(self.network)
+        symmetry, parity = (
+            activation_symmetry(self.network.activation),
+            student_parity(self.network),
+        )
         first, readout = rows_of(self.network)
         _, size, _, length = halves(first, readout)
         outer = np.where(self.sign < 0, parity if parity == -1 else 1, 1)[:, None]
@@ -99,7 +108,13 @@ class Reduced(NamedTuple):
         targets = [(j, u, a) for j, (u, a) in enumerate(zip(core_first, core_readout, strict=True))]
         for j in range(_INFINITE - 1, int(np.min(self.member, initial=0)) - 1, -1):
             group = np.flatnonzero(self.member == j)
-            targets.append((j, np.mean(self.sign[group, None] * first[group], axis=0), np.zeros(readout.shape[1])))
+            targets.append(
+                (
+                    j,
+                    np.mean(self.sign[group, None] * first[group], axis=0),
+                    np.zeros(readout.shape[1]),
+                )
+            )
         for j, u, a in targets:
             group = np.flatnonzero(self.member == j)
             if symmetry.degree is not None:
@@ -113,10 +128,16 @@ class Reduced(NamedTuple):
         return placed if core is None else _with_offset(placed, core.output_bias)
 
     def gap(self, placed: TwoLayer) -> float:
-        """How far the network is from one that was placed, neuron by neuron; `1/norm` for one at infinity."""
+        """How far the network is from one that was placed, neuron by neuron; `1/norm` for one at
+        infinity.
+        """
         _, size, _, length = halves(*rows_of(self.network))
-        far = np.maximum(size / self.units.weights, length / self.units.readout)[self.member == _INFINITE]
-        return float(np.hypot(rows_apart(self.network, placed, self.units), np.sqrt(np.sum(1 / far**2))))
+        far = np.maximum(size / self.units.weights, length / self.units.readout)[
+            self.member == _INFINITE
+        ]
+        return float(
+            np.hypot(rows_apart(self.network, placed, self.units), np.sqrt(np.sum(1 / far**2)))
+        )
 
 
 def rows_apart(one: TwoLayer, other: TwoLayer, units: Units) -> float:
@@ -129,15 +150,21 @@ def scaled(network: TwoLayer, units: Units) -> TwoLayer:
     """The network in units: weights, biases and readouts divided by theirs."""
     first, readout = rows_of(network)
     out = with_rows(network, first / units.weights, readout / units.readout)
-    return out if network.output_bias is None else _with_offset(out, network.output_bias / units.readout)
+    return (
+        out
+        if network.output_bias is None
+        else _with_offset(out, network.output_bias / units.readout)
+    )
 
 
 def reduce_network(network: TwoLayer, tolerance: float, infinity: float, units: Units) -> Reduced:
-    """Reduce a network, with distances up to a tolerance taken for none, and norms beyond `infinity` for infinite.
+    """Reduce a network, with distances up to a tolerance taken for none, and norms beyond
+    `infinity` for infinite.
 
-    Distances are those of `distance`: of a homogeneous neuron from zero `√2 (‖a‖ ‖u‖^p)^{1/(p+1)}`. At infinity are
-    weights, readouts against all of the target's together, and pairs of neurons in a channel. Neurons become one only
-    if that moves no more than a tolerance, by what they weigh: `Σ ‖a_i‖ ‖u_i − ū‖`.
+    Distances are those of `distance`: of a homogeneous neuron from zero `√2 (‖a‖ ‖u‖^p)^{1/(p+1)}`.
+    At infinity are weights, readouts against all of the target's together, and pairs of neurons in
+    a channel. Neurons become one only if that moves no more than a tolerance, by what they weigh:
+    `Σ ‖a_i‖ ‖u_i − ū‖`.
     """
     symmetry, parity = activation_symmetry(network.activation), student_parity(network)
     p, (first, readout) = symmetry.degree, rows_of(scaled(network, units))
@@ -160,7 +187,9 @@ def reduce_network(network: TwoLayer, tolerance: float, infinity: float, units: 
             member[i] = _INFINITE
         elif height[i] > tolerance:
             apart = (
-                np.array([np.linalg.norm(rows[kept] - s * rows[i], axis=1) for s in signs]) if kept else np.ones((1, 1))
+                np.array([np.linalg.norm(rows[kept] - s * rows[i], axis=1) for s in signs])
+                if kept
+                else np.ones((1, 1))
             )
             s, j = np.unravel_index(np.argmin(apart), np.shape(apart))
             moved = spread[j] + mass[i] * apart[s, j]
@@ -170,7 +199,9 @@ def reduce_network(network: TwoLayer, tolerance: float, infinity: float, units: 
                 member[i] = len(kept)
                 kept.append(int(i))
     outer = np.where(sign < 0, parity if parity == -1 else 1, 1)[:, None]
-    return _with_core(network, member, sign, sign[:, None] * rows, outer * weights, tolerance, units)
+    return _with_core(
+        network, member, sign, sign[:, None] * rows, outer * weights, tolerance, units
+    )
 
 
 def _channels(first: np.ndarray, readout: np.ndarray, parity: int, infinity: float) -> np.ndarray:
@@ -186,7 +217,9 @@ def _channels(first: np.ndarray, readout: np.ndarray, parity: int, infinity: flo
     return out
 
 
-def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float, units: Units) -> Reduced:
+def _with_core(
+    network: TwoLayer, member, sign, rows, weights, tolerance: float, units: Units
+) -> Reduced:
     """Add up the neurons of every group; groups that add up to nothing are none."""
     p = activation_symmetry(network.activation).degree
     member = member.copy()
@@ -201,7 +234,8 @@ def _with_core(network: TwoLayer, member, sign, rows, weights, tolerance: float,
             cancelled -= 1
             member[group] = cancelled
             continue
-        # Σ a_i (u_i − ū) = 0: the function of the group, to first order; or by what they weigh, not to extrapolate
+        # Σ a_i (u_i − ū) = 0: the function of the group, to first order; or by what they weigh, not
+        # to extrapolate
         shares = weights[group] @ total / mass**2
         shares = shares if np.sum(np.abs(shares)) <= _EXTRAPOLATES else sizes / np.sum(sizes)
         mean = shares @ rows[group]
@@ -234,4 +268,6 @@ def with_rows(network: TwoLayer, first: np.ndarray, readout: np.ndarray) -> TwoL
 def _with_offset(network: TwoLayer, output_bias) -> TwoLayer:
     if network.output_bias is None:
         return network
-    return eqx.tree_at(lambda net: net.output_bias, network, jnp.asarray(output_bias, network.weights.dtype))
+    return eqx.tree_at(
+        lambda net: net.output_bias, network, jnp.asarray(output_bias, network.weights.dtype)
+    )

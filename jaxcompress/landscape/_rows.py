@@ -10,8 +10,9 @@ from jaxcompress.landscape._fingerprint import fingerprint
 from jaxcompress.landscape._symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 
-# Ends of one point differ by less than this in risk, in units of the largest of a census, and by a few times rounding;
-# flat valleys of the target itself end at 1e-13 of what its neurons weigh, those to infinity at 1e-9.
+# Ends of one point differ by less than this in risk, in units of the largest of a census, and by a
+# few times rounding; flat valleys of the target itself end at 1e-13 of what its neurons weigh,
+# those to infinity at 1e-9.
 SAME_RISK, FLOORS, _VALLEY, _FAR = 1e-8, 16.0, 1e-12, 1e-6
 _SETTLES = 4.0
 
@@ -22,11 +23,12 @@ UNNAMED = Classification("unknown", "unknown", None, "1", np.inf, 0.0, 0, 0, 0, 
 class Row:
     """A critical point of a census.
 
-    `network`, a representative; `risk`, `risk_floor`, `gradient_norm`, `eigenvalues (P,)` and `index` (negative
-    eigenvalues) are its own. `zero_modes` of its Hessian, and how many the symmetries make: `symmetry_modes`. `count`,
-    the starts that ended there. Where ends differ in what became of neurons that do not count (dead, repeated, at
-    infinity), all their `names` by `classify` and all their `indices`: on a line of split neurons some are minima and
-    others saddles. `classification` of the representative.
+    `network`, a representative; `risk`, `risk_floor`, `gradient_norm`, `eigenvalues (P,)` and
+    `index` (negative eigenvalues) are its own. `zero_modes` of its Hessian, and how many the
+    symmetries make: `symmetry_modes`. `count`, the starts that ended there. Where ends differ in
+    what became of neurons that do not count (dead, repeated, at infinity), all their `names` by
+    `classify` and all their `indices`: on a line of split neurons some are minima and others
+    saddles. `classification` of the representative.
     """
 
     network: TwoLayer
@@ -55,7 +57,9 @@ def gather(
     freeze: tuple[str, ...],
     tolerance: float,
 ) -> tuple[Row, ...]:
-    """Entries that are one point become one row: first by distance, then by the cores of what they are."""
+    """Entries that are one point become one row: first by distance, then by the cores of what they
+    are.
+    """
     if not entries:
         return ()
     slack = _slack(entries, target)
@@ -67,7 +71,12 @@ def gather(
             # what is one point within a wide tolerance is named within it
             loose = max(tolerance, LOOSE)
             found = classify(
-                best.network, target, symmetries=symmetries, freeze=freeze, tolerance=tolerance, loose=loose
+                best.network,
+                target,
+                symmetries=symmetries,
+                freeze=freeze,
+                tolerance=tolerance,
+                loose=loose,
             )
         made = dataclasses.replace(best, names=(found.name,), classification=found)
         named.append(_counted(made, group, keep_names=symmetries is not None))
@@ -76,10 +85,16 @@ def gather(
 
 
 def _counted(made: Row, group: list[Row], keep_names: bool) -> Row:
-    """A row for a group: all its starts and indices, and the names that rows of another census had found."""
-    names = dict.fromkeys([*made.names, *(name for row in group for name in row.names if keep_names)])
+    """A row for a group: all its starts and indices, and the names that rows of another census had
+    found.
+    """
+    names = dict.fromkeys(
+        [*made.names, *(name for row in group for name in row.names if keep_names)]
+    )
     indices = tuple(sorted({index for row in group for index in row.indices}))
-    return dataclasses.replace(made, count=sum(row.count for row in group), names=tuple(names), indices=indices)
+    return dataclasses.replace(
+        made, count=sum(row.count for row in group), names=tuple(names), indices=indices
+    )
 
 
 def _slack(entries: list[Row], target: TwoLayer) -> float:
@@ -106,8 +121,12 @@ def _same_points(
     return [group for _, group in groups]
 
 
-def _families(rows: list[Row], symmetries: TargetSymmetries | None, tolerance: float, slack: float) -> list[list[Row]]:
-    """Rows in families of one core each: what differs is only what became of neurons that do not count."""
+def _families(
+    rows: list[Row], symmetries: TargetSymmetries | None, tolerance: float, slack: float
+) -> list[list[Row]]:
+    """Rows in families of one core each: what differs is only what became of neurons that do not
+    count.
+    """
     families: list[list[Row]] = []
     far = slack + _FAR * max(row.risk for row in rows)
     for row in rows:
@@ -130,8 +149,14 @@ def _same_core(one: Row, other: Row, symmetries: TargetSymmetries | None, tolera
     if mine.width != its.width or ("infinite" in kinds and kinds[0] != kinds[1]):
         return False
     exact = [row.classification.point is not None for row in (one, other)]
-    reach = tolerance if all(exact) else max(one.classification.threshold, other.classification.threshold)
-    if "infinite" in kinds:  # what is left settles as the norm grows, each end at its own distance from infinity
+    reach = (
+        tolerance
+        if all(exact)
+        else max(one.classification.threshold, other.classification.threshold)
+    )
+    if (
+        "infinite" in kinds
+    ):  # what is left settles as the norm grows, each end at its own distance from infinity
         reach = _SETTLES * (one.classification.distance + other.classification.distance)
     return distance(mine, its, symmetries) <= reach
 

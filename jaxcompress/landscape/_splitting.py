@@ -1,21 +1,26 @@
-"""One neuron written as two: the lines of networks with the same function, and where on them the risk has a way down.
+"""One neuron written as two: the lines of networks with the same function, and where on them the
+risk has a way down.
 
-Letters: a neuron `(w, β, a)`, `x̄ = (x, 1)` where it has a bias, `f` the network, `s` the share of the first half.
+Letters: a neuron `(w, β, a)`, `x̄ = (x, 1)` where it has a bias, `f` the network, `s` the share of
+the first half.
 
-On the line `(w, β, s a), (w, β, (1 − s) a)` the function stays the same, so a critical point stays critical for every
-`s`. Take the halves apart, by `(1 − s) δ` and `−s δ`: the function does not change at first order, and at second order
-it does by `½ s (1 − s) a φ″(w·x + β) (δ·x̄)²`. So the risk bends along `δ` by
+On the line `(w, β, s a), (w, β, (1 − s) a)` the function stays the same, so a critical point stays
+critical for every `s`. Take the halves apart, by `(1 − s) δ` and `−s δ`: the function does not
+change at first order, and at second order it does by `½ s (1 − s) a φ″(w·x + β) (δ·x̄)²`. So the
+risk bends along `δ` by
 
     s (1 − s) δᵀ B δ,    B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ],
 
-and at a critical point of one output nothing of its Hessian is left between `δ` and all other directions. By the law of
-inertia the index of the split point is that of the point plus, for `0 < s < 1`, the number of negative
-eigenvalues of `B`, and of positive ones for `s` outside: a minimum of the narrow network is one of the wide network on
-one side of the line if `B` is definite, and a saddle on both if `B` has both signs. In copy–average networks of erf a
-neuron that copies has `B = 0`, and one that averages over `ℓ` has `ℓ − 1` equal negative eigenvalues (−0.26, −0.28,
-−0.29, −0.29 for `ℓ` = 2 to 5) and no positive one. With several outputs the halves may also exchange a readout
-`ε ⊥ a`, which meets `δ` in `2 E[⟨f − f*, ε⟩ φ′ x̄]`: `B` alone does not give the index then, `splitting_spectrum` does
-(two outputs, `B` of signs 2 and 2: index 2 inside and 3 outside). The same goes for a neuron of zero readout.
+and at a critical point of one output nothing of its Hessian is left between `δ` and all other
+directions. By the law of inertia the index of the split point is that of the point plus, for `0 < s
+< 1`, the number of negative eigenvalues of `B`, and of positive ones for `s` outside: a minimum of
+the narrow network is one of the wide network on one side of the line if `B` is definite, and a
+saddle on both if `B` has both signs. In copy–average networks of erf a neuron that copies has `B =
+0`, and one that averages over `ℓ` has `ℓ − 1` equal negative eigenvalues (−0.26, −0.28, −0.29,
+−0.29 for `ℓ` = 2 to 5) and no positive one. With several outputs the halves may also exchange a
+readout `ε ⊥ a`, which meets `δ` in `2 E[⟨f − f*, ε⟩ φ′ x̄]`: `B` alone does not give the index
+then, `splitting_spectrum` does (two outputs, `B` of signs 2 and 2: index 2 inside and 3 outside).
+The same goes for a neuron of zero readout.
 Reference: Fukumizu & Amari 2000.
 """
 
@@ -36,28 +41,34 @@ from jaxcompress.special.internal import precision
 
 
 class SplittingSpectrum(eqx.Module):
-    """The Hessian of split networks: `eigenvalues (shares, P)`, ascending, and `index (shares,)`, the number of them
-    that are negative beyond what is flat; without the leading axis for one share."""
+    """The Hessian of split networks: `eigenvalues (shares, P)`, ascending, and `index (shares,)`,
+    the number of them that are negative beyond what is flat; without the leading axis for one
+    share."""
 
     eigenvalues: Float[Array, "*shares P"]
     index: Int[Array, "*shares"]
 
 
 def split(network: TwoLayer, neuron: int, share: Float[Array, "*shares"] | float = 0.5) -> TwoLayer:
-    """The network with one neuron written as two, `(w, β, s a)` in its place and `(w, β, (1 − s) a)` at the end.
+    """The network with one neuron written as two, `(w, β, s a)` in its place and `(w, β, (1 − s)
+    a)` at the end.
 
-    Arguments: one network of `n` neurons; `neuron` from 0 to `n − 1` (static); `share`, any real number, also outside
-    of `[0, 1]`, or `(shares,)` of them (traced).
-    Returns a network of `n + 1` neurons with the same function, or one for every share along a leading axis. For a
-    homogeneous activation a half may be scaled besides, which is no other network modulo its symmetries.
-    Raises `ValueError` for a network with leading axes, a neuron that is not there, or shares of another shape.
+    Arguments: one network of `n` neurons; `neuron` from 0 to `n − 1` (static); `share`, any real
+    number, also outside of `[0, 1]`, or `(shares,)` of them (traced).
+    Returns a network of `n + 1` neurons with the same function, or one for every share along a
+    leading axis. For a homogeneous activation a half may be scaled besides, which is no other
+    network modulo its symmetries. Raises `ValueError` for a network with leading axes, a neuron
+    that is not there, or shares of another shape.
     Reference: Fukumizu & Amari 2000.
     """
     i = check_neuron("split", network, neuron)
     s = as_array("split", "share", share).astype(network.weights.dtype)
     check_finite("split", share=s)
     if s.ndim > 1:
-        raise ValueError(f"split: given shares of shape {s.shape}; expected one number or (shares,); flatten them")
+        raise ValueError(
+            f"split: given shares of shape {s.shape}; expected one number or (shares,); flatten "
+            f"them"
+        )
     return jax.vmap(lambda s: _halves(network, i, s))(s) if s.ndim else _halves(network, i, s)
 
 
@@ -73,23 +84,30 @@ def _halves(network: TwoLayer, i: Array | int, s: Array) -> TwoLayer:
 
 
 def escape_matrix(
-    network: TwoLayer, target: TwoLayer | TargetMoments, neuron: int, *, inputs: AbstractInputs | None = None
+    network: TwoLayer,
+    target: TwoLayer | TargetMoments,
+    neuron: int,
+    *,
+    inputs: AbstractInputs | None = None,
 ) -> Float[Array, "p p"]:
-    """`B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ]`: the ways in which the halves of a neuron part and lower the risk.
+    """`B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ]`: the ways in which the halves of a neuron part and
+    lower the risk.
 
-    The risk of the network split with share `s`, its halves moved by `(1 − s) δ` and `−s δ`, changes by
-    `½ s (1 − s) δᵀ B δ` at second order, at any network; eigenvectors of negative eigenvalues lead out.
-    It is read off the exact Hessian `H` of the network split in halves: `B = H₁₁ + H₂₂ − H₁₂ − H₂₁`, where what is
-    there without the residual cancels: at a neuron that copies one of orthonormal targets, where `B = 0` and `H₁₁` is
-    of order one, it comes out at 2e-16.
-    Arguments: one network, the target or its moments, `neuron` from 0 to `n − 1`, the law of the inputs
-    (`StandardNormal()` when left out).
+    The risk of the network split with share `s`, its halves moved by `(1 − s) δ` and `−s δ`,
+    changes by `½ s (1 − s) δᵀ B δ` at second order, at any network; eigenvectors of negative
+    eigenvalues lead out. It is read off the exact Hessian `H` of the network split in halves: `B =
+    H₁₁ + H₂₂ − H₁₂ − H₂₁`, where what is there without the residual cancels: at a neuron that
+    copies one of orthonormal targets, where `B = 0` and `H₁₁` is of order one, it comes out at
+    2e-16.
+    Arguments: one network, the target or its moments, `neuron` from 0 to `n − 1`, the law of the
+    inputs (`StandardNormal()` when left out).
     Returns a symmetric `(p, p)`, `p = d`, or `d + 1` with the bias last.
     Raises `ValueError` as `split` does, and for input that does not fit together.
     Reference: Fukumizu & Amari 2000.
-    Where it fails: for ReLU `φ″` is a delta, `B` is finite, and the risk has no third derivative beside the line, so
-    that what holds at second order holds in a smaller neighbourhood. A ReLU without weights has no `B`, as its halves
-    change the risk at first order when they part; zero is returned.
+    Where it fails: for ReLU `φ″` is a delta, `B` is finite, and the risk has no third derivative
+    beside the line, so that what holds at second order holds in a smaller neighbourhood. A ReLU
+    without weights has no `B`, as its halves change the risk at first order when they part; zero is
+    returned.
     """
     i = check_neuron("escape_matrix", network, neuron)
     inputs = StandardNormal() if inputs is None else inputs
@@ -98,7 +116,9 @@ def escape_matrix(
 
 
 @eqx.filter_jit
-def _escape(network: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, i: Array) -> Array:
+def _escape(
+    network: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, i: Array
+) -> Array:
     halves = _halves(network, i, jnp.asarray(0.5, network.weights.dtype))
     matrix = hessian(RiskProblem.of(target, inputs), halves)
     first, last = _places(halves, i), _places(halves, network.width)
@@ -114,11 +134,13 @@ def splitting_spectrum(
     *,
     inputs: AbstractInputs | None = None,
 ) -> SplittingSpectrum:
-    """Spectrum and index of the Hessian along the line of a split: one network `split(network, neuron, share)` a share.
+    """Spectrum and index of the Hessian along the line of a split: one network `split(network,
+    neuron, share)` a share.
 
-    Arguments as for `split` and `escape_matrix`, which foretells the index where there is one output.
-    Returns a `SplittingSpectrum`. At least one mode is flat, along the line; at the ends of the segment, `s = 0` and
-    `s = 1`, one half has no readout and as many more are as `B` has rows.
+    Arguments as for `split` and `escape_matrix`, which foretells the index where there is one
+    output.
+    Returns a `SplittingSpectrum`. At least one mode is flat, along the line; at the ends of the
+    segment, `s = 0` and `s = 1`, one half has no readout and as many more are as `B` has rows.
     Raises `ValueError` as `split` does, and for input that does not fit together.
     """
     i = check_neuron("splitting_spectrum", network, neuron)
@@ -151,7 +173,8 @@ def check_neuron(where: str, network: TwoLayer, neuron: int) -> int:
         i = -1
     if not 0 <= i < network.width:
         raise ValueError(
-            f"{where}: given neuron {neuron!r}; expected a whole number from 0 to {network.width - 1}, one of the "
+            f"{where}: given neuron {neuron!r}; expected a whole number from 0 to "
+            f"{network.width - 1}, one of the "
             "network's; count from the first"
         )
     return i

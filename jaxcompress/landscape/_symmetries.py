@@ -1,14 +1,16 @@
 """The orthogonal maps that fix a target, found from its neurons: `Q` with `f(Qx) = f(x)`.
 
-A target is reduced to distinct neurons first: equal ones are added up, and opposite ones where the activation is odd or
-even up to an affine function; what is left of the affine function is one more vector an output, `t`. Then `Q` fixes the
-target if and only if it permutes the vectors left, up to sign where parity allows, and keeps biases, readouts and `t`
-(for polynomials of low degree, that is a part of the maps only: `Σ_j (v_j·x)²` has all rotations). On the complement
-of the span, `Q` is free.
+A target is reduced to distinct neurons first: equal ones are added up, and opposite ones where the
+activation is odd or even up to an affine function; what is left of the affine function is one more
+vector an output, `t`. Then `Q` fixes the target if and only if it permutes the vectors left, up to
+sign where parity allows, and keeps biases, readouts and `t` (for polynomials of low degree, that is
+a part of the maps only: `Σ_j (v_j·x)²` has all rotations). On the complement of the span, `Q` is
+free.
 
-Such permutations are those that keep the table of inner products: colours are refined by it, then the maps are listed
-level by level. `u_j`, the rows of a Parseval frame of the span, `UᵀU = projection`, are permuted like the vectors, so
-the coordinates `Wu_j` show every map as a signed permutation of columns, and their norm is that of `W` in the span.
+Such permutations are those that keep the table of inner products: colours are refined by it, then
+the maps are listed level by level. `u_j`, the rows of a Parseval frame of the span, `UᵀU =
+projection`, are permuted like the vectors, so the coordinates `Wu_j` show every map as a signed
+permutation of columns, and their norm is that of `W` in the span.
 """
 
 from typing import NamedTuple
@@ -20,19 +22,23 @@ from jaxcompress.kernels.internal import check_concrete, check_finite
 from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
 from jaxcompress.networks import TwoLayer
 
-# 6!: six interchangeable neurons, compared in 1 to 20 ms; seven take 40 to 90 ms, the bound for eight 2 ms (one core).
+# 6!: six interchangeable neurons, compared in 1 to 20 ms; seven take 40 to 90 ms, the bound for
+# eight 2 ms (one core).
 LISTED = 720
-# A level that would look at this many times the limit is taken to exceed it: 0.1 s, not 5 s, for 200 equal neurons.
+# A level that would look at this many times the limit is taken to exceed it: 0.1 s, not 5 s, for
+# 200 equal neurons.
 _WORK = 32
 
 
 class TargetSymmetries(NamedTuple):
-    """The orthogonal maps that fix a target, as signed permutations of the columns of a table `W Uᵀ`.
+    """The orthogonal maps that fix a target, as signed permutations of the columns of a table `W
+    Uᵀ`.
 
-    `frame (m, d)`, the rows `u_j`; `complement`, the dimension on which the maps are free; `points (g, m)`, every map
-    as the images of the columns, a number `j` for `u_j` and `m + j` for `−u_j`, or `None` where there are more than
-    asked for; `colours (2m,)` of `u_j` and `−u_j`: what a map joins has the same colour (the converse may fail);
-    `labels (2m, 2m)`, equal where inner products are.
+    `frame (m, d)`, the rows `u_j`; `complement`, the dimension on which the maps are free; `points
+    (g, m)`, every map as the images of the columns, a number `j` for `u_j` and `m + j` for `−u_j`,
+    or `None` where there are more than asked for; `colours (2m,)` of `u_j` and `−u_j`: what a map
+    joins has the same colour (the converse may fail); `labels (2m, 2m)`, equal where inner products
+    are.
     """
 
     frame: np.ndarray
@@ -56,7 +62,8 @@ class TargetSymmetries(NamedTuple):
         """Map number `index` as an orthogonal matrix `Q (d, d)`, the identity on the complement."""
         if self.points is None:
             raise ValueError(
-                "TargetSymmetries.matrix: given a target of more maps than were listed; expected a list; call "
+                "TargetSymmetries.matrix: given a target of more maps than were listed; expected "
+                "a list; call "
                 "target_symmetries with a larger limit"
             )
         d = self.frame.shape[1]
@@ -72,29 +79,37 @@ class TargetSymmetries(NamedTuple):
 def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries:
     """The orthogonal maps that fix a target: listed on its span, free on the complement.
 
-    Arguments: the target, one network; `limit`, how many maps to list at most.
-    Returns `TargetSymmetries`; pass it on in place of the target where many networks are compared.
-    Raises `ValueError` for leading axes, no network, entries that are not finite, or a limit below one.
-    Where it fails: inner products are equal when they agree to `ε^{3/4}` of the largest (2e-12 in float64), so that a
-    target off a symmetry by less has it.
+    Arguments: the target, one network; `limit`, how many maps to list at most. Returns
+    `TargetSymmetries`; pass it on in place of the target where many networks are compared. Raises
+    `ValueError` for leading axes, no network, entries that are not finite, or a limit below one.
+    Where it fails: inner products are equal when they agree to `ε^{3/4}` of the largest (2e-12 in
+    float64), so that a target off a symmetry by less has it.
     """
     if not isinstance(target, TwoLayer) or target.weights.ndim != 2:
         given = target.weights.shape if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(
-            f"target_symmetries: given {given}; expected one TwoLayer with weights (k, d); take one out of the batch"
+            f"target_symmetries: given {given}; expected one TwoLayer with weights (k, d); take "
+            f"one out of the batch"
         )
     if limit < 1:
-        raise ValueError(f"target_symmetries: given limit={limit}; expected at least 1, the identity; raise it")
+        raise ValueError(
+            f"target_symmetries: given limit={limit}; expected at least 1, the identity; raise it"
+        )
     check_finite("target_symmetries", **target.parameters())
     check_concrete("target_symmetries", *target.parameters().values())
     tolerance = float(jnp.finfo(target.weights.dtype).eps) ** 0.75
     vectors, features, opposite = _reduced(target, tolerance)
     signed = np.concatenate([vectors, -vectors])
     gram = signed @ signed.T
-    labels = _clustered(gram, tolerance * max(np.max(np.abs(gram), initial=0), np.finfo(float).tiny))
+    labels = _clustered(
+        gram, tolerance * max(np.max(np.abs(gram), initial=0), np.finfo(float).tiny)
+    )
     scale = max(np.max(np.abs(features), initial=0), 1e-300)
     colours = _rows(
-        np.stack([_clustered(column, tolerance * scale) for column in np.vstack([features, opposite]).T], 1)
+        np.stack(
+            [_clustered(column, tolerance * scale) for column in np.vstack([features, opposite]).T],
+            1,
+        )
     )
     colours = _refine(labels, colours)
     u, sizes, v = np.linalg.svd(vectors, full_matrices=False)
@@ -104,11 +119,17 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
 
 
 def _reduced(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vectors `(m, d)` that every map permutes, and what it must keep: features of each, and of its opposite."""
+    """Vectors `(m, d)` that every map permutes, and what it must keep: features of each, and of its
+    opposite.
+    """
     symmetry, d = activation_symmetry(target.activation), target.dim
     first, readout = rows_of(target)
     weights = first[:, :d]
-    first = first if target.bias is not None else np.concatenate([first, np.zeros((target.width, 1))], 1)
+    first = (
+        first
+        if target.bias is not None
+        else np.concatenate([first, np.zeros((target.width, 1))], 1)
+    )
     linear = symmetry.slope * readout.T @ weights
     sizes = abs(symmetry.slope) * np.abs(readout).T @ np.abs(weights)
     linear = linear[np.max(np.abs(linear), axis=1) > tolerance * np.max(sizes, axis=1)]
@@ -119,7 +140,8 @@ def _reduced(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray
     seen = np.linalg.norm(merged[:, :d], axis=1) > tolerance * np.max(np.abs(merged), initial=0)
     felt = np.max(np.abs(effects), axis=1) > tolerance * np.max(np.abs(readout), initial=0)
     merged, effects = merged[seen & felt], effects[seen & felt]
-    # a first feature tells neurons (0), the linear parts (1, 2, …) and opposites that no map may reach (−1, −2, …)
+    # a first feature tells neurons (0), the linear parts (1, 2, …) and opposites that no map may
+    # reach (−1, −2, …)
     kind, extra = np.zeros((len(merged), 1)), 1.0 + np.arange(len(linear))[:, None]
     scale = np.max(np.abs(np.concatenate([merged[:, d:], effects], 1)), initial=0) or 1.0
     own = np.concatenate([merged[:, d:], effects], 1) / scale
@@ -131,15 +153,21 @@ def _reduced(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray
     return np.concatenate([merged[:, :d], linear]), features, opposite
 
 
-def _merged(first: np.ndarray, readout: np.ndarray, parity: int, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct neurons, with the readouts of equal ones added up (of opposite ones with their sign)."""
+def _merged(
+    first: np.ndarray, readout: np.ndarray, parity: int, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct neurons, with the readouts of equal ones added up (of opposite ones with their
+    sign).
+    """
     kept: list[int] = []
     effects: list[np.ndarray] = []
     near = tolerance * np.max(np.abs(first), initial=0)
     for i, row in enumerate(first):
         others = first[kept]
         same = np.flatnonzero(np.max(np.abs(others - row), axis=1) <= near)
-        turned = np.flatnonzero(np.max(np.abs(others + row), axis=1) <= near) if parity else same[:0]
+        turned = (
+            np.flatnonzero(np.max(np.abs(others + row), axis=1) <= near) if parity else same[:0]
+        )
         if same.size:
             effects[same[0]] += readout[i]
         elif turned.size:
@@ -175,12 +203,15 @@ def _refine(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     return colours
 
 
-def extend(labels: np.ndarray, colours: np.ndarray, limit: int, costs: np.ndarray | None = None) -> np.ndarray | None:
-    """Signed permutations `(g, m)` that keep labels and colours, found by mapping one vector after another.
+def extend(
+    labels: np.ndarray, colours: np.ndarray, limit: int, costs: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Signed permutations `(g, m)` that keep labels and colours, found by mapping one vector after
+    another.
 
-    Without costs all of them, or `None` as soon as a level holds more than `limit` (or would, by what it has to try).
-    With `costs (m, 2m)` of mapping `j` to a point, at most `limit` that are cheap: a level keeps its cheapest;
-    `None` when these lead nowhere.
+    Without costs all of them, or `None` as soon as a level holds more than `limit` (or would, by
+    what it has to try). With `costs (m, 2m)` of mapping `j` to a point, at most `limit` that are
+    cheap: a level keeps its cheapest; `None` when these lead nowhere.
     """
     m = len(labels) // 2
     counts = np.bincount(colours, minlength=1)[colours[:m]] if m else np.zeros(0, int)
@@ -192,7 +223,9 @@ def extend(labels: np.ndarray, colours: np.ndarray, limit: int, costs: np.ndarra
         points = np.flatnonzero(colours == colours[j])
         if costs is None and len(partial) * len(points) > _WORK * limit:
             return None
-        which, image = (grid.ravel() for grid in np.meshgrid(np.arange(len(partial)), points, indexing="ij"))
+        which, image = (
+            grid.ravel() for grid in np.meshgrid(np.arange(len(partial)), points, indexing="ij")
+        )
         for before in order[:step]:
             there = partial[which, before]
             fits = (labels[image, there] == labels[j, before]) & (image % m != there % m)

@@ -15,7 +15,9 @@ from jaxcompress.risk import Samples
 
 
 class NarrowWarning(UserWarning):
-    """A statement of the theory of narrow networks does not hold for what was given; the message says which."""
+    """A statement of the theory of narrow networks does not hold for what was given; the message
+    says which.
+    """
 
 
 def warn(message: str, depth: int = 4) -> None:
@@ -24,32 +26,40 @@ def warn(message: str, depth: int = 4) -> None:
 
 
 def check_assumptions(where: str, student: TwoLayer, samples: Samples) -> None:
-    """Warn of widths, activations and samples for which Jacobians of full rank are not to be expected.
+    """Warn of widths, activations and samples for which Jacobians of full rank are not to be
+    expected.
 
-    Leading axes are allowed on both; what only concrete arrays show is not looked for under a trace.
+    Leading axes are allowed on both; what only concrete arrays show is not looked for under a
+    trace.
     """
     n, d, o, m = samples.count, samples.dim, samples.outputs or 1, student.width
     least = min_width(n, d, o)
     if m < least:
         warn(
-            f"{where}: width {m} is below min_width({n}, {d}, {o}) = {least}: the Jacobian by the weights at "
-            "a mirrored start has no full row rank, so neither certificates nor zero loss are guaranteed"
+            f"{where}: width {m} is below min_width({n}, {d}, {o}) = {least}: the Jacobian by the "
+            f"weights at "
+            "a mirrored start has no full row rank, so neither certificates nor zero loss are "
+            "guaranteed"
         )
     shape = _shape_of(student.activation)
     if shape == "kinked":
         warn(
-            f"{where}: {student.activation!r} has no continuous derivative: the Jacobian jumps, no radius "
+            f"{where}: {student.activation!r} has no continuous derivative: the Jacobian jumps, "
+            f"no radius "
             "is certified, and Newton's steps need not converge"
         )
     if shape == "polynomial":
         warn(
-            f"{where}: {student.activation!r} is a polynomial: the features of any number of neurons span only the "
+            f"{where}: {student.activation!r} is a polynomial: the features of any number of "
+            f"neurons span only the "
             "polynomials of its degree, so more width need not give full rank"
         )
     if is_concrete(samples.inputs) and not samples.runs and _repeats(samples, student.activation):
         warn(
-            f"{where}: two samples have the same or opposite features (duplicate rows, rows of zeros, or x and "
-            "−x with an even derivative): the Jacobian has no full row rank, and different targets there cannot both "
+            f"{where}: two samples have the same or opposite features (duplicate rows, rows of "
+            f"zeros, or x and "
+            "−x with an even derivative): the Jacobian has no full row rank, and different "
+            "targets there cannot both "
             "be met"
         )
 
@@ -69,7 +79,9 @@ def _repeats(samples: Samples, f: AbstractActivation) -> bool:
         return True
     probe = np.array([0.3, 0.9, 2.1], rows.dtype)
     with jax.ensure_compile_time_eval():
-        even = np.allclose(f.derivative(jnp.asarray(probe)), f.derivative(jnp.asarray(-probe)), rtol=1e-4)
+        even = np.allclose(
+            f.derivative(jnp.asarray(probe)), f.derivative(jnp.asarray(-probe)), rtol=1e-4
+        )
     if even:
         first = rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)]
         rows = rows * np.sign(first)[:, None]

@@ -1,6 +1,8 @@
-"""The Jacobian of a network on samples: `J_W = K(W)·v`, `K_j = diag(σ′(X w_j)) X` (Khatri–Rao), `J_v = σ(X Wᵀ)`.
+"""The Jacobian of a network on samples: `J_W = K(W)·v`, `K_j = diag(σ′(X w_j)) X` (Khatri–Rao),
+`J_v = σ(X Wᵀ)`.
 
-Rows are samples (times outputs, the last index fastest), columns follow `jax.flatten_util.ravel_pytree` of the network.
+Rows are samples (times outputs, the last index fastest), columns follow
+`jax.flatten_util.ravel_pytree` of the network.
 """
 
 from typing import Literal
@@ -18,11 +20,14 @@ from jaxcompress.risk.internal import check_samples, outgoing, preactivations
 def features(
     activation: AbstractActivation, weights: Float[Array, "m d"], inputs: Float[Array, "n d"]
 ) -> Float[Array, "n m*d"]:
-    """`K(W)`: gradients by the weights at readouts one, neuron after neuron. Raises `ValueError` unless shapes fit."""
+    """`K(W)`: gradients by the weights at readouts one, neuron after neuron.
+    Raises `ValueError` unless shapes fit.
+    """
     weights, inputs = jnp.asarray(weights), jnp.asarray(inputs)
     if weights.ndim != 2 or inputs.ndim != 2 or weights.shape[1] != inputs.shape[1]:
         raise ValueError(
-            f"narrow.features: given weights {weights.shape} and inputs {inputs.shape}; expected (m, d) and (n, d); "
+            f"narrow.features: given weights {weights.shape} and inputs {inputs.shape}; expected "
+            f"(m, d) and (n, d); "
             "use jax.vmap for leading axes"
         )
     check_finite("narrow.features", weights=weights, inputs=inputs)
@@ -48,23 +53,31 @@ def jacobian(student: TwoLayer, samples: Samples) -> Float[Array, "rows P"]:
 
 
 def jacobian_rank(
-    student: TwoLayer, samples: Samples, parameters: Literal["weights", "all"] = "all", tolerance: float | None = None
+    student: TwoLayer,
+    samples: Samples,
+    parameters: Literal["weights", "all"] = "all",
+    tolerance: float | None = None,
 ) -> Int[Array, ""]:
     """The rank of the Jacobian by the weights, or by all parameters.
 
-    `parameters` (static); `tolerance`, the share of the largest singular value up to which one counts as zero
-    (`max(rows, columns)·ε` when left out, as NumPy's). Raises `ValueError` when the two do not fit together.
+    `parameters` (static); `tolerance`, the share of the largest singular value up to which one
+    counts as zero (`max(rows, columns)·ε` when left out, as NumPy's).
+    Raises `ValueError` when the two do not fit together.
     """
     if parameters not in ("weights", "all"):
         raise ValueError(f'narrow.jacobian_rank: given {parameters!r}; expected "weights" or "all"')
     matrix = jacobian(student, samples)
-    return jnp.linalg.matrix_rank(matrix[:, : student.weights.size] if parameters == "weights" else matrix, tolerance)
+    return jnp.linalg.matrix_rank(
+        matrix[:, : student.weights.size] if parameters == "weights" else matrix, tolerance
+    )
 
 
 def smallest_singular_value(matrix: Float[Array, "n p"]) -> Float[Array, ""]:
-    """The least `‖Aᵀr‖` of unit `r (n,)`: the `n`-th singular value, zero for more rows than columns.
+    """The least `‖Aᵀr‖` of unit `r (n,)`: the `n`-th singular value, zero for more rows than
+    columns.
 
-    What is at most `max(n, p)·ε` of the largest one counts as zero, as in `jacobian_rank`: it is rounding.
+    What is at most `max(n, p)·ε` of the largest one counts as zero, as in `jacobian_rank`: it is
+    rounding.
     """
     n, p = matrix.shape
     if n > p:

@@ -1,4 +1,6 @@
-"""First-order optimality on the feasible set: the loss, its projected gradient, and the multipliers behind it."""
+"""First-order optimality on the feasible set: the loss, its projected gradient, and the multipliers
+behind it.
+"""
 
 from typing import NamedTuple
 
@@ -15,11 +17,15 @@ from jaxcompress.risk.internal import check_samples
 
 
 def loss(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
-    """`ℓ = ‖f − y‖²/(2n)`: half of `empirical_risk`, as in the paper. Raises `ValueError` as there."""
+    """`ℓ = ‖f − y‖²/(2n)`: half of `empirical_risk`, as in the paper. Raises `ValueError` as
+    there.
+    """
     return 0.5 * empirical_risk(student, samples)
 
 
-def kkt_residual(student: TwoLayer, samples: Samples, feasible: FeasibleSet | None = None) -> Float[Array, ""]:
+def kkt_residual(
+    student: TwoLayer, samples: Samples, feasible: FeasibleSet | None = None
+) -> Float[Array, ""]:
     """`‖θ − P(θ − ∇ℓ)‖`, zero exactly at the KKT points; without a set, the norm of the gradient.
 
     Raises `ValueError` when shapes do not fit together, and for NaN.
@@ -29,7 +35,9 @@ def kkt_residual(student: TwoLayer, samples: Samples, feasible: FeasibleSet | No
     return residual_of(student, gradient, feasible)
 
 
-def residual_of(student: TwoLayer, gradient: TwoLayer, feasible: FeasibleSet | None) -> Float[Array, ""]:
+def residual_of(
+    student: TwoLayer, gradient: TwoLayer, feasible: FeasibleSet | None
+) -> Float[Array, ""]:
     """The same from a gradient that is known."""
     if feasible is None:
         return norm(jax.tree.leaves(gradient))
@@ -42,14 +50,18 @@ def norm(leaves: list[Array]) -> Array:
     return length(jnp.stack([length(leaf) for leaf in leaves]))
 
 
-def scaled_kkt_residual(student: TwoLayer, samples: Samples, feasible: FeasibleSet) -> Float[Array, ""]:
-    """`kkt_residual` in the variables `(W − W0)/ε`, `εv`, in which the loss does not know how small `ε` is.
+def scaled_kkt_residual(
+    student: TwoLayer, samples: Samples, feasible: FeasibleSet
+) -> Float[Array, ""]:
+    """`kkt_residual` in the variables `(W − W0)/ε`, `εv`, in which the loss does not know how small
+    `ε` is.
 
     Raises `ValueError` for an infinite radius, when shapes do not fit together, and for NaN.
     """
     if is_concrete(feasible.radius) and not np.all(np.isfinite(np.asarray(feasible.radius))):
         raise ValueError(
-            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, which is the unit "
+            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, which "
+            "is the unit "
             "of the scale; use kkt_residual"
         )
     feasible.check(student)
@@ -59,9 +71,10 @@ def scaled_kkt_residual(student: TwoLayer, samples: Samples, feasible: FeasibleS
 
 
 class Multipliers(NamedTuple):
-    """Multipliers `≥ 0` at a KKT point, with which constraints are active; `gap` belongs to `a − b ≤ ζ` (positive) or
-    to `b − a ≤ ζ` (negative). `stationarity` is the norm of what they leave of the gradient, and of the negative parts
-    that a multiplier would need to have: zero exactly at KKT points."""
+    """Multipliers `≥ 0` at a KKT point, with which constraints are active; `gap` belongs to `a − b
+    ≤ ζ` (positive) or to `b − a ≤ ζ` (negative). `stationarity` is the norm of what they leave of
+    the gradient, and of the negative parts that a multiplier would need to have: zero exactly at
+    KKT points."""
 
     ball: Float[Array, ""]
     floor_a: Array
@@ -79,9 +92,10 @@ def multipliers(
 ) -> Multipliers:
     """The multipliers of `∇ℓ + Σ multiplier·∇constraint = 0` on the constraints that are active.
 
-    Arguments: a feasible point; `tolerance`, how far from its bound, relative to the size of the variables, a
-    constraint counts as active. Raises `ValueError` when shapes do not fit together, and for NaN.
-    Where several sets of multipliers serve (all three constraints of a pair active) `gap` balances the floors.
+    Arguments: a feasible point; `tolerance`, how far from its bound, relative to the size of the
+    variables, a constraint counts as active.
+    Raises `ValueError` when shapes do not fit together, and for NaN. Where several sets of
+    multipliers serve (all three constraints of a pair active) `gap` balances the floors.
     """
     feasible.check(student)
     check_samples(student, samples)
@@ -97,9 +111,14 @@ def multipliers(
     near = tolerance * (1 + jnp.maximum(jnp.abs(a), jnp.abs(b)))
     low_a, low_b = a <= feasible.least() + near, b <= feasible.least() + near
     above, below = a - b >= feasible.gap - near, b - a >= feasible.gap - near
-    # stationarity: g_a − μ_a + ν = 0, g_b − μ_b − ν = 0, with the floors' μ ≥ 0 and the signed ν of the gap
+    # stationarity: g_a − μ_a + ν = 0, g_b − μ_b − ν = 0, with the floors' μ ≥ 0 and the signed ν of
+    # the gap
     nu = jnp.where(low_a & ~low_b, gb, jnp.where(low_b & ~low_a, -ga, (gb - ga) / 2))
     nu = jnp.clip(nu, jnp.where(below, -jnp.inf, 0), jnp.where(above, jnp.inf, 0))
-    mu_a, mu_b = (jnp.where(low, jnp.maximum(g, 0), 0) for low, g in ((low_a, ga + nu), (low_b, gb - nu)))
+    mu_a, mu_b = (
+        jnp.where(low, jnp.maximum(g, 0), 0) for low, g in ((low_a, ga + nu), (low_b, gb - nu))
+    )
     left = norm([rest_w, ga - mu_a + nu, gb - mu_b - nu])
-    return Multipliers(jnp.maximum(ball, 0), mu_a, mu_b, nu, ball_on, low_a, low_b, above | below, left)
+    return Multipliers(
+        jnp.maximum(ball, 0), mu_a, mu_b, nu, ball_on, low_a, low_b, above | below, left
+    )

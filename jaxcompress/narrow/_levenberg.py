@@ -1,10 +1,12 @@
-"""Levenberg–Marquardt to zero loss, for networks that can interpolate: as an optimistix solver, with lineax' Cholesky.
+"""Levenberg–Marquardt to zero loss, for networks that can interpolate: as an optimistix solver,
+with lineax' Cholesky.
 
-Letters: residuals `r = (f − y)/√n`, so that `½|r|² = ℓ`; `J` their Jacobian, with more columns than rows; damping `μ`.
-A step is `−Jᵀ (J Jᵀ + μ I)⁻¹ r`, a system of the size of the samples. With `μ = θ ℓ` it is quadratically convergent
-wherever `J` keeps full rank, isolated solution or not (Yamashita & Fukushima 2001); `θ` falls where the linear model is
-right and rises where it is wrong. Optimistix' own method, with a QR decomposition of `[J; √μ I]` and a Jacobian column
-by column, does the same steps at the price of the parameters.
+Letters: residuals `r = (f − y)/√n`, so that `½|r|² = ℓ`; `J` their Jacobian, with more columns than
+rows; damping `μ`. A step is `−Jᵀ (J Jᵀ + μ I)⁻¹ r`, a system of the size of the samples. With `μ =
+θ ℓ` it is quadratically convergent wherever `J` keeps full rank, isolated solution or not
+(Yamashita & Fukushima 2001); `θ` falls where the linear model is right and rises where it is wrong.
+Optimistix' own method, with a QR decomposition of `[J; √μ I]` and a Jacobian column by column, does
+the same steps at the price of the parameters.
 """
 
 from collections.abc import Callable
@@ -26,9 +28,9 @@ from jaxcompress.risk import Samples
 from jaxcompress.risk.internal import check_samples
 from jaxcompress.special.internal import precision
 
-# The first damping, as a share of the mean diagonal of J Jᵀ; θ after a good and after a bad step; the shares of the
-# foreseen reduction that make a step good, and acceptable. With 2e-1, 1e-2 and 1e-4 as a first share the
-# twelve problems of the study at m = 2n/d take 9 to 30 steps.
+# The first damping, as a share of the mean diagonal of J Jᵀ; θ after a good and after a bad step;
+# the shares of the foreseen reduction that make a step good, and acceptable. With 2e-1, 1e-2 and
+# 1e-4 as a first share the twelve problems of the study at m = 2n/d take 9 to 30 steps.
 _FIRST, _FALL, _RISE, _GOOD, _TAKEN = 1e-2, 0.25, 4.0, 0.5, 1e-3
 # Rejections in a row after which a run is given up: the damping has then grown by 4^20.
 _PATIENCE = 20
@@ -42,7 +44,8 @@ class _State(eqx.Module):
 
 
 class LevenbergMarquardt(optimistix.AbstractLeastSquaresSolver):
-    """The method above. `atol` is the loss `½|r|²` at which it stops; the other two are optimistix' and not used.
+    """The method above. `atol` is the loss `½|r|²` at which it stops; the other two are optimistix'
+    and not used.
 
     `options["jacobian"]` must be a function `(y, args) → (residual, matrix)` of flat vectors.
     """
@@ -68,7 +71,8 @@ class LevenbergMarquardt(optimistix.AbstractLeastSquaresSolver):
         residual, matrix = options["jacobian"](trial, args)
         then, foreseen = _half_square(residual), _half_square(damping * dual)
         gain = (now - then) / _nonzero(now - foreseen)
-        taken = (gain >= _TAKEN) & jnp.isfinite(then) & jnp.all(jnp.isfinite(matrix))  # false for NaN
+        # false for NaN
+        taken = (gain >= _TAKEN) & jnp.isfinite(then) & jnp.all(jnp.isfinite(matrix))
         # θ multiplies a loss that has changed: what is to fall or rise is the damping
         factor = jnp.where(taken, jnp.where(gain >= _GOOD, _FALL, 1.0), _RISE)
         theta = jnp.maximum(state.theta * factor, jnp.finfo(r.dtype).tiny)
@@ -81,7 +85,9 @@ class LevenbergMarquardt(optimistix.AbstractLeastSquaresSolver):
         done = _half_square(state.residual) <= self.atol
         stuck = state.rejected >= _PATIENCE
         codes = optimistix.RESULTS
-        return done | stuck, codes.where(done | ~stuck, codes.successful, codes.nonlinear_divergence)
+        return done | stuck, codes.where(
+            done | ~stuck, codes.successful, codes.nonlinear_divergence
+        )
 
     def postprocess(self, fn, y, aux, args, options, state, tags, result):
         return y, aux, {"loss": _half_square(state.residual)}
@@ -96,7 +102,9 @@ def _nonzero(x: Array) -> Array:
 
 
 class Fit(eqx.Module):
-    """Networks that were fitted: the loss `‖f − y‖²/(2n)`, whether it is within the tolerance, the steps taken."""
+    """Networks that were fitted: the loss `‖f − y‖²/(2n)`, whether it is within the tolerance, the
+    steps taken.
+    """
 
     network: TwoLayer
     loss: Float[Array, "*runs"]
@@ -104,27 +112,42 @@ class Fit(eqx.Module):
     steps: Int[Array, "*runs"]
 
 
-def fit(students: TwoLayer, samples: Samples, *, tolerance: float | Array | None = None, max_steps: int = 256) -> Fit:
+def fit(
+    students: TwoLayer,
+    samples: Samples,
+    *,
+    tolerance: float | Array | None = None,
+    max_steps: int = 256,
+) -> Fit:
     """Take students to zero loss by Levenberg–Marquardt, all parameters moving.
 
-    Arguments: one network, or a leading axis of them (`runs`), and samples, shared or with that axis too; `tolerance`,
-    the loss at which a run ends (left out: 1e-21 in float64, 1e-10 in float32), traced; `max_steps`, static.
-    Returns a `Fit`, with the leading axis of the students: runs do not disturb each other, and one that does not get
-    there says so in `converged`. Raises `ValueError` when the two do not fit together, for NaN in any run, and for
-    `max_steps` that is no whole number from 1 on. Warns (`NarrowWarning`) as `check_assumptions`.
-    Where it fails: below the counting width, and near it for bounded activations with targets that they meet only at
-    infinity, where the budget ends.
+    Arguments: one network, or a leading axis of them (`runs`), and samples, shared or with that
+    axis too; `tolerance`, the loss at which a run ends (left out: 1e-21 in float64, 1e-10 in
+    float32), traced; `max_steps`, static.
+    Returns a `Fit`, with the leading axis of the students: runs do not disturb each other, and one
+    that does not get there says so in `converged`. Raises `ValueError` when the two do not fit
+    together, for NaN in any run, and for `max_steps` that is no whole number from 1 on. Warns
+    (`NarrowWarning`) as `check_assumptions`.
+    Where it fails: below the counting width, and near it for bounded activations with targets that
+    they meet only at infinity, where the budget ends.
     """
-    if not isinstance(students, TwoLayer) or not isinstance(samples, Samples) or not is_count(max_steps):
+    if (
+        not isinstance(students, TwoLayer)
+        or not isinstance(samples, Samples)
+        or not is_count(max_steps)
+    ):
         raise ValueError(
-            f"narrow.fit: given students of type {type(students).__name__}, samples of type {type(samples).__name__}, "
-            f"max_steps={max_steps}; expected a TwoLayer, Samples and a whole number of at least 1; build them with "
+            f"narrow.fit: given students of type {type(students).__name__}, samples of type "
+            f"{type(samples).__name__}, "
+            f"max_steps={max_steps}; expected a TwoLayer, Samples and a whole number of at least "
+            f"1; build them with "
             "TwoLayer(weights, readout) and Samples(inputs, targets)"
         )
     runs = students.weights.shape[:-2]
     if len(runs) > 1 or samples.runs not in ((), runs):
         raise ValueError(
-            f"narrow.fit: given students with leading axes {runs} and samples with {samples.runs}; expected at "
+            f"narrow.fit: given students with leading axes {runs} and samples with "
+            f"{samples.runs}; expected at "
             "most one, and the same; use jax.vmap for more"
         )
     one = jax.tree.map(lambda leaf: leaf[0], students) if runs else students
@@ -135,7 +158,10 @@ def fit(students: TwoLayer, samples: Samples, *, tolerance: float | Array | None
     if tolerance is None:
         tolerance = precision(one.weights.dtype).zero_loss
     if is_concrete(tolerance) and not tolerance >= 0:
-        raise ValueError(f"narrow.fit: given tolerance={tolerance}; expected a number ≥ 0; leave it out for a good one")
+        raise ValueError(
+            f"narrow.fit: given tolerance={tolerance}; expected a number ≥ 0; leave it out for a "
+            f"good one"
+        )
     return _compiled(students, samples, jnp.asarray(tolerance, one.weights.dtype), max_steps)
 
 
@@ -171,4 +197,6 @@ def _fit_one(student: TwoLayer, samples: Samples, tolerance: Array, max_steps: i
         throw=False,
     )
     loss = out.state.residual @ out.state.residual / 2
-    return Fit(unravel(out.value), loss, loss <= tolerance, out.stats["num_steps"].astype(jnp.int32))
+    return Fit(
+        unravel(out.value), loss, loss <= tolerance, out.stats["num_steps"].astype(jnp.int32)
+    )

@@ -1,8 +1,10 @@
-"""Training by first-order methods on the feasible set, or without one: all seeds and all rates in one compiled call.
+"""Training by first-order methods on the feasible set, or without one: all seeds and all rates in
+one compiled call.
 
-A step is `θ ← P(θ + update)`, the update any optax optimiser's at this rate, times a factor for each block. The set is
-a product of blocks, so that blocks may have steps of their own; inside a block an update must be a multiple of the
-gradient (or of sums of such), or there are fixed points that are no KKT points.
+A step is `θ ← P(θ + update)`, the update any optax optimiser's at this rate, times a factor for
+each block. The set is a product of blocks, so that blocks may have steps of their own; inside a
+block an update must be a multiple of the gradient (or of sums of such), or there are fixed points
+that are no KKT points.
 """
 
 import functools
@@ -31,10 +33,10 @@ Projection = Callable[[TwoLayer], TwoLayer]
 class Training(eqx.Module):
     """Runs with axes `(runs, rates)`, and their histories with a last axis `records`.
 
-    `loss` is `‖f − y‖²/(2n)` on all samples; `kkt_residual` is `‖θ − P(θ − ∇ℓ)‖`, the norm of the gradient without
-    a set; `violation` is the worst of all iterates since the record before. `steps (records,)`. A run that would have
-    left the finite numbers stays where it was, is `diverged`, as one whose loss is too large for its dtype, and has an
-    infinite `final_loss`.
+    `loss` is `‖f − y‖²/(2n)` on all samples; `kkt_residual` is `‖θ − P(θ − ∇ℓ)‖`, the norm of the
+    gradient without a set; `violation` is the worst of all iterates since the record before. `steps
+    (records,)`. A run that would have left the finite numbers stays where it was, is `diverged`, as
+    one whose loss is too large for its dtype, and has an infinite `final_loss`.
     """
 
     network: TwoLayer
@@ -52,7 +54,9 @@ class Training(eqx.Module):
 
 @functools.lru_cache(maxsize=32)
 def momentum(beta: float = 0.9) -> Optimiser:
-    """Gradient descent with heavy-ball momentum, as `optax.sgd`; the same object for the same number."""
+    """Gradient descent with heavy-ball momentum, as `optax.sgd`; the same object for the same
+    number.
+    """
     return functools.partial(optax.sgd, momentum=beta)
 
 
@@ -71,17 +75,19 @@ def train(
 ) -> Training:
     """Train every start at every rate, on the loss `‖f − y‖²/(2n)`.
 
-    Arguments: `starts`, a leading axis `runs` on every array; `samples`, shared or with that axis; `rates (rates,)`,
-    traced. `optimiser` (static), a function from a rate to an optax transformation: `optax.sgd`,
-    `narrow.momentum(0.9)`, `optax.adam`. `feasible`, made from the starts; or any function from a network to a network
-    (static), for example of `optax.projections`; or `None`: unconstrained. `block_rates`, factors on the updates of
-    "weights" and "readout".
-    `batch_size` (static) draws minibatches with `key`, run `i` from `fold_in(key, i)`, the same for all rates; left
-    out, every step sees all samples. `steps` and `records`, static: the history has `records` entries, evenly spaced;
-    left out, the largest divisor of `steps` up to 20.
-    Returns a `Training`. Raises `ValueError` for what does not fit together. Warns (`NarrowWarning`) as
-    `check_assumptions`, and with a finite ball of optimisers whose updates are no multiples of the gradient within a
-    block: Adam, clipped entries, weight decay.
+    Arguments: `starts`, a leading axis `runs` on every array; `samples`, shared or with that axis;
+    `rates (rates,)`, traced. `optimiser` (static), a function from a rate to an optax
+    transformation: `optax.sgd`, `narrow.momentum(0.9)`, `optax.adam`. `feasible`, made from the
+    starts; or any function from a network to a network (static), for example of
+    `optax.projections`; or `None`: unconstrained. `block_rates`, factors on the updates of
+    "weights" and "readout". `batch_size` (static) draws minibatches with `key`, run `i` from
+    `fold_in(key, i)`, the same for all rates; left out, every step sees all samples. `steps` and
+    `records`, static: the history has `records` entries, evenly spaced; left out, the largest
+    divisor of `steps` up to 20.
+    Returns a `Training`.
+    Raises `ValueError` for what does not fit together. Warns (`NarrowWarning`) as
+    `check_assumptions`, and with a finite ball of optimisers whose updates are no multiples of the
+    gradient within a block: Adam, clipped entries, weight decay.
     """
     one = _check_networks(starts, samples)
     rates = jnp.asarray(rates, starts.weights.dtype)
@@ -93,32 +99,48 @@ def train(
     if isinstance(feasible, FeasibleSet):
         if feasible.center.shape != starts.weights.shape:
             raise ValueError(
-                f"narrow.train: given a feasible set about weights {feasible.center.shape} and starts of weights "
-                f"{starts.weights.shape}; expected the same; build it with FeasibleSet.of(starts, …)"
+                f"narrow.train: given a feasible set about weights {feasible.center.shape} and "
+                f"starts of weights "
+                f"{starts.weights.shape}; expected the same; build it with FeasibleSet.of(starts, "
+                f"…)"
             )
         ball = not is_concrete(feasible.radius) or np.any(np.isfinite(np.asarray(feasible.radius)))
         if ball and not _uniform(optimiser, one):
             warn(
-                "narrow.train: the updates of this optimiser are no multiples of the gradient, for it scales single "
-                "parameters, as Adam does, clips them, or adds to them, as weight decay does: with a finite ball its "
-                "fixed points need not be KKT points, so the certificate says nothing about where it ends",
+                "narrow.train: the updates of this optimiser are no multiples of the gradient, "
+                "for it scales single "
+                "parameters, as Adam does, clips them, or adds to them, as weight decay does: "
+                "with a finite ball its "
+                "fixed points need not be KKT points, so the certificate says nothing about where "
+                "it ends",
                 depth=3,
             )
-    factors = {name: jnp.asarray((block_rates or {}).get(name, 1.0), rates.dtype) for name in one.parameters()}
-    keys = None if key is None else jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(starts.weights.shape[0]))
-    return _compiled(starts, samples, rates, factors, keys, optimiser, feasible, steps, batch_size, records)
+    factors = {
+        name: jnp.asarray((block_rates or {}).get(name, 1.0), rates.dtype)
+        for name in one.parameters()
+    }
+    keys = (
+        None
+        if key is None
+        else jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(starts.weights.shape[0]))
+    )
+    return _compiled(
+        starts, samples, rates, factors, keys, optimiser, feasible, steps, batch_size, records
+    )
 
 
 def _check_networks(starts: TwoLayer, samples: Samples) -> TwoLayer:
     """One of the starts. Raises `ValueError` for what does not fit together."""
     if not isinstance(starts, TwoLayer) or not isinstance(samples, Samples):
         raise ValueError(
-            f"narrow.train: given starts of type {type(starts).__name__} and samples of type {type(samples).__name__}; "
+            f"narrow.train: given starts of type {type(starts).__name__} and samples of type "
+            f"{type(samples).__name__}; "
             "expected a TwoLayer and Samples; draw starts with mirrored_lecun(…, runs=8)"
         )
     if starts.weights.ndim != 3 or samples.runs not in ((), starts.weights.shape[:1]):
         raise ValueError(
-            f"narrow.train: given starts with weights {starts.weights.shape} and samples with leading axes "
+            f"narrow.train: given starts with weights {starts.weights.shape} and samples with "
+            f"leading axes "
             f"{samples.runs}; expected (runs, m, d) and none or (runs,); draw them with runs=8"
         )
     check_finite("narrow.train", **starts.parameters(), **samples.parameters())
@@ -127,49 +149,68 @@ def _check_networks(starts: TwoLayer, samples: Samples) -> TwoLayer:
     return one
 
 
-def _check_rates(rates: Array, block_rates: Mapping[str, float | Array] | None, one: TwoLayer) -> None:
-    fits = not is_concrete(rates) or np.all(np.isfinite(np.asarray(rates)) & (np.asarray(rates) > 0))
+def _check_rates(
+    rates: Array, block_rates: Mapping[str, float | Array] | None, one: TwoLayer
+) -> None:
+    fits = not is_concrete(rates) or np.all(
+        np.isfinite(np.asarray(rates)) & (np.asarray(rates) > 0)
+    )
     if rates.ndim != 1 or rates.size == 0 or not fits:
         raise ValueError(
-            f"narrow.train: given rates of shape {rates.shape}; expected (rates,), all positive and finite; pass a list"
+            f"narrow.train: given rates of shape {rates.shape}; expected (rates,), all positive "
+            f"and finite; pass a list"
         )
     for name, factor in (block_rates or {}).items():
         if name not in one.parameters():
             raise ValueError(
-                f"narrow.train: given block_rates for {name!r}; expected some of {tuple(one.parameters())}; rename it"
+                f"narrow.train: given block_rates for {name!r}; expected some of "
+                f"{tuple(one.parameters())}; rename it"
             )
         if np.ndim(factor) or (is_concrete(factor) and not (np.isfinite(factor) and factor >= 0)):
             raise ValueError(
-                f"narrow.train: given block_rates {name!r}: {factor}; expected a finite number ≥ 0; 0 holds the block"
+                f"narrow.train: given block_rates {name!r}: {factor}; expected a finite number ≥ "
+                f"0; 0 holds the block"
             )
 
 
-def _check_budget(samples: Samples, steps: int, batch_size: int | None, key: Array | None, records: int | None) -> None:
+def _check_budget(
+    samples: Samples, steps: int, batch_size: int | None, key: Array | None, records: int | None
+) -> None:
     if not is_count(steps):
-        raise ValueError(f"narrow.train: given steps={steps}; expected a whole number of at least 1; round or raise it")
+        raise ValueError(
+            f"narrow.train: given steps={steps}; expected a whole number of at least 1; round or "
+            f"raise it"
+        )
     if records is not None and (not is_count(records) or steps % records):
         raise ValueError(
-            f"narrow.train: given records={records} for steps={steps}; expected a divisor of the steps; leave it out"
+            f"narrow.train: given records={records} for steps={steps}; expected a divisor of the "
+            f"steps; leave it out"
         )
     if batch_size is None:
         return
     if not is_count(batch_size) or batch_size > samples.count:
         raise ValueError(
-            f"narrow.train: given batch_size={batch_size}; expected a whole number from 1 to {samples.count}, the "
+            f"narrow.train: given batch_size={batch_size}; expected a whole number from 1 to "
+            f"{samples.count}, the "
             "samples; leave it out for all of them"
         )
     if key is None:
         raise ValueError(
-            f"narrow.train: given batch_size={batch_size} and no key; expected one; pass jax.random.key(0)"
+            f"narrow.train: given batch_size={batch_size} and no key; expected one; pass "
+            f"jax.random.key(0)"
         )
 
 
 def _uniform(optimiser: Optimiser, one: TwoLayer) -> bool:
-    """Whether a first update is a multiple of the gradient in every block, at parameters and gradients of any size."""
+    """Whether a first update is a multiple of the gradient in every block, at parameters and
+    gradients of any size.
+    """
     rng = np.random.default_rng(0)
 
     def drawn() -> TwoLayer:
-        return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), leaf.dtype), one)
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), leaf.dtype), one
+        )
 
     with jax.ensure_compile_time_eval():
         method, network, direction = optimiser(jnp.ones((), one.weights.dtype)), drawn(), drawn()
@@ -184,7 +225,9 @@ def _uniform(optimiser: Optimiser, one: TwoLayer) -> bool:
 
 
 @eqx.filter_jit
-def _compiled(starts, samples, rates, factors, keys, optimiser, feasible, steps, batch_size, records) -> Training:
+def _compiled(
+    starts, samples, rates, factors, keys, optimiser, feasible, steps, batch_size, records
+) -> Training:
     arrays, rest = eqx.partition(feasible, eqx.is_array)
 
     def one(start, data, arrays, key, rate) -> Training:
@@ -215,7 +258,9 @@ def _run(start, samples, feasible, rows, method, factors, steps, records) -> Tra
         new = project(optax.apply_updates(network, scaled(updates)))
         broken = ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(new)]))
         keep = diverged | broken
-        kept = jax.tree.map(lambda a, b: jnp.where(keep, a, b), (network, memory), (new, new_memory))
+        kept = jax.tree.map(
+            lambda a, b: jnp.where(keep, a, b), (network, memory), (new, new_memory)
+        )
         if isinstance(feasible, FeasibleSet):
             worst = jnp.maximum(worst, feasible.violation(kept[0]))
         return (*kept, keep, worst), None
@@ -233,5 +278,7 @@ def _run(start, samples, feasible, rows, method, factors, steps, records) -> Tra
 
     batches = None if rows is None else rows.reshape(records, every, -1)
     begin = (start, method.init(start), jnp.zeros((), bool))
-    (network, _, diverged), (losses, residuals, worst) = jax.lax.scan(record, begin, batches, length=records)
+    (network, _, diverged), (losses, residuals, worst) = jax.lax.scan(
+        record, begin, batches, length=records
+    )
     return Training(network, losses, residuals, worst, diverged, every * jnp.arange(1, records + 1))

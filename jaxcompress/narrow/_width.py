@@ -4,20 +4,24 @@ import numpy as np
 
 
 def min_width(n: int, d: int, outputs: int = 1) -> int:
-    """The smallest even `m` at which a mirrored start has a Jacobian by the weights of full row rank `n·outputs`.
+    """The smallest even `m` at which a mirrored start has a Jacobian by the weights of full row
+    rank `n·outputs`.
 
-    `m = 2 ⌈n·outputs / min(n, d)⌉`: at a mirrored start the rank is `min(n·outputs, (m/2) min(n, d))`, for `h` pairs of
-    neurons have `h` independent gradients, each of them among the inputs. With `n ≥ d` this is the paper's `2n/d`.
-    Arguments, static whole numbers from 1 on: samples, input dimension, outputs. Raises `ValueError` for others.
-    Reference: Zhang et al. 2021, theorem 1. Where it fails: inputs that span less than `min(n, d)` dimensions, and see
-    `check_assumptions`.
+    `m = 2 ⌈n·outputs / min(n, d)⌉`: at a mirrored start the rank is `min(n·outputs, (m/2) min(n,
+    d))`, for `h` pairs of neurons have `h` independent gradients, each of them among the inputs.
+    With `n ≥ d` this is the paper's `2n/d`. Arguments, static whole numbers from 1 on: samples,
+    input dimension, outputs.
+    Raises `ValueError` for others.
+    Reference: Zhang et al. 2021, theorem 1.
+    Where it fails: inputs that span less than `min(n, d)` dimensions, and see `check_assumptions`.
     """
     _check("min_width", n, d, outputs)
     return 2 * -(-n * outputs // min(n, d))
 
 
 def counting_width(n: int, d: int, outputs: int = 1) -> int:
-    """The smallest `m` with as many parameters as equations, `m (d + outputs) ≥ n·outputs`: `n/(d + 1)` for one output.
+    """The smallest `m` with as many parameters as equations, `m (d + outputs) ≥ n·outputs`: `n/(d +
+    1)` for one output.
 
     Arguments and errors as for `min_width`. Below it, almost no targets can be met.
     """
@@ -28,10 +32,13 @@ def counting_width(n: int, d: int, outputs: int = 1) -> int:
 def _check(where: str, n: int, d: int, outputs: int) -> None:
     if not all(is_count(number) for number in (n, d, outputs)):
         raise ValueError(
-            f"{where}: given n={n}, d={d}, outputs={outputs}; expected whole numbers of at least 1; round or raise them"
+            f"{where}: given n={n}, d={d}, outputs={outputs}; expected whole numbers of at least "
+            f"1; round or raise them"
         )
 
 
 def is_count(number) -> bool:
     """Whether something is a whole number, not a boolean, of at least one."""
-    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)
+    return (
+        isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)
+    )

@@ -1,7 +1,9 @@
-"""Networks as parameters: what they are, where they start, how they are stored, and what is left of wide ones.
+"""Networks as parameters: what they are, where they start, how they are stored, and what is left of
+wide ones.
 
-What enters: arrays, keys, laws, files. What leaves: a `TwoLayer`, a PyTree whose leaves are its parameters, or the
-`TargetMoments` to which a wide target is reduced. Nothing here compares two networks: that is the room `risk`.
+What enters: arrays, keys, laws, files. What leaves: a `TwoLayer`, a PyTree whose leaves are its
+parameters, or the `TargetMoments` to which a wide target is reduced. Nothing here compares two
+networks: that is the room `risk`.
 """
 
 from jaxcompress.networks import ensembles, initialize, targets

@@ -1,8 +1,9 @@
-"""The Hermite orders of one random neuron in expectation, in closed form or by a rule that is right to rounding.
+"""The Hermite orders of one random neuron in expectation, in closed form or by a rule that is right
+to rounding.
 
-Letters as in `_moments`: for a neuron `φ(v·z)` the orders are `m(|v|)`, `m′v` and `m″vvᵀ`. For ReLU they are
-`|v|/√2π`, `v/2` and `vvᵀ/(|v|√2π)`; for erf `0`, `√(2/π) v/√(1 + |v|²)` and `0`; for `constant + slope·x`, `constant`,
-`slope·v` and `0`.
+Letters as in `_moments`: for a neuron `φ(v·z)` the orders are `m(|v|)`, `m′v` and `m″vvᵀ`. For ReLU
+they are `|v|/√2π`, `v/2` and `vvᵀ/(|v|√2π)`; for erf `0`, `√(2/π) v/√(1 + |v|²)` and `0`; for
+`constant + slope·x`, `constant`, `slope·v` and `0`.
 """
 
 import math
@@ -50,11 +51,13 @@ _KNOWN = {
 }
 
 
-def expected_orders(law: AbstractWeights, f: AbstractActivation, dim: int, order: int, dtype) -> Orders:
+def expected_orders(
+    law: AbstractWeights, f: AbstractActivation, dim: int, order: int, dtype
+) -> Orders:
     """The orders of one neuron, averaged over its law.
 
-    Raises `ValueError` where neither the law's norm and direction are independent nor the activation is made of ReLU,
-    erf and affine parts.
+    Raises `ValueError` where neither the law's norm and direction are independent nor the
+    activation is made of ReLU, erf and affine parts.
     """
     polar, components, parts = law.polar(dim, dtype), law.components(dim, dtype), _parts(f)
     if polar is not None:
@@ -63,8 +66,10 @@ def expected_orders(law: AbstractWeights, f: AbstractActivation, dim: int, order
         return _by_transform(components, law.level(dim, dtype), parts, order)
     mean = "" if law.mean is None else " with a mean"
     raise ValueError(
-        f"Ensemble.expected_moments: given {f!r} and {type(law).__name__}{mean}; expected relu, erf, affine functions "
-        "or sums of these, or else neurons whose norm does not depend on their direction (GaussianEntries or "
+        f"Ensemble.expected_moments: given {f!r} and {type(law).__name__}{mean}; expected relu, "
+        f"erf, affine functions "
+        "or sums of these, or else neurons whose norm does not depend on their direction "
+        "(GaussianEntries or "
         "RademacherEntries without mean, Sphere); average moments(key) over a few keys instead"
     )
 
@@ -92,9 +97,14 @@ def _by_norm(polar: Polar, f: AbstractActivation, dim: int, order: int) -> Order
     return Orders(jnp.sum(p * mean), linear, quadratic)
 
 
-def _by_transform(components: AbstractComponents, level: Array, parts: _Parts, order: int) -> Orders:
+def _by_transform(
+    components: AbstractComponents, level: Array, parts: _Parts, order: int
+) -> Orders:
     dim, circle = level.shape[0], math.sqrt(2 * math.pi)
-    constant, linear = jnp.asarray(parts.constant, level.dtype), (parts.slope + 0.5 * parts.relu) * level
+    constant, linear = (
+        jnp.asarray(parts.constant, level.dtype),
+        (parts.slope + 0.5 * parts.relu) * level,
+    )
     if parts.relu:
         constant += parts.relu / circle * mean_norm(components)
     if parts.erf:
@@ -103,5 +113,7 @@ def _by_transform(components: AbstractComponents, level: Array, parts: _Parts, o
         return Orders(constant, linear, None)
     quadratic = jnp.zeros((dim, dim), level.dtype)
     return Orders(
-        constant, linear, quadratic + parts.relu / circle * mean_outer(components) if parts.relu else quadratic
+        constant,
+        linear,
+        quadratic + parts.relu / circle * mean_outer(components) if parts.relu else quadratic,
     )

@@ -1,4 +1,6 @@
-"""Networks on disk: one `.npz` with `weights`, `readout`, `[bias]`, `[output_bias]` and the name of the activation."""
+"""Networks on disk: one `.npz` with `weights`, `readout`, `[bias]`, `[output_bias]` and the name of
+the activation.
+"""
 
 import os
 import re
@@ -21,42 +23,68 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PART = re.compile(rf"(?:(?P<factor>{_NUMBER})\*)?(?P<name>[a-z_]+)(?:\((?P<given>{_NUMBER})\))?")
 
 
-def read_arrays(path: str | os.PathLike, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict:
+def read_arrays(
+    path: str | os.PathLike, required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict:
     """The named arrays of an `.npz`; pickled objects are never unpickled.
 
-    Raises `ValueError` that names the file when it is absent, truncated, no `.npz`, lacks an array or holds an
-    object.
+    Raises `ValueError` that names the file when it is absent, truncated, no `.npz`, lacks an array
+    or holds an object.
     """
     path = Path(path)
     remedy = "write it with jaxcompress.save or numpy.savez"
     if not _is_file(path):
-        raise ValueError(f"{path}: given a path at which there is no file; expected an .npz archive; check the path")
+        raise ValueError(
+            f"{path}: given a path at which there is no file; expected an .npz archive; check the "
+            f"path"
+        )
     try:
-        if not zipfile.is_zipfile(path):  # `numpy.load` takes what it does not know for a pickle, or an array
+        # `numpy.load` takes what it does not know for a pickle, or an array
+        if not zipfile.is_zipfile(path):
             raise zipfile.BadZipFile
         with np.load(path, allow_pickle=False) as archive:
             names = set(archive.files)
             missing = [name for name in required if name not in names]
             if missing:
                 found = ", ".join(sorted(names)) or "nothing"
-                raise KeyError(f"given an archive with {found}; expected {', '.join(required)} (missing: {missing[0]})")
+                raise KeyError(
+                    f"given an archive with {found}; expected {', '.join(required)} (missing: "
+                    f"{missing[0]})"
+                )
             arrays = {name: archive[name] for name in (*required, *optional) if name in names}
     except KeyError as error:
         raise ValueError(f"{path}: {error.args[0]}; {remedy}") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        reason = "holds a pickled object, which is never loaded" if "allow_pickle" in str(error) else "cannot be read"
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        reason = (
+            "holds a pickled object, which is never loaded"
+            if "allow_pickle" in str(error)
+            else "cannot be read"
+        )
         raise ValueError(
-            f"{path}: given a file that {reason} ({type(error).__name__}); expected an intact .npz of plain arrays; "
+            f"{path}: given a file that {reason} ({type(error).__name__}); expected an intact "
+            f".npz of plain arrays; "
             f"{remedy}"
         ) from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise ValueError(f"{path}: given {name} that is no array; expected an .npz of plain arrays; {remedy}")
+            raise ValueError(
+                f"{path}: given {name} that is no array; expected an .npz of plain arrays; {remedy}"
+            )
     return arrays
 
 
 def real_array(path: str | os.PathLike, name: str, array: np.ndarray) -> np.ndarray:
-    """The array in this machine's byte order. Raises `ValueError` unless it is of a floating dtype that JAX has."""
+    """The array in this machine's byte order.
+    Raises `ValueError` unless it is of a floating dtype that JAX has.
+    """
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise ValueError(
             f"{path}: given {name} of dtype {array.dtype}; expected real floating-point numbers; "
@@ -75,11 +103,11 @@ def _is_file(path: Path) -> bool:
 def load(path: str | os.PathLike) -> TwoLayer:
     """Read a network from an `.npz` file in the dtype it was stored in.
 
-    The file holds `weights (n, d)`, `readout (n,)` or `(n, o)`, optionally `bias (n,)` and `output_bias`, and
-    `activation`, a string that names one of `jaxcompress.activations`, or a sum of them. Float64 arrays stay float64
-    only when `jax_enable_x64` is on.
-    Raises `ValueError` when the file is missing, truncated, foreign or pickled, when shapes or dtypes do not fit,
-    when an array holds NaN, or when the activation is unknown.
+    The file holds `weights (n, d)`, `readout (n,)` or `(n, o)`, optionally `bias (n,)` and
+    `output_bias`, and `activation`, a string that names one of `jaxcompress.activations`, or a sum
+    of them. Float64 arrays stay float64 only when `jax_enable_x64` is on.
+    Raises `ValueError` when the file is missing, truncated, foreign or pickled, when shapes or
+    dtypes do not fit, when an array holds NaN, or when the activation is unknown.
     """
     arrays = read_arrays(path, _REQUIRED, _OPTIONAL)
     activation = activation_named(path, arrays.pop("activation"))
@@ -96,7 +124,8 @@ def _check_one(where: str, network: TwoLayer) -> None:
     """Raise `ValueError` unless this is one network, with finite parameters."""
     if network.weights.ndim != 2:
         raise ValueError(
-            f"{where}: given weights of shape {network.weights.shape}; expected (n, d), one network a file; "
+            f"{where}: given weights of shape {network.weights.shape}; expected (n, d), one "
+            f"network a file; "
             "pick one with jax.tree.map(lambda leaf: leaf[i], networks)"
         )
     check_finite(where, **network.parameters())
@@ -110,8 +139,10 @@ def activation_named(path: str | os.PathLike, stored: np.ndarray) -> AbstractAct
     activation = _parsed(name)
     if activation is None:
         raise ValueError(
-            f"{path}: given activation {name!r}; expected one of {', '.join(_NAMES)}, with its argument where it has "
-            "one, as leaky_relu(0.1), or a sum, as 0.5*relu + tanh; rename it in the file if it is one of these"
+            f"{path}: given activation {name!r}; expected one of {', '.join(_NAMES)}, with its "
+            f"argument where it has "
+            "one, as leaky_relu(0.1), or a sum, as 0.5*relu + tanh; rename it in the file if it "
+            "is one of these"
         )
     return activation
 
@@ -140,21 +171,26 @@ def _takes_arguments(made: object) -> bool:
 
 
 def activation_name(activation: AbstractActivation) -> str:
-    """The name under which an activation is stored. Raises `ValueError` for one that has no name."""
+    """The name under which an activation is stored. Raises `ValueError` for one that has no
+    name.
+    """
     name = repr(activation)
     if _parsed(name) != activation:
         raise ValueError(
-            f"save: given activation {activation!r}, which has no name; expected one of {', '.join(_NAMES)}, or a sum "
+            f"save: given activation {activation!r}, which has no name; expected one of "
+            f"{', '.join(_NAMES)}, or a sum "
             "of them; store the arrays with numpy.savez and name the activation when they are read"
         )
     return name
 
 
 def save(path: str | os.PathLike, network: TwoLayer) -> None:
-    """Write a network as `.npz`: arrays by name and the activation's name, readable with plain NumPy.
+    """Write a network as `.npz`: arrays by name and the activation's name, readable with plain
+    NumPy.
 
-    The file appears whole or not at all. Raises `ValueError` when the path cannot be written, when the activation
-    has no name, and for what `load` would refuse: many networks at once, NaN.
+    The file appears whole or not at all.
+    Raises `ValueError` when the path cannot be written, when the activation has no name, and for
+    what `load` would refuse: many networks at once, NaN.
     """
     _check_one("save", network)
     arrays = {name: np.asarray(array) for name, array in network.parameters().items()}
@@ -163,7 +199,9 @@ def save(path: str | os.PathLike, network: TwoLayer) -> None:
 
 
 def write_arrays(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
-    """Write an `.npz` of plain arrays, whole or not at all. Raises `ValueError` when the path cannot be written."""
+    """Write an `.npz` of plain arrays, whole or not at all.
+    Raises `ValueError` when the path cannot be written.
+    """
     path = check_writable(path)
     descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".saving-", suffix=".npz")
     try:
@@ -183,11 +221,16 @@ def _umask() -> int:
 
 
 def check_writable(path: str | os.PathLike) -> Path:
-    """The path, after making sure that a file can be put there. Raises `ValueError`; leaves nothing behind."""
+    """The path, after making sure that a file can be put there.
+    Raises `ValueError`; leaves nothing behind.
+    """
     path = Path(path)
     reason = _why_not_writable(path)
     if reason:
-        raise ValueError(f"{path}: given an output path that {reason}; expected a path for a new file; choose another")
+        raise ValueError(
+            f"{path}: given an output path that {reason}; expected a path for a new file; choose "
+            f"another"
+        )
     return path
 
 

@@ -1,9 +1,9 @@
 """The lowest Hermite orders of a target: all that a student sees of many generic neurons.
 
-On standard normal inputs `z`, a target is `f* = C + T·z + ½⟨Q, zzᵀ − I⟩ + (higher orders)` with `C = E f*`,
-`T = E f* z` and `Q = E f* (zzᵀ − I)`. For a neuron `φ(v·z + μ)` with mean `m(μ, s)`, `s = |v|²`, Stein's lemma gives
-`m`, `m′v` and `m″vvᵀ`, primes by `μ`, and `m″v = ∂m/∂v` (Price). References: Amani et al. 2022; O'Donnell 2014,
-*Analysis of Boolean Functions*, chapter 11.
+On standard normal inputs `z`, a target is `f* = C + T·z + ½⟨Q, zzᵀ − I⟩ + (higher orders)` with `C
+= E f*`, `T = E f* z` and `Q = E f* (zzᵀ − I)`. For a neuron `φ(v·z + μ)` with mean `m(μ, s)`, `s =
+|v|²`, Stein's lemma gives `m`, `m′v` and `m″vvᵀ`, primes by `μ`, and `m″v = ∂m/∂v` (Price).
+References: Amani et al. 2022; O'Donnell 2014, *Analysis of Boolean Functions*, chapter 11.
 """
 
 import math
@@ -22,21 +22,23 @@ from jaxcompress.special.internal import divide
 
 # Neurons that are reduced at a time.
 BLOCK = 4096
-# Widths up to which the energy is the exact sum over all pairs (3e8 of them: seconds), and, beyond, how many samples of
-# how many neurons it is estimated from.
+# Widths up to which the energy is the exact sum over all pairs (3e8 of them: seconds), and, beyond,
+# how many samples of how many neurons it is estimated from.
 EXACT_WIDTH, SAMPLES, SAMPLE = 2**14, 8, 1024
 # Numbers up to which the second order is kept for the sake of that estimate: 128 MiB in float64.
 SECOND_SIZE = 2**24
 
 
 class TargetMoments(eqx.Module):
-    """What the simplified risk knows of a target: its Hermite orders 0, 1 and perhaps 2, and its energy.
+    """What the simplified risk knows of a target: its Hermite orders 0, 1 and perhaps 2, and its
+    energy.
 
-    `constant = E f*`, `() or (o,)`; `linear = E f* z`, `(r,) or (o, r)`; `quadratic = E f* (zzᵀ − I)`, `(r, r)` or
-    `(o, r, r)`, or `None` for `order` 1; leading axes on all of them are a batch of targets. `z` are the standard
-    normal inputs: under a law `x = mean + factor·z` the moments are those of `z`, and a student is compared under the
-    same law. `energy = E|f*|²`, and `energy_error`, what it may be off by: rounding where all pairs were summed, one
-    standard error where they were sampled. For ReLU without biases and `S = Σ b_i|v_i|`, `t = Σ b_i v_i` these are
+    `constant = E f*`, `() or (o,)`; `linear = E f* z`, `(r,) or (o, r)`; `quadratic = E f* (zzᵀ −
+    I)`, `(r, r)` or `(o, r, r)`, or `None` for `order` 1; leading axes on all of them are a batch
+    of targets. `z` are the standard normal inputs: under a law `x = mean + factor·z` the moments
+    are those of `z`, and a student is compared under the same law. `energy = E|f*|²`, and
+    `energy_error`, what it may be off by: rounding where all pairs were summed, one standard error
+    where they were sampled. For ReLU without biases and `S = Σ b_i|v_i|`, `t = Σ b_i v_i` these are
     `S/√(2π)` and `t/2` (`relu_moments`).
     """
 
@@ -53,12 +55,18 @@ class TargetMoments(eqx.Module):
         shapes: dict[str, tuple] = {name: array.shape for name, array in self.parameters().items()}
         runs, outputs = shapes["energy"], () if self.outputs is None else (self.outputs,)
         dim = shapes["linear"][-1:]
-        expected = {"constant": runs + outputs, "linear": runs + outputs + dim, "quadratic": runs + outputs + 2 * dim}
+        expected = {
+            "constant": runs + outputs,
+            "linear": runs + outputs + dim,
+            "quadratic": runs + outputs + 2 * dim,
+        }
         wrong = [name for name, shape in expected.items() if shapes.get(name, shape) != shape]
         if wrong or not dim or shapes["energy_error"] != runs:
             raise ValueError(
-                f"TargetMoments: given {shapes} with outputs={self.outputs}; expected constant () or (o,), linear (d,) "
-                "or (o, d), quadratic (d, d) or (o, d, d), energies (), and the same leading axes on all of them"
+                f"TargetMoments: given {shapes} with outputs={self.outputs}; expected constant () "
+                f"or (o,), linear (d,) "
+                "or (o, d), quadratic (d, d) or (o, d, d), energies (), and the same leading axes "
+                "on all of them"
             )
 
     @property
@@ -82,12 +90,17 @@ class TargetMoments(eqx.Module):
 
     def parameters(self) -> dict[str, Array]:
         """The arrays that are there, by name."""
-        named = {name: getattr(self, name) for name in ("constant", "linear", "quadratic", "energy", "energy_error")}
+        named = {
+            name: getattr(self, name)
+            for name in ("constant", "linear", "quadratic", "energy", "energy_error")
+        }
         return {name: array for name, array in named.items() if array is not None}
 
     def with_outputs(
         self,
-    ) -> tuple[Float[Array, "*runs o"], Float[Array, "*runs o r"], Float[Array, "*runs o r r"] | None]:
+    ) -> tuple[
+        Float[Array, "*runs o"], Float[Array, "*runs o r"], Float[Array, "*runs o r r"] | None
+    ]:
         """Constant, linear and quadratic, a scalar output with its axis."""
         parts = self.constant, self.linear, self.quadratic
         if self.outputs is not None:
@@ -96,8 +109,8 @@ class TargetMoments(eqx.Module):
 
 
 class Sums(NamedTuple):
-    """The moments of some neurons of a target, with the axis of outputs, and what each neuron alone leaves to the
-    orders that are not there: `Σ_i |b_i|² (E φ_i² − these orders)`."""
+    """The moments of some neurons of a target, with the axis of outputs, and what each neuron alone
+    leaves to the orders that are not there: `Σ_i |b_i|² (E φ_i² − these orders)`."""
 
     constant: Float[Array, " o"]
     linear: Float[Array, "o r"]
@@ -129,8 +142,8 @@ def sums(layer: Layer, order: int) -> Sums:
 
 
 def rest_in_sample(sample: Layer, width: int, order: int) -> Float[Array, ""]:
-    """An unbiased estimate, from some of `width` exchangeable neurons, of what the pairs of different ones leave to the
-    orders beyond this one."""
+    """An unbiased estimate, from some of `width` exchangeable neurons, of what the pairs of
+    different ones leave to the orders beyond this one."""
     count = sample.weights.shape[0]
     part = sums(sample, order)
     pairs = form(sample, sample).value - part.energy - part.alone
@@ -145,53 +158,80 @@ def estimated_energy(total: Sums, rests: Float[Array, " samples"]) -> tuple[Arra
 
 
 def as_moments(
-    total: Sums, offset: Array | None, order: int, energy: Array, energy_error: Array, outputs: int | None
+    total: Sums,
+    offset: Array | None,
+    order: int,
+    energy: Array,
+    energy_error: Array,
+    outputs: int | None,
 ) -> TargetMoments:
-    """Sums over all neurons as moments; `energy` is that of the neurons, without the output bias."""
-    constant, linear, quadratic = total.constant, total.linear, total.quadratic if order == 2 else None
+    """Sums over all neurons as moments; `energy` is that of the neurons, without the output
+    bias.
+    """
+    constant, linear, quadratic = (
+        total.constant,
+        total.linear,
+        total.quadratic if order == 2 else None,
+    )
     if offset is not None:
         energy = energy + jnp.sum(offset * (2 * constant + offset))
         constant = constant + offset
     if outputs is None:
-        constant, linear, quadratic = jax.tree.map(lambda leaf: leaf[0], (constant, linear, quadratic))
+        constant, linear, quadratic = jax.tree.map(
+            lambda leaf: leaf[0], (constant, linear, quadratic)
+        )
     return TargetMoments(constant, linear, quadratic, energy, energy_error, outputs)
 
 
 def summed_order(width: int, dim: int, outputs: int, order: int) -> int:
-    """The order up to which sums go: where the energy is estimated, the second makes it precise, if a matrix fits."""
+    """The order up to which sums go: where the energy is estimated, the second makes it precise, if
+    a matrix fits.
+    """
     return 2 if order == 2 or (width > EXACT_WIDTH and outputs * dim**2 <= SECOND_SIZE) else 1
 
 
-def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs | None = None) -> TargetMoments:
+def target_moments(
+    target: TwoLayer, *, order: int = 1, inputs: AbstractInputs | None = None
+) -> TargetMoments:
     """The lowest Hermite orders of a target and its energy: all that `simplified_risk` needs of it.
 
-    Arguments: a target of any activation and structure; with a leading axis on its arrays it is a batch, measured one
-    after another. `order` (static), 1 as in the paper or 2 to keep `E f* (zzᵀ − I)` as well, a matrix an output;
-    `inputs`, the law under which students will be compared (`StandardNormal()` when left out).
-    Returns `TargetMoments`. Cost: one pass over the neurons, in blocks. Up to width 16384 the energy is exact, from all
-    pairs; beyond, pairs of different neurons are sampled for what they have in orders above 2 (8 samples of 1024
-    neurons drawn by a fixed key), and `energy_error` is the standard error: many digits with readouts of one sign, few
-    in two or three dimensions with centred readouts. Only a constant of the risk depends on it.
-    Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when law and target do not fit.
-    For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf, r, axis=0), moments)` is the
-    batch that `solve_many` takes.
+    Arguments: a target of any activation and structure; with a leading axis on its arrays it is a
+    batch, measured one after another. `order` (static), 1 as in the paper or 2 to keep `E f* (zzᵀ −
+    I)` as well, a matrix an output; `inputs`, the law under which students will be compared
+    (`StandardNormal()` when left out).
+    Returns `TargetMoments`.
+    Cost: one pass over the neurons, in blocks. Up to width 16384 the energy is exact, from all
+    pairs; beyond, pairs of different neurons are sampled for what they have in orders above 2 (8
+    samples of 1024 neurons drawn by a fixed key), and `energy_error` is the standard error: many
+    digits with readouts of one sign, few in two or three dimensions with centred readouts. Only a
+    constant of the risk depends on it.
+    Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when law and target do not
+    fit. For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf, r,
+    axis=0), moments)` is the batch that `solve_many` takes.
     Reference: Amani et al. 2022, lemma on the simplified risk.
     """
     inputs = StandardNormal() if inputs is None else inputs
     check_order("target_moments", order)
     if not isinstance(target, TwoLayer) or target.weights.ndim not in (2, 3):
-        given = f"weights {target.weights.shape}" if isinstance(target, TwoLayer) else type(target).__name__
+        given = (
+            f"weights {target.weights.shape}"
+            if isinstance(target, TwoLayer)
+            else type(target).__name__
+        )
         raise ValueError(
-            f"target_moments: given {given}; expected a TwoLayer with weights (k, d), or (runs, k, d) for a batch; "
+            f"target_moments: given {given}; expected a TwoLayer with weights (k, d), or (runs, "
+            f"k, d) for a batch; "
             "use jax.vmap for more axes, and Ensemble.moments(key) for an ensemble"
         )
     if not isinstance(inputs, AbstractInputs):
         raise ValueError(
-            f"target_moments: given inputs of type {type(inputs).__name__}; expected a law, such as StandardNormal()"
+            f"target_moments: given inputs of type {type(inputs).__name__}; expected a law, such "
+            f"as StandardNormal()"
         )
     if inputs.dim not in (None, target.dim):
         raise ValueError(
-            f"target_moments: given a target of input dimension {target.dim} and inputs of dimension {inputs.dim}; "
+            f"target_moments: given a target of input dimension {target.dim} and inputs of "
+            f"dimension {inputs.dim}; "
             "expected the same; pad the weights with zeros or reduce the law"
         )
     check_finite("target_moments", **target.parameters())
@@ -201,7 +241,9 @@ def target_moments(target: TwoLayer, *, order: int = 1, inputs: AbstractInputs |
 def check_order(where: str, order: int) -> None:
     """Raise `ValueError` unless the order is one that is kept."""
     if isinstance(order, bool) or not isinstance(order, int) or order not in (1, 2):
-        raise ValueError(f"{where}: given order={order!r}; expected 1 or 2; higher ones are in population_risk")
+        raise ValueError(
+            f"{where}: given order={order!r}; expected 1 or 2; higher ones are in population_risk"
+        )
 
 
 @eqx.filter_jit
@@ -226,26 +268,38 @@ def _of_one(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMomen
         own = form(layer, layer)
         energy, error = own.value, jnp.finfo(own.value.dtype).eps * own.size
     else:
-        chosen = jax.random.permutation(jax.random.key(0), width)[: SAMPLES * SAMPLE].reshape(SAMPLES, SAMPLE)
+        chosen = jax.random.permutation(jax.random.key(0), width)[: SAMPLES * SAMPLE].reshape(
+            SAMPLES, SAMPLE
+        )
         rests = jax.lax.map(
-            lambda ids: rest_in_sample(part(jax.tree.map(lambda leaf: leaf[ids], arrays)), width, upto), chosen
+            lambda ids: rest_in_sample(
+                part(jax.tree.map(lambda leaf: leaf[ids], arrays)), width, upto
+            ),
+            chosen,
         )
         energy, error = estimated_energy(total, rests)
     return as_moments(total, offset_of(target), order, energy, error, target.outputs)
 
 
 def relu_moments(total: Float[Array, ""], direction: Float[Array, " d"]) -> TargetMoments:
-    """The moments of a ReLU target of many neurons by `S = Σ b_i|v_i|` and `t = Σ b_i v_i`, in which they are written.
+    """The moments of a ReLU target of many neurons by `S = Σ b_i|v_i|` and `t = Σ b_i v_i`, in
+    which they are written.
 
-    Arguments: `total = S`, a number; `direction = t (d,)`. Returns `TargetMoments` of order 1, whose energy is that of
-    these orders alone, `S²/(2π) + |t|²/4`.
+    Arguments: `total = S`, a number; `direction = t (d,)`.
+    Returns `TargetMoments` of order 1, whose energy is that of these orders alone, `S²/(2π) +
+    |t|²/4`.
     """
     linear = as_array("relu_moments", "direction", direction) / 2
     check_floating("relu_moments", direction=linear)
     if linear.ndim != 1:
-        raise ValueError(f"relu_moments: given a direction of shape {linear.shape}; expected (d,); use jax.vmap")
+        raise ValueError(
+            f"relu_moments: given a direction of shape {linear.shape}; expected (d,); use jax.vmap"
+        )
     constant = jnp.asarray(total, linear.dtype) / math.sqrt(2 * math.pi)
     if constant.ndim:
-        raise ValueError(f"relu_moments: given a total of shape {constant.shape}; expected a number; use jax.vmap")
+        raise ValueError(
+            f"relu_moments: given a total of shape {constant.shape}; expected a number; use "
+            f"jax.vmap"
+        )
     energy = orders_energy(constant, linear, None)
     return TargetMoments(constant, linear, None, energy, 4 * jnp.finfo(linear.dtype).eps * energy)

@@ -11,11 +11,11 @@ from jaxcompress.kernels.internal import as_array, check_floating
 class TwoLayer(eqx.Module):
     """A network of one hidden layer: `f(x) = Σ_i a_i φ(w_i·x + bias_i) + output_bias`.
 
-    Arguments, all arrays of one floating dtype:
-    `weights (n, d)`, one row a neuron; `readout (n,)` for one output or `(n, o)` for several; `bias (n,)` or
-    `None`; `output_bias ()` or `(o,)` or `None`; `activation`, one of `jaxcompress.activations` (static).
-    Many networks at once carry the same leading axes on every array: `weights (runs, n, d)` and so on.
-    Leaves flatten in the order weights, readout, bias, output_bias.
+    Arguments, all arrays of one floating dtype: `weights (n, d)`, one row a neuron; `readout (n,)`
+    for one output or `(n, o)` for several; `bias (n,)` or `None`; `output_bias ()` or `(o,)` or
+    `None`; `activation`, one of `jaxcompress.activations` (static). Many networks at once carry the
+    same leading axes on every array: `weights (runs, n, d)` and so on. Leaves flatten in the order
+    weights, readout, bias, output_bias.
     Raises `ValueError` when shapes or dtypes do not fit together.
     """
 
@@ -36,7 +36,9 @@ class TwoLayer(eqx.Module):
         self.weights = as_array("TwoLayer", "weights", weights)
         self.readout = as_array("TwoLayer", "readout", readout)
         self.bias = None if bias is None else as_array("TwoLayer", "bias", bias)
-        self.output_bias = None if output_bias is None else as_array("TwoLayer", "output_bias", output_bias)
+        self.output_bias = (
+            None if output_bias is None else as_array("TwoLayer", "output_bias", output_bias)
+        )
         self.activation = activation
         self._check()
 
@@ -44,7 +46,8 @@ class TwoLayer(eqx.Module):
         check_floating("TwoLayer", **self.parameters())
         if not isinstance(self.activation, AbstractActivation):
             raise ValueError(
-                f"TwoLayer: given activation {self.activation!r}; expected one of jaxcompress.activations, "
+                f"TwoLayer: given activation {self.activation!r}; expected one of "
+                f"jaxcompress.activations, "
                 "for example jaxcompress.activations.relu"
             )
         shapes = {name: array.shape for name, array in self.parameters().items()}
@@ -60,14 +63,18 @@ class TwoLayer(eqx.Module):
         )
         if not fits:
             raise ValueError(
-                f"TwoLayer: given {', '.join(f'{name} {shape}' for name, shape in shapes.items())}; expected "
-                "weights (n, d) with n ≥ 1, readout (n,) or (n, o) with o ≥ 1, bias (n,), output_bias () or (o,), "
+                f"TwoLayer: given "
+                f"{', '.join(f'{name} {shape}' for name, shape in shapes.items())}; expected "
+                "weights (n, d) with n ≥ 1, readout (n,) or (n, o) with o ≥ 1, bias (n,), "
+                "output_bias () or (o,), "
                 "with the same leading axes on all; transpose or reshape what differs"
             )
 
     def parameters(self) -> dict[str, Array]:
         """The arrays that are there, by name, in the order in which they flatten."""
-        named = {name: getattr(self, name) for name in ("weights", "readout", "bias", "output_bias")}
+        named = {
+            name: getattr(self, name) for name in ("weights", "readout", "bias", "output_bias")
+        }
         return {name: array for name, array in named.items() if array is not None}
 
     @property
@@ -85,16 +92,21 @@ class TwoLayer(eqx.Module):
         """Number of outputs `o`, or `None` for a scalar output."""
         return None if self.readout.ndim == self.weights.ndim - 1 else self.readout.shape[-1]
 
-    def __call__(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch"] | Float[Array, "*batch o"]:
+    def __call__(
+        self, x: Float[Array, "*batch d"]
+    ) -> Float[Array, "*batch"] | Float[Array, "*batch o"]:
         """Evaluate the network: `x (..., d)` to `(...,)`, or `(..., o)` for several outputs."""
         x = as_array("TwoLayer", "x", x)
         if self.weights.ndim != 2 or x.shape[-1:] != (self.dim,):
             raise ValueError(
-                f"TwoLayer: given x of shape {x.shape} for weights of shape {self.weights.shape}; expected x (..., d) "
+                f"TwoLayer: given x of shape {x.shape} for weights of shape {self.weights.shape}; "
+                f"expected x (..., d) "
                 "for weights (n, d); transpose x, or use jax.vmap for many networks"
             )
         hidden = x @ self.weights.T
         if self.bias is not None:
             hidden = hidden + jnp.broadcast_to(self.bias, hidden.shape)
         out = self.activation(hidden) @ self.readout
-        return out if self.output_bias is None else out + jnp.broadcast_to(self.output_bias, out.shape)
+        return (
+            out if self.output_bias is None else out + jnp.broadcast_to(self.output_bias, out.shape)
+        )

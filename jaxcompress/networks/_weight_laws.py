@@ -1,6 +1,8 @@
-"""Laws of the neurons of random targets: how they are drawn, and what is known of their norms in closed form.
+"""Laws of the neurons of random targets: how they are drawn, and what is known of their norms in
+closed form.
 
-Neurons are `v = mean + (a centred vector)`. But for `Correlated`, the centred part has covariance `scale²/d · I`.
+Neurons are `v = mean + (a centred vector)`. But for `Correlated`, the centred part has covariance
+`scale²/d · I`.
 """
 
 import abc
@@ -14,17 +16,23 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import Gaussian
 from jaxcompress.kernels.internal import as_array, check_finite, is_concrete
-from jaxcompress.networks._laplace import AbstractComponents, GaussianComponents, PointComponents, UniformComponents
+from jaxcompress.networks._laplace import (
+    AbstractComponents,
+    GaussianComponents,
+    PointComponents,
+    UniformComponents,
+)
 from jaxcompress.networks._radial import height_rule, norm_rule
 from jaxcompress.networks._readout_laws import check_range, number
 from jaxcompress.special.internal import divide
 
 
 class Polar(NamedTuple):
-    """A neuron by its component along an axis and the length of the rest, whose directions are all alike.
+    """A neuron by its component along an axis and the length of the rest, whose directions are all
+    alike.
 
-    Without an axis nothing is along it, and `across` is the norm: given that, the neuron has mean zero and covariance
-    `|v|²/d · I`.
+    Without an axis nothing is along it, and `across` is the norm: given that, the neuron has mean
+    zero and covariance `|v|²/d · I`.
     """
 
     probabilities: Float[Array, " q"]
@@ -57,7 +65,9 @@ class AbstractWeights(eqx.Module):
         return jnp.zeros(dim, dtype) if self.mean is None else self.mean.astype(dtype)
 
     def polar(self, dim: int, dtype) -> Polar | None:
-        """A rule that is right to rounding, where norm and direction are independent; `None` where they are not."""
+        """A rule that is right to rounding, where norm and direction are independent; `None` where
+        they are not.
+        """
         return None
 
     def components(self, dim: int, dtype) -> AbstractComponents | None:
@@ -66,7 +76,9 @@ class AbstractWeights(eqx.Module):
 
 
 def _given(where: str, scale, mean) -> tuple[Array, Array | None]:
-    """The two arguments that laws of neurons share, as arrays. Raises `ValueError` for what they cannot be."""
+    """The two arguments that laws of neurons share, as arrays.
+    Raises `ValueError` for what they cannot be.
+    """
     scale = number(where, "scale", scale)
     fine = not is_concrete(scale) or bool(scale >= 0)
     check_range(where, "scale", scale, fine, "a number that is not negative")
@@ -79,7 +91,8 @@ def _vector(where: str, mean) -> Float[Array, " d"] | None:
     mean = as_array(f"ensembles.{where}", "mean", mean)
     if mean.ndim != 1 or not jnp.issubdtype(mean.dtype, jnp.floating):
         raise ValueError(
-            f"ensembles.{where}: given a mean of shape {mean.shape} and dtype {mean.dtype}; expected floats (d,), "
+            f"ensembles.{where}: given a mean of shape {mean.shape} and dtype {mean.dtype}; "
+            f"expected floats (d,), "
             "added to every neuron; leave it out for neurons without mean"
         )
     check_finite(f"ensembles.{where}", mean=mean)
@@ -98,14 +111,17 @@ def _all_alike(norms: Array, probabilities: Array) -> Polar:
 class GaussianEntries(AbstractWeights):
     """I.i.d. entries `N(0, scale²/d)`.
 
-    Arguments: `scale`, the neurons' norm in root mean square (traced); `mean (d,)`, added to every neuron, or `None`.
+    Arguments: `scale`, the neurons' norm in root mean square (traced); `mean (d,)`, added to every
+    neuron, or `None`.
     Raises `ValueError` for a negative scale, NaN and wrong shapes.
     """
 
     scale: Float[Array, ""]
     mean: Float[Array, " d"] | None
 
-    def __init__(self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None):
+    def __init__(
+        self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None
+    ):
         self.scale, self.mean = _given("GaussianEntries", scale, mean)
 
     def centred(self, key, count, dim, dtype):
@@ -119,7 +135,9 @@ class GaussianEntries(AbstractWeights):
         return _all_alike(self.scale.astype(dtype) * norms, probabilities)
 
     def components(self, dim, dtype):
-        return GaussianComponents(self.level(dim, dtype), jnp.full(dim, _unit(self.scale, dim, dtype)))
+        return GaussianComponents(
+            self.level(dim, dtype), jnp.full(dim, _unit(self.scale, dim, dtype))
+        )
 
 
 class RademacherEntries(AbstractWeights):
@@ -128,18 +146,26 @@ class RademacherEntries(AbstractWeights):
     scale: Float[Array, ""]
     mean: Float[Array, " d"] | None
 
-    def __init__(self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None):
+    def __init__(
+        self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None
+    ):
         self.scale, self.mean = _given("RademacherEntries", scale, mean)
 
     def centred(self, key, count, dim, dtype):
         return _unit(self.scale, dim, dtype) * jax.random.rademacher(key, (count, dim), dtype)
 
     def polar(self, dim, dtype):
-        return _all_alike(self.scale.astype(dtype)[None], jnp.ones(1, dtype)) if self.mean is None else None
+        return (
+            _all_alike(self.scale.astype(dtype)[None], jnp.ones(1, dtype))
+            if self.mean is None
+            else None
+        )
 
     def components(self, dim, dtype):
         signs = _unit(self.scale, dim, dtype) * jnp.asarray([-1.0, 1.0], dtype)
-        return PointComponents(self.level(dim, dtype)[None] + signs[:, None], jnp.full(2, 0.5, dtype))
+        return PointComponents(
+            self.level(dim, dtype)[None] + signs[:, None], jnp.full(2, 0.5, dtype)
+        )
 
 
 class UniformEntries(AbstractWeights):
@@ -148,7 +174,9 @@ class UniformEntries(AbstractWeights):
     scale: Float[Array, ""]
     mean: Float[Array, " d"] | None
 
-    def __init__(self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None):
+    def __init__(
+        self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None
+    ):
         self.scale, self.mean = _given("UniformEntries", scale, mean)
 
     def centred(self, key, count, dim, dtype):
@@ -156,13 +184,16 @@ class UniformEntries(AbstractWeights):
         return half * jax.random.uniform(key, (count, dim), dtype, -1, 1)
 
     def components(self, dim, dtype):
-        return UniformComponents(self.level(dim, dtype), _unit(self.scale, dim, dtype) * math.sqrt(3))
+        return UniformComponents(
+            self.level(dim, dtype), _unit(self.scale, dim, dtype) * math.sqrt(3)
+        )
 
 
 class SparseEntries(AbstractWeights):
     """I.i.d. entries that are zero but with this probability, and then `±scale/√(d·probability)`.
 
-    Arguments: `probability` in (0, 1], that of an entry to be there (traced); the others as for `GaussianEntries`.
+    Arguments: `probability` in (0, 1], that of an entry to be there (traced); the others as for
+    `GaussianEntries`.
     Raises `ValueError` as that, and for a probability out of its range.
     """
 
@@ -178,7 +209,9 @@ class SparseEntries(AbstractWeights):
     ):
         self.probability = number("SparseEntries", "probability", probability)
         fine = not is_concrete(self.probability) or bool(0 < self.probability <= 1)
-        check_range("SparseEntries", "probability", self.probability, fine, "a number above 0 and up to 1")
+        check_range(
+            "SparseEntries", "probability", self.probability, fine, "a number above 0 and up to 1"
+        )
         self.scale, self.mean = _given("SparseEntries", scale, mean)
 
     def _size(self, dim: int, dtype) -> Float[Array, ""]:
@@ -192,16 +225,22 @@ class SparseEntries(AbstractWeights):
     def components(self, dim, dtype):
         values = self._size(dim, dtype) * jnp.asarray([-1.0, 0.0, 1.0], dtype)
         p = self.probability.astype(dtype)
-        return PointComponents(self.level(dim, dtype)[None] + values[:, None], jnp.stack([0.5 * p, 1 - p, 0.5 * p]))
+        return PointComponents(
+            self.level(dim, dtype)[None] + values[:, None], jnp.stack([0.5 * p, 1 - p, 0.5 * p])
+        )
 
 
 class Sphere(AbstractWeights):
-    """Uniform on the sphere of radius `scale`, around `mean`. Arguments and errors as for `GaussianEntries`."""
+    """Uniform on the sphere of radius `scale`, around `mean`. Arguments and errors as for
+    `GaussianEntries`.
+    """
 
     scale: Float[Array, ""]
     mean: Float[Array, " d"] | None
 
-    def __init__(self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None):
+    def __init__(
+        self, scale: Float[Array, ""] | float = 1.0, mean: Float[Array, " d"] | None = None
+    ):
         self.scale, self.mean = _given("Sphere", scale, mean)
 
     def centred(self, key, count, dim, dtype):
@@ -215,12 +254,14 @@ class Sphere(AbstractWeights):
         mean = self.mean.astype(dtype)
         heights, rests, probabilities = (jnp.asarray(part, dtype) for part in height_rule(dim))
         length = jnp.linalg.norm(mean)
-        axis = jnp.where(length > 0, divide(mean, length), jnp.eye(1, dim, dtype=dtype)[0])  # any will do for no mean
+        # any will do for no mean
+        axis = jnp.where(length > 0, divide(mean, length), jnp.eye(1, dim, dtype=dtype)[0])
         return Polar(probabilities, length + scale * heights, scale * rests, axis)
 
 
 class Correlated(AbstractWeights):
-    """Neurons `N(mean, covariance)`, which decides their norms as well: `E|v|² = |mean|² + tr covariance`.
+    """Neurons `N(mean, covariance)`, which decides their norms as well: `E|v|² = |mean|² + tr
+    covariance`.
 
     Arguments: `covariance (d, d)` symmetric positive semidefinite; `mean (d,)`, or `None`.
     Raises `ValueError` as `jaxcompress.Gaussian`, which checks both.
@@ -244,4 +285,6 @@ class Correlated(AbstractWeights):
 
     def components(self, dim, dtype):
         values, basis = jnp.linalg.eigh(self.covariance.astype(dtype))
-        return GaussianComponents(self.level(dim, dtype) @ basis, jnp.sqrt(jnp.maximum(values, 0)), basis)
+        return GaussianComponents(
+            self.level(dim, dtype) @ basis, jnp.sqrt(jnp.maximum(values, 0)), basis
+        )

@@ -1,8 +1,9 @@
-"""Random targets by their laws: whole, block by block, or as the moments that are left of a very wide one.
+"""Random targets by their laws: whole, block by block, or as the moments that are left of a very
+wide one.
 
-An `Ensemble` is a law of neurons (`GaussianEntries`, `RademacherEntries`, `UniformEntries`, `SparseEntries`, `Sphere`,
-`Correlated`), a law of readouts (`ConstantReadout`, `GaussianReadout`, `UniformReadout`, `RademacherReadout`), both
-modules, and sizes.
+An `Ensemble` is a law of neurons (`GaussianEntries`, `RademacherEntries`, `UniformEntries`,
+`SparseEntries`, `Sphere`, `Correlated`), a law of readouts (`ConstantReadout`, `GaussianReadout`,
+`UniformReadout`, `RademacherReadout`), both modules, and sizes.
 """
 
 import math
@@ -19,7 +20,13 @@ from jaxcompress.kernels.internal import is_concrete, summed_blocks
 from jaxcompress.networks import _moments
 from jaxcompress.networks._expected import expected_orders
 from jaxcompress.networks._layer import Layer
-from jaxcompress.networks._moments import TargetMoments, as_moments, check_order, orders_energy, target_moments
+from jaxcompress.networks._moments import (
+    TargetMoments,
+    as_moments,
+    check_order,
+    orders_energy,
+    target_moments,
+)
 from jaxcompress.networks._readout_laws import (
     AbstractReadout,
     ConstantReadout,
@@ -58,13 +65,16 @@ Scaling = Literal["1/N", "1/sqrt(N)"]
 
 
 class Ensemble(eqx.Module):
-    """The law of a random target `f*(x) = N^{−γ} Σ_i b_i φ(v_i·x)`, with i.i.d. neurons `v_i` and readouts `b_i`.
+    """The law of a random target `f*(x) = N^{−γ} Σ_i b_i φ(v_i·x)`, with i.i.d. neurons `v_i` and
+    readouts `b_i`.
 
-    Arguments: `width` `N`, `dim` `d`, `activation`, `scaling` (`"1/N"`, as for averages, or `"1/sqrt(N)"`, as for
-    centred readouts), `outputs` (`None`: one scalar output) and `dtype` (the default float type when left out) are
-    static; the laws `weights` (`GaussianEntries()` when left out) and `readout` (`ConstantReadout()`) are traced.
-    Everything can be compiled, and mapped over keys.
-    Raises `ValueError` for sizes below 1, an unknown scaling, what is no law, and a law of another dimension.
+    Arguments: `width` `N`, `dim` `d`, `activation`, `scaling` (`"1/N"`, as for averages, or
+    `"1/sqrt(N)"`, as for centred readouts), `outputs` (`None`: one scalar output) and `dtype` (the
+    default float type when left out) are static; the laws `weights` (`GaussianEntries()` when left
+    out) and `readout` (`ConstantReadout()`) are traced. Everything can be compiled, and mapped over
+    keys.
+    Raises `ValueError` for sizes below 1, an unknown scaling, what is no law, and a law of another
+    dimension.
     Reference: Amani et al. 2022 (ensembles and their scalings).
     """
 
@@ -100,29 +110,39 @@ class Ensemble(eqx.Module):
         sizes = (self.width, self.dim, *(() if self.outputs is None else (self.outputs,)))
         if not all(isinstance(size, int | np.integer) for size in sizes):
             raise ValueError(
-                f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; expected whole numbers; "
+                f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; "
+                f"expected whole numbers; "
                 "write 10**6, not 1e6"
             )
         if min(self.width, self.dim, 1 if self.outputs is None else self.outputs) < 1:
             raise ValueError(
-                f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; expected all at least 1; "
+                f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; "
+                f"expected all at least 1; "
                 "raise what is below, or leave outputs out"
             )
         if self.scaling not in get_args(Scaling):
-            raise ValueError(f'Ensemble: given scaling={self.scaling!r}; expected "1/N" or "1/sqrt(N)"; choose one')
+            raise ValueError(
+                f'Ensemble: given scaling={self.scaling!r}; expected "1/N" or "1/sqrt(N)"; choose '
+                f"one"
+            )
         if self.dtype not in (jnp.float32, jnp.float64):
-            raise ValueError(f"Ensemble: given dtype={self.dtype}; expected float32 or float64; choose one")
+            raise ValueError(
+                f"Ensemble: given dtype={self.dtype}; expected float32 or float64; choose one"
+            )
         for name, law, kind, example in (
             ("activation", self.activation, AbstractActivation, "jaxcompress.activations.relu"),
             ("weights", self.weights, AbstractWeights, "ensembles.GaussianEntries()"),
             ("readout", self.readout, AbstractReadout, "ensembles.ConstantReadout()"),
         ):
             if not isinstance(law, kind):
-                raise ValueError(f"Ensemble: given {name}={law!r}; expected a module such as {example}; pass one")
+                raise ValueError(
+                    f"Ensemble: given {name}={law!r}; expected a module such as {example}; pass one"
+                )
         given = self.weights.dim
         if given not in (None, self.dim):
             raise ValueError(
-                f"Ensemble: given dim {self.dim} and a law of weights in dimension {given}; expected the same; change "
+                f"Ensemble: given dim {self.dim} and a law of weights in dimension {given}; "
+                f"expected the same; change "
                 "the ensemble's dim, or the law's mean and covariance"
             )
 
@@ -140,14 +160,18 @@ class Ensemble(eqx.Module):
         return float(self.width) if self.scaling == "1/N" else math.sqrt(self.width)
 
     def block(self, key: Array, i: Array | int) -> tuple[Float[Array, "block d"], Array]:
-        """Block `i` of the network that `draw(key)` gives: 4096 neurons (or all, if fewer) and their readout.
+        """Block `i` of the network that `draw(key)` gives: 4096 neurons (or all, if fewer) and
+        their readout.
 
-        Both draw from `fold_in(key, i)`: the weights from `fold_in(·, 0)` of that, the readout from `fold_in(·, 1)`.
-        Neurons of the last block beyond the width have a readout of zero: sums over blocks are sums over the network.
+        Both draw from `fold_in(key, i)`: the weights from `fold_in(·, 0)` of that, the readout from
+        `fold_in(·, 1)`. Neurons of the last block beyond the width have a readout of zero: sums
+        over blocks are sums over the network.
         Raises `ValueError` for a number that is no block's.
         """
         if is_concrete(i) and not 0 <= int(i) < self.blocks:
-            raise ValueError(f"Ensemble.block: given block {i}; expected 0 to {self.blocks - 1}, see `blocks`")
+            raise ValueError(
+                f"Ensemble.block: given block {i}; expected 0 to {self.blocks - 1}, see `blocks`"
+            )
         return self._block(key, jnp.asarray(i, jnp.int32))
 
     @eqx.filter_jit
@@ -161,18 +185,21 @@ class Ensemble(eqx.Module):
 
     @eqx.filter_jit
     def draw(self, key: Array) -> TwoLayer:
-        """The whole network of this key: a `TwoLayer` with weights `(N, d)` and readout `(N,)` or `(N, o)`."""
+        """The whole network of this key: a `TwoLayer` with weights `(N, d)` and readout `(N,)` or
+        `(N, o)`.
+        """
         parts = jax.lax.map(lambda i: self.block(key, i), jnp.arange(self.blocks))
         weights, readout = (leaf.reshape(-1, *leaf.shape[2:])[: self.width] for leaf in parts)
         return TwoLayer(weights, readout, activation=self.activation)
 
     def moments(self, key: Array, *, order: int = 1) -> TargetMoments:
-        """The moments of the network that `draw(key)` gives, in one pass that holds one block at a time.
+        """The moments of the network that `draw(key)` gives, in one pass that holds one block at a
+        time.
 
-        Arguments: a key; `order` (static), 1 or 2. Returns `TargetMoments`, those of `target_moments(draw(key))`;
-        beyond width 16384 both estimate the energy, each from its own samples of pairs: here from the first blocks,
-        for neurons are exchangeable.
-        Raises `ValueError` when `order` is neither 1 nor 2.
+        Arguments: a key; `order` (static), 1 or 2.
+        Returns `TargetMoments`, those of `target_moments(draw(key))`; beyond width 16384 both
+        estimate the energy, each from its own samples of pairs: here from the first blocks, for
+        neurons are exchangeable. Raises `ValueError` when `order` is neither 1 nor 2.
         """
         check_order("Ensemble.moments", order)
         if self.width <= _moments.EXACT_WIDTH:
@@ -181,13 +208,15 @@ class Ensemble(eqx.Module):
 
     @eqx.filter_jit
     def expected_moments(self, *, order: int = 1) -> TargetMoments:
-        """The moments averaged over the ensemble, without drawing any network: `E C`, `E T` and, for order 2, `E Q`.
+        """The moments averaged over the ensemble, without drawing any network: `E C`, `E T` and,
+        for order 2, `E Q`.
 
-        Arguments: `order` (static), 1 or 2. Returns `TargetMoments` whose energy is that of these averaged orders
-        alone: networks drawn have more on average, for they fluctuate and have higher orders.
-        For ReLU `C = N^{1−γ} b̄ E|v|/√(2π)`, `T = N^{1−γ} b̄ E v/2`. There are closed forms, or rules that are right to
-        rounding, for relu, erf, affine functions and their sums under every law, and for every activation under
-        `GaussianEntries` and `RademacherEntries` without mean and under `Sphere`.
+        Arguments: `order` (static), 1 or 2.
+        Returns `TargetMoments` whose energy is that of these averaged orders alone: networks drawn
+        have more on average, for they fluctuate and have higher orders. For ReLU `C = N^{1−γ} b̄
+        E|v|/√(2π)`, `T = N^{1−γ} b̄ E v/2`. There are closed forms, or rules that are right to
+        rounding, for relu, erf, affine functions and their sums under every law, and for every
+        activation under `GaussianEntries` and `RademacherEntries` without mean and under `Sphere`.
         Raises `ValueError` for the other activations and laws, and when `order` is neither 1 nor 2.
         Reference: Amani et al. 2022 (the moments that wide targets concentrate on).
         """
@@ -196,22 +225,40 @@ class Ensemble(eqx.Module):
         total = self.readout.expectation.astype(self.dtype) * (self.width / self._divisor)
 
         def of_outputs(leaf: Array) -> Array:
-            return total * (leaf if self.outputs is None else jnp.broadcast_to(leaf, (self.outputs, *leaf.shape)))
+            return total * (
+                leaf
+                if self.outputs is None
+                else jnp.broadcast_to(leaf, (self.outputs, *leaf.shape))
+            )
 
         constant, linear, quadratic = jax.tree.map(of_outputs, tuple(orders))
         energy = orders_energy(constant, linear, quadratic)
-        return TargetMoments(constant, linear, quadratic, energy, 8 * jnp.finfo(self.dtype).eps * energy, self.outputs)
+        return TargetMoments(
+            constant,
+            linear,
+            quadratic,
+            energy,
+            8 * jnp.finfo(self.dtype).eps * energy,
+            self.outputs,
+        )
 
 
 @eqx.filter_jit
 def _streamed(ensemble: Ensemble, key: Array, order: int) -> TargetMoments:
-    width, upto = ensemble.width, _moments.summed_order(ensemble.width, ensemble.dim, ensemble.outputs or 1, order)
+    width, upto = (
+        ensemble.width,
+        _moments.summed_order(ensemble.width, ensemble.dim, ensemble.outputs or 1, order),
+    )
 
     def layer(weights: Array, readout: Array) -> Layer:
-        return Layer(weights, None, readout if readout.ndim == 2 else readout[:, None], ensemble.activation)
+        return Layer(
+            weights, None, readout if readout.ndim == 2 else readout[:, None], ensemble.activation
+        )
 
     total = summed_blocks(
-        lambda i: _moments.sums(layer(*ensemble.block(key, i[0])), upto), jnp.arange(ensemble.blocks), 1
+        lambda i: _moments.sums(layer(*ensemble.block(key, i[0])), upto),
+        jnp.arange(ensemble.blocks),
+        1,
     )
     samples, count = _moments.SAMPLES, _moments.SAMPLE
     first = [ensemble.block(key, i) for i in range(-(-samples * count // _moments.BLOCK))]

@@ -27,7 +27,8 @@ def _glorot(
 ) -> TwoLayer:
     if min(width, dim, 1 if outputs is None else outputs, 1 if runs is None else runs) < 1:
         raise ValueError(
-            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected all at least 1; raise "
+            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected "
+            f"all at least 1; raise "
             "what is below, or leave outputs and runs out"
         )
 
@@ -56,12 +57,14 @@ def glorot_uniform(
     runs: int | None = None,
     dtype=None,
 ) -> TwoLayer:
-    """Glorot's uniform start: entries of a layer uniform on `±√(6/(fan_in + fan_out))`, biases zero.
+    """Glorot's uniform start: entries of a layer uniform on `±√(6/(fan_in + fan_out))`, biases
+    zero.
 
-    Arguments: `width`, `dim`, `outputs` (`None`: one scalar output) are static sizes; `bias`, `output_bias` say
-    whether the student has them; with `runs`, run `i` draws from `fold_in(key, i)` and every array gets a
-    leading axis `runs`. `dtype` is the default float type when left out.
-    Returns a `TwoLayer`. Raises `ValueError` for sizes below 1.
+    Arguments: `width`, `dim`, `outputs` (`None`: one scalar output) are static sizes; `bias`,
+    `output_bias` say whether the student has them; with `runs`, run `i` draws from `fold_in(key,
+    i)` and every array gets a leading axis `runs`. `dtype` is the default float type when left out.
+    Returns a `TwoLayer`.
+    Raises `ValueError` for sizes below 1.
     Reference: Glorot & Bengio 2010, eq. 16.
     """
     dtype = dtype or jnp.result_type(float)
@@ -71,7 +74,17 @@ def glorot_uniform(
         return jax.random.uniform(key, shape, dtype, -limit, limit)
 
     return _glorot(
-        "initialize.glorot_uniform", draw, key, width, dim, activation, outputs, bias, output_bias, runs, dtype
+        "initialize.glorot_uniform",
+        draw,
+        key,
+        width,
+        dim,
+        activation,
+        outputs,
+        bias,
+        output_bias,
+        runs,
+        dtype,
     )
 
 
@@ -97,16 +110,28 @@ def glorot_normal(
         return jax.random.normal(key, shape, dtype) * (2 / fans) ** 0.5
 
     return _glorot(
-        "initialize.glorot_normal", draw, key, width, dim, activation, outputs, bias, output_bias, runs, dtype
+        "initialize.glorot_normal",
+        draw,
+        key,
+        width,
+        dim,
+        activation,
+        outputs,
+        bias,
+        output_bias,
+        runs,
+        dtype,
     )
 
 
 class Starts(eqx.Module):
-    """Starts that are drawn where they are needed, one run at a time: what a batch of students is before it exists.
+    """Starts that are drawn where they are needed, one run at a time: what a batch of students is
+    before it exists.
 
-    `Starts(key, runs, law, **arguments)`: run `i` is `law(fold_in(key, i), **arguments)`, the same network that
-    `law(key, **arguments, runs=runs)` has at `i`. `law` is `glorot_normal`, `glorot_uniform` or any function of a key
-    that returns one `TwoLayer`; its arguments and `runs` are static, the key is traced.
+    `Starts(key, runs, law, **arguments)`: run `i` is `law(fold_in(key, i), **arguments)`, the same
+    network that `law(key, **arguments, runs=runs)` has at `i`. `law` is `glorot_normal`,
+    `glorot_uniform` or any function of a key that returns one `TwoLayer`; its arguments and `runs`
+    are static, the key is traced.
     Raises `ValueError` for fewer than one run.
     """
 
@@ -117,7 +142,10 @@ class Starts(eqx.Module):
 
     def __init__(self, key: Array, runs: int, law: Callable[..., TwoLayer], **arguments: Any):
         if runs < 1:
-            raise ValueError(f"initialize.Starts: given runs={runs}; expected at least 1; ask for one run or more")
+            raise ValueError(
+                f"initialize.Starts: given runs={runs}; expected at least 1; ask for one run or "
+                f"more"
+            )
         self.key, self.runs, self.law = key, runs, law
         self.arguments = tuple(sorted(arguments.items()))
 

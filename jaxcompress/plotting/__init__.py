@@ -1,7 +1,8 @@
 """Figures from stored results.
 
-What enters: records of benchmarks, reports, the rows and trajectories of sweeps, as dictionaries or datasets that came
-from a file or could have. What leaves: axes with a figure in them, or a file. Nothing is solved here.
+What enters: records of benchmarks, reports, the rows and trajectories of sweeps, as dictionaries or
+datasets that came from a file or could have. What leaves: axes with a figure in them, or a file.
+Nothing is solved here.
 
 Inside: `_figures` for compression and the studies, `_sweeps` for sweeps.
 """

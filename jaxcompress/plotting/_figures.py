@@ -16,12 +16,16 @@ _OURS, _SIMPLE, _PLAIN = "#1f6f8b", "#8a8a8a", "#c2c2c2"
 
 
 def compression(report: Mapping[str, Any], axes: Axes) -> Axes:
-    """What every start reached, sorted, against pruning at the same width; relative risk on a logarithmic axis.
+    """What every start reached, sorted, against pruning at the same width; relative risk on a
+    logarithmic axis.
 
-    `report` is what `Report.to_dict` gives (or the command line's `--json`). Draws into `axes` and returns them.
+    `report` is what `Report.to_dict` gives (or the command line's `--json`). Draws into `axes` and
+    returns them.
     """
     risks = np.sort([risk for risk in report["start_risks"] if risk is not None])
-    axes.semilogy(np.arange(1, len(risks) + 1), risks, "o", color=_OURS, ms=4, label="starts, sorted")
+    axes.semilogy(
+        np.arange(1, len(risks) + 1), risks, "o", color=_OURS, ms=4, label="starts, sorted"
+    )
     levels = (
         ("magnitude pruning", report["pruned_relative_risk"], _PLAIN, "-"),
         ("pruning, readout refitted", report["refitted_relative_risk"], _SIMPLE, "-"),
@@ -30,19 +34,23 @@ def compression(report: Mapping[str, Any], axes: Axes) -> Axes:
     for name, level, colour, style in levels:
         axes.axhline(level, color=colour, ls=style, lw=1.5, label=f"{name}: {level:.2%}")
     axes.set(
-        xlabel="start", ylabel="risk / E‖f*‖²", title=f"{report['target_width']} → {report['width']} hidden neurons"
+        xlabel="start",
+        ylabel="risk / E‖f*‖²",
+        title=f"{report['target_width']} → {report['width']} hidden neurons",
     )
-    # Between the levels of pruning and of the starts there is room, and a white ground hides the lines behind.
+    # Between the levels of pruning and of the starts there is room, and a white ground hides the
+    # lines behind.
     axes.legend(loc="center right", framealpha=1, edgecolor="none", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
 def widths(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
-    """Relative error against width: pruning, pruning with refitted readout, this package, on real inputs if measured.
+    """Relative error against width: pruning, pruning with refitted readout, this package, on real
+    inputs if measured.
 
-    `rows` hold `width`, `pruned_relative_risk`, `refitted_relative_risk`, `relative_risk` and, where real inputs were
-    measured, `held_out_relative_error`. Draws into `axes` and returns them.
+    `rows` hold `width`, `pruned_relative_risk`, `refitted_relative_risk`, `relative_risk` and,
+    where real inputs were measured, `held_out_relative_error`. Draws into `axes` and returns them.
     """
     rows = sorted(rows, key=lambda row: row["width"])
     width = [row["width"] for row in rows]
@@ -69,11 +77,12 @@ _PHASES = {"isotropic": "#0b3c49", "tilted": _OURS, "split": "#e3b23c", "pair": 
 
 
 def gaps(study: Mapping[str, Any], measure: str, axes: Axes) -> Axes:
-    """How the simplified risk approaches the true one with the dimension, for both orders and every ensemble.
+    """How the simplified risk approaches the true one with the dimension, for both orders and every
+    ensemble.
 
-    `study` is the record `gap` of `benchmarks/random_targets.py`; `measure` one of its measures ("gap over
-    energy", "relative gap", "excess", "distance of minimisers"). Bars are one standard error. Draws into `axes` and
-    returns them.
+    `study` is the record `gap` of `benchmarks/random_targets.py`; `measure` one of its measures
+    ("gap over energy", "relative gap", "excess", "distance of minimisers"). Bars are one standard
+    error. Draws into `axes` and returns them.
     """
     styles: dict[str, str] = {}
     for name, fit in study["fits"].items():
@@ -82,10 +91,25 @@ def gaps(study: Mapping[str, Any], measure: str, axes: Axes) -> Axes:
             continue
         colour, marker = (_SIMPLE, "o") if order == "order 1" else (_OURS, "s")
         style = styles.setdefault(ensemble, _STYLES[len(styles) % len(_STYLES)])
-        label = f"{ensemble.split(',')[0]}, {order}: {fit['rate']:.2f} ± {fit['standard_error']:.2f}"
-        axes.errorbar(fit["sizes"], fit["means"], fit["errors"], fmt=marker + style, color=colour, ms=4, label=label)
+        label = (
+            f"{ensemble.split(',')[0]}, {order}: {fit['rate']:.2f} ± {fit['standard_error']:.2f}"
+        )
+        axes.errorbar(
+            fit["sizes"],
+            fit["means"],
+            fit["errors"],
+            fmt=marker + style,
+            color=colour,
+            ms=4,
+            label=label,
+        )
     axes.set(xscale="log", yscale="log", xlabel="input dimension d  (N = d²)", ylabel=measure)
-    axes.legend(frameon=False, fontsize="x-small", title="ensemble, order: fitted exponent", title_fontsize="x-small")
+    axes.legend(
+        frameon=False,
+        fontsize="x-small",
+        title="ensemble, order: fitted exponent",
+        title_fontsize="x-small",
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
@@ -93,8 +117,8 @@ def gaps(study: Mapping[str, Any], measure: str, axes: Axes) -> Axes:
 def frame_phases(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
     """The phase of the optimum over the width of the student and the lean of the target.
 
-    `rows` hold `M`, `t/S` and `phase` (the record `phases` of `benchmarks/random_targets.py`). Draws into `axes` and
-    returns them.
+    `rows` hold `M`, `t/S` and `phase` (the record `phases` of `benchmarks/random_targets.py`).
+    Draws into `axes` and returns them.
     """
     for name, colour in _PHASES.items():
         mine = [row for row in rows if row["phase"] == name]
@@ -102,7 +126,13 @@ def frame_phases(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
             at = [row["t/S"] for row in mine], [row["M"] for row in mine]
             axes.plot(*at, "s", color=colour, ms=5, label=name, ls="none")
     axes.set(xlabel="‖t‖ / S", ylabel="neurons of the student M")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15), ncols=len(_PHASES), frameon=False, fontsize="small")
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1.15),
+        ncols=len(_PHASES),
+        frameon=False,
+        fontsize="small",
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
@@ -110,8 +140,8 @@ def frame_phases(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
 def crowding(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
     """The least simplified risk against the width, with and without room for a simplex frame.
 
-    `rows` hold `d`, `M`, `risk` and `simplex formula` (the record `crowded` of `benchmarks/random_targets.py`). Draws
-    into `axes` and returns them.
+    `rows` hold `d`, `M`, `risk` and `simplex formula` (the record `crowded` of
+    `benchmarks/random_targets.py`). Draws into `axes` and returns them.
     """
     dims = sorted({row["d"] for row in rows})
     for i, dim in enumerate(dims):
@@ -121,7 +151,9 @@ def crowding(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
         axes.plot(*at, "o-", color=shade, ms=4, label=f"d = {dim}")
     formula = sorted({(row["M"], row["simplex formula"]) for row in rows})
     axes.plot(*zip(*formula, strict=True), "--", color=_OURS, label="formula of the simplex frame")
-    axes.set(xlabel="neurons of the student M", ylabel="least simplified risk − E‖f*‖²  (t = 0, S = 1)")
+    axes.set(
+        xlabel="neurons of the student M", ylabel="least simplified risk − E‖f*‖²  (t = 0, S = 1)"
+    )
     axes.legend(frameon=False, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     return axes
@@ -137,18 +169,23 @@ _ENDS = {
 
 
 def copy_or_average(
-    rows: list[Mapping[str, Any]], axes: Axes, competitors: Sequence[Mapping[str, Any]] | None = None
+    rows: list[Mapping[str, Any]],
+    axes: Axes,
+    competitors: Sequence[Mapping[str, Any]] | None = None,
 ) -> Axes:
     """Where starts end over (n, k): a cell a size, its width shared between the kinds of ends.
 
-    A dot marks whether copy–average (left) or perturbed copy (right) is the lower one as sectors continue them, which
-    need not be the lowest end. `rows` are those of the record `diagram` of `benchmarks/copy_or_average.py`, of one
-    activation; `competitors` those of its record `competitors`, which has sizes without a census too: they are empty
-    frames (the rows when left out). The title says how many starts a cell has. Draws into `axes` and returns them.
+    A dot marks whether copy–average (left) or perturbed copy (right) is the lower one as sectors
+    continue them, which need not be the lowest end. `rows` are those of the record `diagram` of
+    `benchmarks/copy_or_average.py`, of one activation; `competitors` those of its record
+    `competitors`, which has sizes without a census too: they are empty frames (the rows when left
+    out). The title says how many starts a cell has. Draws into `axes` and returns them.
     """
     both = rows if competitors is None else competitors
     for row in both:
-        axes.barh(row["k"], 0.92, 0.86, left=row["n"] - 0.46, color="none", edgecolor=_PLAIN, lw=0.5)
+        axes.barh(
+            row["k"], 0.92, 0.86, left=row["n"] - 0.46, color="none", edgecolor=_PLAIN, lw=0.5
+        )
     for row in rows:
         left, counts = row["n"] - 0.46, dict.fromkeys(_ENDS, 0)
         table = row["rows"]
@@ -177,7 +214,9 @@ def copy_or_average(
         ls="none",
         label="lower of the two: left copy–average, right perturbed copy",
     )
-    axes.set(xlabel="neurons of the student n", ylabel="neurons of the target k", title=_cells(rows))
+    axes.set(
+        xlabel="neurons of the student n", ylabel="neurons of the target k", title=_cells(rows)
+    )
     axes.set(xlim=(0.3, max(sizes) + 0.2), ylim=(min(sizes) - 0.7, max(sizes) + 0.7))
     axes.locator_params(integer=True)
     axes.legend(loc="lower right", frameon=False, fontsize="small")
@@ -203,16 +242,23 @@ def _end(kind: str, gone: int) -> str:
     plain, fewer, others = "perturbed copy", list(_ENDS)[2], list(_ENDS)[3]
     if gone:
         return fewer
-    return "copy–average" if kind in ("copy-average", "perturbed copy-average") else plain if kind == plain else others
+    return (
+        "copy–average"
+        if kind in ("copy-average", "perturbed copy-average")
+        else plain
+        if kind == plain
+        else others
+    )
 
 
 def crossing(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
-    """The share n/k at which the perturbed copy becomes lower than the copy–average, against k, for each activation.
+    """The share n/k at which the perturbed copy becomes lower than the copy–average, against k, for
+    each activation.
 
     Both are what sectors continue them to; neither is claimed to be the lowest end.
 
-    `rows` hold `activation`, `k` and `share` (`None` where there is no crossing): the record `crossing` of
-    `benchmarks/copy_or_average.py`. Draws into `axes` and returns them.
+    `rows` hold `activation`, `k` and `share` (`None` where there is no crossing): the record
+    `crossing` of `benchmarks/copy_or_average.py`. Draws into `axes` and returns them.
     """
     for name, colour, marker in (("erf", _OURS, "o"), ("relu", "#b4443c", "s")):
         mine = [row for row in rows if row["activation"] == name and row["share"] is not None]
@@ -226,10 +272,12 @@ def crossing(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
 
 
 def order_parameters(path: Mapping[str, Any], axes: Axes) -> Axes:
-    """The overlaps `w_j·v_i` and the readouts along a flow, against its time; those that end large in colour.
+    """The overlaps `w_j·v_i` and the readouts along a flow, against its time; those that end large
+    in colour.
 
-    `path` holds `time (T,)`, `overlaps (T, n, k)` and `readout (T, n)`, signed so that readouts are positive (the
-    record `trajectories` of `benchmarks/copy_or_average.py`). Draws into `axes` and returns them.
+    `path` holds `time (T,)`, `overlaps (T, n, k)` and `readout (T, n)`, signed so that readouts are
+    positive (the record `trajectories` of `benchmarks/copy_or_average.py`). Draws into `axes` and
+    returns them.
     """
     time, overlaps = np.asarray(path["time"]), np.asarray(path["overlaps"])
     lines = overlaps.reshape(len(time), -1)
@@ -247,7 +295,9 @@ def order_parameters(path: Mapping[str, Any], axes: Axes) -> Axes:
 
 
 def save_compression_figure(report: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Draw `compression` into a file, whole or not at all; the ending of the name selects the format."""
+    """Draw `compression` into a file, whole or not at all; the ending of the name selects the
+    format.
+    """
     figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
     compression(report, figure.add_subplot())
     save_figure(figure, path)
@@ -265,7 +315,9 @@ def check_format(path: str | os.PathLike) -> None:
 
 
 def save_figure(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> None:
-    """Write a figure, whole or not at all. Raises `ValueError` when the name's ending is no picture format."""
+    """Write a figure, whole or not at all.
+    Raises `ValueError` when the name's ending is no picture format.
+    """
     check_format(path)
     path = Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".figure-") as folder:

@@ -1,7 +1,8 @@
-"""Figures of sweeps, from the rows that `jaxcompress show DIR --json` prints and from stored trajectories.
+"""Figures of sweeps, from the rows that `jaxcompress show DIR --json` prints and from stored
+trajectories.
 
-A row is a cell of the grid: its sizes, quantiles of the risks of its converged ends, and how many ended at the lowest
-of them.
+A row is a cell of the grid: its sizes, quantiles of the risks of its converged ends, and how many
+ended at the lowest of them.
 """
 
 import os
@@ -17,7 +18,8 @@ from jaxcompress.plotting._figures import order_parameters, save_figure
 
 Rows = Sequence[Mapping[str, Any]]
 
-# From the lowest level up; then other converged ends, ends that are none, runs that have not been done.
+# From the lowest level up; then other converged ends, ends that are none, runs that have not been
+# done.
 _LEVELS = ("#0b3c49", "#1f6f8b", "#7fb2c4")
 _OTHERS = {"other ends": "#e3b23c", "not converged": "#b4443c", "not done": "#ececec"}
 _ORDINALS = ("lowest risk", "second lowest", "third lowest")
@@ -27,10 +29,11 @@ _LEAST = 1e-17
 
 
 def risk_by_width(rows: Rows, axes: Axes) -> Axes:
-    """Risk of the ends against the width of the student: the median, from 10 to 90 % of the runs, and the lowest.
+    """Risk of the ends against the width of the student: the median, from 10 to 90 % of the runs,
+    and the lowest.
 
-    One colour a target (its `k`, and `d` where that does not follow). Risks below their rounding floor are drawn at it.
-    Draws into `axes` and returns them.
+    One colour a target (its `k`, and `d` where that does not follow). Risks below their rounding
+    floor are drawn at it. Draws into `axes` and returns them.
     """
     curves: dict[tuple, list] = {}
     for row in rows:
@@ -43,7 +46,14 @@ def risk_by_width(rows: Rows, axes: Axes) -> Axes:
         at = [row["cell"]["n"] for row in mine]
         floor = np.array([max(row["risk_floor"], _LEAST) for row in mine])
         lowest, low, middle, high, _ = np.maximum(np.array([row["risk"] for row in mine]).T, floor)
-        axes.plot(at, middle, "o-", color=shade, ms=4, label=", ".join(f"{letter}={size}" for letter, size in name))
+        axes.plot(
+            at,
+            middle,
+            "o-",
+            color=shade,
+            ms=4,
+            label=", ".join(f"{letter}={size}" for letter, size in name),
+        )
         axes.plot(at, lowest, ":", color=shade, lw=1.5, marker="_", ms=8)
         if len(at) > 1:
             axes.fill_between(at, low, high, color=shade, alpha=0.2, lw=0)
@@ -61,12 +71,17 @@ def risk_by_width(rows: Rows, axes: Axes) -> Axes:
 def _apart(row: Mapping[str, Any], rows: Rows) -> tuple[tuple[str, int], ...]:
     """What names a curve over n: `k`, and `d` where rows of one n and k differ in it."""
     cell = row["cell"]
-    dims = {other["cell"]["d"] for other in rows if (other["cell"]["k"], other["cell"]["n"]) == (cell["k"], cell["n"])}
+    dims = {
+        other["cell"]["d"]
+        for other in rows
+        if (other["cell"]["k"], other["cell"]["n"]) == (cell["k"], cell["n"])
+    }
     return (("k", cell["k"]), *((("d", cell["d"]),) if len(dims) > 1 else ()))
 
 
 def end_frequencies(rows: Rows, axes: Axes) -> Axes:
-    """Where the runs of every cell ended: a bar a cell, shared between its lowest risks, the other ends, and the rest.
+    """Where the runs of every cell ended: a bar a cell, shared between its lowest risks, the other
+    ends, and the rest.
 
     A part is named where its end has a name and there is room. Draws into `axes` and returns them.
     """
@@ -96,23 +111,34 @@ def end_frequencies(rows: Rows, axes: Axes) -> Axes:
     for name, colour in names:
         axes.bar(0, 0, color=colour, label="converged" if own and name == "other ends" else name)
     left_out = len(rows) - len(shown)
-    axes.set(xlim=(0, 1), xlabel="share of the runs" + (f" ({left_out} more cells left out)" if left_out else ""))
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="x-small")
+    axes.set(
+        xlim=(0, 1),
+        xlabel="share of the runs" + (f" ({left_out} more cells left out)" if left_out else ""),
+    )
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="x-small"
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
     return axes
 
 
 def _parts(row: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
-    """Colour, count and name of every part of a cell's bar. Where every run has its own target, levels mean nothing."""
+    """Colour, count and name of every part of a cell's bar. Where every run has its own target,
+    levels mean nothing.
+    """
     levels = () if row["cell"]["own_targets"] else row["levels"][: len(_LEVELS)]
     for colour, level in zip(_LEVELS, levels, strict=False):
         yield colour, level["count"], level["name"]
-    counts = (row["converged"] - sum(level["count"] for level in levels), row["done"] - row["converged"])
+    counts = (
+        row["converged"] - sum(level["count"] for level in levels),
+        row["done"] - row["converged"],
+    )
     for colour, count in zip(_OTHERS.values(), (*counts, row["runs"] - row["done"]), strict=True):
         yield colour, count, ""
 
 
-# What a phase diagram may show of a cell: its words on the colour bar, and how it follows from a row.
+# What a phase diagram may show of a cell: its words on the colour bar, and how it follows from a
+# row.
 _MEASURES: dict[str, tuple[str, Any]] = {
     "lowest": ("share of runs at the lowest risk", lambda row: _share(row, "lowest")),
     "converged": ("share of runs that converge", lambda row: _share(row, "converged")),
@@ -120,16 +146,21 @@ _MEASURES: dict[str, tuple[str, Any]] = {
 }
 
 
-def phase_diagram(rows: Rows, axes: Axes, *, x: str = "n", y: str = "k", measure: str = "lowest") -> Axes:
+def phase_diagram(
+    rows: Rows, axes: Axes, *, x: str = "n", y: str = "k", measure: str = "lowest"
+) -> Axes:
     """A number of every cell over two of its sizes, as tiles; cells that share a tile are averaged.
 
-    `x`, `y`: two of `n`, `k`, `d`. `measure`: `"lowest"`, the share of the runs that end at the lowest risk found
-    (where every run has a target of its own, that says nothing); `"converged"`, the share that converge; `"median"`,
-    the logarithm of the median risk. Tiles without a run stay empty. Draws into `axes` and returns them. Raises
-    `ValueError` for another measure.
+    `x`, `y`: two of `n`, `k`, `d`. `measure`: `"lowest"`, the share of the runs that end at the
+    lowest risk found (where every run has a target of its own, that says nothing); `"converged"`,
+    the share that converge; `"median"`, the logarithm of the median risk. Tiles without a run stay
+    empty. Draws into `axes` and returns them.
+    Raises `ValueError` for another measure.
     """
     if measure not in _MEASURES:
-        raise ValueError(f"phase_diagram: given measure {measure!r}; expected {', '.join(_MEASURES)}; choose one")
+        raise ValueError(
+            f"phase_diagram: given measure {measure!r}; expected {', '.join(_MEASURES)}; choose one"
+        )
     words, number = _MEASURES[measure]
     columns, lines = (sorted({row["cell"][letter] for row in rows}) for letter in (x, y))
     tiles: dict[tuple[int, int], list[float]] = {}
@@ -148,7 +179,9 @@ def phase_diagram(rows: Rows, axes: Axes, *, x: str = "n", y: str = "k", measure
         if np.isfinite(value):
             text = f"{value:.1f}" if measure == "median" else f"{value:.0%}"
             colour = "black" if value - low > 0.6 * (high - low) else "white"
-            axes.text(place[1], place[0], text, ha="center", va="center", color=colour, fontsize="small")
+            axes.text(
+                place[1], place[0], text, ha="center", va="center", color=colour, fontsize="small"
+            )
     axes.set_xticks(range(len(columns)), [str(size) for size in columns])
     axes.set_yticks(range(len(lines)), [str(size) for size in lines])
     axes.set(xlabel=_AXIS[x], ylabel=_AXIS[y])
@@ -166,21 +199,30 @@ def _share(row: Mapping[str, Any], what: str) -> float:
 
 
 def _log_median(row: Mapping[str, Any]) -> float:
-    return float(np.log10(max(row["risk"][2], row["risk_floor"], _LEAST))) if row["converged"] else float("nan")
+    return (
+        float(np.log10(max(row["risk"][2], row["risk_floor"], _LEAST)))
+        if row["converged"]
+        else float("nan")
+    )
 
 
 def loss(paths: Sequence[Mapping[str, Any]], axes: Axes) -> Axes:
     """The risk along flows, against their time, both logarithmic.
 
-    `paths` hold `time (T,)`, `risk (T,)` and `risk_floor (T,)`, as `sweep.trajectory` gives; risks below their rounding
-    floor are drawn at it. Draws into `axes` and returns them.
+    `paths` hold `time (T,)`, `risk (T,)` and `risk_floor (T,)`, as `sweep.trajectory` gives; risks
+    below their rounding floor are drawn at it. Draws into `axes` and returns them.
     """
     shades = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.85, max(1, len(paths))))
     for path, shade in zip(paths, shades, strict=True):
         time, risk, floor = (np.asarray(path[name]) for name in ("time", "risk", "risk_floor"))
         run = getattr(path, "attrs", {}).get("run")
         label = None if run is None or len(paths) > 10 else f"run {run}"
-        axes.loglog(time[time > 0], np.maximum(risk, np.maximum(floor, _LEAST))[time > 0], color=shade, label=label)
+        axes.loglog(
+            time[time > 0],
+            np.maximum(risk, np.maximum(floor, _LEAST))[time > 0],
+            color=shade,
+            label=label,
+        )
     axes.set(xlabel="flow time", ylabel="risk")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize="small")
@@ -189,14 +231,17 @@ def loss(paths: Sequence[Mapping[str, Any]], axes: Axes) -> Axes:
 
 
 def sweep(rows: Rows, figure: matplotlib.figure.Figure | None = None) -> matplotlib.figure.Figure:
-    """The figure of a sweep: risk against width, where runs ended and, over two widths or more each, the phase diagram.
+    """The figure of a sweep: risk against width, where runs ended and, over two widths or more
+    each, the phase diagram.
 
-    A line of panels for every activation and target, of six at most (the title says how many are left out). Draws into
-    `figure`, or into a new one, and returns it. Raises `ValueError` when there are no rows.
+    A line of panels for every activation and target, of six at most (the title says how many are
+    left out). Draws into `figure`, or into a new one, and returns it.
+    Raises `ValueError` when there are no rows.
     """
     if not rows:
         raise ValueError(
-            "plotting.sweep: given no rows; expected one a cell; pass those of sweep.table, or of show --json"
+            "plotting.sweep: given no rows; expected one a cell; pass those of sweep.table, or of "
+            "show --json"
         )
     groups: dict[tuple[str, str], list] = {}
     for row in rows:
@@ -208,14 +253,18 @@ def sweep(rows: Rows, figure: matplotlib.figure.Figure | None = None) -> matplot
     figure.set_size_inches(5 * (3 if wide else 2), height)
     panels = figure.subplots(len(shown), 3 if wide else 2, squeeze=False)
     for ((activation, target), mine), line in zip(shown, panels, strict=True):
-        risk_by_width(mine, line[0]).set_title(f"{activation}, {target}", fontsize="small", loc="left")
+        risk_by_width(mine, line[0]).set_title(
+            f"{activation}, {target}", fontsize="small", loc="left"
+        )
         end_frequencies(mine, line[1])
         if wide:
             own = any(row["cell"]["own_targets"] for row in mine)
             phase_diagram(mine, line[2], measure="median" if own else "lowest")
     left_out = len(groups) - len(shown)
     counts = f"{sum(row['done'] for row in rows)} of {sum(row['runs'] for row in rows)} runs"
-    figure.suptitle(counts + (f"; {left_out} more activations or targets left out" if left_out else ""))
+    figure.suptitle(
+        counts + (f"; {left_out} more activations or targets left out" if left_out else "")
+    )
     return figure
 
 
@@ -225,7 +274,9 @@ def save_sweep_figure(rows: Rows, path: str | os.PathLike) -> None:
 
 
 def save_trajectory_figure(path: Mapping[str, Any], file: str | os.PathLike) -> None:
-    """Draw `loss` and, where the target is a network, `order_parameters` of one run into a file, or nothing at all."""
+    """Draw `loss` and, where the target is a network, `order_parameters` of one run into a file, or
+    nothing at all.
+    """
     figure = matplotlib.figure.Figure(figsize=(11, 4), layout="constrained")
     panels = figure.subplots(1, 2 if "overlaps" in path else 1, squeeze=False)[0]
     loss([path], panels[0])

@@ -1,8 +1,10 @@
-"""The risk `E‖f_student(x) − f_target(x)‖²` as a number, with floor and Hessian: over all inputs, or on samples.
+"""The risk `E‖f_student(x) − f_target(x)‖²` as a number, with floor and Hessian: over all inputs,
+or on samples.
 
-What enters: two networks, or a network and the moments of one, and an input law; or a network and samples. What leaves:
-a scalar that JAX may differentiate twice, a bound on what rounding can have done to it, and the exact Hessian assembled
-from blocks in weight space. Many evaluations against one target share a `RiskProblem`, which measures the target once.
+What enters: two networks, or a network and the moments of one, and an input law; or a network and
+samples. What leaves: a scalar that JAX may differentiate twice, a bound on what rounding can have
+done to it, and the exact Hessian assembled from blocks in weight space. Many evaluations against
+one target share a `RiskProblem`, which measures the target once.
 """
 
 from jaxcompress.risk._curvature import risk_hessian

@@ -1,16 +1,27 @@
-"""The population risk for many students at once, along the last axis: what batched solvers evaluate in their loops.
+"""The population risk for many students at once, along the last axis: what batched solvers evaluate
+in their loops.
 
-For one output or several, without biases, standard normal inputs and activations that have short formulas
-(`kernels.centred`). Arrays may carry one trailing axis `runs` (`_centred_pairs`).
+For one output or several, without biases, standard normal inputs and activations that have short
+formulas (`kernels.centred`). Arrays may carry one trailing axis `runs` (`_centred_pairs`).
 
-Letters as in `_population`; the unknowns of neuron `i` are `θ_i = (w_i, a_i)`, one neuron after another.
+Letters as in `_population`; the unknowns of neuron `i` are `θ_i = (w_i, a_i)`, one neuron after
+another.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.risk._centred_pairs import across, apply, blocks, formulas, mixed, pairs, summed, table
+from jaxcompress.risk._centred_pairs import (
+    across,
+    apply,
+    blocks,
+    formulas,
+    mixed,
+    pairs,
+    summed,
+    table,
+)
 from jaxcompress.risk._centred_target import AbstractCentredTarget
 
 
@@ -20,11 +31,17 @@ def centred_risk(
     weights: Float[Array, "n d *runs"],
     readout: Float[Array, "n o *runs"],
 ):
-    """Risk and its magnitude `(*runs)`, and its gradient by weights and readout; what is not used is not computed."""
+    """Risk and its magnitude `(*runs)`, and its gradient by weights and readout; what is not used
+    is not computed.
+    """
     own, cross = pairs(weights, None), target.cross(f, weights, readout)
     inner = formulas(f, f).first(own.s, own.t, own.q)
     c, size = table(readout, readout), jnp.abs(readout)
-    by_weights = jnp.sum(c * inner.own, 1)[:, None] * weights + apply(c * inner.other, weights) - cross.by_weights
+    by_weights = (
+        jnp.sum(c * inner.own, 1)[:, None] * weights
+        + apply(c * inner.other, weights)
+        - cross.by_weights
+    )
     combined = apply(inner.value, readout)
     value = jnp.sum(readout * (combined - 2 * cross.wanted), (0, 1)) + target.energy
     sizes = jnp.sum(table(size, size) * jnp.abs(inner.value), (0, 1)) + 2 * cross.size
@@ -52,7 +69,10 @@ def centred_hessian(
         return 2 * inner_blocks.reshape(n * d, n * d, *runs)
     o = readout.shape[1]
     inner = formulas(f, f).first(own.s, own.t, own.q)
-    slope = inner.own[:, None] * weights[:, :, None] + inner.other[:, None] * jnp.swapaxes(weights, 0, 1)[None]
+    slope = (
+        inner.own[:, None] * weights[:, :, None]
+        + inner.other[:, None] * jnp.swapaxes(weights, 0, 1)[None]
+    )
     residual = apply(inner.own, readout)[:, None] * weights[:, :, None]
     residual += mixed(inner.other, readout, weights) - cross.residual
     edge = slope[:, :, :, None] * readout[:, None, None] + itself * residual[:, :, None]

@@ -1,7 +1,7 @@
 """Sums over all pairs of two families of neurons, with or without a trailing axis of runs.
 
-With that axis a processor's vectors run along it, and everything is sums of products; without it, the same lines are
-products of matrices.
+With that axis a processor's vectors run along it, and everything is sums of products; without it,
+the same lines are products of matrices.
 """
 
 import equinox as eqx
@@ -21,7 +21,9 @@ class Pairs(eqx.Module):
 
 
 def pairs(x: Float[Array, "n d *runs"], y: Float[Array, "m d *runs"] | None) -> Pairs:
-    """Measure all pairs; `None` for a family with itself, whose own products are then exactly its squares."""
+    """Measure all pairs; `None` for a family with itself, whose own products are then exactly its
+    squares.
+    """
     s = jnp.sum(x * x, 1)
     if y is not None:
         return Pairs(s[:, None], jnp.sum(y * y, 1)[None], table(x, y))
@@ -81,4 +83,6 @@ def blocks(second: CentredSecond, c: Array, p: Array, x: Array) -> Float[Array, 
     identity, pp, pw, ww = ((c * part)[:, None, :, None] for part in second)
     left, right = jnp.swapaxes(p, 1, 2)[:, :, :, None], p[:, None]
     x_left, x_right = x[:, :, None, None], x[:, None, None]
-    return identity * eye + left * (pp * right + pw * x_right) + x_left * (pw * right + ww * x_right)
+    return (
+        identity * eye + left * (pp * right + pw * x_right) + x_left * (pw * right + ww * x_right)
+    )

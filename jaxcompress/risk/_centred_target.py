@@ -1,7 +1,8 @@
-"""What a student meets: other neurons, or a polynomial. All arrays may carry one trailing axis of runs.
+"""What a student meets: other neurons, or a polynomial. All arrays may carry one trailing axis of
+runs.
 
-Letters: student weights `w`, readout `a`; of a polynomial the constant `C`, the linear part `T`, the quadratic `Q`, and
-`M_p = E f⁽ᵖ⁾(w·x)`, with `∂M_p/∂w = M_{p+2} w` (Price).
+Letters: student weights `w`, readout `a`; of a polynomial the constant `C`, the linear part `T`,
+the quadratic `Q`, and `M_p = E f⁽ᵖ⁾(w·x)`, with `∂M_p/∂w = M_{p+2} w` (Price).
 """
 
 import abc
@@ -19,8 +20,8 @@ from jaxcompress.risk._centred_pairs import across, apply, formulas, mixed, pair
 
 
 class Cross(NamedTuple):
-    """`E f_j y` for each output `y` of the target; the gradient of `Σ_jo a_jo E f_j y_o` by the weights; the sum of the
-    sizes of its terms."""
+    """`E f_j y` for each output `y` of the target; the gradient of `Σ_jo a_jo E f_j y_o` by the
+    weights; the sum of the sizes of its terms."""
 
     wanted: Float[Array, "n o *runs"]
     by_weights: Float[Array, "n d *runs"]
@@ -46,13 +47,19 @@ class AbstractCentredTarget(eqx.Module):
 
     @abc.abstractmethod
     def cross(
-        self, f: AbstractActivation, weights: Float[Array, "n d *runs"], readout: Float[Array, "n o *runs"]
+        self,
+        f: AbstractActivation,
+        weights: Float[Array, "n d *runs"],
+        readout: Float[Array, "n o *runs"],
     ) -> Cross:
         """The product with a student, and its gradient."""
 
     @abc.abstractmethod
     def cross_second(
-        self, f: AbstractActivation, weights: Float[Array, "n d *runs"], readout: Float[Array, "n o *runs"]
+        self,
+        f: AbstractActivation,
+        weights: Float[Array, "n d *runs"],
+        readout: Float[Array, "n o *runs"],
     ) -> CrossSecond:
         """What the Hessian of the product is made of."""
 
@@ -62,7 +69,9 @@ class AbstractCentredTarget(eqx.Module):
 
     @abc.abstractmethod
     def pull(self) -> Float[Array, " o *runs"]:
-        """For ReLU: a bound of the curvature, by a direction, of its product with each output, and of its slope."""
+        """For ReLU: a bound of the curvature, by a direction, of its product with each output, and
+        of its slope.
+        """
 
 
 class CentredTarget(AbstractCentredTarget):
@@ -76,7 +85,9 @@ class CentredTarget(AbstractCentredTarget):
 
     @classmethod
     def of(cls, target: TwoLayer) -> "CentredTarget":
-        """A network without biases, measured by the short formulas that its students are measured by."""
+        """A network without biases, measured by the short formulas that its students are measured
+        by.
+        """
         readout = target.readout.reshape(target.width, -1)
         pair = pairs(target.weights, None)
         value = formulas(target.activation, target.activation).first(pair.s, pair.t, pair.q).value
@@ -96,8 +107,12 @@ class CentredTarget(AbstractCentredTarget):
         pair = pairs(weights, self.weights)
         first = formulas(f, self.activation).first(pair.s, pair.t, pair.q)
         b = table(readout, self.readout)
-        by_weights = jnp.sum(b * first.own, 1)[:, None] * weights + apply(b * first.other, self.weights)
-        size = jnp.sum(table(jnp.abs(readout), jnp.abs(self.readout)) * jnp.abs(first.value), (0, 1))
+        by_weights = jnp.sum(b * first.own, 1)[:, None] * weights + apply(
+            b * first.other, self.weights
+        )
+        size = jnp.sum(
+            table(jnp.abs(readout), jnp.abs(self.readout)) * jnp.abs(first.value), (0, 1)
+        )
         return Cross(apply(first.value, self.readout), by_weights, size)
 
     def cross_second(self, f, weights, readout):
@@ -119,7 +134,9 @@ class CentredTarget(AbstractCentredTarget):
 
 
 class CentredPolynomial(AbstractCentredTarget):
-    """Hermite orders: `constant (o, *runs)`, `linear (o, d, *runs)`, `quadratic (o, d, d, *runs)` or `None`."""
+    """Hermite orders: `constant (o, *runs)`, `linear (o, d, *runs)`, `quadratic (o, d, d, *runs)`
+    or `None`.
+    """
 
     constant: Float[Array, " o *runs"]
     linear: Float[Array, "o d *runs"]
@@ -148,14 +165,22 @@ class CentredPolynomial(AbstractCentredTarget):
         m0, m1, m2, m3, m4, *_ = self._means(f, weights)
         tilt, turned, form = self._along(weights)
         parts = m0 * self.constant[None], m1 * tilt, 0.5 * m2 * form
-        size = jnp.sum(jnp.abs(readout) * (jnp.abs(parts[0]) + jnp.abs(parts[1]) + jnp.abs(parts[2])), (0, 1))
-        by_weights = jnp.sum(readout[:, :, None] * self._slopes(m1, m2, m3, m4, tilt, turned, form, weights), 1)
+        size = jnp.sum(
+            jnp.abs(readout) * (jnp.abs(parts[0]) + jnp.abs(parts[1]) + jnp.abs(parts[2])), (0, 1)
+        )
+        by_weights = jnp.sum(
+            readout[:, :, None] * self._slopes(m1, m2, m3, m4, tilt, turned, form, weights), 1
+        )
         return Cross(parts[0] + parts[1] + parts[2], by_weights, size)
 
     def _slopes(self, m1, m2, m3, m4, tilt, turned, form, weights) -> Float[Array, "n o d *runs"]:
         """`E[f′ y_o x]`."""
         along = m2 * self.constant[None] + m3 * tilt + 0.5 * m4 * form
-        return along[:, :, None] * weights[:, None] + m1[:, :, None] * self.linear[None] + m2[:, :, None] * turned
+        return (
+            along[:, :, None] * weights[:, None]
+            + m1[:, :, None] * self.linear[None]
+            + m2[:, :, None] * turned
+        )
 
     def cross_second(self, f, weights, readout):
         _, m1, m2, m3, m4, m5, m6 = self._means(f, weights)
@@ -163,10 +188,15 @@ class CentredPolynomial(AbstractCentredTarget):
         residual = jnp.swapaxes(self._slopes(m1, m2, m3, m4, tilt, turned, form, weights), 1, 2)
         identity = jnp.sum(readout * (m2 * self.constant[None] + m3 * tilt + 0.5 * m4 * form), 1)
         square = jnp.sum(readout * (m4 * self.constant[None] + m5 * tilt + 0.5 * m6 * form), 1)
-        lean = jnp.sum(readout[:, :, None] * (m3[:, :, None] * self.linear[None] + m4[:, :, None] * turned), 1)
+        lean = jnp.sum(
+            readout[:, :, None] * (m3[:, :, None] * self.linear[None] + m4[:, :, None] * turned), 1
+        )
         d = weights.shape[1]
         eye = jnp.eye(d, dtype=weights.dtype).reshape(1, d, d, *([1] * (weights.ndim - 2)))
-        bend = identity[:, None, None] * eye + square[:, None, None] * weights[:, :, None] * weights[:, None]
+        bend = (
+            identity[:, None, None] * eye
+            + square[:, None, None] * weights[:, :, None] * weights[:, None]
+        )
         bend += lean[:, :, None] * weights[:, None] + weights[:, :, None] * lean[:, None]
         if self.quadratic is not None:
             bend += jnp.sum((readout * m2)[:, :, None, None] * self.quadratic[None], 1)
@@ -179,7 +209,9 @@ class CentredPolynomial(AbstractCentredTarget):
 
     def pull(self):
         density = 1 / math.sqrt(2 * math.pi)
-        out = density * jnp.abs(self.constant) + 0.5 * jnp.sqrt(jnp.sum(self.linear * self.linear, 1))
+        out = density * jnp.abs(self.constant) + 0.5 * jnp.sqrt(
+            jnp.sum(self.linear * self.linear, 1)
+        )
         if self.quadratic is not None:
             out += 2 * density * jnp.sqrt(jnp.sum(self.quadratic * self.quadratic, (1, 2)))
         return out

@@ -1,10 +1,14 @@
-"""The Hessian of the population risk, assembled in weight space from blocks that are finite everywhere.
+"""The Hessian of the population risk, assembled in weight space from blocks that are finite
+everywhere.
 
-Letters as in `_population`. `θ_i = (w_i, bias_i)` are a neuron's inner parameters, `p` of them; on standard normal
-inputs they act on `x̄ = (x, 1)`. With `C = a aᵀ` and `C′ = a bᵀ` (summed over outputs) the blocks are
+Letters as in `_population`. `θ_i = (w_i, bias_i)` are a neuron's inner parameters, `p` of them; on
+standard normal inputs they act on `x̄ = (x, 1)`. With `C = a aᵀ` and `C′ = a bᵀ` (summed over
+outputs) the blocks are
 
-- own `(i, i)`: `2 Σ_j C_ij E[f″f x̄x̄ᵀ] − 2 Σ_j C′_ij E[f″g x̄x̄ᵀ]`, cross `(i, j)`: `2 C_ij E[f′f′ x̄x̄ᵀ]`;
-- `(θ_i, a_l)`: `2 a_i E[f′f x̄]_il`, and for `l = i` the residual `2 (Σ_j a_j E[f′f x̄]_ij − Σ_j b_j E[f′g x̄]_ij)`;
+- own `(i, i)`: `2 Σ_j C_ij E[f″f x̄x̄ᵀ] − 2 Σ_j C′_ij E[f″g x̄x̄ᵀ]`, cross `(i, j)`: `2 C_ij E[f′f′
+  x̄x̄ᵀ]`;
+- `(θ_i, a_l)`: `2 a_i E[f′f x̄]_il`, and for `l = i` the residual `2 (Σ_j a_j E[f′f x̄]_ij − Σ_j
+  b_j E[f′g x̄]_ij)`;
 - `(a_i, a_j)`: `2 G_ij` for each output.
 
 An output bias is a neuron that is always one, and enters the same formulas.
@@ -46,9 +50,12 @@ def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
     unknown = [name for name in freeze if name not in names]
     if isinstance(freeze, str) or unknown:
         raise ValueError(
-            f'given freeze={freeze!r}; expected a tuple of names among {tuple(names)}, for example freeze=("readout",)'
+            f"given freeze={freeze!r}; expected a tuple of names among {tuple(names)}, for "
+            f'example freeze=("readout",)'
         )
-    return np.concatenate([np.full(array.size, name not in freeze) for name, array in names.items()])
+    return np.concatenate(
+        [np.full(array.size, name not in freeze) for name, array in names.items()]
+    )
 
 
 def risk_hessian(
@@ -63,11 +70,14 @@ def risk_hessian(
     The risk is `population_risk`, `simplified_risk` for moments, and `empirical_risk` for samples.
 
     Arguments as for these; `freeze` names parameters to leave out (static): any of "weights",
-    "readout", "bias", "output_bias". Rows and columns follow `jax.flatten_util.ravel_pytree(student)`.
-    Returns a symmetric `(P, P)` array; entries are accurate also where neurons coincide, where differentiating
-    the closed forms twice gives NaN. A homogeneous neuron of zero norm contributes zero second derivatives.
+    "readout", "bias", "output_bias". Rows and columns follow
+    `jax.flatten_util.ravel_pytree(student)`.
+    Returns a symmetric `(P, P)` array; entries are accurate also where neurons coincide, where
+    differentiating the closed forms twice gives NaN. A homogeneous neuron of zero norm contributes
+    zero second derivatives.
     Raises `ValueError` as `population_risk`, and for unknown names in `freeze`.
-    Reference: Safran & Shamir 2018 and Arjevani & Field 2019 (ReLU, zero mean); here for any pair and mean.
+    Reference: Safran & Shamir 2018 and Arjevani & Field 2019 (ReLU, zero mean); here for any pair
+    and mean.
     """
     inputs = StandardNormal() if inputs is None else inputs
     if isinstance(target, Samples):
@@ -79,22 +89,32 @@ def risk_hessian(
 
 
 @eqx.filter_jit
-def _hessian_once(student: TwoLayer, target: Target, inputs: AbstractInputs, freeze: tuple[str, ...]) -> Array:
+def _hessian_once(
+    student: TwoLayer, target: Target, inputs: AbstractInputs, freeze: tuple[str, ...]
+) -> Array:
     return hessian(problem_of(target, inputs), student, freeze)
 
 
-def hessian(problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:
+def hessian(
+    problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str] = ()
+) -> Float[Array, "P P"]:
     """`risk_hessian` against a target that has been measured, or on samples."""
     if isinstance(problem, EmpiricalProblem):
-        lift = jnp.eye(student.dim + (student.bias is not None), student.dim + 1, dtype=student.weights.dtype)
+        lift = jnp.eye(
+            student.dim + (student.bias is not None), student.dim + 1, dtype=student.weights.dtype
+        )
         return _assembled(student, empirical_blocks(problem.samples, student), lift, freeze)
     assert isinstance(problem, RiskProblem)  # there is no third kind
     blocks = _blocks(problem, problem.student_layer(student), offset_of(student))
     return _assembled(student, blocks, _lift(problem.inputs, student), freeze)
 
 
-def _assembled(student: TwoLayer, blocks: Blocks, lift: Float[Array, "p r1"], freeze: Sequence[str]) -> Array:
-    """The Hessian by the student's parameters from its blocks, `lift` taking `(w, bias)` to what these stand for."""
+def _assembled(
+    student: TwoLayer, blocks: Blocks, lift: Float[Array, "p r1"], freeze: Sequence[str]
+) -> Array:
+    """The Hessian by the student's parameters from its blocks, `lift` taking `(w, bias)` to what
+    these stand for.
+    """
     inner, outer, mixed, lean = blocks
     readout = outgoing(student)
     inner = jnp.einsum("pa,iajb,qb->ipjq", lift, inner, lift)
@@ -102,12 +122,18 @@ def _assembled(student: TwoLayer, blocks: Blocks, lift: Float[Array, "p r1"], fr
     names = list(student.parameters())
     n, d, o = student.width, student.dim, readout.shape[1]
     sizes = {"weights": n * d, "readout": n * o, "bias": n, "output_bias": o}
-    cuts = {name: cut for name, cut in {"weights": slice(0, d), "bias": slice(d, d + 1)}.items() if name in names}
+    cuts = {
+        name: cut
+        for name, cut in {"weights": slice(0, d), "bias": slice(d, d + 1)}.items()
+        if name in names
+    }
     eye = jnp.eye(o, dtype=inner.dtype)
     rows = {("readout", "readout"): outer[:, None, :, None] * eye[None, :, None, :]}
     for name, cut in cuts.items():
         rows[name, "readout"] = mixed[:, cut]
-        rows.update({(name, other): inner[:, cut, :, other_cut] for other, other_cut in cuts.items()})
+        rows.update(
+            {(name, other): inner[:, cut, :, other_cut] for other, other_cut in cuts.items()}
+        )
     if "output_bias" in names:
         assert lean is not None  # who has one meets the constant
         slope = jnp.einsum("pa,ia,io->ipo", lift, lean[0], 2 * readout)
@@ -115,14 +141,18 @@ def _assembled(student: TwoLayer, blocks: Blocks, lift: Float[Array, "p r1"], fr
         rows["readout", "output_bias"] = 2 * lean[1][:, None, None] * eye[None]
         rows.update({(name, "output_bias"): slope[:, cut] for name, cut in cuts.items()})
     rows = {(p, q): block.reshape(sizes[p], sizes[q]) for (p, q), block in rows.items()}
-    full = jnp.block([[rows[p, q] if (p, q) in rows else rows[q, p].T for q in names] for p in names])
+    full = jnp.block(
+        [[rows[p, q] if (p, q) in rows else rows[q, p].T for q in names] for p in names]
+    )
     moving = np.flatnonzero(parameter_mask(student, freeze))
     full = 0.5 * (full + full.T)
     return full if len(moving) == full.shape[0] else full[np.ix_(moving, moving)]
 
 
 def _lift(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
-    """The linear map from a neuron's `(w, bias)` to its standardised weights and mean, read off the law itself."""
+    """The linear map from a neuron's `(w, bias)` to its standardised weights and mean, read off the
+    law itself.
+    """
     d, has_bias = student.dim, student.bias is not None
     dtype = student.weights.dtype
     probe = jnp.eye(d + has_bias, d, dtype=dtype)
@@ -133,7 +163,9 @@ def _lift(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:
 
 
 def _blocks(problem: RiskProblem, x: Layer, offset: Array | None) -> Blocks:
-    """Blocks on standard normal inputs: inner `(n, r+1, n, r+1)`, outer `(n, n)`, mixed `(n, r+1, n, o)`, means."""
+    """Blocks on standard normal inputs: inner `(n, r+1, n, r+1)`, outer `(n, n)`, mixed `(n, r+1,
+    n, o)`, means.
+    """
     n, dim = x.weights.shape
     lean, each = None, []
     for some in meetings(x, problem.layers, problem.gap(offset)):
@@ -162,8 +194,12 @@ def _slopes(first: First, pairs: Frames) -> Float[Array, "n m r1"]:
     return jnp.concatenate([by_weights, first.mean[..., None]], axis=-1)
 
 
-def _contract(second: Second, pairs: Frames, coefficients: Array, dim: int) -> Float[Array, "n r1 r1"]:
-    """`Σ_j coefficients_ij E[q x̄x̄ᵀ]_ij`: sums in the frame of neuron `i` before any matrix is formed."""
+def _contract(
+    second: Second, pairs: Frames, coefficients: Array, dim: int
+) -> Float[Array, "n r1 r1"]:
+    """`Σ_j coefficients_ij E[q x̄x̄ᵀ]_ij`: sums in the frame of neuron `i` before any matrix is
+    formed.
+    """
     along, across = pairs.along_x[:, 0, :dim], pairs.across_x[..., :dim]
     m, a, c, aa, ac, cc = (coefficients * moment for moment in second)
     total, lean = jnp.sum(m, 1), jnp.einsum("ij,ijd->id", ac, across)
@@ -183,7 +219,10 @@ def _outer_blocks(second: Second, pairs: Frames, dim: int) -> Float[Array, "n r1
     across = pairs.across_x[:, : shape[1], :dim]
     left_along, left_across = (aa - m) * along + ac * across, ac * along + (cc - m) * across
     out = m[..., None] * jnp.eye(dim, dtype=along.dtype).reshape((1,) * len(shape) + (dim, dim))
-    out += left_along[..., :, None] * along[..., None, :] + left_across[..., :, None] * across[..., None, :]
+    out += (
+        left_along[..., :, None] * along[..., None, :]
+        + left_across[..., :, None] * across[..., None, :]
+    )
     return _bordered(out, a * along + c * across, m[..., 0]).swapaxes(-3, -2)
 
 

@@ -1,9 +1,10 @@
 """All neurons that a student meets, in as few tables as may be: one for all of one activation.
 
-Letters: `W` the student's weights, `a` its readout; `r` the readouts of what it meets: `a` again for itself, `−b` for a
-target, `c` for a neuron that is always one. A risk is `Σ_ij a_i r_j G_ij`, each pair of different networks twice, its
-gradient by `a` is `2 G r`, by `w_i` it is `2 a_i Σ_j r_j E[f′g x]_ij`: one look at every pair `(W, [W; V; 1])` is all,
-and of a pair only the derivative by its first neuron, for the student's own table is symmetric.
+Letters: `W` the student's weights, `a` its readout; `r` the readouts of what it meets: `a` again
+for itself, `−b` for a target, `c` for a neuron that is always one. A risk is `Σ_ij a_i r_j G_ij`,
+each pair of different networks twice, its gradient by `a` is `2 G r`, by `w_i` it is `2 a_i Σ_j r_j
+E[f′g x]_ij`: one look at every pair `(W, [W; V; 1])` is all, and of a pair only the derivative by
+its first neuron, for the student's own table is symmetric.
 """
 
 import functools
@@ -19,16 +20,16 @@ from jaxcompress.kernels import AbstractActivation
 from jaxcompress.kernels.internal import Frames, Part, formulas, frames, frames_within, in_one_piece
 from jaxcompress.networks.internal import ONE, Layer, Sized, still
 
-# Where a neuron that sees nothing of the inputs may stand for the constant: the first of these means at which its
-# activation is at least this large; its own table loses a digit otherwise.
+# Where a neuron that sees nothing of the inputs may stand for the constant: the first of these
+# means at which its activation is at least this large; its own table loses a digit otherwise.
 _MEANS, _LEAST = (1.0, -1.0, 2.0, 0.0), 0.25
 
 
 class Met(NamedTuple):
     """Neurons of one activation, with readouts `r` and the sizes of what these are the sums of.
 
-    The first `own` of them are the student itself; `one` is what the last of them has to be divided by to be the
-    constant one, or `None` where it is no constant.
+    The first `own` of them are the student itself; `one` is what the last of them has to be divided
+    by to be the constant one, or `None` where it is no constant.
     """
 
     layer: Layer
@@ -43,7 +44,9 @@ class Met(NamedTuple):
 
 
 def meetings(x: Layer, target: Sequence[Layer], gap: Sized | None) -> tuple[Met, ...]:
-    """What a student meets: first all of its own activation, last the constant, whose readout is `gap`."""
+    """What a student meets: first all of its own activation, last the constant, whose readout is
+    `gap`.
+    """
     alike, strangers = [x], list[Layer]()
     for y in target:
         other = Layer(y.weights, y.mean, -y.readout, y.activation)
@@ -59,7 +62,14 @@ def meetings(x: Layer, target: Sequence[Layer], gap: Sized | None) -> tuple[Met,
     first = Met(_joined(alike), jnp.concatenate(sizes), x.weights.shape[0], one)
     rest = [Met(y, jnp.abs(y.readout), 0, None) for y in strangers]
     if gap is not None and one is None:
-        rest.append(Met(Layer(still(x), None, gap[0][None], ONE), gap[1][None], 0, jnp.ones((), x.weights.dtype)))
+        rest.append(
+            Met(
+                Layer(still(x), None, gap[0][None], ONE),
+                gap[1][None],
+                0,
+                jnp.ones((), x.weights.dtype),
+            )
+        )
     return (first, *rest)
 
 
@@ -72,7 +82,11 @@ def in_small_tables(x: Layer, target: Sequence[Layer]) -> bool:
 def look(x: Layer, met: Met, parts: Sequence[Part]) -> tuple[Frames, list[tuple[Array, ...]]]:
     """The frames of all pairs and their moments."""
     y = met.layer
-    within = functools.partial(frames_within, rows=met.own) if met.own else functools.partial(frames, x.weights, x.mean)
+    within = (
+        functools.partial(frames_within, rows=met.own)
+        if met.own
+        else functools.partial(frames, x.weights, x.mean)
+    )
     pairs = within(y.weights, y.mean)
     return pairs, formulas(x.activation, y.activation).expect(pairs.plane, parts)
 

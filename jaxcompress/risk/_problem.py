@@ -16,7 +16,9 @@ class AbstractProblem(eqx.Module):
         return self.risk_and_floor(student)[0]
 
     def floor(self, student: TwoLayer) -> Float[Array, ""]:
-        """What rounding alone may have done to the risk: `ε` times the sum of the sizes of all its terms."""
+        """What rounding alone may have done to the risk: `ε` times the sum of the sizes of all its
+        terms.
+        """
         return self.risk_and_floor(student)[1]
 
     @abc.abstractmethod

@@ -11,11 +11,13 @@ from jaxcompress.networks import TwoLayer
 
 
 class Samples(eqx.Module):
-    """A finite set of inputs and the outputs wanted there; every solver takes it in the place of a target.
+    """A finite set of inputs and the outputs wanted there; every solver takes it in the place of a
+    target.
 
-    Arguments, of one floating dtype: `inputs (samples, d)`, one row a sample; `targets (samples,)` for one output or
-    `(samples, o)` for several. Leading axes on both are a batch of data sets. The law of the inputs is then the one
-    that gives every row the same weight, and the risk is `empirical_risk`.
+    Arguments, of one floating dtype: `inputs (samples, d)`, one row a sample; `targets (samples,)`
+    for one output or `(samples, o)` for several. Leading axes on both are a batch of data sets. The
+    law of the inputs is then the one that gives every row the same weight, and the risk is
+    `empirical_risk`.
     Raises `ValueError` when shapes or dtypes do not fit together, and for NaN.
     """
 
@@ -31,10 +33,17 @@ class Samples(eqx.Module):
         self.targets = as_array("Samples", "targets", targets)
         check_floating("Samples", **self.parameters())
         rows, more = self.inputs.shape[:-1], self.targets.ndim - self.inputs.ndim + 1
-        if self.inputs.ndim < 2 or more not in (0, 1) or self.targets.shape[: len(rows)] != rows or not self._filled():
+        if (
+            self.inputs.ndim < 2
+            or more not in (0, 1)
+            or self.targets.shape[: len(rows)] != rows
+            or not self._filled()
+        ):
             raise ValueError(
-                f"Samples: given inputs {self.inputs.shape} and targets {self.targets.shape}; expected "
-                "(samples, d) and (samples,) or (samples, o), none of them empty; transpose or reshape what differs"
+                f"Samples: given inputs {self.inputs.shape} and targets {self.targets.shape}; "
+                f"expected "
+                "(samples, d) and (samples,) or (samples, o), none of them empty; transpose or "
+                "reshape what differs"
             )
         check_finite("Samples", **self.parameters())
 
@@ -42,10 +51,16 @@ class Samples(eqx.Module):
         return self.inputs.size > 0 and self.targets.size > 0
 
     @classmethod
-    def of(cls, key: Array, target: TwoLayer, count: int, *, inputs: AbstractInputs | None = None) -> "Samples":
-        """`count` independent draws of the input law (`StandardNormal()` when left out) with the target's outputs."""
+    def of(
+        cls, key: Array, target: TwoLayer, count: int, *, inputs: AbstractInputs | None = None
+    ) -> "Samples":
+        """`count` independent draws of the input law (`StandardNormal()` when left out) with the
+        target's outputs.
+        """
         if count < 1:
-            raise ValueError(f"Samples.of: given count={count}; expected at least 1; ask for one sample or more")
+            raise ValueError(
+                f"Samples.of: given count={count}; expected at least 1; ask for one sample or more"
+            )
         law = StandardNormal() if inputs is None else inputs
         x = law.sample(key, (count,), target.dim, target.weights.dtype)
         return cls(x, target(x))
@@ -79,24 +94,30 @@ class Samples(eqx.Module):
         return self.targets[..., None] if self.outputs is None else self.targets
 
     def batch(self, rows: Int[Array, " size"]) -> "Samples":
-        """Some of the samples of one data set, by number: a minibatch. Raises `ValueError` for a batch of data sets."""
+        """Some of the samples of one data set, by number: a minibatch.
+        Raises `ValueError` for a batch of data sets.
+        """
         if self.runs:
             raise ValueError(
-                f"Samples.batch: given samples with leading axes {self.runs}; expected one data set; use jax.vmap"
+                f"Samples.batch: given samples with leading axes {self.runs}; expected one data "
+                f"set; use jax.vmap"
             )
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
 
 def minibatches(key: Array, count: int, size: int, steps: int) -> Int[Array, "steps size"]:
-    """Which samples every step sees: each epoch a permutation of its own, cut into pieces of `size`.
+    """Which samples every step sees: each epoch a permutation of its own, cut into pieces of
+    `size`.
 
-    Arguments, all but the key static: `count` samples, `size` of a minibatch, `steps`. Epoch `i` draws from
-    `fold_in(key, i)`; the `count mod size` samples at an epoch's end wait for the next one.
+    Arguments, all but the key static: `count` samples, `size` of a minibatch, `steps`. Epoch `i`
+    draws from `fold_in(key, i)`; the `count mod size` samples at an epoch's end wait for the next
+    one.
     Raises `ValueError` unless `1 ≤ size ≤ count`.
     """
     if not 1 <= size <= count:
         raise ValueError(
-            f"minibatches: given size={size} for {count} samples; expected from 1 to {count}; lower the size"
+            f"minibatches: given size={size} for {count} samples; expected from 1 to {count}; "
+            f"lower the size"
         )
     pieces = count // size
     epochs = jnp.arange(-(-steps // pieces))

@@ -1,8 +1,9 @@
 """The simplified risk, and how far it can be from the true one.
 
-Against a target of many generic neurons only the lowest Hermite orders of the cross term survive. What is left of the
-target is a polynomial (`TargetMoments`), so the simplified risk is a population risk itself, against that polynomial,
-and differs from the true one by the cross terms of higher orders alone.
+Against a target of many generic neurons only the lowest Hermite orders of the cross term survive.
+What is left of the target is a polynomial (`TargetMoments`), so the simplified risk is a population
+risk itself, against that polynomial, and differs from the true one by the cross terms of higher
+orders alone.
 """
 
 import equinox as eqx
@@ -25,22 +26,26 @@ _ROUNDING = 8
 def simplified_risk(
     student: TwoLayer, moments: TargetMoments, *, inputs: AbstractInputs | None = None
 ) -> Float[Array, ""]:
-    """`E‖f_student‖² − 2 E f_student·p + E‖f_target‖²` with the target's projection `p` on degrees up to `order`.
+    """`E‖f_student‖² − 2 E f_student·p + E‖f_target‖²` with the target's projection `p` on degrees
+    up to `order`.
 
     For ReLU and order 1: `aᵀG_WW a − 2 Σ_j a_j (‖w_j‖ S/(2π) + ⟨w_j, t⟩/4) + E‖f_target‖²`.
-    Arguments: a student of any activation and structure, `target_moments` of the target, and the law of the inputs
-    under which they were taken (`StandardNormal()` when left out). Its cost does not depend on the target's width.
-    Returns a scalar ≥ 0; `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and exact in the student, as for
-    `population_risk`, and `RiskProblem.of(moments)`, `risk_hessian` and all solvers take moments for a target.
-    Raises `ValueError` when student, moments and law do not fit together.
-    Where it fails: the distance to the true risk is bounded by `simplified_risk_bound`; for finitely many or aligned
-    neurons it is not small.
+    Arguments: a student of any activation and structure, `target_moments` of the target, and the
+    law of the inputs under which they were taken (`StandardNormal()` when left out). Its cost does
+    not depend on the target's width.
+    Returns a scalar ≥ 0; `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and exact in the
+    student, as for `population_risk`, and `RiskProblem.of(moments)`, `risk_hessian` and all solvers
+    take moments for a target. Raises `ValueError` when student, moments and law do not fit
+    together.
+    Where it fails: the distance to the true risk is bounded by `simplified_risk_bound`; for
+    finitely many or aligned neurons it is not small.
     Reference: Amani et al. 2022; order 2 is beyond the paper.
     """
     inputs = StandardNormal() if inputs is None else inputs
     if not isinstance(moments, TargetMoments):
         raise ValueError(
-            f"simplified_risk: given {type(moments).__name__}; expected the moments of a target; take them with "
+            f"simplified_risk: given {type(moments).__name__}; expected the moments of a target; "
+            f"take them with "
             "target_moments(target), or compare the networks themselves with population_risk"
         )
     check_compatible(student, moments, inputs)
@@ -48,7 +53,9 @@ def simplified_risk(
 
 
 @eqx.filter_jit
-def _risk_once(student: TwoLayer, moments: TargetMoments, inputs: AbstractInputs) -> Float[Array, ""]:
+def _risk_once(
+    student: TwoLayer, moments: TargetMoments, inputs: AbstractInputs
+) -> Float[Array, ""]:
     return RiskProblem.of(moments, inputs).risk(student)
 
 
@@ -57,13 +64,15 @@ def simplified_risk_bound(
 ) -> Float[Array, ""]:
     """A bound of `|population_risk − simplified_risk|` for one target and one student.
 
-    With `τ(v)² = E φ(v·z)² − (Hermite orders up to order)`, the part of a neuron that the simplified risk does not
-    see, Cauchy and Schwarz give for two neurons `|ρ|^{order+1} τ(w) τ(v)`, and so
-    `2 Σ_j |a_j| τ(w_j) · ‖Σ_i |b_i| τ(v_i) v̂_i v̂_iᵀ‖_op` for `order` 1, where ReLU has `τ(v)² = (¼ − 1/(2π))‖v‖²`. For
-    `order` 2 the sum `Σ_i |b_i| τ(v_i) |ρ_ij|³` is taken for each neuron `j` of the student as it stands.
-    Arguments as for `population_risk`; with several outputs `|a_j|` is a norm. Cost: one pass over the target.
-    Returns a scalar ≥ 0, raised by what rounding can hide: `√ε` of a neuron's size where it is almost a polynomial.
-    Its derivative exists where the largest eigenvalue is a single one.
+    With `τ(v)² = E φ(v·z)² − (Hermite orders up to order)`, the part of a neuron that the
+    simplified risk does not see, Cauchy and Schwarz give for two neurons `|ρ|^{order+1} τ(w) τ(v)`,
+    and so `2 Σ_j |a_j| τ(w_j) · ‖Σ_i |b_i| τ(v_i) v̂_i v̂_iᵀ‖_op` for `order` 1, where ReLU has
+    `τ(v)² = (¼ − 1/(2π))‖v‖²`. For `order` 2 the sum `Σ_i |b_i| τ(v_i) |ρ_ij|³` is taken for each
+    neuron `j` of the student as it stands. Arguments as for `population_risk`; with several outputs
+    `|a_j|` is a norm.
+    Cost: one pass over the target.
+    Returns a scalar ≥ 0, raised by what rounding can hide: `√ε` of a neuron's size where it is
+    almost a polynomial. Its derivative exists where the largest eigenvalue is a single one.
     Raises `ValueError` as `population_risk`, and for another order.
     Reference: the bound of Amani et al. 2022 without its constants; here for any activation.
     """
@@ -75,7 +84,9 @@ def simplified_risk_bound(
 
 
 @eqx.filter_jit
-def _bound_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs, order: int) -> Float[Array, ""]:
+def _bound_once(
+    student: TwoLayer, target: TwoLayer, inputs: AbstractInputs, order: int
+) -> Float[Array, ""]:
     x, y = as_layer(student, inputs), as_layer(target, inputs)
     rows = max(1, _BLOCK // y.weights.shape[1])
     directions = divide(x.weights, norms(x.weights)[:, None])

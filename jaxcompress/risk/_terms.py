@@ -1,7 +1,7 @@
 """The risk of a layer and its gradient from one look at all pairs.
 
-Letters as in `_meetings`. Where tables are too large to be held, where the target moves too, and for second
-derivatives, JAX differentiates the tables themselves (`_of_tables`).
+Letters as in `_meetings`. Where tables are too large to be held, where the target moves too, and
+for second derivatives, JAX differentiates the tables themselves (`_of_tables`).
 """
 
 import functools
@@ -33,7 +33,9 @@ class Measured(Protocol):
 
 
 class Unknowns(NamedTuple):
-    """What of a student moves, on standard normal inputs; a mean or an offset of `None` is exactly zero."""
+    """What of a student moves, on standard normal inputs; a mean or an offset of `None` is exactly
+    zero.
+    """
 
     weights: Float[Array, "n r"]
     mean: Float[Array, " n"] | None
@@ -75,7 +77,9 @@ def _terms_jvp(primals, tangents):
         return tuple(value), tuple(tangent)
     value, size, gradient = slopes(problem, x, offset)
     moved = Unknowns(by_x.weights, by_x.mean, by_x.readout, by_offset)
-    along = [jnp.sum(slope * by) for slope, by in zip(gradient, moved, strict=True) if by is not None]
+    along = [
+        jnp.sum(slope * by) for slope, by in zip(gradient, moved, strict=True) if by is not None
+    ]
     return (value, size), (sum(along[1:], along[0]), None)
 
 
@@ -92,23 +96,30 @@ def slopes(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Sl
         value += jnp.sum(offset * (offset - 2 * average.value))
         size += jnp.sum(jnp.abs(offset) * (jnp.abs(offset) + 2 * average.size))
         by_offset = 2 * (sum(each for each in lean if each is not None) + offset - average.value)
-    gradient = Unknowns(2 * by_weights, None if x.mean is None else 2 * by_mean, 2 * by_readout, by_offset)
+    gradient = Unknowns(
+        2 * by_weights, None if x.mean is None else 2 * by_mean, 2 * by_readout, by_offset
+    )
     return Slopes(value, size, gradient)
 
 
 def _with(x: Layer, some: Met) -> tuple[tuple[Sized, Array, Array, Array], Array | None]:
-    """What one meeting adds: to the risk, half of what it adds to the gradient, and `E f` from the constant."""
+    """What one meeting adds: to the risk, half of what it adds to the gradient, and `E f` from the
+    constant.
+    """
     pairs, ((table,), (mean, along, across)) = look(x, some, (VALUE, GRADIENT))
     right = some.layer.readout
     c = jnp.matmul(x.readout, right.T, precision=_EXACT)
     by_weights = jnp.sum(c * along, 1)[:, None] * pairs.along_x[:, 0]
     by_weights += jnp.sum((c * across)[:, :, None] * pairs.across_x, 1)
     by_readout = jnp.matmul(table, right, precision=_EXACT)
-    if some.own and x.activation.terms is None:  # a table by quadrature is symmetric to the rule's error only
+    # a table by quadrature is symmetric to the rule's error only
+    if some.own and x.activation.terms is None:
         own = table[:, : some.own]
         by_readout += jnp.matmul(0.5 * (own.T - own), x.readout, precision=_EXACT)
     sums = _summed(x, some, table), by_weights, jnp.sum(c * mean, 1), by_readout
-    return sums, None if some.one is None else jnp.matmul(table[:, -1] / some.one, x.readout, precision=_EXACT)
+    return sums, None if some.one is None else jnp.matmul(
+        table[:, -1] / some.one, x.readout, precision=_EXACT
+    )
 
 
 @slopes.def_jvp
@@ -145,7 +156,9 @@ def _of_tables(problem: Measured, x: Layer, offset: Array | None) -> Sized:
 
 def _slopes_of_tables(problem: Measured, x: Layer, offset: Array | None) -> Slopes:
     def risk(moved: Unknowns) -> tuple[Array, Array]:
-        both = _of_tables(problem, Layer(moved.weights, moved.mean, moved.readout, x.activation), moved.offset)
+        both = _of_tables(
+            problem, Layer(moved.weights, moved.mean, moved.readout, x.activation), moved.offset
+        )
         return both.value, both.size
 
     moved = Unknowns(x.weights, x.mean, x.readout, offset)
@@ -168,6 +181,11 @@ def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Si
         energy, lean = total(each), mean_of(layer, means)
     else:
         plain, lean = form(layer, layer), layer_mean(layer)
-        energy = Sized(plain.value + 2 * jnp.sum(own * lean.value), plain.size + 2 * jnp.sum(away.size * lean.size))
+        energy = Sized(
+            plain.value + 2 * jnp.sum(own * lean.value),
+            plain.size + 2 * jnp.sum(away.size * lean.size),
+        )
     square = jnp.sum(own * own)
-    return Sized(energy.value + square, energy.size + square), Sized(lean.value + own, lean.size + away.size)
+    return Sized(energy.value + square, energy.size + square), Sized(
+        lean.value + own, lean.size + away.size
+    )

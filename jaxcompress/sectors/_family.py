@@ -1,4 +1,6 @@
-"""One kind of critical point for ever wider targets: a family of sectors, followed from size to size."""
+"""One kind of critical point for ever wider targets: a family of sectors, followed from size to
+size.
+"""
 
 import itertools
 import math
@@ -15,17 +17,20 @@ from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.sectors._solve import SectorPoint, solve_sector
 from jaxcompress.sectors._starts import default_start
 
-# Between sizes further apart than this factor others are solved too, so that the prediction stays close: copy–averages,
-# perturbed copies and turned ReLUs were all kept from 20 to 10⁶, at 1 ms a size.
+# Between sizes further apart than this factor others are solved too, so that the prediction stays
+# close: copy–averages, perturbed copies and turned ReLUs were all kept from 20 to 10⁶, at 1 ms a
+# size.
 _STRIDE = 2.0
-# Numbers that change faster than this with k are not following a power of k, but on their way through zero.
+# Numbers that change faster than this with k are not following a power of k, but on their way
+# through zero.
 _STEEPEST = 2.5
 
 
 class SectorFamily(eqx.Module):
     """Points of a family, one a size.
 
-    `sizes`: the parameters `k` that were asked for. `points`: a `SectorPoint` for each. The properties stack them.
+    `sizes`: the parameters `k` that were asked for. `points`: a `SectorPoint` for each. The
+    properties stack them.
     """
 
     sizes: tuple[int, ...] = eqx.field(static=True)
@@ -39,7 +44,9 @@ class SectorFamily(eqx.Module):
     @property
     def numbers(self) -> SectorNumbers:
         """Numbers, with a leading axis for the sizes."""
-        return SectorNumbers(*(jnp.stack(part) for part in zip(*(p.numbers for p in self.points), strict=True)))
+        return SectorNumbers(
+            *(jnp.stack(part) for part in zip(*(p.numbers for p in self.points), strict=True))
+        )
 
     @property
     def converged(self) -> Bool[Array, " sizes"]:
@@ -57,18 +64,23 @@ def follow_sector(
 ) -> SectorFamily:
     """Follow a critical point through a family of sectors, `solve_sector` from size to size.
 
-    Each start is predicted from the two points before, every number by the power of `k` that joins them. Sizes that lie
-    further apart than a factor 2 are joined by others in between, which are not returned.
-    Arguments: `family`, from `k` to a `Sector`, of one structure (the same partners and as many target classes) for all
-    integers within the range; `sizes`, ascending integers; `start`, for the first size, and `freeze` as in
-    `solve_sector`. Returns a `SectorFamily`.
-    Raises `ValueError` for sizes that do not ascend, for a family that changes structure, and as `solve_sector`.
-    Where it fails: where the family ends or leaves its sector's minimum, another one is found; look at the numbers.
+    Each start is predicted from the two points before, every number by the power of `k` that joins
+    them. Sizes that lie further apart than a factor 2 are joined by others in between, which are
+    not returned.
+    Arguments: `family`, from `k` to a `Sector`, of one structure (the same partners and as many
+    target classes) for all integers within the range; `sizes`, ascending integers; `start`, for the
+    first size, and `freeze` as in `solve_sector`.
+    Returns a `SectorFamily`. Raises `ValueError` for sizes that do not ascend, for a family that
+    changes structure, and as `solve_sector`.
+    Where it fails: where the family ends or leaves its sector's minimum, another one is found; look
+    at the numbers.
     """
     whole = tuple(size for size in map(as_integer, sizes) if size is not None)
     falling = any(one >= two for one, two in itertools.pairwise(whole))
     if not whole or len(whole) < len(sizes) or whole[0] < 1 or falling:
-        raise ValueError(f"follow_sector: given sizes={sizes!r}; expected ascending positive integers")
+        raise ValueError(
+            f"follow_sector: given sizes={sizes!r}; expected ascending positive integers"
+        )
     sizes = whole
     found: dict[int, SectorPoint] = {}
     for size in _path(sizes):
@@ -76,7 +88,8 @@ def follow_sector(
         last = found[known[-1]].sector if known else sector
         if (sector.partners, len(sector.targets)) != (last.partners, len(last.targets)):
             raise ValueError(
-                f"follow_sector: given a family with {last} and {sector}; expected one structure; follow it from the "
+                f"follow_sector: given a family with {last} and {sector}; expected one structure; "
+                f"follow it from the "
                 "size where it begins"
             )
         if len(known) == 1:
@@ -97,7 +110,9 @@ def _path(sizes: tuple[int, ...]) -> list[int]:
 
 
 def _extrapolated(size: int, known: list[int], numbers: list[SectorNumbers]) -> SectorNumbers:
-    """Every number by the power of the size that joins its last two values; what turns its sign stays."""
+    """Every number by the power of the size that joins its last two values; what turns its sign
+    stays.
+    """
     stride = math.log(known[1] / known[0])
     out = []
     for one, two in zip(*numbers, strict=True):
@@ -110,11 +125,15 @@ def _extrapolated(size: int, known: list[int], numbers: list[SectorNumbers]) -> 
 
 
 def _scaled(sector: Sector, point: SectorPoint, freeze: tuple[str, ...]) -> SectorNumbers:
-    """A point's numbers times what the default start gains between two sectors; where it has none, by `1/n`."""
+    """A point's numbers times what the default start gains between two sectors; where it has none,
+    by `1/n`.
+    """
     shrink = point.sector.n / sector.n
     before, after = (default_start(each, point.activation) for each in (point.sector, sector))
     a, e, c = (
         np.asarray(now) * np.where(one * two > 0, two / np.where(one == 0, 1, one), usual)
-        for now, one, two, usual in zip(point.numbers, before, after, (1.0, 1.0, shrink), strict=True)
+        for now, one, two, usual in zip(
+            point.numbers, before, after, (1.0, 1.0, shrink), strict=True
+        )
     )
     return SectorNumbers(*map(jnp.asarray, (point.readout if "readout" in freeze else a, e, c)))

@@ -12,12 +12,15 @@ from jaxcompress.sectors._sector import Sector, SectorNumbers
 _LARGEST = 10**8
 
 
-def lifted(sector: Sector, numbers: SectorNumbers, f: AbstractActivation, dim: int | None, dtype) -> TwoLayer:
+def lifted(
+    sector: Sector, numbers: SectorNumbers, f: AbstractActivation, dim: int | None, dtype
+) -> TwoLayer:
     """The network of a point, see `SectorPoint.lift`."""
     given, dim = dim, sector.k if dim is None else as_integer(dim)
     if dim is None or dim < sector.k or sector.n * dim > _LARGEST:
         raise ValueError(
-            f"lift: given dim={given!r} for {sector.n} neurons against {sector.k}; expected an integer, k at least, "
+            f"lift: given dim={given!r} for {sector.n} neurons against {sector.k}; expected an "
+            f"integer, k at least, "
             f"and {_LARGEST} weights at most; a point of more neurons is its numbers"
         )
     a, e, c = (np.asarray(part) for part in numbers)
@@ -30,35 +33,47 @@ def lifted(sector: Sector, numbers: SectorNumbers, f: AbstractActivation, dim: i
             rows[np.arange(len(rows)), first[partner] + np.arange(len(rows))] += e[g]
         weights.append(rows)
     readout = np.repeat(a, sector.sizes)
-    return TwoLayer(jnp.asarray(np.concatenate(weights), dtype), jnp.asarray(readout, dtype), activation=f)
+    return TwoLayer(
+        jnp.asarray(np.concatenate(weights), dtype), jnp.asarray(readout, dtype), activation=f
+    )
 
 
 def sector_coordinates(sector: Sector, network: TwoLayer) -> SectorNumbers:
-    """The numbers of the nearest network of a sector: averages over its group, and the inverse of `lift`.
+    """The numbers of the nearest network of a sector: averages over its group, and the inverse of
+    `lift`.
 
-    Arguments: a network of `n` neurons, one output and no biases, ordered as `SectorPoint.lift` orders it, whose first
-    `k` inputs are the target's directions. Returns `SectorNumbers` in its dtype, a start for `solve_sector`.
-    Raises `ValueError` for networks of other shapes. Where it fails: it orders nothing; an `align`ed network does.
+    Arguments: a network of `n` neurons, one output and no biases, ordered as `SectorPoint.lift`
+    orders it, whose first `k` inputs are the target's directions.
+    Returns `SectorNumbers` in its dtype, a start for `solve_sector`.
+    Raises `ValueError` for networks of other shapes. Where it fails: it orders nothing; an
+    `align`ed network does.
     """
-    if network.parameters().keys() != {"weights", "readout"} or network.readout.shape != (sector.n,):
+    if network.parameters().keys() != {"weights", "readout"} or network.readout.shape != (
+        sector.n,
+    ):
         raise ValueError(
-            f"sector_coordinates: given {', '.join(f'{n} {x.shape}' for n, x in network.parameters().items())} for "
+            f"sector_coordinates: given "
+            f"{', '.join(f'{n} {x.shape}' for n, x in network.parameters().items())} for "
             f"{sector}; expected one network of {sector.n} neurons with one output and no biases"
         )
     if network.dim < sector.k:
         raise ValueError(
-            f"sector_coordinates: given {network.dim} inputs for {sector}; expected {sector.k} at least, the target's "
+            f"sector_coordinates: given {network.dim} inputs for {sector}; expected {sector.k} at "
+            f"least, the target's "
             "directions first; rotate the network so"
         )
     ends = np.cumsum(sector.sizes)[:-1]
     columns = np.cumsum(sector.targets)
     parts = [
-        _average(rows, p, columns) for rows, p in zip(np.split(network.weights, ends), sector.partners, strict=True)
+        _average(rows, p, columns)
+        for rows, p in zip(np.split(network.weights, ends), sector.partners, strict=True)
     ]
     readout = [np.mean(part) for part in np.split(np.asarray(network.readout), ends)]
     dtype = network.weights.dtype
     own, overlaps = ([part[i] for part in parts] for i in (0, 1))
-    return SectorNumbers(*(jnp.asarray(np.asarray(part), dtype) for part in (readout, own, overlaps)))
+    return SectorNumbers(
+        *(jnp.asarray(np.asarray(part), dtype) for part in (readout, own, overlaps))
+    )
 
 
 def _average(rows: np.ndarray, partner: int | None, ends: np.ndarray) -> tuple[float, np.ndarray]:

@@ -13,10 +13,11 @@ from jaxcompress.sectors._sector import Sector, SectorNumbers
 def default_start(sector: Sector, f: AbstractActivation) -> SectorNumbers:
     """Paired classes copy, and share what no class is paired with; single neurons average it.
 
-    A paired class that has no single neurons beside it takes `1/n` of every uncovered target neuron, which meets the
-    target's linear part. A single neuron has the direction `Σ v_i` of all uncovered neurons (of all, where none is)
-    and the norm and readout of the best one for them: for erf `c = 1/√(ℓ(2ℓ−1))`, `a = ℓ`, for ReLU
-    `|w|² = a² = 2ℓ h(1/√ℓ)`, to the order that matters. Classes that share a role are told apart by a tenth.
+    A paired class that has no single neurons beside it takes `1/n` of every uncovered target
+    neuron, which meets the target's linear part. A single neuron has the direction `Σ v_i` of all
+    uncovered neurons (of all, where none is) and the norm and readout of the best one for them: for
+    erf `c = 1/√(ℓ(2ℓ−1))`, `a = ℓ`, for ReLU `|w|² = a² = 2ℓ h(1/√ℓ)`, to the order that matters.
+    Classes that share a role are told apart by a tenth.
     """
     width, height = len(sector.partners), len(sector.targets)
     a, e, c = np.ones(width), np.zeros(width), np.zeros((width, height))

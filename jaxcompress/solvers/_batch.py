@@ -36,7 +36,9 @@ class Options(eqx.Module):
 
 
 class Runs(eqx.Module):
-    """Students with a leading axis, or starts to be drawn; targets with that axis, or one for all."""
+    """Students with a leading axis, or starts to be drawn; targets with that axis, or one for
+    all.
+    """
 
     students: TwoLayer | Starts
     targets: Target
@@ -65,7 +67,11 @@ class Runs(eqx.Module):
         """Every start at once."""
         if isinstance(self.students, TwoLayer):
             return self.students
-        return jax.lax.map(self.student, jnp.arange(self.count, dtype=jnp.int32), batch_size=min(self.count, _BLOCK))
+        return jax.lax.map(
+            self.student,
+            jnp.arange(self.count, dtype=jnp.int32),
+            batch_size=min(self.count, _BLOCK),
+        )
 
     def student(self, run: Array) -> TwoLayer:
         """The start of one run."""
@@ -75,7 +81,9 @@ class Runs(eqx.Module):
 
     def problem(self, run: Array) -> Measured:
         """The target of one run, measured."""
-        targets = self.targets if self.shared else jax.tree.map(lambda leaf: leaf[run], self.targets)
+        targets = (
+            self.targets if self.shared else jax.tree.map(lambda leaf: leaf[run], self.targets)
+        )
         return measured(targets, self.inputs, self.form, self.freeze)
 
     def motions(self, rates: dict[str, Array]) -> AbstractMotions:
@@ -93,7 +101,9 @@ class Runs(eqx.Module):
         def one(run: Array) -> tuple[Array, Any]:
             return motions.load(self.student(run), None if self.shared else self.problem(run))
 
-        return jax.lax.map(one, jnp.arange(self.count, dtype=jnp.int32), batch_size=min(self.count, _BLOCK))
+        return jax.lax.map(
+            one, jnp.arange(self.count, dtype=jnp.int32), batch_size=min(self.count, _BLOCK)
+        )
 
     def batch(self, motions: AbstractMotions, lanes: int, progress: Progress | None) -> Batch:
         """All of them as vectors, ready for the lanes."""
@@ -113,7 +123,9 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
     motions = runs.motions(options.rates)
     batch = runs.batch(motions, lanes, progress)
     method = runs.method(motions.root.shape[0], lanes)
-    ends, occupancy = flow_runs(motions, method, options.flow, batch, motions.root.shape[0] <= MATRIX_MOST)
+    ends, occupancy = flow_runs(
+        motions, method, options.flow, batch, motions.root.shape[0] <= MATRIX_MOST
+    )
     converged = ends.course.norm <= options.flow.gradient_tolerance
     return Solution(
         network=jax.vmap(_without_rates(motions).network)(ends.point.y, batch.own),
@@ -128,7 +140,9 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
 
 
 def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
-    """Flow, hand-over and polish of every run; with more unknowns than a matrix can have, the flow alone."""
+    """Flow, hand-over and polish of every run; with more unknowns than a matrix can have, the flow
+    alone.
+    """
     motions = runs.motions(options.rates)
     unknowns = motions.root.shape[0]
     if unknowns > MATRIX_MOST:
@@ -139,18 +153,24 @@ def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | N
     ends, occupancy = solve_runs(motions, method, options.flow, options.final_tolerance, batch)
     arrived = ends.newton.taken | (ends.course.norm <= options.flow.gradient_tolerance)
     out = as_solution(_without_rates(motions), ends, batch.own, options.final_tolerance)
-    # Where the flow itself was cut short, the polished point is a critical one, but not known to be the flow's: that is
-    # what to report.
+    # Where the flow itself was cut short, the polished point is a critical one, but not known to be
+    # the flow's: that is what to report.
     converged = out.converged & arrived
     result = either(arrived, out.result, _flow_result(ends, options.flow, arrived))
     result = either(converged & (_at_zero(ends) > 0), RESULTS.neuron_at_zero, result)
-    stats = {**_flow_stats(ends, method, _share(occupancy)), "newton_steps": ends.newton.total, **out.stats}
+    stats = {
+        **_flow_stats(ends, method, _share(occupancy)),
+        "newton_steps": ends.newton.total,
+        **out.stats,
+    }
     where = lambda s: (s.time, s.converged, s.result, s.stats)  # noqa: E731
     return eqx.tree_at(where, out, (ends.course.time, converged, result, stats))
 
 
 def critical_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
-    """A critical point of any kind for every start; nobody is told about progress, and nothing flows."""
+    """A critical point of any kind for every start; nobody is told about progress, and nothing
+    flows.
+    """
     motions = runs.motions(options.rates)
     batch = runs.batch(motions, lanes, None)
     budget = options.flow.max_steps
@@ -163,8 +183,12 @@ def critical_batch(runs: Runs, options: Options, lanes: int, progress: Progress 
     return eqx.tree_at(lambda s: (s.converged, s.result, s.stats), out, ends_well)
 
 
-def in_span(solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
-    """Any of these in as few dimensions as the weights span (`_reduction`), where the inputs have more."""
+def in_span(
+    solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None
+) -> Solution:
+    """Any of these in as few dimensions as the weights span (`_reduction`), where the inputs have
+    more.
+    """
     if not reduces(runs):
         return solver(runs, options, lanes, progress)
     students = runs.all_students()
@@ -211,9 +235,15 @@ def _pairs_a_neuron(target: Target) -> int:
 
 
 def as_solution(
-    motions: AbstractMotions, ends: Lane, own: Any, tolerance: Array, max_steps: Array | int = MAX_STEPS
+    motions: AbstractMotions,
+    ends: Lane,
+    own: Any,
+    tolerance: Array,
+    max_steps: Array | int = MAX_STEPS,
 ) -> Solution:
-    """Polished runs with their certificates. A run that broke down ranks last and poisons no comparison."""
+    """Polished runs with their certificates. A run that broke down ranks last and poisons no
+    comparison.
+    """
     point, polish = ends.point, ends.polish
     flat = precision(point.risk.dtype).flat
     values = polish.eigenvalues

@@ -1,11 +1,14 @@
-"""A certificate for a point that came from elsewhere: its risk, its gradient and, after a polish, its spectrum.
+"""A certificate for a point that came from elsewhere: its risk, its gradient and, after a polish,
+its spectrum.
 
-The polish is Newton's method with a shifted Hessian, `(H + μ I) δ = −g`, by Cholesky factors: with 1226 unknowns one
-takes a thirtieth of the eigendecomposition that `_polish` makes at every step. Only at the end are the eigenvalues
-wanted, without their vectors. The shift keeps steps along symmetries, where `H` is zero and `g` is rounding, at the
-size of rounding over `μ`; along a curvature `λ` a step leaves the share `μ/(λ + μ)`. Where `H + μ I` is not positive
-definite, or a step does not do what it should, `μ` grows; where it does, `μ` falls back. Accepted is, as in `_polish`,
-what lowers the risk, or `|g|` where the risk is so near its rounding floor that it can no longer tell.
+The polish is Newton's method with a shifted Hessian, `(H + μ I) δ = −g`, by Cholesky factors: with
+1226 unknowns one takes a thirtieth of the eigendecomposition that `_polish` makes at every step.
+Only at the end are the eigenvalues wanted, without their vectors. The shift keeps steps along
+symmetries, where `H` is zero and `g` is rounding, at the size of rounding over `μ`; along a
+curvature `λ` a step leaves the share `μ/(λ + μ)`. Where `H + μ I` is not positive definite, or a
+step does not do what it should, `μ` grows; where it does, `μ` falls back. Accepted is, as in
+`_polish`, what lowers the risk, or `|g|` where the risk is so near its rounding floor that it can
+no longer tell.
 """
 
 from typing import NamedTuple
@@ -26,8 +29,8 @@ from jaxcompress.special.internal import precision
 _MAX_STEPS = 80
 # Trials in a row without real progress that end a polish outside the tolerance.
 _PATIENCE = 12
-# The smallest shift, in units of what counts as a flat mode (1e-8 of the largest diagonal entry in float64): steps
-# along symmetries are then about 1e-7, and what they bend is below rounding.
+# The smallest shift, in units of what counts as a flat mode (1e-8 of the largest diagonal entry in
+# float64): steps along symmetries are then about 1e-7, and what they bend is below rounding.
 _LEAST = 100
 _RISE, _FALL = 8, 1 / 64
 # A gradient that is this share of what counts as none is rounding.
@@ -35,7 +38,9 @@ _ENOUGH = 1e-3
 
 
 class _State(NamedTuple):
-    """The point with what is known there, the trial, the shift in units of the Hessian's size, and two counts."""
+    """The point with what is known there, the trial, the shift in units of the Hessian's size, and
+    two counts.
+    """
 
     y: Array
     risk: Array
@@ -50,13 +55,18 @@ class _State(NamedTuple):
 
 @eqx.filter_jit
 def certify(
-    problem: RiskProblem, student: TwoLayer, *, polish: bool = True, gradient_tolerance: float | None = None
+    problem: RiskProblem,
+    student: TwoLayer,
+    *,
+    polish: bool = True,
+    gradient_tolerance: float | None = None,
 ) -> Solution:
-    """Take a student to the critical point beside it and certify that, or just measure it where it stands.
+    """Take a student to the critical point beside it and certify that, or just measure it where it
+    stands.
 
-    Arguments: a measured target, one student, whether to polish (static; without it `eigenvalues` and `index` are
-    `None`), and the gradient that counts as none, relative to `max(1, E‖f_target‖²)` (1e-10 in float64 and 1e-5 in
-    float32 when left out).
+    Arguments: a measured target, one student, whether to polish (static; without it `eigenvalues`
+    and `index` are `None`), and the gradient that counts as none, relative to `max(1,
+    E‖f_target‖²)` (1e-10 in float64 and 1e-5 in float32 when left out).
     Returns a `Solution` whose `time` is zero, for no flow was run.
     """
     if gradient_tolerance is None:
@@ -87,7 +97,9 @@ def _polished(motion: Motion, tolerance: Array) -> _State:
     none = jnp.zeros((y.size, y.size), y.dtype)
     least = _LEAST * jnp.asarray(precision(y.dtype).flat, y.dtype)
     start = _State(y, infinity, infinity, jnp.full_like(y, jnp.inf), none, y, least, count, count)
-    return jax.lax.while_loop(lambda state: ~_ended(state, tolerance), lambda state: _try(motion, least, state), start)
+    return jax.lax.while_loop(
+        lambda state: ~_ended(state, tolerance), lambda state: _try(motion, least, state), start
+    )
 
 
 def _try(motion: Motion, least: Array, state: _State) -> _State:
@@ -122,7 +134,9 @@ def _try(motion: Motion, least: Array, state: _State) -> _State:
 
 
 def _ended(state: _State, tolerance: Array) -> Array:
-    """Whether it can do no better: one fruitless trial within the tolerance, several outside it, or NaN."""
+    """Whether it can do no better: one fruitless trial within the tolerance, several outside it, or
+    NaN.
+    """
     largest = jnp.max(jnp.abs(state.gradient))
     within = largest <= tolerance
     fruitless = state.stalls >= jnp.where(within, 1, _PATIENCE)

@@ -1,17 +1,21 @@
-"""Runge–Kutta–Chebyshev of second order (RKC2) for gradient flows `dy/dt = f(y) = −∇φ(y)` with many unknowns.
+"""Runge–Kutta–Chebyshev of second order (RKC2) for gradient flows `dy/dt = f(y) = −∇φ(y)` with many
+unknowns.
 
-Explicit and matrix free. A step of `s` stages is stable on the negative real axis up to `0.65(s² − 1)`, so a step of
-length `h` over curvatures up to `ρ` costs about `√(1.54 hρ)` gradients, where a plain explicit method takes `hρ/2`. The
-spectral radius `ρ` is measured by a power method with products by the Jacobian.
+Explicit and matrix free. A step of `s` stages is stable on the negative real axis up to `0.65(s² −
+1)`, so a step of length `h` over curvatures up to `ρ` costs about `√(1.54 hρ)` gradients, where a
+plain explicit method takes `hρ/2`. The spectral radius `ρ` is measured by a power method with
+products by the Jacobian.
 
-Letters: `s` stages, `ρ` spectral radius, `δ = ε/s²` with the damping `ε = 2/13`, `w0 = 1 + δ`, and with Chebyshev's
-polynomials `T_j`: `w1 = T'_s(w0)/T''_s(w0)`, `b_j = T''_j(w0)/T'_j(w0)²` but `b_0 = b_1 = b_2`, and
-`a_j = 1 − b_j T_j(w0)`. With `d_j` the displacement of stage `j` from `y`, `d_0 = 0` and `d_1 = b_1 w1 h f(y)`:
+Letters: `s` stages, `ρ` spectral radius, `δ = ε/s²` with the damping `ε = 2/13`, `w0 = 1 + δ`, and
+with Chebyshev's polynomials `T_j`: `w1 = T'_s(w0)/T''_s(w0)`, `b_j = T''_j(w0)/T'_j(w0)²` but `b_0
+= b_1 = b_2`, and `a_j = 1 − b_j T_j(w0)`. With `d_j` the displacement of stage `j` from `y`, `d_0 =
+0` and `d_1 = b_1 w1 h f(y)`:
 
-`d_j = 2 w0 (b_j/b_{j−1}) d_{j−1} − (b_j/b_{j−2}) d_{j−2} + 2 w1 (b_j/b_{j−1}) h (f(y + d_{j−1}) − a_{j−1} f(y))`.
+`d_j = 2 w0 (b_j/b_{j−1}) d_{j−1} − (b_j/b_{j−2}) d_{j−2} + 2 w1 (b_j/b_{j−1}) h (f(y + d_{j−1}) −
+a_{j−1} f(y))`.
 
-Reference: Sommeijer, Shampine & Verwer 1998, *RKC: an explicit solver for parabolic PDEs*, J. Comput. Appl. Math. 88,
-315–326; the constants without another source are theirs.
+Reference: Sommeijer, Shampine & Verwer 1998, *RKC: an explicit solver for parabolic PDEs*, J.
+Comput. Appl. Math. 88, 315–326; the constants without another source are theirs.
 """
 
 from collections.abc import Callable
@@ -25,27 +29,36 @@ from jaxtyping import Array, Float, Int
 from jaxcompress.solvers._vectors import direction, length
 
 _DAMPING = 2 / 13
-# `s² − 1 ≥ 1.54 hρ` is stable with 0.6 % to spare; the last bits of a step as long as the cap allows may use a sixth.
+# `s² − 1 ≥ 1.54 hρ` is stable with 0.6 % to spare; the last bits of a step as long as the cap
+# allows may use a sixth.
 _LENGTH, _SLACK = 1.54, 1.001
-# The power method ends when the radius changes by less than 1 %, or after 50 products, and 20 % are added.
+# The power method ends when the radius changes by less than 1 %, or after 50 products, and 20 % are
+# added.
 _SETTLED, _PRODUCTS, _SAFETY = 0.01, 50, 1.2
-# A gradient has little along stiff directions and nothing along those that break a symmetry of the point, and the
-# method may settle before it finds them. So it starts with a fixed vector that has everything: half of a first start,
-# which takes ten products at least, and a tenth of a later one, where it lowers the radius by 0.5 % at most. Cold
-# starts from slow fields, 5 to 2000 unknowns, 100 draws of each of five spectra: 1.02 to 1.2 of the radius, but down
-# to 0.85 where one eigenvalue stands 30 % above many others.
+# A gradient has little along stiff directions and nothing along those that break a symmetry of the
+# point, and the method may settle before it finds them. So it starts with a fixed vector that has
+# everything: half of a first start, which takes ten products at least, and a tenth of a later one,
+# where it lowers the radius by 0.5 % at most. Cold starts from slow fields, 5 to 2000 unknowns, 100
+# draws of each of five spectra: 1.02 to 1.2 of the radius, but down to 0.85 where one eigenvalue
+# stands 30 % above many others.
 _COLD, _WARM = (1.0, 10), (0.1, 2)
-# With `j²δ ≤ 2/13` the term `k = 9` of the series is below 4e-17 of the first, in the second derivative too.
+# With `j²δ ≤ 2/13` the term `k = 9` of the series is below 4e-17 of the first, in the second
+# derivative too.
 _TERMS = 9
 
 
 def longest_step(rho: Float[Array, "..."], max_stages: int) -> Float[Array, "..."]:
-    """The longest step that `max_stages` stages keep stable over curvatures up to `rho`; infinite where it is zero."""
+    """The longest step that `max_stages` stages keep stable over curvatures up to `rho`; infinite
+    where it is zero.
+    """
     return (max_stages**2 - 1) / (_LENGTH * rho)
 
 
-def stage_count(h: Float[Array, "..."], rho: Float[Array, "..."], max_stages: int) -> Int[Array, "..."]:
-    """`1 + ⌊√(1 + 1.54 hρ)⌋`, the stages of a step of length `h`; zero for a step that must be refused.
+def stage_count(
+    h: Float[Array, "..."], rho: Float[Array, "..."], max_stages: int
+) -> Int[Array, "..."]:
+    """`1 + ⌊√(1 + 1.54 hρ)⌋`, the stages of a step of length `h`; zero for a step that must be
+    refused.
 
     Refused are steps longer than `longest_step`, steps back in time, and any that are not finite.
     """
@@ -61,15 +74,17 @@ def spectral_radius(
     f: Float[Array, "P ..."],
     v: Float[Array, "P ..."],
 ) -> tuple[Float[Array, "..."], Float[Array, "P ..."]]:
-    """A bound of the spectral radius of the Jacobian of `field` at `y`, and the unit vector that attains it.
+    """A bound of the spectral radius of the Jacobian of `field` at `y`, and the unit vector that
+    attains it.
 
-    The power method `v ← Jv/‖Jv‖`, for a symmetric Jacobian: `‖Jv‖` is no more than the radius, and it is enlarged by
-    20 %. Where the field states its own derivative, that is used.
+    The power method `v ← Jv/‖Jv‖`, for a symmetric Jacobian: `‖Jv‖` is no more than the radius, and
+    it is enlarged by 20 %. Where the field states its own derivative, that is used.
 
-    Arguments: `field`, which treats lanes apart; `f`, the field at `y`; `v`, the vector of an earlier point, or zeros
-    to start from `f`.
-    Where it fails: a vector that was right until another eigenvalue overtook it is left within a few calls only, 16 at
-    worst in the trials above; the error estimate rejects what grows meanwhile.
+    Arguments: `field`, which treats lanes apart; `f`, the field at `y`; `v`, the vector of an
+    earlier point, or zeros to start from `f`.
+    Where it fails: a vector that was right until another eigenvalue overtook it is left within a
+    few calls only, 16 at worst in the trials above; the error estimate rejects what grows
+    meanwhile.
     """
     _, push = jax.linearize(field, y)
     return radius_of(push, f, v)
@@ -80,12 +95,15 @@ def radius_of(
 ) -> tuple[Float[Array, "..."], Float[Array, "P ..."]]:
     """`spectral_radius` from the products `push` by the Jacobian alone, wherever they come from."""
     cold = length(v) == 0
-    share, least = (jnp.where(cold, first, later) for first, later in zip(_COLD, _WARM, strict=True))
+    share, least = (
+        jnp.where(cold, first, later) for first, later in zip(_COLD, _WARM, strict=True)
+    )
     known = direction(jnp.where(cold[None], f, v))
     start = direction(known + share.astype(f.dtype)[None] * direction(_generic(f)))
 
     def going(count, radius, last):
-        return (count < least) | (jnp.abs(radius - last) > _SETTLED * radius)  # false for zero and NaN
+        # false for zero and NaN
+        return (count < least) | (jnp.abs(radius - last) > _SETTLED * radius)
 
     def unsettled(carry):
         count, _, radius, last = carry
@@ -93,7 +111,8 @@ def radius_of(
 
     def multiply(carry):
         count, v, radius, last = carry
-        moving = going(count, radius, last)  # a lane that has settled stays, or it would depend on the others
+        # a lane that has settled stays, or it would depend on the others
+        moving = going(count, radius, last)
         image = push(v)
         size = length(image)
         v = jnp.where((moving & (size > 0) & jnp.isfinite(size))[None], direction(image), v)
@@ -118,11 +137,12 @@ def chebyshev_step(
     rho: Float[Array, "..."],
     max_stages: int,
 ) -> tuple[Float[Array, "P ..."], Float[Array, "P ..."], Float[Array, "P ..."], Int[Array, "..."]]:
-    """One step of length `h` from `y`, where the field is `f0`: the new point, the field there, the error, the stages.
+    """One step of length `h` from `y`, where the field is `f0`: the new point, the field there, the
+    error, the stages.
 
-    The error is `0.8(y − y1) + 0.4h(f0 + f1)`, of order `h³`. Stages are field evaluations, the one at the new point
-    included. Lanes with fewer stages wait for the longest. A step that `stage_count` refuses has no stages, and all its
-    results are NaN.
+    The error is `0.8(y − y1) + 0.4h(f0 + f1)`, of order `h³`. Stages are field evaluations, the one
+    at the new point included. Lanes with fewer stages wait for the longest. A step that
+    `stage_count` refuses has no stages, and all its results are NaN.
     """
     h, rho = (jnp.broadcast_to(jnp.asarray(x, y.dtype), y.shape[1:]) for x in (h, rho))
     stages = stage_count(h, rho, max_stages)
@@ -143,8 +163,8 @@ def chebyshev_step(
 
 
 class Displacement(NamedTuple):
-    """Where a stage leads and where the one before led, as displacements `d_j` and `d_{j−1}` from `y`; `b_j`,
-    `b_{j−1}` and `a_j` of the recurrence."""
+    """Where a stage leads and where the one before led, as displacements `d_j` and `d_{j−1}` from
+    `y`; `b_j`, `b_{j−1}` and `a_j` of the recurrence."""
 
     moved: Float[Array, "P ..."]
     before: Float[Array, "P ..."]
@@ -191,8 +211,8 @@ def step_error(moved: Array, f0: Array, f1: Array, h: Array) -> Array:
 def _polynomials(j: Float[Array, ""] | Float[Array, "..."], delta: Float[Array, "..."]):
     """`T_j`, `δT'_j` and `δ²T''_j` at `1 + δ`, by Taylor's series at 1.
 
-    All its terms are positive. Worst relative error up to 250 stages in float32, against mpmath: 2e-7; the recurrence
-    by `j` reaches 2e-3, and hyperbolic functions, where `T''_2` cancels, 2e-2.
+    All its terms are positive. Worst relative error up to 250 stages in float32, against mpmath:
+    2e-7; the recurrence by `j` reaches 2e-3, and hyperbolic functions, where `T''_2` cancels, 2e-2.
     """
     term = value = jnp.ones_like(delta)
     slope = curvature = jnp.zeros_like(delta)

@@ -28,7 +28,8 @@ def check_start(
         check_compatible(student, target, inputs)
     if not parameter_mask(student, freeze).any():
         raise ValueError(
-            f"solve: given freeze={tuple(freeze)!r}, which leaves nothing to move; expected a parameter that moves; "
+            f"solve: given freeze={tuple(freeze)!r}, which leaves nothing to move; expected a "
+            f"parameter that moves; "
             "free at least one parameter"
         )
     names = tuple(student.parameters())
@@ -36,13 +37,16 @@ def check_start(
     bad = {name: rate for name, rate in (rates or {}).items() if is_concrete(rate) and not rate > 0}
     if unknown or bad:
         raise ValueError(
-            f"solve: given rates {dict(rates or {})}; expected positive numbers for names among {names}; "
+            f"solve: given rates {dict(rates or {})}; expected positive numbers for names among "
+            f"{names}; "
             "use freeze to stop a parameter"
         )
 
 
 def checked_rates(student: TwoLayer, rates: Mapping[str, float] | None) -> dict[str, Array]:
-    """The rate of every parameter by name; all of them, whichever were given: another set compiles nothing."""
+    """The rate of every parameter by name; all of them, whichever were given: another set compiles
+    nothing.
+    """
     dtype = student.weights.dtype
     return {name: jnp.asarray((rates or {}).get(name, 1.0), dtype) for name in student.parameters()}
 

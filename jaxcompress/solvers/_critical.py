@@ -1,12 +1,14 @@
-"""Any critical point, saddles included: Levenberg–Marquardt on `½|g|²`, which falls towards every kind of them alike.
+"""Any critical point, saddles included: Levenberg–Marquardt on `½|g|²`, which falls towards every
+kind of them alike.
 
-Letters as in `_polish`: `g` gradient, `H = Q diag(λ) Qᵀ` Hessian, `Δ` radius. With residual `g` and Jacobian `H` a step
-is `−Q (λ g_Q / (λ² + μ))`, with the smallest `μ ≥ 0` that keeps it within `Δ`: far out it descends on `|g|²`, near the
-end `μ` is zero and it is Newton's method, which stops at the rounding floor of the gradient. Modes with `|λ|` below a
-stated share of the largest are those of the symmetries, and get no step. Accepted is what lowers `|g|`. Where `g` lies
-in the kernel of `H`, `½|g|²` is stationary without a critical point, and the search cannot go on. References:
-Levenberg 1944, Marquardt 1963; Moré 1978 (the radius); Frye et al. 2021, *Critical Point-Finding Methods Reveal
-Gradient-Flat Regions of Deep Network Losses* (where it gets stuck).
+Letters as in `_polish`: `g` gradient, `H = Q diag(λ) Qᵀ` Hessian, `Δ` radius. With residual `g` and
+Jacobian `H` a step is `−Q (λ g_Q / (λ² + μ))`, with the smallest `μ ≥ 0` that keeps it within `Δ`:
+far out it descends on `|g|²`, near the end `μ` is zero and it is Newton's method, which stops at
+the rounding floor of the gradient. Modes with `|λ|` below a stated share of the largest are those
+of the symmetries, and get no step. Accepted is what lowers `|g|`. Where `g` lies in the kernel of
+`H`, `½|g|²` is stationary without a critical point, and the search cannot go on. References:
+Levenberg 1944, Marquardt 1963; Moré 1978 (the radius); Frye et al. 2021, *Critical Point-Finding
+Methods Reveal Gradient-Flat Regions of Deep Network Losses* (where it gets stuck).
 """
 
 import jax.numpy as jnp
@@ -19,8 +21,8 @@ from jaxcompress.solvers._vectors import length
 
 # The first radius, as a share of the size of the start.
 _FIRST = 0.1
-# Trials in a row that lower |g| by less than a thousandth before a search outside the tolerance is given up: a radius
-# shrinks in them by 4^12.
+# Trials in a row that lower |g| by less than a thousandth before a search outside the tolerance is
+# given up: a radius shrinks in them by 4^12.
 _PATIENCE, _LITTLE = 12, 1e-3
 
 
@@ -30,7 +32,9 @@ def first_radius(y: Array) -> Array:
 
 
 class Search(AbstractPhase):
-    """Steps within a radius, each one eigendecomposition, accepted or not; what is not finite is rejected."""
+    """Steps within a radius, each one eigendecomposition, accepted or not; what is not finite is
+    rejected.
+    """
 
     table = TRIAL
 
@@ -49,13 +53,19 @@ class Search(AbstractPhase):
         squares = jnp.where(curved, shares**2, 1)
         step = scaled / (squares + damping(scaled, squares, lane.polish.radius)[None])
         first = -jnp.einsum("bij,jb->ib", basis, step)
-        return blank_work(lane)._replace(first=first, values=values, foreseen=length(slope - values * step))
+        return blank_work(lane)._replace(
+            first=first, values=values, foreseen=length(slope - values * step)
+        )
 
     def finish(self, work, stages, lane, own):
         found, polish = stages.found, lane.polish
         old, new, foreseen = length(lane.point.gradient), length(found.gradient), work.foreseen
         better = new < old  # false for NaN
-        gain = (old - new) * (old + new) / jnp.maximum((old - foreseen) * (old + foreseen), jnp.finfo(old.dtype).tiny)
+        gain = (
+            (old - new)
+            * (old + new)
+            / jnp.maximum((old - foreseen) * (old + foreseen), jnp.finfo(old.dtype).tiny)
+        )
         size = length(work.first)
         small, grown = 0.25 * jnp.minimum(size, polish.radius), jnp.maximum(polish.radius, 2 * size)
         radius = jnp.where(gain > 0.75, grown, jnp.where(gain > 0.25, polish.radius, small))

@@ -19,7 +19,9 @@ from jaxcompress.solvers._rosenbrock import DENSE, rosenbrock_stages
 
 
 class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):
-    """The dense output of order four: `y(t0 + τh) = (1−τ)y0 + τ(y1 + (1−τ)(d_1 + τ(d_2 + τ d_3)))`."""
+    """The dense output of order four: `y(t0 + τh) = (1−τ)y0 + τ(y1 + (1−τ)(d_1 + τ(d_2 + τ
+    d_3)))`.
+    """
 
     t0: Array  # type: ignore[misc]  # a class variable only in the annotations of diffrax
     t1: Array  # type: ignore[misc]
@@ -29,7 +31,9 @@ class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):
 
     def evaluate(self, t0, t1=None, left=True):
         if t1 is not None:
-            return jax.tree.map(lambda end, start: end - start, self.evaluate(t1), self.evaluate(t0))
+            return jax.tree.map(
+                lambda end, start: end - start, self.evaluate(t1), self.evaluate(t0)
+            )
         length = self.t1 - self.t0
         tau = (t0 - self.t0) / jnp.where(length == 0, 1, length)
         start, unravel = ravel_pytree(self.y0)
@@ -41,8 +45,9 @@ class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):
 class Rodas5P(diffrax.AbstractAdaptiveSolver):
     """Rodas5P (`_rosenbrock`), for autonomous `ODETerm`s whose vector field is `−∇φ`.
 
-    The Jacobian is the linearisation of the vector field, which must be symmetric (it is read as such): where the field
-    states its own derivative, as the package's flows do, no second autodiff is taken.
+    The Jacobian is the linearisation of the vector field, which must be symmetric (it is read as
+    such): where the field states its own derivative, as the package's flows do, no second autodiff
+    is taken.
     """
 
     term_structure: ClassVar = diffrax.AbstractTerm
@@ -82,7 +87,9 @@ class Rodas5P(diffrax.AbstractAdaptiveSolver):
 
 
 class ChebyshevState(NamedTuple):
-    """The field where the solver stands, the vector of the largest curvature, and the stages of the accepted steps."""
+    """The field where the solver stands, the vector of the largest curvature, and the stages of the
+    accepted steps.
+    """
 
     f: Float[Array, " P"]
     v: Float[Array, " P"]
@@ -92,12 +99,13 @@ class ChebyshevState(NamedTuple):
 class Chebyshev(diffrax.AbstractAdaptiveSolver):
     """Runge–Kutta–Chebyshev (`_chebyshev`), for autonomous `ODETerm`s whose vector field is `−∇φ`.
 
-    `max_stages`, static, bounds the stages of a step. A step that needs more costs the spectral radius and no stages:
-    its error is NaN, and the controller rejects it (diffrax's `PIDController` then tries a fifth of its length). A step
-    back in time is refused likewise.
-    Where it fails: roundoff grows with the square of the stages. The error estimate sees it, so that a tolerance `rtol`
-    allows about `√(rtol/10u)` of them, `u` the unit roundoff: 40 in float32 at 1e-3, where the estimate at rest is
-    2e-3 of `y`; at 250 stages it is 0.14. Derivatives by reverse mode do not pass the loop of stages.
+    `max_stages`, static, bounds the stages of a step. A step that needs more costs the spectral
+    radius and no stages: its error is NaN, and the controller rejects it (diffrax's `PIDController`
+    then tries a fifth of its length). A step back in time is refused likewise.
+    Where it fails: roundoff grows with the square of the stages. The error estimate sees it, so
+    that a tolerance `rtol` allows about `√(rtol/10u)` of them, `u` the unit roundoff: 40 in float32
+    at 1e-3, where the estimate at rest is 2e-3 of `y`; at 250 stages it is 0.14. Derivatives by
+    reverse mode do not pass the loop of stages.
     """
 
     term_structure: ClassVar = diffrax.AbstractTerm
@@ -107,7 +115,9 @@ class Chebyshev(diffrax.AbstractAdaptiveSolver):
 
     def __check_init__(self):
         if self.max_stages < 2:
-            raise ValueError(f"Chebyshev: given max_stages = {self.max_stages}; expected at least 2, the order")
+            raise ValueError(
+                f"Chebyshev: given max_stages = {self.max_stages}; expected at least 2, the order"
+            )
 
     def order(self, terms):
         return 2

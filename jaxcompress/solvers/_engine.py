@@ -1,10 +1,11 @@
 """The phases of a batch, one after another, over one store of runs.
 
-The flow goes down a ladder of gradients. On every rung, Newton's method asks whether it may take over
-(`_newton`); runs that it refuses flow on to the next rung, and on the last one the flow has arrived
-by itself. Runs that Newton left at their floor get their spectrum, the others the polish (`_polish`)
-with theirs. All of this is one compiled loop of queues around one loop of passes (`_phase`): which
-phase a queue goes through is data, and what happens between two queues is arithmetic on the store.
+The flow goes down a ladder of gradients. On every rung, Newton's method asks whether it may take
+over (`_newton`); runs that it refuses flow on to the next rung, and on the last one the flow has
+arrived by itself. Runs that Newton left at their floor get their spectrum, the others the polish
+(`_polish`) with theirs. All of this is one compiled loop of queues around one loop of passes
+(`_phase`): which phase a queue goes through is data, and what happens between two queues is
+arithmetic on the store.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,13 @@ from jaxcompress.solvers._lanes import Occupancy, Progress, queue_of, run_in_lan
 from jaxcompress.solvers._method import Method
 from jaxcompress.solvers._motions import AbstractMotions
 from jaxcompress.solvers._newton import HandOver
-from jaxcompress.solvers._phase import AbstractPhase, Measurement, blank_matrices, choose_by, one_pass
+from jaxcompress.solvers._phase import (
+    AbstractPhase,
+    Measurement,
+    blank_matrices,
+    choose_by,
+    one_pass,
+)
 from jaxcompress.solvers._polish import Polish, Spectrum
 from jaxcompress.solvers._slide import frozen_unknowns, may_slide, no_slide, release, released_norm
 from jaxcompress.solvers._state import Lane, at_start, lanes_last
@@ -34,8 +41,9 @@ _MEASURE = 1
 
 
 class Batch(NamedTuple):
-    """The runs of one call: their start, what of each never changes, which of them are real (the others fill the
-    batch up to its size and are never touched), how many go side by side, and whom to tell."""
+    """The runs of one call: their start, what of each never changes, which of them are real (the
+    others fill the batch up to its size and are never touched), how many go side by side, and whom
+    to tell."""
 
     y: Float[Array, "runs P"]
     own: Any
@@ -45,8 +53,9 @@ class Batch(NamedTuple):
 
 
 class Round(NamedTuple):
-    """Between two queues: the runs, the number of the next phase, who waits for it, the rung of the ladder, the root
-    of the rates (one as soon as the unknowns are parameters), whether it is the first, the occupancy of the flow."""
+    """Between two queues: the runs, the number of the next phase, who waits for it, the rung of the
+    ladder, the root of the rates (one as soon as the unknowns are parameters), whether it is the
+    first, the occupancy of the flow."""
 
     store: Lane
     phase: Array
@@ -60,7 +69,9 @@ class Round(NamedTuple):
 def solve_runs(
     motions: AbstractMotions, method: Method, options: FlowOptions, tolerance: Array, batch: Batch
 ) -> tuple[Lane, Occupancy]:
-    """Flow, hand-over, spectrum and polish. In the store that comes back the unknowns are parameters."""
+    """Flow, hand-over, spectrum and polish. In the store that comes back the unknowns are
+    parameters.
+    """
 
     def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
         rung = eqx.tree_at(lambda o: o.gradient_tolerance, options, level)
@@ -77,7 +88,9 @@ def solve_runs(
             [
                 lambda: _after_flow(here, options, now),
                 lambda: _after_newton(here, options, tolerance, batch, now),
-                lambda: now._replace(phase=_number(_POLISH), waiting=batch.real & (now.store.polish.steps == 0)),
+                lambda: now._replace(
+                    phase=_number(_POLISH), waiting=batch.real & (now.store.polish.steps == 0)
+                ),
                 lambda: now._replace(phase=_number(_DONE), waiting=jnp.zeros_like(now.waiting)),
             ],
         )
@@ -89,8 +102,8 @@ def solve_runs(
 def flow_runs(
     motions: AbstractMotions, method: Method, options: FlowOptions, batch: Batch, matrix: bool
 ) -> tuple[Lane, Occupancy]:
-    """Flow until `options` say so, released neurons included; without a `matrix` no Hessian is ever made. In the store
-    that comes back the unknowns are parameters."""
+    """Flow until `options` say so, released neurons included; without a `matrix` no Hessian is ever
+    made. In the store that comes back the unknowns are parameters."""
 
     def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
         return [Flow(here, method, options), Measurement(here)]
@@ -102,7 +115,9 @@ def flow_runs(
             lambda: now._replace(phase=_number(_DONE), waiting=jnp.zeros_like(now.waiting)),
         )
 
-    return _in_rounds(motions, method, batch, options.gradient_tolerance, phases, after, matrix, method.implicit)
+    return _in_rounds(
+        motions, method, batch, options.gradient_tolerance, phases, after, matrix, method.implicit
+    )
 
 
 def search_runs(motions: AbstractMotions, tolerance: Array, max_steps: Array, batch: Batch) -> Lane:
@@ -135,8 +150,8 @@ def _in_rounds(
     matrix: bool,
     factors: bool,
 ) -> tuple[Lane, Occupancy]:
-    """Queue after queue until the phases are done, all real runs in the first; with a `matrix` that some phase
-    `factors`, or without."""
+    """Queue after queue until the phases are done, all real runs in the first; with a `matrix` that
+    some phase `factors`, or without."""
     kept = blank_matrices(batch.y.shape[1], batch.lanes, batch.y.dtype, matrix, factors)
 
     def one(now: Round) -> Round:
@@ -183,14 +198,20 @@ def _after_flow(motions: AbstractMotions, options: FlowOptions, now: Round) -> R
     asking = now.waiting & (course.norm <= now.level) & going
     newton = store.newton
     newton = newton._replace(
-        taken=newton.taken & ~asking, over=newton.over & ~asking, steps=jnp.where(asking, 0, newton.steps)
+        taken=newton.taken & ~asking,
+        over=newton.over & ~asking,
+        steps=jnp.where(asking, 0, newton.steps),
     )
     store = _set_to_rest(motions, store._replace(newton=newton), asking)
     return now._replace(store=store, phase=_number(_NEWTON), waiting=asking)
 
 
-def _after_newton(motions: AbstractMotions, options: FlowOptions, tolerance: Array, batch: Batch, now: Round) -> Round:
-    """Who was refused, or has a neuron that is free after all, flows on; when nobody does, all go to the polish."""
+def _after_newton(
+    motions: AbstractMotions, options: FlowOptions, tolerance: Array, batch: Batch, now: Round
+) -> Round:
+    """Who was refused, or has a neuron that is free after all, flows on; when nobody does, all go
+    to the polish.
+    """
     last = now.level <= options.gradient_tolerance
     taken = now.store.newton.taken
     store, freed = _release(motions, options, now.store, batch, now.waiting & (taken | last))
@@ -204,8 +225,12 @@ def _after_newton(motions: AbstractMotions, options: FlowOptions, tolerance: Arr
     return now._replace(store=store, phase=phase, waiting=waiting, level=level, root=root)
 
 
-def _after_flow_alone(motions: AbstractMotions, options: FlowOptions, batch: Batch, now: Round) -> Round:
-    """Who has a neuron that is free after all flows on; when nobody does, points that moved to rest are measured."""
+def _after_flow_alone(
+    motions: AbstractMotions, options: FlowOptions, batch: Batch, now: Round
+) -> Round:
+    """Who has a neuron that is free after all flows on; when nobody does, points that moved to rest
+    are measured.
+    """
     store = _with_norm(motions, now)
     arrived = now.waiting & (store.course.norm <= options.gradient_tolerance)
     store = _remember(store)
@@ -230,10 +255,11 @@ def _to_parameters(
     settled: Callable[[Array], Bool[Array, " runs"]],
     phases: tuple[int, int],
 ) -> tuple[Lane, Bool[Array, " runs"], Array, Array]:
-    """When no run flows on: neurons that are frozen go to zero, and the unknowns are parameters from here on.
+    """When no run flows on: neurons that are frozen go to zero, and the unknowns are parameters
+    from here on.
 
-    Returns the store, who waits (the runs that are `settled` by what is left of their gradient), the next phase (the
-    second then, the first otherwise) and the root.
+    Returns the store, who waits (the runs that are `settled` by what is left of their gradient),
+    the next phase (the second then, the first otherwise) and the root.
     """
     over = ~jnp.any(waiting)
     store = _set_to_rest(motions, store, over & batch.real)
@@ -263,7 +289,9 @@ def _set_to_rest(motions: AbstractMotions, store: Lane, which: Bool[Array, " run
     store = _remember(store)
     still = frozen_unknowns(motions, lanes_last(slide)).T & which[:, None]
     moved = jnp.any(still & (store.point.y != 0), axis=1)
-    point = store.point._replace(y=jnp.where(still, 0, store.point.y), known=store.point.known & ~moved)
+    point = store.point._replace(
+        y=jnp.where(still, 0, store.point.y), known=store.point.known & ~moved
+    )
     return store._replace(point=point)
 
 
@@ -286,10 +314,15 @@ def _unset_from_rest(store: Lane, which: Bool[Array, " runs"]) -> Lane:
 
 
 def _release(
-    motions: AbstractMotions, options: FlowOptions, store: Lane, batch: Batch, asking: Bool[Array, " runs"]
+    motions: AbstractMotions,
+    options: FlowOptions,
+    store: Lane,
+    batch: Batch,
+    asking: Bool[Array, " runs"],
 ) -> tuple[Lane, Bool[Array, " runs"]]:
-    """Release neurons that only seemed to be held at zero (`_slide.release`), at the end of their runs; these flow on
-    from where they stood before Newton. Returns which runs they are."""
+    """Release neurons that only seemed to be held at zero (`_slide.release`), at the end of their
+    runs; these flow on from where they stood before Newton.
+    Returns which runs they are."""
     slide = store.course.slide
     if slide is None:
         return store, jnp.zeros_like(asking)
@@ -307,8 +340,11 @@ def _release(
     freed = jnp.any(frozen != slide.frozen, axis=1)
     course = store.course._replace(
         slide=slide._replace(frozen=frozen),
-        length=jnp.where(freed, 0, store.course.length),  # like a new flow, with a step to be chosen
+        # like a new flow, with a step to be chosen
+        length=jnp.where(freed, 0, store.course.length),
     )
-    point = store.point._replace(y=jnp.where(freed[:, None], y, store.point.y), known=store.point.known & ~freed)
+    point = store.point._replace(
+        y=jnp.where(freed[:, None], y, store.point.y), known=store.point.known & ~freed
+    )
     newton = store.newton._replace(taken=store.newton.taken & ~freed)
     return store._replace(point=point, course=course, newton=newton), freed

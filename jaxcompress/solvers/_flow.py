@@ -1,7 +1,7 @@
 """Gradient flow `dθ/dt = −rate·∇R(θ)` of one run, with its trajectory.
 
-Static: sizes, activations, `freeze`, `max_steps`, the number of `save_at` times. Traced: everything else, so a changed
-tolerance, rate or seed compiles nothing.
+Static: sizes, activations, `freeze`, `max_steps`, the number of `save_at` times. Traced: everything
+else, so a changed tolerance, rate or seed compiles nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,15 +41,17 @@ def gradient_flow(
 ) -> Solution:
     """Follow `dθ/dt = −rate·∇R(θ)` from a student until `max|∂R/∂θ| ≤ gradient_tolerance` or `t1`.
 
-    Arguments: `student`, `target`, `inputs` as for `population_risk`, or `Samples` for the target (and no `inputs`),
-    where the risk is `empirical_risk`; `gradient_tolerance`, 1e-8 in float64 and 1e-4 in float32 when left out;
-    `freeze`, names of parameters that stay (any of "weights", "readout", "bias", "output_bias"); `rates`, a positive
-    factor on the velocity by name (default 1 each); `t1`, the end time; `save_at (times,)`, ascending times at which to
-    keep the network; `rtol`, `atol`, the error allowed a step; `max_steps`, the step budget.
-    Returns a `Solution`, without spectrum. Method: Rodas5P (Steinebach 2023) with the exact Hessian as its
-    Jacobian, stepped by diffrax; with thousands of unknowns the explicit `Chebyshev`. `stats["method"]` says which.
-    Raises `ValueError` for input that does not fit, `SolveError` when the run does not converge and `throw` is true
-    (reaching a finite `t1` is no failure).
+    Arguments: `student`, `target`, `inputs` as for `population_risk`, or `Samples` for the target
+    (and no `inputs`), where the risk is `empirical_risk`; `gradient_tolerance`, 1e-8 in float64 and
+    1e-4 in float32 when left out; `freeze`, names of parameters that stay (any of "weights",
+    "readout", "bias", "output_bias"); `rates`, a positive factor on the velocity by name (default 1
+    each); `t1`, the end time; `save_at (times,)`, ascending times at which to keep the network;
+    `rtol`, `atol`, the error allowed a step; `max_steps`, the step budget.
+    Returns a `Solution`, without spectrum. Method: Rodas5P (Steinebach 2023) with the exact Hessian
+    as its Jacobian, stepped by diffrax; with thousands of unknowns the explicit `Chebyshev`.
+    `stats["method"]` says which.
+    Raises `ValueError` for input that does not fit, `SolveError` when the run does not converge and
+    `throw` is true (reaching a finite `t1` is no failure).
     """
     inputs = StandardNormal() if inputs is None else inputs
     check_start(student, target, inputs, freeze, rates)
@@ -58,7 +60,9 @@ def gradient_flow(
     dtype = student.weights.dtype
     names = ("t1", "gradient_tolerance", "rtol", "atol")
     numbers = (t1, gradient_tolerance, rtol, atol)
-    options: dict = {name: jnp.asarray(number, dtype) for name, number in zip(names, numbers, strict=True)}
+    options: dict = {
+        name: jnp.asarray(number, dtype) for name, number in zip(names, numbers, strict=True)
+    }
     options["rates"] = checked_rates(student, rates)
     times = None if save_at is None else _times(save_at, t1, student.weights.dtype)
     solution = _flow_once(student, target, inputs, tuple(freeze), options, times, max_steps)
@@ -66,17 +70,25 @@ def gradient_flow(
 
 
 def _times(save_at, t1: float, dtype) -> Array:
-    """The times at which to keep the network. Raises `ValueError` unless they ascend between 0 and `t1`."""
+    """The times at which to keep the network.
+    Raises `ValueError` unless they ascend between 0 and `t1`.
+    """
     times = as_array("gradient_flow", "save_at", save_at).astype(dtype)
     if times.ndim != 1:
-        raise ValueError(f"gradient_flow: given save_at of shape {times.shape}; expected (times,); pass a flat list")
+        raise ValueError(
+            f"gradient_flow: given save_at of shape {times.shape}; expected (times,); pass a flat "
+            f"list"
+        )
     if is_concrete(times) and is_concrete(t1):
         listed = np.asarray(times)
         if not (
-            np.all(np.isfinite(listed)) and np.all(np.diff(listed) >= 0) and np.all((listed >= 0) & (listed <= t1))
+            np.all(np.isfinite(listed))
+            and np.all(np.diff(listed) >= 0)
+            and np.all((listed >= 0) & (listed <= t1))
         ):
             raise ValueError(
-                f"gradient_flow: given save_at {listed.tolist()} with t1 = {t1}; expected finite ascending times "
+                f"gradient_flow: given save_at {listed.tolist()} with t1 = {t1}; expected finite "
+                f"ascending times "
                 "between 0 and t1; sort them or raise t1"
             )
     return times
@@ -84,13 +96,17 @@ def _times(save_at, t1: float, dtype) -> Array:
 
 @eqx.filter_jit
 def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> Solution:
-    motions = motions_of(measured(target, inputs, student, freeze), True, student, freeze, options["rates"])
+    motions = motions_of(
+        measured(target, inputs, student, freeze), True, student, freeze, options["rates"]
+    )
     return flow(motions, *motions.load(student, None), options, times, max_steps)
 
 
 @eqx.filter_custom_jvp
 def _gradient(of: tuple[AbstractMotions, Any], y: Float[Array, " P"]) -> Float[Array, " P"]:
-    """The gradient of one run; its derivative is the Hessian assembled in weight space, once for all tangents."""
+    """The gradient of one run; its derivative is the Hessian assembled in weight space, once for
+    all tangents.
+    """
     motions, own = of
     return motions.measure(y[:, None], own)[2][:, 0]
 
@@ -124,7 +140,9 @@ def flow(
         return jnp.max(jnp.abs(_gradient((motions, own), y)) / root) <= tolerance
 
     end_only = diffrax.SubSaveAt(t1=True)
-    saveat = diffrax.SaveAt(subs=[end_only] if times is None else [end_only, diffrax.SubSaveAt(ts=times)])
+    saveat = diffrax.SaveAt(
+        subs=[end_only] if times is None else [end_only, diffrax.SubSaveAt(ts=times)]
+    )
     out = diffrax.diffeqsolve(
         diffrax.ODETerm(velocity),
         Rodas5P() if start.shape[0] <= IMPLICIT_MOST else Chebyshev(),
@@ -161,7 +179,10 @@ def flow(
         time=end_time,
         result=either(converged, RESULTS.converged, result),
         stats={
-            **{name: out.stats[f"num_{name}"] for name in ("steps", "accepted_steps", "rejected_steps")},
+            **{
+                name: out.stats[f"num_{name}"]
+                for name in ("steps", "accepted_steps", "rejected_steps")
+            },
             "method": METHODS.rosenbrock if start.shape[0] <= IMPLICIT_MOST else METHODS.chebyshev,
         },
         trajectory=trajectory,

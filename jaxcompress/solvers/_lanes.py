@@ -21,7 +21,9 @@ Progress = Callable[[Any], None]
 
 
 class Queue(NamedTuple):
-    """The runs to do: the first `length` entries of `order (runs,)`, and whether progress is told."""
+    """The runs to do: the first `length` entries of `order (runs,)`, and whether progress is
+    told.
+    """
 
     order: Int[Array, " runs"]
     length: Int[Array, ""]
@@ -36,7 +38,9 @@ class Occupancy(NamedTuple):
 
 
 class _Carry(NamedTuple):
-    """The loop: states of the lanes, what steps keep, places in the queue, the next place, the store."""
+    """The loop: states of the lanes, what steps keep, places in the queue, the next place, the
+    store.
+    """
 
     state: Any
     own: Any
@@ -67,14 +71,17 @@ def run_in_lanes(
 
     A row of the store is the state of its run. `step(state, own, kept)` advances all lanes, `own`
     being what of each run never changes and `kept` what one step leaves to the next, whatever the
-    runs; `done(state)` tells which have ended. `progress(count)` is told how many runs have left the
-    queue, whenever that is another `lanes` of them.
+    runs; `done(state)` tells which have ended. `progress(count)` is told how many runs have left
+    the queue, whenever that is another `lanes` of them.
     """
     runs = queue.order.shape[0]
 
-    # No index is negative: told so, JAX leaves the code out that would wrap it, a third of what this loop lowers to.
+    # No index is negative: told so, JAX leaves the code out that would wrap it, a third of what
+    # this loop lowers to.
     def rows(tree: Any, ids: Array) -> Any:
-        chosen = lambda leaf: leaf.at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)  # noqa: E731
+        def chosen(leaf: Array) -> Array:
+            return leaf.at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
         return jax.tree.map(lambda leaf: jnp.moveaxis(chosen(leaf), 0, -1), tree)
 
     def body(carry: _Carry) -> _Carry:
@@ -96,7 +103,9 @@ def run_in_lanes(
         ended = done(state) & active
         places_of = jnp.where(ended, ids, runs)
         store = jax.tree.map(
-            lambda old, new: old.at[places_of].set(jnp.moveaxis(new, -1, 0), mode="drop", wrap_negative_indices=False),
+            lambda old, new: old.at[places_of].set(
+                jnp.moveaxis(new, -1, 0), mode="drop", wrap_negative_indices=False
+            ),
             carry.store,
             state,
         )
@@ -107,18 +116,24 @@ def run_in_lanes(
         return _Carry(state, own_rows, kept, places, after, store, occupancy)
 
     zero, nothing = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
-    blank, own_blank = jax.tree.map(lambda leaf: jnp.zeros((*leaf.shape[1:], lanes), leaf.dtype), (store, own))
+    blank, own_blank = jax.tree.map(
+        lambda leaf: jnp.zeros((*leaf.shape[1:], lanes), leaf.dtype), (store, own)
+    )
     empty = jnp.broadcast_to(queue.length, (lanes,))
     first = _Carry(blank, own_blank, kept, empty, zero, store, Occupancy(nothing, nothing))
     end = jax.lax.while_loop(
-        lambda carry: (carry.next < queue.length) | jnp.any(carry.places < queue.length), body, first
+        lambda carry: (carry.next < queue.length) | jnp.any(carry.places < queue.length),
+        body,
+        first,
     )
     return end.store, end.occupancy
 
 
 def _tell(progress: Progress, queue: Queue, before: Array, after: Array, lanes: int) -> None:
     """Call `progress` when another `lanes` runs have left the queue, the first ones excepted."""
-    full = (after // lanes > before // lanes) & (after > lanes) | (after == queue.length) & (after > before)
+    full = (after // lanes > before // lanes) & (after > lanes) | (after == queue.length) & (
+        after > before
+    )
     jax.lax.cond(full & queue.told, lambda: jax.debug.callback(progress, after), lambda: None)
 
 

@@ -18,18 +18,25 @@ _ALONE = 250
 class METHODS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     """How the flow was stepped, with the reason; `METHODS[code]` is its message."""
 
-    rosenbrock = "Rodas5P: stiff, and so few unknowns that a factorisation costs less than a handful of gradients."
+    rosenbrock = (
+        "Rodas5P: stiff, and so few unknowns that a factorisation costs less than a "
+        "handful of gradients."
+    )
     mixed = (
-        "Chebyshev's stages as long as the steps that accuracy allows are short ones, Rodas5P beyond: for hundreds of "
+        "Chebyshev's stages as long as the steps that accuracy allows are short ones, Rodas5P "
+        "beyond: for hundreds of "
         "unknowns a factorisation costs as much as a hundred gradients."
     )
     chebyshev = (
-        "Chebyshev's stages, without a matrix: a factorisation of thousands of unknowns costs more than any step."
+        "Chebyshev's stages, without a matrix: a factorisation of thousands of unknowns "
+        "costs more than any step."
     )
 
 
 class Method(NamedTuple):
-    """The code for the record; the most stages of an explicit step (0: none), and whether implicit steps are taken."""
+    """The code for the record; the most stages of an explicit step (0: none), and whether implicit
+    steps are taken.
+    """
 
     code: Any
     stages: int
@@ -39,9 +46,10 @@ class Method(NamedTuple):
 def choose(unknowns: int, student: TwoLayer, target_width: int, lanes: int) -> Method:
     """Compare the operations of one implicit step with those of one gradient.
 
-    An implicit step factors `P³/3`, solves sixteen triangles of `P²` (at the speed of memory, a fifth of that of
-    arithmetic) and assembles a Hessian, some twenty operations an entry; a gradient is `n(n + k)` pairs of `4d + 60`.
-    Lanes in lockstep would all wait for the one with the most stages: several lanes never mix.
+    An implicit step factors `P³/3`, solves sixteen triangles of `P²` (at the speed of memory, a
+    fifth of that of arithmetic) and assembles a Hessian, some twenty operations an entry; a
+    gradient is `n(n + k)` pairs of `4d + 60`. Lanes in lockstep would all wait for the one with the
+    most stages: several lanes never mix.
     """
     if unknowns > IMPLICIT_MOST:
         return Method(METHODS.chebyshev, _ALONE, False)
@@ -49,9 +57,12 @@ def choose(unknowns: int, student: TwoLayer, target_width: int, lanes: int) -> M
         return Method(METHODS.rosenbrock, 0, True)
     step = unknowns**3 / 3 + (16 * 5 + 20) * unknowns**2
     gradient = student.width * (student.width + target_width) * (4 * student.dim + 60)
-    # the explicit method takes 2.3 times as many steps (erf, n = 8, k = 10, rtol 1e-3, a third of the error allowed)
+    # the explicit method takes 2.3 times as many steps (erf, n = 8, k = 10, rtol 1e-3, a third of
+    # the error allowed)
     stages = min(_ALONE, int(step / gradient / 2.3))
-    return Method(METHODS.mixed, stages, True) if stages >= 50 else Method(METHODS.rosenbrock, 0, True)
+    return (
+        Method(METHODS.mixed, stages, True) if stages >= 50 else Method(METHODS.rosenbrock, 0, True)
+    )
 
 
 def for_runs(code: Any, runs: int) -> Any:

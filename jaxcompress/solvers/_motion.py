@@ -26,7 +26,9 @@ class Motion(eqx.Module):
 
     @classmethod
     def of(cls, problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str]) -> "Motion":
-        """Split a student into what moves and what does not. Raises `ValueError` for unknown names."""
+        """Split a student into what moves and what does not. Raises `ValueError` for unknown
+        names.
+        """
         flat, _ = ravel_pytree(student)
         parameter_mask(student, freeze)
         return cls(problem, flat, student, tuple(freeze))
@@ -45,7 +47,9 @@ class Motion(eqx.Module):
         _, unravel = ravel_pytree(self.template)
         return unravel(self.frozen.at[self.moving].set(vector))
 
-    def value_and_gradient(self, vector: Float[Array, " P"]) -> tuple[tuple[Array, Array], Float[Array, " P"]]:
+    def value_and_gradient(
+        self, vector: Float[Array, " P"]
+    ) -> tuple[tuple[Array, Array], Float[Array, " P"]]:
         """`(risk, rounding floor)` and the gradient from one evaluation."""
 
         def risk(v: Array) -> tuple[Array, tuple[Array, Array]]:

@@ -1,10 +1,12 @@
 """The moving parameters of many students side by side: unknowns first, lanes last.
 
-A solver's loop sees vectors `y (P, lanes)` and asks for gradients and Hessians there. What differs between lanes beside
-`y` (frozen parameters, a target of its own) travels as `own`, arrays whose last axis is the lanes.
+A solver's loop sees vectors `y (P, lanes)` and asks for gradients and Hessians there. What differs
+between lanes beside `y` (frozen parameters, a target of its own) travels as `own`, arrays whose
+last axis is the lanes.
 
-`CentredMotions` evaluates the short closed forms of `risk.centred_risk`; `GeneralMotions` serves every other problem by
-mapping one `Motion`. The rates of the flow are absorbed: in `y = θ/√rate` it is the plain gradient flow of the risk.
+`CentredMotions` evaluates the short closed forms of `risk.centred_risk`; `GeneralMotions` serves
+every other problem by mapping one `Motion`. The rates of the flow are absorbed: in `y = θ/√rate` it
+is the plain gradient flow of the risk.
 """
 
 import abc
@@ -33,7 +35,8 @@ from jaxcompress.risk.internal import (
 from jaxcompress.solvers._motion import Motion
 from jaxcompress.solvers._vectors import direction, length
 
-# Unknowns up to which a processor's vectors run along the lanes; beyond it, along the unknowns of one lane.
+# Unknowns up to which a processor's vectors run along the lanes; beyond it, along the unknowns of
+# one lane.
 NARROW = 64
 
 # A target as its students meet it.
@@ -41,20 +44,26 @@ Measured = AbstractProblem | AbstractCentredTarget
 
 
 class AbstractMotions(eqx.Module):
-    """What a batched solver asks of its problem. `root (P,)` is the square root of every unknown's rate."""
+    """What a batched solver asks of its problem. `root (P,)` is the square root of every unknown's
+    rate.
+    """
 
     root: eqx.AbstractVar[Float[Array, " P"]]
 
     @abc.abstractmethod
     def load(self, student: TwoLayer, problem: Measured | None) -> tuple[Float[Array, " P"], Any]:
-        """The unknowns of one student and what is its own; `problem` where every run has its target."""
+        """The unknowns of one student and what is its own; `problem` where every run has its
+        target.
+        """
 
     @abc.abstractmethod
     def network(self, y: Float[Array, " P"], own: Any) -> TwoLayer:
         """One student with these values of its unknowns."""
 
     @abc.abstractmethod
-    def measure(self, y: Float[Array, "P lanes"], own: Any) -> tuple[Array, Array, Float[Array, "P lanes"]]:
+    def measure(
+        self, y: Float[Array, "P lanes"], own: Any
+    ) -> tuple[Array, Array, Float[Array, "P lanes"]]:
         """Risk and rounding floor `(lanes,)`, and the gradient by `y`."""
 
     @abc.abstractmethod
@@ -62,7 +71,9 @@ class AbstractMotions(eqx.Module):
         """The Hessian by `y`."""
 
     def symmetries(self, y: Float[Array, "P lanes"], own: Any) -> Float[Array, "lanes m P"] | None:
-        """Orthonormal directions along which exact symmetries keep the risk constant; `None` for none known."""
+        """Orthonormal directions along which exact symmetries keep the risk constant; `None` for
+        none known.
+        """
         return None
 
     def largest(self, gradient: Float[Array, "P lanes"]) -> Float[Array, " lanes"]:
@@ -80,7 +91,9 @@ def each(function: Callable, *arguments: Any, out_axes: Any = -1) -> Any:
 
 
 class GeneralMotions(AbstractMotions):
-    """Any problem: one `Motion`, mapped over the lanes. `problem` is shared, or `None` where every run has its own."""
+    """Any problem: one `Motion`, mapped over the lanes. `problem` is shared, or `None` where every
+    run has its own.
+    """
 
     problem: AbstractProblem | None
     template: TwoLayer
@@ -117,7 +130,8 @@ class GeneralMotions(AbstractMotions):
 class CentredMotions(AbstractMotions):
     """Activations with short formulas, no biases, standard normal inputs.
 
-    `own` is the frozen readout or `None`, and the target or `None`. Unknowns are ordered neuron by neuron.
+    `own` is the frozen readout or `None`, and the target or `None`. Unknowns are ordered neuron by
+    neuron.
     """
 
     target: AbstractCentredTarget | None
@@ -139,12 +153,17 @@ class CentredMotions(AbstractMotions):
         readout = student.readout.reshape(student.width, self._outputs)
         parts = [student.weights, readout] if self.move_readout else [student.weights]
         y = jnp.concatenate(parts, axis=1).reshape(-1) / self.root
-        return y, (None if self.move_readout else readout, None if problem is None else as_centred(problem))
+        return y, (
+            None if self.move_readout else readout,
+            None if problem is None else as_centred(problem),
+        )
 
     def network(self, y, own):
         weights, readout = self.parts(y, own)
         return eqx.tree_at(
-            lambda s: (s.weights, s.readout), self.template, (weights, readout.reshape(self.template.readout.shape))
+            lambda s: (s.weights, s.readout),
+            self.template,
+            (weights, readout.reshape(self.template.readout.shape)),
         )
 
     def measure(self, y, own):
@@ -171,7 +190,8 @@ class CentredMotions(AbstractMotions):
             return None
         n, d = self.template.width, self.template.dim
         blocks = y.T.reshape(-1, n, self.neuron)
-        # in y = θ/√rate the direction (w, −a) has the components (w, −a)/√rate, which is (y_w, −y_a)
+        # in y = θ/√rate the direction (w, −a) has the components (w, −a)/√rate, which is (y_w,
+        # −y_a)
         signs = jnp.where(jnp.arange(self.neuron) < d, 1.0, -1.0).astype(y.dtype)
         tangents = direction(blocks * signs[None, None], 2)
         wide = jnp.eye(n, dtype=y.dtype)[None, :, :, None] * tangents[:, :, None]
@@ -185,10 +205,14 @@ class CentredMotions(AbstractMotions):
 
     def slopes(self, gradient: Float[Array, "P lanes"]) -> Float[Array, "n d lanes"]:
         """`∂R/∂w` from the gradient by `y`."""
-        blocks = (gradient / self.root[:, None]).reshape(self.template.width, self.neuron, *gradient.shape[1:])
+        blocks = (gradient / self.root[:, None]).reshape(
+            self.template.width, self.neuron, *gradient.shape[1:]
+        )
         return blocks[:, : self.template.dim]
 
-    def with_weights(self, y: Float[Array, "P lanes"], weights: Float[Array, "n d lanes"]) -> Float[Array, "P lanes"]:
+    def with_weights(
+        self, y: Float[Array, "P lanes"], weights: Float[Array, "n d lanes"]
+    ) -> Float[Array, "P lanes"]:
         """The unknowns with other weights."""
         blocks = y.reshape(self.template.width, self.neuron, *y.shape[1:])
         root = self.root.reshape(self.template.width, self.neuron, 1)
@@ -229,17 +253,25 @@ def _column(vector: Array, like: Array) -> Array:
     return vector.reshape(-1, *([1] * (like.ndim - 1)))
 
 
-def measured(target: Target, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]) -> Measured:
+def measured(
+    target: Target, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]
+) -> Measured:
     """A target as its students will meet it: by the short formulas where these serve."""
     f = student.activation
-    serves = isinstance(inputs, StandardNormal) and centred(f, f) is not None and _is_plain(student, freeze)
+    serves = (
+        isinstance(inputs, StandardNormal)
+        and centred(f, f) is not None
+        and _is_plain(student, freeze)
+    )
     if serves and isinstance(target, TwoLayer) and _is_plain(target, ()) and target.activation == f:
         return CentredTarget.of(target)
     return problem_of(target, inputs)
 
 
 def as_centred(problem: Measured) -> AbstractCentredTarget | None:
-    """A measured target in the form of the short formulas, if it has one: decided by structure alone."""
+    """A measured target in the form of the short formulas, if it has one: decided by structure
+    alone.
+    """
     if isinstance(problem, AbstractCentredTarget):
         return problem
     if not isinstance(problem, RiskProblem) or not isinstance(problem.inputs, StandardNormal):
@@ -248,13 +280,21 @@ def as_centred(problem: Measured) -> AbstractCentredTarget | None:
     if moments is not None:
         constant, linear, quadratic = moments.with_outputs()
         return CentredPolynomial(
-            constant=constant, linear=linear, quadratic=quadratic, energy=energy, magnitude=magnitude
+            constant=constant,
+            linear=linear,
+            quadratic=quadratic,
+            energy=energy,
+            magnitude=magnitude,
         )
     layer, *others = problem.layers
     if others or layer.mean is not None or problem.offset is not None:
         return None
     return CentredTarget(
-        weights=layer.weights, readout=layer.readout, energy=energy, magnitude=magnitude, activation=layer.activation
+        weights=layer.weights,
+        readout=layer.readout,
+        energy=energy,
+        magnitude=magnitude,
+        activation=layer.activation,
     )
 
 
@@ -264,17 +304,28 @@ def _is_plain(student: TwoLayer, freeze: tuple[str, ...]) -> bool:
 
 
 def motions_of(
-    problem: Measured, shared: bool, student: TwoLayer, freeze: tuple[str, ...], rates: dict[str, Array]
+    problem: Measured,
+    shared: bool,
+    student: TwoLayer,
+    freeze: tuple[str, ...],
+    rates: dict[str, Array],
 ) -> AbstractMotions:
-    """The motions of a batch: `student` is any one of them, `problem` the target of all or, not `shared`, any one."""
+    """The motions of a batch: `student` is any one of them, `problem` the target of all or, not
+    `shared`, any one.
+    """
     target = as_centred(problem)
     if target is None or not _is_plain(student, freeze) or not target.serves(student.activation):
-        assert isinstance(problem, AbstractProblem)  # a short form was chosen for a student that it serves
+        # a short form was chosen for a student that it serves
+        assert isinstance(problem, AbstractProblem)
         root = jnp.sqrt(Motion.of(problem, student, freeze).scale(rates))
-        return GeneralMotions(problem=problem if shared else None, template=student, freeze=freeze, root=root)
+        return GeneralMotions(
+            problem=problem if shared else None, template=student, freeze=freeze, root=root
+        )
     move_readout = "readout" not in freeze
     n, d, o = student.width, student.dim, student.outputs or 1
-    row = [jnp.broadcast_to(rates["weights"], d)] + [jnp.broadcast_to(rates["readout"], o)] * move_readout
+    row = [jnp.broadcast_to(rates["weights"], d)] + [
+        jnp.broadcast_to(rates["readout"], o)
+    ] * move_readout
     root = jnp.sqrt(jnp.tile(jnp.concatenate(row), n))
     return CentredMotions(
         target=target if shared else None,

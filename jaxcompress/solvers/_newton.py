@@ -1,11 +1,13 @@
-"""The hand-over from the flow to Newton's method, where Kantorovich's test says that it ends where the flow does.
+"""The hand-over from the flow to Newton's method, where Kantorovich's test says that it ends where
+the flow does.
 
-With `δ = −H(y)⁻¹g(y)` and the simplified second correction `δ̄ = −H(y)⁻¹g(y + δ)`, the ratio `Θ = |δ̄|/|δ|` estimates
-half of Kantorovich's `h₀ = ω|δ|`, `ω` the affine-invariant Lipschitz constant of the Hessian (Deuflhard 2004, *Newton
-Methods for Nonlinear Problems*, section 2.1). With `H(y)` positive definite and `h₀ ≤ ½` there is a critical point
-within the ball about `y` in which `H` stays positive definite: the risk is convex there, and the flow ends at that
-point as Newton does. So the test is a Cholesky factor and `Θ ≤ 1/16`, four times stricter than the theorem asks of
-exact quantities, for `Θ` is an estimate from one direction.
+With `δ = −H(y)⁻¹g(y)` and the simplified second correction `δ̄ = −H(y)⁻¹g(y + δ)`, the ratio `Θ =
+|δ̄|/|δ|` estimates half of Kantorovich's `h₀ = ω|δ|`, `ω` the affine-invariant Lipschitz constant
+of the Hessian (Deuflhard 2004, *Newton Methods for Nonlinear Problems*, section 2.1). With `H(y)`
+positive definite and `h₀ ≤ ½` there is a critical point within the ball about `y` in which `H`
+stays positive definite: the risk is convex there, and the flow ends at that point as Newton does.
+So the test is a Cholesky factor and `Θ ≤ 1/16`, four times stricter than the theorem asks of exact
+quantities, for `Θ` is an estimate from one direction.
 """
 
 import jax
@@ -20,15 +22,16 @@ from jaxcompress.special.internal import precision
 
 _CONTRACTION = 1 / 16
 _MAX_STEPS = 12
-# Corrections with one factor, as long as each is at most a quarter of the one before. ReLU, n = k = d = 20, where one
-# costs an eighth of a Hessian and its factor, takes 2.2 factors; with two corrections each it took 3.8.
+# Corrections with one factor, as long as each is at most a quarter of the one before. ReLU, n = k =
+# d = 20, where one costs an eighth of a Hessian and its factor, takes 2.2 factors; with two
+# corrections each it took 3.8.
 _CORRECTIONS, _USEFUL = 6, 1 / 4
 
 
 class HandOver(AbstractPhase):
-    """Corrections with one factor a pass, two at least. The first pass decides whether a lane is taken over; a lane
-    ends when a further correction would be lost in the rounding of the point, when its gradient has stopped falling,
-    or at once when it is not taken over."""
+    """Corrections with one factor a pass, two at least. The first pass decides whether a lane is
+    taken over; a lane ends when a further correction would be lost in the rounding of the point,
+    when its gradient has stopped falling, or at once when it is not taken over."""
 
     table = np.tril(np.ones((KEPT + 1, KEPT + 1)), -1)
 
@@ -36,8 +39,9 @@ class HandOver(AbstractPhase):
         return jnp.any(lane.point.known)
 
     def factored(self, hessian, lane, own):
-        # Along exact symmetries the gradient has no part, and the curvature there, zero at the end, is replaced by the
-        # largest; other zero modes (neurons at zero) are lifted by what counts as flat.
+        # Along exact symmetries the gradient has no part, and the curvature there, zero at the end,
+        # is replaced by the largest; other zero modes (neurons at zero) are lifted by what counts
+        # as flat.
         y = lane.point.y
         size = jnp.max(jnp.abs(jnp.diagonal(hessian, axis1=1, axis2=2)), axis=1)
         symmetries = self.motions.symmetries(y, own)
@@ -66,7 +70,9 @@ class HandOver(AbstractPhase):
         size = length(vector)
         then = Track(size, size / jnp.maximum(now.size, jnp.finfo(size.dtype).tiny), wanted)
         go = on & going  # a lane that needs no more stays, or it would depend on the others
-        track = jax.tree.map(lambda new, old: jnp.where(go, new, old), then, now._replace(wanted=wanted))
+        track = jax.tree.map(
+            lambda new, old: jnp.where(go, new, old), then, now._replace(wanted=wanted)
+        )
         return vector, track, stage.displacement, going
 
     def finish(self, work, stages, lane, own):
@@ -88,5 +94,7 @@ class HandOver(AbstractPhase):
 
 
 def _lost(now: Track, y: Array) -> Array:
-    """Whether the next correction, as much smaller as this one was, would change no digit of the point."""
+    """Whether the next correction, as much smaller as this one was, would change no digit of the
+    point.
+    """
     return now.ratio * now.size <= jnp.finfo(y.dtype).eps * length(y)

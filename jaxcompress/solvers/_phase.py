@@ -1,12 +1,13 @@
-"""One pass over the lanes: the one place of a solver that evaluates the risk, and the one that evaluates the Hessian.
+"""One pass over the lanes: the one place of a solver that evaluates the risk, and the one that
+evaluates the Hessian.
 
-Every method here is the same loop. It has a matrix `M` made of the Hessian at the point `y`, a first
-vector `k_0`, and then stages: stage `i` evaluates risk and gradient at `y + Σ_j A_ij k_j`, and finds
-`k_i` from them. For a Rosenbrock step these are its stages and its end; for Newton's method
-corrections with one factor (`A` all ones below the diagonal); for a trust-region step the trial, one
-stage. So the flow, the hand-over, the spectrum and the polish are *phases* of one loop, whose number
-is data: they differ in what they make of the Hessian (`prepare`), of a stage (`absorb`) and of the
-last one (`finish`).
+Every method here is the same loop. It has a matrix `M` made of the Hessian at the point `y`, a
+first vector `k_0`, and then stages: stage `i` evaluates risk and gradient at `y + Σ_j A_ij k_j`,
+and finds `k_i` from them. For a Rosenbrock step these are its stages and its end; for Newton's
+method corrections with one factor (`A` all ones below the diagonal); for a trust-region step the
+trial, one stage. So the flow, the hand-over, the spectrum and the polish are *phases* of one loop,
+whose number is data: they differ in what they make of the Hessian (`prepare`), of a stage
+(`absorb`) and of the last one (`finish`).
 
 A run whose point has not been measured yet spends one pass in which nothing else happens to it.
 """
@@ -26,14 +27,16 @@ from jaxcompress.solvers._motions import NARROW, AbstractMotions
 from jaxcompress.solvers._rosenbrock import apply_inverse
 from jaxcompress.solvers._state import Lane, Point
 
-# Vectors that a step may keep: the stages of Rodas5P. There is a row more, into which goes what nobody will read.
+# Vectors that a step may keep: the stages of Rodas5P. There is a row more, into which goes what
+# nobody will read.
 KEPT = 8
 
 
 class Matrices(NamedTuple):
-    """The Hessian of every lane and what `apply_inverse` needs of `M`; `None` for what no phase makes. Those of large
-    problems are kept from pass to pass, and written anew only where they are needed: to clear and to copy them costs
-    as much as a stage (ReLU, n = k = d = 20: half of an explicit step)."""
+    """The Hessian of every lane and what `apply_inverse` needs of `M`; `None` for what no phase
+    makes. Those of large problems are kept from pass to pass, and written anew only where they are
+    needed: to clear and to copy them costs as much as a stage (ReLU, n = k = d = 20: half of an
+    explicit step)."""
 
     hessian: Array | None
     factored: Array | None
@@ -75,8 +78,8 @@ class Track(NamedTuple):
 
 
 class Stages(NamedTuple):
-    """The loop of a pass: the number of the stage, whether it is to be done, the vectors, what the last
-    one found."""
+    """The loop of a pass: the number of the stage, whether it is to be done, the vectors, what the
+    last one found."""
 
     number: Array
     going: Array
@@ -119,8 +122,9 @@ class AbstractPhase(abc.ABC):
     def absorb(
         self, stage: Stages, pulled: Array, factored: Array | None, work: Work, lane: Lane
     ) -> tuple[Array, Track, Displacement | None, Array]:
-        """From what a stage found: the next vector, the track, the next displacement, and whether the
-        loop goes on. `pulled` is `Σ_j C_ij k_j`. One stage is all, unless a method says otherwise."""
+        """From what a stage found: the next vector, the track, the next displacement, and whether
+        the loop goes on. `pulled` is `Σ_j C_ij k_j`. One stage is all, unless a method says
+        otherwise."""
         return jnp.zeros_like(pulled), stage.track, stage.displacement, jnp.zeros((), bool)
 
     @abc.abstractmethod
@@ -171,12 +175,16 @@ def blank_work(lane: Lane) -> Work:
 
 
 def kept_where(better: Array, found: Found, point: Point) -> Point:
-    """What a pass found in the lanes where it is `better`, and the point from which it set out elsewhere."""
+    """What a pass found in the lanes where it is `better`, and the point from which it set out
+    elsewhere.
+    """
     end = Point(found.y, found.gradient, found.risk, found.floor, point.known)
     return jax.tree.map(lambda new, old: jnp.where(spread(better, new), new, old), end, point)
 
 
-def choose_by(phase: Array, phases: Sequence[AbstractPhase], what: Callable[[AbstractPhase], Any]) -> Any:
+def choose_by(
+    phase: Array, phases: Sequence[AbstractPhase], what: Callable[[AbstractPhase], Any]
+) -> Any:
     """`what` of the phase with this number: one branch runs."""
     if len(phases) == 1:
         return what(phases[0])
@@ -192,9 +200,16 @@ def blank_matrices(unknowns: int, lanes: int, dtype, matrix: bool, factored: boo
 
 
 def one_pass(
-    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices, factors: bool
+    phases: Sequence[AbstractPhase],
+    phase: Array,
+    lane: Lane,
+    own: Any,
+    kept: Matrices,
+    factors: bool,
 ) -> tuple[Lane, Matrices]:
-    """Advance every lane by one pass of the phase with this number. Some phase `factors` a matrix, or none does."""
+    """Advance every lane by one pass of the phase with this number. Some phase `factors` a matrix,
+    or none does.
+    """
     motions = phases[0].motions
     hessian = _hessian(phases, phase, lane, own, kept)
     if lane.course.curvature is not None:
@@ -213,9 +228,12 @@ def one_pass(
             moved = jnp.where(work.explicit, stages.displacement.moved, moved)
         y = jnp.where(point.known[None], point.y + moved, point.y)
         found = Found(y, *motions.measure(y, own))
-        if work.stages is not None:  # a lane with fewer stages than others keeps what its last one found
+        # a lane with fewer stages than others keeps what its last one found
+        if work.stages is not None:
             more = (i <= work.stages) | ~point.known
-            found = jax.tree.map(lambda new, old: jnp.where(spread(more, new), new, old), found, stages.found)
+            found = jax.tree.map(
+                lambda new, old: jnp.where(spread(more, new), new, old), found, stages.found
+            )
         now = stages._replace(found=found)
         pulled = jnp.tensordot(pulls[i], stages.kept, 1)
         vector, track, displacement, going = choose_by(
@@ -224,11 +242,17 @@ def one_pass(
         kept = jax.lax.dynamic_update_index_in_dim(stages.kept, vector, jnp.minimum(i, KEPT), 0)
         return Stages(i + 1, going & jnp.any(point.known), kept, found, track, displacement)
 
-    end = jax.lax.while_loop(lambda stages: stages.going, stage, _first_stage(phases, phase, work, lane))
+    end = jax.lax.while_loop(
+        lambda stages: stages.going, stage, _first_stage(phases, phase, work, lane)
+    )
     after = choose_by(phase, phases, lambda one: one.finish(work, end, lane, own))
     found = end.found
-    fresh = lane._replace(point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known)))
-    after = jax.tree.map(lambda new, old: jnp.where(spread(point.known, new), new, old), after, fresh)
+    fresh = lane._replace(
+        point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known))
+    )
+    after = jax.tree.map(
+        lambda new, old: jnp.where(spread(point.known, new), new, old), after, fresh
+    )
     if kept.hessian is None:
         return after, kept
     return after, matrices
@@ -247,9 +271,11 @@ def _first_stage(phases: Sequence[AbstractPhase], phase: Array, work: Work, lane
     return Stages(number, going, kept, found, track, work.displacement)
 
 
-def _hessian(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices) -> Array | None:
-    """The Hessian of every lane at its point. Small ones are always made; large ones only for a pass that needs
-    them."""
+def _hessian(
+    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices
+) -> Array | None:
+    """The Hessian of every lane at its point. Small ones are always made; large ones only for a
+    pass that needs them."""
     motions, y = phases[0].motions, lane.point.y
     if y.shape[0] <= NARROW:
         return motions.hessian(y, own)
@@ -260,7 +286,12 @@ def _hessian(phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any
 
 
 def _factored(
-    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, hessian: Array | None, kept: Matrices
+    phases: Sequence[AbstractPhase],
+    phase: Array,
+    lane: Lane,
+    own: Any,
+    hessian: Array | None,
+    kept: Matrices,
 ) -> Array:
     assert hessian is not None  # a phase that factors has a matrix
 
@@ -287,9 +318,9 @@ def solved(factored: Array, right: Array) -> Array:
 
 
 def _anew(needed: Array, y: Array, make: Callable[[Array], Array], old: Array) -> Array:
-    """`make(y)` where it is needed, otherwise the old one: a loop of at most one turn, which leaves in place what a
-    branch would copy. The barrier ties the turn to its condition, or XLA would take what does not change out of the
-    loop."""
+    """`make(y)` where it is needed, otherwise the old one: a loop of at most one turn, which leaves
+    in place what a branch would copy. The barrier ties the turn to its condition, or XLA would take
+    what does not change out of the loop."""
 
     def turn(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         here, _ = jax.lax.optimization_barrier((y, carry[0]))

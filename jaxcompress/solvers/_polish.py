@@ -1,10 +1,12 @@
-"""Second-order polish: from the end of a flow to the rounding floor of the critical point beside it.
+"""Second-order polish: from the end of a flow to the rounding floor of the critical point beside
+it.
 
-Letters: `g` gradient, `H = Q diag(λ) Qᵀ` Hessian, `Δ` radius. A step is `−Q (g_Q / (|λ| + μ))` on curved modes, with
-the smallest `μ ≥ 0` that keeps it within `Δ`. Modes with `|λ|` below a stated share of the largest are the symmetries
-of the risk (or indistinguishable from them): the gradient has no part along them but rounding, and dividing it by their
-eigenvalue is what breaks plain Newton. Accepted is what lowers the risk, or `|g|` where the risk is so near its
-rounding floor that it can no longer tell.
+Letters: `g` gradient, `H = Q diag(λ) Qᵀ` Hessian, `Δ` radius. A step is `−Q (g_Q / (|λ| + μ))` on
+curved modes, with the smallest `μ ≥ 0` that keeps it within `Δ`. Modes with `|λ|` below a stated
+share of the largest are the symmetries of the risk (or indistinguishable from them): the gradient
+has no part along them but rounding, and dividing it by their eigenvalue is what breaks plain
+Newton. Accepted is what lowers the risk, or `|g|` where the risk is so near its rounding floor that
+it can no longer tell.
 """
 
 import jax
@@ -21,7 +23,8 @@ from jaxcompress.special.internal import precision
 
 # A flow's end needs 2 to 10 steps; the end of an L-BFGS descent with a thousand unknowns up to 60.
 MAX_STEPS = 80
-# Near the floor |g| wanders by rounding: this many trials in a row without real progress are the end.
+# Near the floor |g| wanders by rounding: this many trials in a row without real progress are the
+# end.
 _PATIENCE = 6
 
 
@@ -34,14 +37,18 @@ class Spectrum(AbstractPhase):
         return blank_work(lane)._replace(values=eigenvalues(matrices.hessian).T)
 
     def finish(self, work, stages, lane, own):
-        return lane._replace(polish=lane.polish._replace(eigenvalues=work.values, steps=lane.polish.steps + 1))
+        return lane._replace(
+            polish=lane.polish._replace(eigenvalues=work.values, steps=lane.polish.steps + 1)
+        )
 
     def ended(self, lane):
         return lane.polish.steps > 0
 
 
 class Polish(AbstractPhase):
-    """Steps within a radius, each one eigendecomposition, accepted or not; what is not finite is rejected."""
+    """Steps within a radius, each one eigendecomposition, accepted or not; what is not finite is
+    rejected.
+    """
 
     table = TRIAL
 
@@ -55,7 +62,9 @@ class Polish(AbstractPhase):
         sizes = jnp.where(curved, jnp.abs(values), 1)
         slope = jnp.where(curved, jnp.einsum("bij,ib->jb", basis, gradient), 0)
         step = slope / (sizes + damping(slope, sizes, lane.polish.radius)[None])
-        return blank_work(lane)._replace(first=-jnp.einsum("bij,jb->ib", basis, step), values=values)
+        return blank_work(lane)._replace(
+            first=-jnp.einsum("bij,jb->ib", basis, step), values=values
+        )
 
     def finish(self, work, stages, lane, own):
         point, found, polish = lane.point, stages.found, lane.polish
@@ -82,7 +91,9 @@ def modes(
     return values, basis, sizes > precision(values.dtype).flat * jnp.max(sizes, axis=0)[None]
 
 
-def after_trial(lane: Lane, found: Found, values: Array, better: Array, radius: Array, progress: Array) -> Lane:
+def after_trial(
+    lane: Lane, found: Found, values: Array, better: Array, radius: Array, progress: Array
+) -> Lane:
     """Every lane after a trial: at the point found where that is better, with the spectrum of the
     point before."""
     return lane._replace(
@@ -99,9 +110,9 @@ def after_trial(lane: Lane, found: Found, values: Array, better: Array, radius: 
 def can_do_no_better(
     motions: AbstractMotions, lane: Lane, tolerance: Array, patience: int, max_steps: Array | int
 ) -> Bool[Array, " lanes"]:
-    """Which lanes are at their end: one fruitless trial within the tolerance, several outside it, or
-    the budget. The spectrum is then that of the point, or of the one before its last step, which was
-    one of rounding."""
+    """Which lanes are at their end: one fruitless trial within the tolerance, several outside it,
+    or the budget. The spectrum is then that of the point, or of the one before its last step, which
+    was one of rounding."""
     within = motions.largest(lane.point.gradient) <= tolerance
     fruitless = lane.polish.stalls >= jnp.where(within, 1, patience)
     still = jnp.all(lane.point.gradient == 0, axis=0)
@@ -109,8 +120,8 @@ def can_do_no_better(
 
 
 def damping(slope: Array, sizes: Array, radius: Array) -> Array:
-    """The `μ ≥ 0` with `|slope/(sizes + μ)| = radius`, zero where the full step is within: Hebden's iteration, which
-    converges from below."""
+    """The `μ ≥ 0` with `|slope/(sizes + μ)| = radius`, zero where the full step is within: Hebden's
+    iteration, which converges from below."""
 
     def refine(_, mu):
         step = slope / (sizes + mu[None])

@@ -1,10 +1,11 @@
-"""The exact reduction of a wide input dimension: flows of isotropic problems never leave the span of all weights.
+"""The exact reduction of a wide input dimension: flows of isotropic problems never leave the span
+of all weights.
 
-Under standard normal inputs the gradient by a neuron's weights is a combination of the rows of `A = [V; W]`, and
-everything depends on their inner products alone; on samples the same is true of them in the place of `V`. With `A = L
-Qᵀ`, `L` lower triangular and `Q` of `k + n` orthonormal columns, the rows of `L` are the same problem in `k + n`
-dimensions, and `W_end = (W′_end L⁻¹) A`. One more dimension is added: it stands for all directions outside the span, so
-that the spectrum misses none.
+Under standard normal inputs the gradient by a neuron's weights is a combination of the rows of `A =
+[V; W]`, and everything depends on their inner products alone; on samples the same is true of them
+in the place of `V`. With `A = L Qᵀ`, `L` lower triangular and `Q` of `k + n` orthonormal columns,
+the rows of `L` are the same problem in `k + n` dimensions, and `W_end = (W′_end L⁻¹) A`. One more
+dimension is added: it stands for all directions outside the span, so that the spectrum misses none.
 """
 
 import functools
@@ -20,9 +21,10 @@ from jaxcompress.risk import Samples
 from jaxcompress.risk.internal import Target
 from jaxcompress.solvers._vectors import direction, length
 
-# Where no diagonal entry of the Cholesky factor is below this power of the unit roundoff (1e-2 in float64) times the
-# largest norm, the inner products alone determine `L` to its three quarters (1e-12); otherwise it comes from a QR
-# decomposition, which survives any degeneracy, ten times slower. One such run decides for its batch.
+# Where no diagonal entry of the Cholesky factor is below this power of the unit roundoff (1e-2 in
+# float64) times the largest norm, the inner products alone determine `L` to its three quarters
+# (1e-12); otherwise it comes from a QR decomposition, which survives any degeneracy, ten times
+# slower. One such run decides for its batch.
 _WELL_SPANNED = 1 / 8
 
 
@@ -36,14 +38,18 @@ class Reduced(NamedTuple):
 
 
 def span_of(target: Target) -> Float[Array, "*targets k d"]:
-    """What a target adds to the span: its weights, the samples, or the directions of its linear part."""
+    """What a target adds to the span: its weights, the samples, or the directions of its linear
+    part.
+    """
     if isinstance(target, TwoLayer):
         return target.weights
     if isinstance(target, Samples):
         return target.inputs
     linear = target.with_outputs()[1]  # the first axis stands for one that is not there
     sizes = length(linear, -1)[..., None]
-    first = jnp.eye(1, linear.shape[-1], dtype=linear.dtype).reshape((1,) * (linear.ndim - 1) + linear.shape[-1:])
+    first = jnp.eye(1, linear.shape[-1], dtype=linear.dtype).reshape(
+        (1,) * (linear.ndim - 1) + linear.shape[-1:]
+    )
     return jnp.where(sizes > 0, direction(linear, -1), first)
 
 
@@ -54,10 +60,14 @@ def in_coordinates(target: Target, rows: Float[Array, "*targets k r"]) -> Target
     if isinstance(target, Samples):
         return eqx.tree_at(lambda t: t.inputs, target, rows)
     linear = length(target.with_outputs()[1], -1)[..., None] * rows
-    return eqx.tree_at(lambda t: t.linear, target, linear if target.outputs is not None else linear[..., 0, :])
+    return eqx.tree_at(
+        lambda t: t.linear, target, linear if target.outputs is not None else linear[..., 0, :]
+    )
 
 
-def reduce_weights(target: Float[Array, "*targets k d"], students: Float[Array, "runs n d"]) -> Reduced:
+def reduce_weights(
+    target: Float[Array, "*targets k d"], students: Float[Array, "runs n d"]
+) -> Reduced:
     """Students and their target, or a target each, in `k + n + 1` dimensions."""
     runs = students.shape[0]
     k = target.shape[-2]
@@ -69,7 +79,11 @@ def reduce_weights(target: Float[Array, "*targets k d"], students: Float[Array, 
     # run by run: as one batched product it is eight times slower on a CPU
     square = jax.lax.map(lambda weights: weights @ weights.T, students)
     gram = jnp.concatenate(
-        [jnp.concatenate([corner, jnp.swapaxes(mixed, 1, 2)], 2), jnp.concatenate([mixed, square], 2)], 1
+        [
+            jnp.concatenate([corner, jnp.swapaxes(mixed, 1, 2)], 2),
+            jnp.concatenate([mixed, square], 2),
+        ],
+        1,
     )
     quick = jnp.linalg.cholesky(gram, symmetrize_input=False)
     largest = jnp.sqrt(jnp.max(jnp.diagonal(gram, axis1=1, axis2=2), 1))
@@ -79,7 +93,9 @@ def reduce_weights(target: Float[Array, "*targets k d"], students: Float[Array, 
     factor = jax.lax.cond(
         regular,
         lambda: quick,
-        lambda: jax.lax.map(lambda run: _qr(_stacked(target, run))[1].T, students_of(target, students)),
+        lambda: jax.lax.map(
+            lambda run: _qr(_stacked(target, run))[1].T, students_of(target, students)
+        ),
     )
     wide = jnp.pad(factor, ((0, 0), (0, 0), (0, 1)))
     return Reduced(wide[:, :k] if own else wide[0, :k], wide[:, k:], factor, regular)
@@ -96,9 +112,13 @@ def lift_weights(
     k = target.shape[-2]
 
     def quick() -> Array:
-        shares = jax.lax.linalg.triangular_solve(reduced.factor, inside, left_side=False, lower=True)
+        shares = jax.lax.linalg.triangular_solve(
+            reduced.factor, inside, left_side=False, lower=True
+        )
         # one pass over the memory instead of two products
-        rows = [target[..., j, :] for j in range(k)] + [students[:, j] for j in range(students.shape[1])]
+        rows = [target[..., j, :] for j in range(k)] + [
+            students[:, j] for j in range(students.shape[1])
+        ]
         terms = [shares[:, :, j, None] * jnp.atleast_2d(row)[:, None] for j, row in enumerate(rows)]
         return functools.reduce(jnp.add, terms)
 

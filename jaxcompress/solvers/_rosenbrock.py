@@ -1,14 +1,15 @@
 """Rodas5P: a linearly implicit method for gradient flows `dy/dt = −∇φ(y)`.
 
-Eight stages, order five with an embedded estimate of order four, stiffly accurate and L-stable, with dense output of
-order four. A stage solves one linear system with `M = I/(γh) + ∇²φ(y)`, the same for all stages and symmetric: one
-Cholesky factorisation a step and no iteration. A step so long that `M` is indefinite (the flow leaves a saddle) has no
-factor; its trial is NaN, and the step is rejected.
+Eight stages, order five with an embedded estimate of order four, stiffly accurate and L-stable,
+with dense output of order four. A stage solves one linear system with `M = I/(γh) + ∇²φ(y)`, the
+same for all stages and symmetric: one Cholesky factorisation a step and no iteration. A step so
+long that `M` is indefinite (the flow leaves a saddle) has no factor; its trial is NaN, and the step
+is rejected.
 
-Coefficients: Steinebach 2023, *Construction of Rosenbrock–Wanner method Rodas5P and numerical benchmarks within the
-Julia Differential Equations package*, BIT 63:27, in the form without products by the Jacobian (Hairer & Wanner 1996,
-section IV.7): stage `i` solves `M k_i = −∇φ(y + Σ_j a_ij k_j) + Σ_j (c_ij/h) k_j`, and the step is
-`y + Σ_j a_8j k_j + k_8`, with `k_8` the error estimate.
+Coefficients: Steinebach 2023, *Construction of Rosenbrock–Wanner method Rodas5P and numerical
+benchmarks within the Julia Differential Equations package*, BIT 63:27, in the form without products
+by the Jacobian (Hairer & Wanner 1996, section IV.7): stage `i` solves `M k_i = −∇φ(y + Σ_j a_ij
+k_j) + Σ_j (c_ij/h) k_j`, and the step is `y + Σ_j a_8j k_j + k_8`, with `k_8` the error estimate.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 GAMMA = 0.21193756319429014
-_LAST = [-7.502846399306121, 2.561846144803919, -11.627539656261098, -0.18268767659942256, 0.030198172008377946]
+_LAST = [
+    -7.502846399306121,
+    2.561846144803919,
+    -11.627539656261098,
+    -0.18268767659942256,
+    0.030198172008377946,
+]
 
 
 def _lower(*rows: list[float]) -> np.ndarray:
@@ -43,7 +50,13 @@ _C = _lower(
     [-17.97296035885952, -2.859693295451294],
     [147.12150275711716, -1.41221402718213, 71.68940251302358],
     [165.43517024871676, -0.4592823456491126, 42.90938336958603, -5.961986721573306],
-    [24.854864614690072, -3.0009227002832186, 47.4931110020768, 5.5814197821558125, -0.6610691825249471],
+    [
+        24.854864614690072,
+        -3.0009227002832186,
+        47.4931110020768,
+        5.5814197821558125,
+        -0.6610691825249471,
+    ],
     [
         30.91273214028599,
         -3.1208243349937974,
@@ -97,33 +110,45 @@ DENSE = np.array(
     ]
 )
 
-# Up to here a solve by the explicit inverse of the factor is two products, three times faster than two triangular
-# solves (24 unknowns, one core: 0.21 against 0.68 µs); beyond it the inverse costs more than it saves.
+# Up to here a solve by the explicit inverse of the factor is two products, three times faster than
+# two triangular solves (24 unknowns, one core: 0.21 against 0.68 µs); beyond it the inverse costs
+# more than it saves.
 _EXPLICIT = 64
 
 
-def factor(hessian: Float[Array, "lanes P P"], shift: Float[Array, " lanes"]) -> Float[Array, "lanes P P"]:
-    """What `apply_inverse` needs of `shift·I + hessian`; NaN where that is not positive definite."""
+def factor(
+    hessian: Float[Array, "lanes P P"], shift: Float[Array, " lanes"]
+) -> Float[Array, "lanes P P"]:
+    """What `apply_inverse` needs of `shift·I + hessian`; NaN where that is not positive
+    definite.
+    """
     size = hessian.shape[-1]
     eye = jnp.eye(size, dtype=hessian.dtype)
-    lower = jax.lax.linalg.cholesky(hessian + shift[:, None, None] * eye[None], symmetrize_input=False)
+    lower = jax.lax.linalg.cholesky(
+        hessian + shift[:, None, None] * eye[None], symmetrize_input=False
+    )
     if size > _EXPLICIT:
         return lower
     identity = jnp.broadcast_to(eye, lower.shape)
     return jax.lax.linalg.triangular_solve(lower, identity, left_side=True, lower=True)
 
 
-def apply_inverse(factored: Float[Array, "lanes P P"], right: Float[Array, "P lanes"]) -> Float[Array, "P lanes"]:
+def apply_inverse(
+    factored: Float[Array, "lanes P P"], right: Float[Array, "P lanes"]
+) -> Float[Array, "P lanes"]:
     """The solution of the systems that were factored."""
     if right.shape[0] <= _EXPLICIT:
         half = jnp.einsum("bij,jb->bi", factored, right)
         return jnp.einsum("bij,bi->jb", factored, half)
     half = jax.lax.linalg.triangular_solve(factored, right.T[..., None], left_side=True, lower=True)
-    return jax.lax.linalg.triangular_solve(factored, half, left_side=True, lower=True, transpose_a=True)[..., 0].T
+    return jax.lax.linalg.triangular_solve(
+        factored, half, left_side=True, lower=True, transpose_a=True
+    )[..., 0].T
 
 
-# Rows of a step, for a loop whose stage `i` evaluates the gradient at `y + Σ_j A_ij k_j`: rows 1 to 7 are the stages,
-# and row 8 is the step's end. `stage 0` is `y` itself, where the gradient is known.
+# Rows of a step, for a loop whose stage `i` evaluates the gradient at `y + Σ_j A_ij k_j`: rows 1 to
+# 7 are the stages, and row 8 is the step's end. `stage 0` is `y` itself, where the gradient is
+# known.
 STAGES = np.pad(np.concatenate([_A, [[*_LAST, 1.0, 1.0, 1.0]]]), ((0, 0), (0, 1)))
 PULLS = np.pad(_C, ((0, 1), (0, 1)))
 
@@ -135,7 +160,8 @@ def rosenbrock_stages(
     slope: Float[Array, "P lanes"],
     h: Float[Array, " lanes"],
 ) -> tuple[Float[Array, "P lanes"], Float[Array, "8 P lanes"]]:
-    """One step of length `h` from `y`, where the gradient is `slope`: the new point and the stages `k`.
+    """One step of length `h` from `y`, where the gradient is `slope`: the new point and the stages
+    `k`.
 
     `k[7]` is the error estimate. The stages are a loop, so that `gradient` is compiled once.
     """

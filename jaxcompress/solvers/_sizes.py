@@ -29,7 +29,9 @@ def padded_size(count: int, bytes_a_run: int = 0) -> int:
 
 
 def padded(runs: Runs, devices: int) -> Runs:
-    """The same runs, filled up: a share for each device, with how many of it are `real (devices,)`."""
+    """The same runs, filled up: a share for each device, with how many of it are `real
+    (devices,)`.
+    """
     shares = max(1, devices)
     each = -(-runs.count // shares)
     own = jax.tree.leaves((runs.students, runs.targets if not runs.shared else None))
@@ -39,7 +41,11 @@ def padded(runs: Runs, devices: int) -> Runs:
     rows = np.minimum(begin[:, None] + np.arange(size), runs.count - 1).reshape(-1)
 
     def filled(leaf: Any) -> Any:
-        return leaf if np.array_equal(rows, np.arange(runs.count)) else jax.device_put(np.asarray(leaf)[rows])
+        return (
+            leaf
+            if np.array_equal(rows, np.arange(runs.count))
+            else jax.device_put(np.asarray(leaf)[rows])
+        )
 
     students = runs.students
     if isinstance(students, Starts):
@@ -59,7 +65,8 @@ def trimmed(solution: Solution, real: np.ndarray) -> Solution:
         return solution
     kept = np.concatenate([i * size + np.arange(n) for i, n in enumerate(real)])
     if len(real) == 1 and jax.default_backend() == "cpu":
-        # a view of what is there; sliced by JAX, every number of runs would compile a program a shape
+        # a view of what is there; sliced by JAX, every number of runs would compile a program a
+        # shape
         return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[: real[0]]), solution)
     return _rows(solution, kept)
 

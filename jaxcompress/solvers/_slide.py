@@ -1,13 +1,15 @@
 """Homogeneous neurons that slide to norm zero: an event of the flow.
 
-A ReLU neuron's weights may reach zero in finite time while its readout does not (`a² − |w|²` is conserved). At a small
-norm `ρ` the risk is `R₀ + ρ F(û) + O(ρ²)` in the direction `û = w/ρ`; where the radial slope `F` is positive in every
-direction, `w = 0` attracts: a sliding state, around which the Hessian is of order `1/ρ` and steps shrink without end.
+A ReLU neuron's weights may reach zero in finite time while its readout does not (`a² − |w|²` is
+conserved). At a small norm `ρ` the risk is `R₀ + ρ F(û) + O(ρ²)` in the direction `û = w/ρ`; where
+the radial slope `F` is positive in every direction, `w = 0` attracts: a sliding state, around which
+the Hessian is of order `1/ρ` and steps shrink without end.
 
-So a neuron of small norm that is pulled straight inward is frozen, and its direction goes on following the least `F`
-(one step of `û ← unit(Lû − ∇F)`, `L` a bound of the curvature of `F`: a descent). When the least `F` turns negative the
-neuron is released along that direction. Before a flow with frozen neurons counts as ended, `F` is minimised from the
-directions of all neurons, student and target, and their opposites (`release`).
+So a neuron of small norm that is pulled straight inward is frozen, and its direction goes on
+following the least `F` (one step of `û ← unit(Lû − ∇F)`, `L` a bound of the curvature of `F`: a
+descent). When the least `F` turns negative the neuron is released along that direction. Before a
+flow with frozen neurons counts as ended, `F` is minimised from the directions of all neurons,
+student and target, and their opposites (`release`).
 """
 
 import functools
@@ -22,21 +24,23 @@ from jaxcompress.risk.internal import AbstractCentredTarget, CentredTarget
 from jaxcompress.solvers._motions import AbstractMotions, CentredMotions, is_homogeneous
 from jaxcompress.solvers._vectors import direction, length
 
-# A neuron may be frozen below `rtol` times the largest norm at the start: it reaches zero from there before the others
-# have moved by more than the flow's own error. It is held at `_FROZEN`, out of which others see nothing of it, and
-# released at a tenth of where it could be caught.
+# A neuron may be frozen below `rtol` times the largest norm at the start: it reaches zero from
+# there before the others have moved by more than the flow's own error. It is held at `_FROZEN`, out
+# of which others see nothing of it, and released at a tenth of where it could be caught.
 _RELEASED, _FROZEN = 0.1, 1e-12
-# A tangential slope of at most this share of the radial one is straight inward: the direction relaxes at the rate 1/ρ.
-# Where it never is, because steps of the flow throw the direction about, the neuron is caught at a smaller norm.
+# A tangential slope of at most this share of the radial one is straight inward: the direction
+# relaxes at the rate 1/ρ. Where it never is, because steps of the flow throw the direction about,
+# the neuron is caught at a smaller norm.
 _STRAIGHT, _ANYHOW = 0.1, 0.01
-# Steps of a tenth of the norm throw the direction about, and the neuron never comes to rest (2 runs of 400).
+# Steps of a tenth of the norm throw the direction about, and the neuron never comes to rest (2 runs
+# of 400).
 _RESOLVED = 0.02
 _DESCENTS = 30
 
 
 class Slide(NamedTuple):
-    """Which neurons of a lane are frozen, the largest norm at the start, and the point from which frozen ones would be
-    released, where they have been set to zero."""
+    """Which neurons of a lane are frozen, the largest norm at the start, and the point from which
+    frozen ones would be released, where they have been set to zero."""
 
     frozen: Bool[Array, "n lanes"]
     size: Float[Array, " lanes"]
@@ -63,11 +67,16 @@ def frozen_unknowns(motions: Any, slide: Slide) -> Bool[Array, "P lanes"]:
     return (wide & is_weight[None, :, None]).reshape(n * motions.neuron, lanes)
 
 
-def small_neurons(motions: Any, y: Float[Array, "P lanes"], own, atol: Array) -> Float[Array, "P lanes"]:
-    """The absolute error allowed: for weights at most a share of their neuron's norm, or steps would cross zero."""
+def small_neurons(
+    motions: Any, y: Float[Array, "P lanes"], own, atol: Array
+) -> Float[Array, "P lanes"]:
+    """The absolute error allowed: for weights at most a share of their neuron's norm, or steps
+    would cross zero.
+    """
     weights, _ = motions.parts(y, own)
     norms = length(weights, 1)
-    root = motions.root.reshape(motions.template.width, motions.neuron)[:, :1]  # of the weights' rate
+    # of the weights' rate
+    root = motions.root.reshape(motions.template.width, motions.neuron)[:, :1]
     allowed = jnp.minimum(atol, _RESOLVED * norms / root)
     is_weight = jnp.arange(motions.neuron) < motions.template.dim
     wide = jnp.where(is_weight[None, :, None], allowed[:, None], atol)
@@ -82,7 +91,9 @@ def follow(
     slide: Slide,
     rtol: Array,
 ) -> tuple[Float[Array, "P lanes"], Slide, Bool[Array, " lanes"]]:
-    """Freeze, turn or release the neurons of each lane. Returns the points, the slides and where something changed."""
+    """Freeze, turn or release the neurons of each lane.
+    Returns the points, the slides and where something changed.
+    """
     weights, readout = motions.parts(y, own)
     slope = motions.slopes(gradient)
     norm, unit = length(weights, 1), direction(weights, 1)
@@ -96,8 +107,14 @@ def follow(
     turned = _turn(unit, slope, motions.pull(readout, weights, own))
     place = jnp.where(frozen, _FROZEN, _RELEASED * rtol) * slide.size[None]
     moved = frozen | released
-    weights = jnp.where(moved[:, None], place[:, None] * jnp.where(frozen[:, None], turned, unit), weights)
-    return motions.with_weights(y, weights), slide._replace(frozen=frozen), jnp.any(caught | released, 0)
+    weights = jnp.where(
+        moved[:, None], place[:, None] * jnp.where(frozen[:, None], turned, unit), weights
+    )
+    return (
+        motions.with_weights(y, weights),
+        slide._replace(frozen=frozen),
+        jnp.any(caught | released, 0),
+    )
 
 
 def _turn(unit: Array, slope: Array, pull: Array) -> Array:
@@ -107,13 +124,16 @@ def _turn(unit: Array, slope: Array, pull: Array) -> Array:
 
 def _direction_or(before: Array, x: Array, axis: int) -> Array:
     """The direction of `x`, or the one before where `x` has none."""
-    return jnp.where(jnp.expand_dims(length(x, axis), axis) > 0, direction(x, axis), before)  # false for NaN
+    # false for NaN
+    return jnp.where(jnp.expand_dims(length(x, axis), axis) > 0, direction(x, axis), before)
 
 
 def release(
     motions: Any, y: Float[Array, " P"], own, frozen: Bool[Array, " n"], norm: Float[Array, ""]
 ) -> tuple[Float[Array, " P"], Bool[Array, " n"]]:
-    """One run at its end: release the frozen neuron whose least `F` is most negative, if any is, at a norm."""
+    """One run at its end: release the frozen neuron whose least `F` is most negative, if any is, at
+    a norm.
+    """
     weights, readout = motions.parts(y, own)
     alive = jnp.where(frozen[:, None], 0, weights)
     target = motions.target_of(own)
@@ -135,7 +155,9 @@ def release(
         return following, directions, jnp.sum(gradient * directions, 2)
 
     first = jnp.broadcast_to(candidates, (n, c, d))
-    _, ends, slopes = jax.lax.fori_loop(0, _DESCENTS + 1, descend, (first, first, jnp.zeros((n, c), y.dtype)))
+    _, ends, slopes = jax.lax.fori_loop(
+        0, _DESCENTS + 1, descend, (first, first, jnp.zeros((n, c), y.dtype))
+    )
     known = jnp.sum(ends * ends, 2) > 0.5
     least = jnp.where(known & frozen[:, None], slopes / bound[:, None], jnp.inf)
     best = jnp.argmin(least, 1)
@@ -147,17 +169,25 @@ def release(
 
 
 def _against(
-    f: AbstractActivation, target: AbstractCentredTarget, weights: Float[Array, "n d"], readout: Float[Array, "n o"]
+    f: AbstractActivation,
+    target: AbstractCentredTarget,
+    weights: Float[Array, "n d"],
+    readout: Float[Array, "n o"],
 ) -> list[tuple[AbstractCentredTarget, float]]:
-    """What pulls at a neuron of norm zero, each with its sign: the student's own neurons and the target. Neurons of one
-    activation are one table."""
+    """What pulls at a neuron of norm zero, each with its sign: the student's own neurons and the
+    target. Neurons of one activation are one table."""
     zero = jnp.zeros((), weights.dtype)
 
     def neurons(weights: Array, readout: Array) -> CentredTarget:
-        return CentredTarget(weights=weights, readout=readout, energy=zero, magnitude=zero, activation=f)
+        return CentredTarget(
+            weights=weights, readout=readout, energy=zero, magnitude=zero, activation=f
+        )
 
     if isinstance(target, CentredTarget) and target.activation == f:
-        both = jnp.concatenate([weights, target.weights]), jnp.concatenate([readout, -target.readout])
+        both = (
+            jnp.concatenate([weights, target.weights]),
+            jnp.concatenate([readout, -target.readout]),
+        )
         return [(neurons(*both), 1.0)]
     return [(neurons(weights, readout), 1.0), (target, -1.0)]
 

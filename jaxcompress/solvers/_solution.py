@@ -16,22 +16,31 @@ class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
 
     converged = "The gradient is within the tolerance."
     time_reached = (
-        "The end time was reached before the gradient was within the tolerance. Raise t1, or leave it at infinity."
+        "The end time was reached before the gradient was within the tolerance. Raise "
+        "t1, or leave it at infinity."
     )
     max_steps_reached = (
-        "The step budget was spent before the flow had arrived at its end. Raise max_steps, or loosen the tolerances. "
-        "What solve returns then is where a polish got to from there, which need not be the flow's own end."
+        "The step budget was spent before the flow had arrived at its end. Raise max_steps, or "
+        "loosen the tolerances. "
+        "What solve returns then is where a polish got to from there, which need not be the "
+        "flow's own end."
     )
     neuron_at_zero = (
-        "The gradient is within the tolerance, with a homogeneous neuron at norm zero: it slid there, no direction "
-        "was found in which it could leave and lower the risk, and the others went on to their end. Start again for a "
+        "The gradient is within the tolerance, with a homogeneous neuron at norm zero: it slid "
+        "there, no direction "
+        "was found in which it could leave and lower the risk, and the others went on to their "
+        "end. Start again for a "
         "critical point that uses all neurons."
     )
     gradient_floor = (
-        "The gradient cannot be brought within the tolerance: rounding, or a flat valley without a critical point "
+        "The gradient cannot be brought within the tolerance: rounding, or a flat valley without "
+        "a critical point "
         "nearby, stops it. Work in float64, loosen gradient_tolerance, or flow for longer."
     )
-    nonfinite = "A parameter or the gradient became infinite or NaN. Start from smaller weights or check the rates."
+    nonfinite = (
+        "A parameter or the gradient became infinite or NaN. Start from smaller weights "
+        "or check the rates."
+    )
 
 
 def _words(code: Any) -> str:
@@ -61,15 +70,14 @@ class SolveError(RuntimeError):
 class Solution(eqx.Module):
     """The end of one run, or of many when every array has a leading axis `runs`.
 
-    `network`: the end point. `risk` and `risk_floor`: its risk and what rounding may have done to it.
-    `gradient_norm`: `max|∂R/∂θ|` over the parameters that move. `converged`: whether that is within the tolerance, at
-    an end that the flow had arrived at.
-    `time`: flow time at the end, or where Newton's method took over (units of `1/R`'s curvature;
-    `dθ/dt = −rate·∇R`). `result`: a code of `RESULTS`; `message` spells it out. `stats`: counts of steps and what else
-    the method reports.
-    `trajectory`: networks with a leading axis of the times of `save_at`; times after the end hold the end
-    point. `eigenvalues (P,)` ascending and `index`, the number of negative ones beyond the flat modes: of the
-    Hessian in the parameters that move (`solve`, `solve_many`).
+    `network`: the end point. `risk` and `risk_floor`: its risk and what rounding may have done to
+    it. `gradient_norm`: `max|∂R/∂θ|` over the parameters that move. `converged`: whether that is
+    within the tolerance, at an end that the flow had arrived at. `time`: flow time at the end, or
+    where Newton's method took over (units of `1/R`'s curvature; `dθ/dt = −rate·∇R`). `result`: a
+    code of `RESULTS`; `message` spells it out. `stats`: counts of steps and what else the method
+    reports. `trajectory`: networks with a leading axis of the times of `save_at`; times after the
+    end hold the end point. `eigenvalues (P,)` ascending and `index`, the number of negative ones
+    beyond the flat modes: of the Hessian in the parameters that move (`solve`, `solve_many`).
     """
 
     network: TwoLayer
@@ -90,7 +98,10 @@ class Solution(eqx.Module):
         if self.risk.ndim == 0:
             return _words(self.result)
         codes = np.asarray(jax.tree.leaves(self.result)[0])
-        words = {code: _words(jax.tree.map(lambda leaf, i=i: leaf[i], self.result)) for code, i in _firsts(codes)}
+        words = {
+            code: _words(jax.tree.map(lambda leaf, i=i: leaf[i], self.result))
+            for code, i in _firsts(codes)
+        }
         return [words[code] for code in codes.tolist()]
 
     def __getitem__(self, run) -> "Solution":

@@ -1,8 +1,9 @@
-"""The eigenvalues of symmetric matrices, without the eigenvectors where the platform can leave them out.
+"""The eigenvalues of symmetric matrices, without the eigenvectors where the platform can leave them
+out.
 
-On a CPU `jnp.linalg.eigvalsh` computes all eigenvectors and drops them. LAPACK's `syevd` without them takes half of the
-time (400 unknowns, one core: 5.9 against 11.9 ms); by reduction to tridiagonal form and bisection, both of JAX, it is
-7.5 ms.
+On a CPU `jnp.linalg.eigvalsh` computes all eigenvectors and drops them. LAPACK's `syevd` without
+them takes half of the time (400 unknowns, one core: 5.9 against 11.9 ms); by reduction to
+tridiagonal form and bisection, both of JAX, it is 7.5 ms.
 """
 
 import functools
@@ -12,12 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# The calls by which JAX itself lowers `eigh` on a CPU, among those that `jax.export` keeps for good.
+# The calls by which JAX itself lowers `eigh` on a CPU, among those that `jax.export` keeps for
+# good.
 _SYEVD = {"float32": "lapack_ssyevd_ffi", "float64": "lapack_dsyevd_ffi"}
 
 
 def eigenvalues(matrix: Float[Array, "*batch P P"]) -> Float[Array, "*batch P"]:
-    """The eigenvalues, ascending, from the lower triangle; NaN where an entry of the matrix is not finite."""
+    """The eigenvalues, ascending, from the lower triangle; NaN where an entry of the matrix is not
+    finite.
+    """
     values = jax.lax.platform_dependent(matrix, cpu=_without_vectors, default=_by_jax)
     # LAPACK may pass over NaN: with two unknowns it returns numbers
     return jnp.where(jnp.all(jnp.isfinite(matrix), axis=(-2, -1))[..., None], values, jnp.nan)
@@ -29,7 +33,11 @@ def _without_vectors(matrix: Array) -> Array:
     batch, size = matrix.shape[:-2], matrix.shape[-1]
     shapes = [
         jax.ShapeDtypeStruct(shape, dtype)
-        for shape, dtype in ((matrix.shape, matrix.dtype), ((*batch, size), matrix.dtype), (batch, jnp.int32))
+        for shape, dtype in (
+            (matrix.shape, matrix.dtype),
+            ((*batch, size), matrix.dtype),
+            (batch, jnp.int32),
+        )
     ]
     syevd = jax.ffi.ffi_call(_SYEVD[str(matrix.dtype)], shapes, vmap_method="broadcast_all")
     # rows are LAPACK's columns: its upper triangle is the lower one here
@@ -39,7 +47,9 @@ def _without_vectors(matrix: Array) -> Array:
 
 @functools.cache
 def _load_lapack() -> None:
-    """JAX loads LAPACK when it lowers a call of its own, and before that no target may be called: lower one."""
+    """JAX loads LAPACK when it lowers a call of its own, and before that no target may be called:
+    lower one.
+    """
     one = jax.ShapeDtypeStruct((1, 1), jnp.float32)
     jax.jit(jnp.linalg.cholesky).trace(one).lower(lowering_platforms=("cpu",))
 

@@ -34,10 +34,10 @@ class Curvature(NamedTuple):
 
 
 class Course(NamedTuple):
-    """A flow under way: its clock, its next step (zero for one to be chosen), the counts of steps, of
-    accepted and of explicit ones, whether none has been taken on this rung of the ladder (one is, or
-    gradients just within a tolerance would stay there), the gradient that it left off with, the
-    sliding neurons, and the largest curvature, where they are followed."""
+    """A flow under way: its clock, its next step (zero for one to be chosen), the counts of steps,
+    of accepted and of explicit ones, whether none has been taken on this rung of the ladder (one
+    is, or gradients just within a tolerance would stay there), the gradient that it left off with,
+    the sliding neurons, and the largest curvature, where they are followed."""
 
     time: Array
     length: Array

@@ -1,4 +1,5 @@
-"""The gradient flow as a phase: steps of Rodas5P, or of Chebyshev's stages where they are many and short.
+"""The gradient flow as a phase: steps of Rodas5P, or of Chebyshev's stages where they are many and
+short.
 
 Every lane has its own step length, clock and end. A step that is not finite is rejected.
 """
@@ -19,18 +20,29 @@ from jaxcompress.solvers._chebyshev import (
 from jaxcompress.solvers._lanes import spread
 from jaxcompress.solvers._method import Method
 from jaxcompress.solvers._motions import AbstractMotions
-from jaxcompress.solvers._phase import KEPT, AbstractPhase, Found, Stages, Work, blank_work, kept_where, solved
+from jaxcompress.solvers._phase import (
+    KEPT,
+    AbstractPhase,
+    Found,
+    Stages,
+    Work,
+    blank_work,
+    kept_where,
+    solved,
+)
 from jaxcompress.solvers._rosenbrock import GAMMA, PULLS, STAGES, factor
 from jaxcompress.solvers._slide import follow, frozen_unknowns, small_neurons
 from jaxcompress.solvers._state import Course, Curvature, Lane
 
-# A step is at most ten times longer than the one before, and aims at an error of 0.9⁵ of what is allowed.
+# A step is at most ten times longer than the one before, and aims at an error of 0.9⁵ of what is
+# allowed.
 _GROWTH, _SHRINK, _SAFETY = 10.0, 0.2, 0.9
-# Explicit steps get a third of the error: with all of it 993 of 1000 runs of erf, n = 8, k = 10, end where flows at
-# rtol 1e-7 do, with a third 999, as many as Rodas5P at the full tolerance.
+# Explicit steps get a third of the error: with all of it 993 of 1000 runs of erf, n = 8, k = 10,
+# end where flows at rtol 1e-7 do, with a third 999, as many as Rodas5P at the full tolerance.
 _CARE = 3.0
-# Steps for which a measured curvature serves, unless one is rejected (Sommeijer, Shampine & Verwer 1998). ReLU, n = k =
-# d = 20: measured at every step it costs two fifths of one, and no more steps are rejected where it is not.
+# Steps for which a measured curvature serves, unless one is rejected (Sommeijer, Shampine & Verwer
+# 1998). ReLU, n = k = d = 20: measured at every step it costs two fifths of one, and no more steps
+# are rejected where it is not.
 _SERVES = 25
 
 
@@ -85,7 +97,9 @@ class Flow(AbstractPhase):
         return lane._replace(course=course._replace(curvature=curvature))
 
     def needs_factor(self, lane):
-        return jnp.any(lane.point.known) & ~self._explicit(lane, self._length(lane), lane.course.curvature)
+        return jnp.any(lane.point.known) & ~self._explicit(
+            lane, self._length(lane), lane.course.curvature
+        )
 
     def factored(self, hessian, lane, own):
         if lane.course.slide is not None:
@@ -100,11 +114,17 @@ class Flow(AbstractPhase):
             return work._replace(first=solved(matrices.factored, -gradient), length=length)
         explicit = self._explicit(lane, length, lane.course.curvature)
         if self.method.implicit:
-            first = jax.lax.cond(explicit, lambda: work.first, lambda: solved(matrices.factored, -gradient))
+            first = jax.lax.cond(
+                explicit, lambda: work.first, lambda: solved(matrices.factored, -gradient)
+            )
             work = work._replace(first=first)
-        stages = jnp.where(explicit, stage_count(length, lane.course.curvature.radius, self.method.stages), KEPT)
+        stages = jnp.where(
+            explicit, stage_count(length, lane.course.curvature.radius, self.method.stages), KEPT
+        )
         displacement = first_displacement(-gradient, length, stages)
-        return work._replace(length=length, explicit=explicit, stages=stages, displacement=displacement)
+        return work._replace(
+            length=length, explicit=explicit, stages=stages, displacement=displacement
+        )
 
     def absorb(self, stage, pulled, factored, work, lane):
         i, found = stage.number, stage.found
@@ -115,7 +135,11 @@ class Flow(AbstractPhase):
 
         explicit = False if work.explicit is None else work.explicit
         wanted = (i < KEPT) & ~jnp.asarray(explicit)
-        vector = jax.lax.cond(wanted, solve, lambda: jnp.zeros_like(gradient)) if self.method.implicit else pulled
+        vector = (
+            jax.lax.cond(wanted, solve, lambda: jnp.zeros_like(gradient))
+            if self.method.implicit
+            else pulled
+        )
         if work.stages is None:
             return vector, stage.track, None, i < KEPT
         field = -self._moving(lane.course, lane.point.gradient)
@@ -147,18 +171,24 @@ class Flow(AbstractPhase):
         gradient = self._moving(course, lane.point.gradient)
         gone = ~(self.motions.largest(gradient) > self.options.gradient_tolerance)
         gone = gone & ~course.idle
-        return known & (gone | (course.time >= self.options.t1) | (course.steps >= self.options.max_steps))
+        return known & (
+            gone | (course.time >= self.options.t1) | (course.steps >= self.options.max_steps)
+        )
 
     def _length(self, lane: Lane) -> Array:
-        """The length of the step; of a flow that begins, a tenth of the time in which the point would move by its
-        size."""
+        """The length of the step; of a flow that begins, a tenth of the time in which the point
+        would move by its size."""
         course, point = lane.course, lane.point
         first = self._first_length(point.y, self._moving(course, point.gradient))
-        return jnp.minimum(jnp.where(course.length > 0, course.length, first), self.options.t1 - course.time)
+        return jnp.minimum(
+            jnp.where(course.length > 0, course.length, first), self.options.t1 - course.time
+        )
 
     def _first_length(self, y: Array, gradient: Array) -> Array:
         scale = self.options.atol + self.options.rtol * jnp.abs(y)
-        length = 0.1 * _norm(y / scale) / jnp.maximum(_norm(gradient / scale), jnp.finfo(y.dtype).tiny)
+        length = (
+            0.1 * _norm(y / scale) / jnp.maximum(_norm(gradient / scale), jnp.finfo(y.dtype).tiny)
+        )
         return jnp.where((length > 0) & jnp.isfinite(length), length, 1e-3)
 
     def _moving(self, course: Course, gradient: Array) -> Array:
@@ -168,13 +198,15 @@ class Flow(AbstractPhase):
         return jnp.where(frozen_unknowns(self.motions, course.slide), 0, gradient)
 
     def _slid(self, lane: Lane, own) -> Lane:
-        """What neurons that slide to norm zero change, after a step, accepted or not: where one is caught or released,
-        or one that is held has turned, the point must be measured again."""
+        """What neurons that slide to norm zero change, after a step, accepted or not: where one is
+        caught or released, or one that is held has turned, the point must be measured again."""
         point, course = lane.point, lane.course
         if course.slide is None:
             return lane
         options = self.options
-        y, slide, changed = follow(self.motions, point.y, point.gradient, own, course.slide, options.rtol)
+        y, slide, changed = follow(
+            self.motions, point.y, point.gradient, own, course.slide, options.rtol
+        )
         touched = changed | jnp.any(course.slide.frozen, 0)
         short = jnp.minimum(course.length, self._first_length(y, point.gradient))
         course = course._replace(slide=slide, length=jnp.where(changed, short, course.length))
@@ -182,8 +214,8 @@ class Flow(AbstractPhase):
         return lane._replace(point=point, course=_with_curvature(course, ~changed))
 
     def _error(self, work: Work, stages: Stages, lane: Lane, own) -> tuple[Array, Array, Array]:
-        """The error of the step in units of what is allowed, the power of the length that it goes by, and whether it
-        was explicit."""
+        """The error of the step in units of what is allowed, the power of the length that it goes
+        by, and whether it was explicit."""
         implicit = self._relative(lane, stages.found, stages.kept[KEPT - 1], own)
         five, none = jnp.full_like(work.length, 5.0), jnp.zeros(work.length.shape, jnp.int32)
         if work.explicit is None:
@@ -193,7 +225,9 @@ class Flow(AbstractPhase):
         found, f0 = stages.found, -self._moving(lane.course, lane.point.gradient)
         f1 = -self._moving(lane.course, found.gradient)
         error = step_error(stages.displacement.moved, f0, f1, work.length)
-        explicit = jnp.where(work.stages > 0, _CARE * self._relative(lane, found, error, own), jnp.nan)
+        explicit = jnp.where(
+            work.stages > 0, _CARE * self._relative(lane, found, error, own), jnp.nan
+        )
         was = jnp.broadcast_to(work.explicit, work.length.shape)
         return jnp.where(was, explicit, implicit), jnp.where(was, 3.0, five), was.astype(jnp.int32)
 
@@ -203,8 +237,9 @@ class Flow(AbstractPhase):
         return _norm(error / (atol + options.rtol * jnp.maximum(jnp.abs(y), jnp.abs(found.y))))
 
     def _explicit(self, lane: Lane, length: Array, curvature: Curvature | None) -> Array:
-        """Whether Chebyshev's stages are cheaper than a step of Rodas5P. At a tighter tolerance the method of lower
-        order loses: steps shrink by the cube root there, by the fifth here. The radius costs about five gradients."""
+        """Whether Chebyshev's stages are cheaper than a step of Rodas5P. At a tighter tolerance the
+        method of lower order loses: steps shrink by the cube root there, by the fifth here. The
+        radius costs about five gradients."""
         if curvature is None:
             return jnp.zeros((), bool)
         if not self.method.implicit:
@@ -215,14 +250,18 @@ class Flow(AbstractPhase):
 
 
 def _worn(curvature: Curvature | None, explicit: Array) -> Curvature | None:
-    """The curvature after a step: implicit ones are long, and cost so much more than a measurement."""
+    """The curvature after a step: implicit ones are long, and cost so much more than a
+    measurement.
+    """
     if curvature is None:
         return None
     return curvature._replace(serves=jnp.where(explicit > 0, curvature.serves - 1, 0))
 
 
 def _with_curvature(course: Course, still: Array) -> Course:
-    """The course with the curvature of the lanes where that `still` holds; the others measure it anew."""
+    """The course with the curvature of the lanes where that `still` holds; the others measure it
+    anew.
+    """
     if course.curvature is None:
         return course
     serves = jnp.where(still, course.curvature.serves, 0)

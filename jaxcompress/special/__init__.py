@@ -1,8 +1,8 @@
 """Numbers in, numbers out: the scalar functions that the kernels are made of.
 
-What enters is arrays of heights, angles and norms; what leaves is arrays of the same shape and dtype. Nothing
-here knows what a network is. Every function is finite wherever its arguments are, and so are its derivatives:
-at a point where a derivative does not exist it is stated to be zero.
+What enters is arrays of heights, angles and norms; what leaves is arrays of the same shape and
+dtype. Nothing here knows what a network is. Every function is finite wherever its arguments are,
+and so are its derivatives: at a point where a derivative does not exist it is stated to be zero.
 """
 
 from jaxcompress.special._arcsine import arcsine

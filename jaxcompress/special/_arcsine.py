@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 
 from jaxcompress.special._safe import sqrt
 
-# arcsin(√z)/√z on [0, 1/4] through 13 Chebyshev nodes, with 60 digits: the polynomial is within 1.6e-17.
+# arcsin(√z)/√z on [0, 1/4] through 13 Chebyshev nodes, with 60 digits: the polynomial is within
+# 1.6e-17.
 _COEFFICIENTS = (
     1.0,
     0.16666666666664942,
@@ -26,10 +27,12 @@ _COEFFICIENTS = (
 
 
 def arcsine(x: Float[Array, "..."], rest: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`arcsin x` in `[−π/2, π/2]`, given `rest = 1 − |x|` besides: near ±1 the angle has the digits of `rest`.
+    """`arcsin x` in `[−π/2, π/2]`, given `rest = 1 − |x|` besides: near ±1 the angle has the digits
+    of `rest`.
 
-    At most 3 ulp where `rest` is. Below zero `rest` counts as zero. One square root, one polynomial and selections:
-    0.8 ns an entry in float64, where XLA's `arcsin` takes 11 (AVX-512, one core), and loops around it stay whole.
+    At most 3 ulp where `rest` is. Below zero `rest` counts as zero. One square root, one polynomial
+    and selections: 0.8 ns an entry in float64, where XLA's `arcsin` takes 11 (AVX-512, one core),
+    and loops around it stay whole.
     """
     steep = jnp.abs(x) > 0.5
     square = jnp.where(steep, 0.5 * rest, x * x)

@@ -1,11 +1,14 @@
-"""The angle of a point in the right half plane, without branches: what hot loops spend their time in."""
+"""The angle of a point in the right half plane, without branches: what hot loops spend their time
+in.
+"""
 
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# arctan(x)/x as a ratio of polynomials in x² on [0, 1], fitted with 50 digits: the ratio itself is within 6e-18.
+# arctan(x)/x as a ratio of polynomials in x² on [0, 1], fitted with 50 digits: the ratio itself is
+# within 6e-18.
 _ABOVE = (
     1.0,
     2.5056466289183716,
@@ -29,8 +32,8 @@ _BELOW = (
 def arctangent(y: Float[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "..."]:
     """`arctan(y/x)` in `[−π/2, π/2]` for `x ≥ 0`; zero at the origin.
 
-    At most 4 ulp (float64), and a tenth of the time of XLA's `arctan2` on a CPU, whose loops it does not break:
-    everything is multiplications, two divisions and selections.
+    At most 4 ulp (float64), and a tenth of the time of XLA's `arctan2` on a CPU, whose loops it
+    does not break: everything is multiplications, two divisions and selections.
     """
     size = jnp.abs(y)
     steep = size > x

@@ -29,7 +29,8 @@ _COEFFICIENTS = _expansion()
 def faddeeva(z: Complex[Array, "..."]) -> Complex[Array, "..."]:
     """`w(z) = e^{−z²} erfc(−iz)` in the upper half-plane `Im z ≥ 0`.
 
-    Reference: Weideman 1994, *Computation of the complex error function*, SIAM J. Numer. Anal. 31, 1497–1518, eq. 38.
+    Reference: Weideman 1994, *Computation of the complex error function*, SIAM J. Numer. Anal. 31,
+    1497–1518, eq. 38.
     """
     below = _SCALE - 1j * z
     ratio = (_SCALE + 1j * z) / below
@@ -40,7 +41,8 @@ def faddeeva(z: Complex[Array, "..."]) -> Complex[Array, "..."]:
 
 
 def scaled_sign_mean(h: Complex[Array, "..."], exponent: Array) -> Complex[Array, "..."]:
-    """`e^exponent · erf(h/√2)`, for heights off the real axis whose `Re(exponent − h²/2)` is moderate.
+    """`e^exponent · erf(h/√2)`, for heights off the real axis whose `Re(exponent − h²/2)` is
+    moderate.
 
     Relative to its own size, real and imaginary part, also next to zero.
     """
@@ -64,8 +66,8 @@ def scaled_normal_pdf(h: Complex[Array, "..."], exponent: Array) -> Complex[Arra
 
 
 def _decayed(square: Array, exponent: Array) -> Array:
-    """`e^{exponent − square}`, which is no larger than 1 or `|e^exponent|`, although rounding of large squares may
-    say so."""
+    """`e^{exponent − square}`, which is no larger than 1 or `|e^exponent|`, although rounding of
+    large squares may say so."""
     rest = exponent - square
     most = jnp.maximum(jnp.real(exponent), 0)
     return jnp.exp(jnp.minimum(jnp.real(rest), most)) * jnp.exp(1j * jnp.imag(rest))

@@ -4,7 +4,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def divide(x: Float[Array, "..."], y: Float[Array, "..."], at_zero: float = 0.0) -> Float[Array, "..."]:
+def divide(
+    x: Float[Array, "..."], y: Float[Array, "..."], at_zero: float = 0.0
+) -> Float[Array, "..."]:
     """`x / y`, and the constant `at_zero` (of derivative zero) where `y = 0`."""
     fine = y != 0
     return jnp.where(fine, x / jnp.where(fine, y, 1), at_zero)

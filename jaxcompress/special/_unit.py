@@ -34,11 +34,12 @@ def _half(x: Array) -> Array:
 def unit(x: Float[Array, "*rows d"]) -> Unit:
     """Divide each row by its norm, keeping the remainder of the division.
 
-    `head` has half of the bits and the norm is split in two halves, so both products of the remainder
-    `x − head·norm` are exact, with or without fused multiply–add. The row is scaled by a power of two, which
-    turns nothing, so that squares neither overflow nor underflow. The norm carries a rounding error, which would
-    leave the row an ulp too long: one Newton step on the length takes that out, its squares summed exactly on a grid.
-    With both, ReLU and erf gradients keep ten digits at norm 1e6 and angle 1e-12.
+    `head` has half of the bits and the norm is split in two halves, so both products of the
+    remainder `x − head·norm` are exact, with or without fused multiply–add. The row is scaled by a
+    power of two, which turns nothing, so that squares neither overflow nor underflow. The norm
+    carries a rounding error, which would leave the row an ulp too long: one Newton step on the
+    length takes that out, its squares summed exactly on a grid. With both, ReLU and erf gradients
+    keep ten digits at norm 1e6 and angle 1e-12.
     """
     largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0)
     power = lax.reduce_precision(largest, exponent_bits=jnp.finfo(x.dtype).nexp, mantissa_bits=0)

@@ -1,13 +1,14 @@
 """Declared grids of runs: done in blocks, stored as they are done, resumed after anything.
 
-What enters: a `Plan`, in Python or TOML. What leaves: a folder that `xarray.open_zarr` reads, with one entry a run, and
-any single run again from its number. Results are functions of the plan: neither kills nor workers leave a trace.
+What enters: a `Plan`, in Python or TOML. What leaves: a folder that `xarray.open_zarr` reads, with
+one entry a run, and any single run again from its number. Results are functions of the plan:
+neither kills nor workers leave a trace.
 
-Inside: `_plan` and the records in `_parts` (laws by name in `_laws`, sums of sizes in `_sizes`); `_cells` and `_blocks`
-cut the grid up, `_cost` and `_estimate` say what it costs; `_draw` and `_solving` turn a block into arrays;
-`_variables`, `_layout`, `_skeleton` and `_disk` turn arrays into files, of which `_marks` and `_store` keep account;
-`_work` is what a worker does, `_run` gives it out; `_replay` repeats a run; `_reading` opens a store, `_table` sums it
-up.
+Inside: `_plan` and the records in `_parts` (laws by name in `_laws`, sums of sizes in `_sizes`);
+`_cells` and `_blocks` cut the grid up, `_cost` and `_estimate` say what it costs; `_draw` and
+`_solving` turn a block into arrays; `_variables`, `_layout`, `_skeleton` and `_disk` turn arrays
+into files, of which `_marks` and `_store` keep account; `_work` is what a worker does, `_run` gives
+it out; `_replay` repeats a run; `_reading` opens a store, `_table` sums it up.
 """
 
 from jaxcompress.programs import keep_programs

@@ -1,7 +1,7 @@
 """Blocks: consecutive runs of one cell, which are solved in one call and stored in one chunk.
 
-A cell is cut into as few blocks as the plan's limit allows, of one size: all calls of a shape then have one program,
-and a cell wastes fewer runs on filling its last block than it has blocks.
+A cell is cut into as few blocks as the plan's limit allows, of one size: all calls of a shape then
+have one program, and a cell wastes fewer runs on filling its last block than it has blocks.
 """
 
 import dataclasses
@@ -14,7 +14,9 @@ from jaxcompress.sweep._plan import Plan
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Runs `first` to `first + count − 1` of the plan, all of `cell`, where they begin at `offset`."""
+    """Runs `first` to `first + count − 1` of the plan, all of `cell`, where they begin at
+    `offset`.
+    """
 
     number: int
     cell: Cell
@@ -30,7 +32,9 @@ def blocks_a_cell(plan: Plan) -> int:
 
 
 def block_size(plan: Plan) -> int:
-    """Runs that every call solves; the last block of a cell repeats its last run where it has fewer."""
+    """Runs that every call solves; the last block of a cell repeats its last run where it has
+    fewer.
+    """
     return -(-plan.runs // blocks_a_cell(plan))
 
 
@@ -42,7 +46,10 @@ def block_count(plan: Plan) -> int:
 def block_of(plan: Plan, number: int) -> Block:
     """Block number `number`. Raises `ValueError` when there is none."""
     if not 0 <= number < block_count(plan):
-        raise ValueError(f"sweep: given block {number}; expected 0 to {block_count(plan) - 1}; choose one of these")
+        raise ValueError(
+            f"sweep: given block {number}; expected 0 to {block_count(plan) - 1}; choose one of "
+            f"these"
+        )
     cell, place = divmod(number, blocks_a_cell(plan))
     offset = place * block_size(plan)
     count = min(block_size(plan), plan.runs - offset)
@@ -52,7 +59,10 @@ def block_of(plan: Plan, number: int) -> Block:
 def block_with(plan: Plan, run: int) -> Block:
     """The block that holds a run. Raises `ValueError` when there is no such run."""
     if isinstance(run, bool) or not isinstance(run, Integral) or not 0 <= run < plan.total:
-        raise ValueError(f"sweep: given run {run!r}; expected a number from 0 to {plan.total - 1}; choose one of these")
+        raise ValueError(
+            f"sweep: given run {run!r}; expected a number from 0 to {plan.total - 1}; choose one "
+            f"of these"
+        )
     cell, place = divmod(int(run), plan.runs)
     return block_of(plan, cell * blocks_a_cell(plan) + place // block_size(plan))
 
@@ -60,10 +70,11 @@ def block_with(plan: Plan, run: int) -> Block:
 def shape_of(plan: Plan, cell: Cell) -> tuple:
     """What decides which compiled program a cell needs: two cells of one shape share it.
 
-    A target known by its moments has no width; the values of a shared target are traced, its law does not enter.
-    Widths `k` are not padded to a common one: with readouts of zero, k = 4 in the shape of k = 8 takes 1.5 times as
-    long (erf, n = 3, d = 9), the 7 s of one compilation are worth 25 000 such runs at most, only grids whose `d` does
-    not follow `k` could do it, and what a run's last bits are would depend on the rest of its grid.
+    A target known by its moments has no width; the values of a shared target are traced, its law
+    does not enter. Widths `k` are not padded to a common one: with readouts of zero, k = 4 in the
+    shape of k = 8 takes 1.5 times as long (erf, n = 3, d = 9), the 7 s of one compilation are worth
+    25 000 such runs at most, only grids whose `d` does not follow `k` could do it, and what a run's
+    last bits are would depend on the rest of its grid.
     """
     width = None if plan.risk == "simplified" else cell.k
     return (cell.activation, cell.target_activation, cell.n, width, cell.d, cell.own_targets)
@@ -75,11 +86,16 @@ def in_order(plan: Plan, numbers: list[int]) -> list[int]:
 
 
 def each_shape_first(plan: Plan, numbers: list[int]) -> list[int]:
-    """One block of every shape, then the others shape by shape: for processes that hand each other their programs.
+    """One block of every shape, then the others shape by shape: for processes that hand each other
+    their programs.
 
     In one order for all, every process would compile every program, at the same time as the others.
     """
-    firsts = list({_shape_number(plan, number): number for number in reversed(in_order(plan, numbers))}.values())[::-1]
+    firsts = list(
+        {
+            _shape_number(plan, number): number for number in reversed(in_order(plan, numbers))
+        }.values()
+    )[::-1]
     taken = set(firsts)
     return firsts + [number for number in in_order(plan, numbers) if number not in taken]
 

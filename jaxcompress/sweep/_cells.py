@@ -40,9 +40,11 @@ def cells_of(
     d: tuple[int | str, ...],
     where: tuple[str, ...],
 ) -> tuple[Cell, ...]:
-    """The cells of a grid that satisfy the conditions `where`, in the order of the axes, which numbers the runs.
+    """The cells of a grid that satisfy the conditions `where`, in the order of the axes, which
+    numbers the runs.
 
-    Raises `ValueError` for sizes that are no sizes, for a grid without cells and for targets that do not exist.
+    Raises `ValueError` for sizes that are no sizes, for a grid without cells and for targets that
+    do not exist.
     """
     found: list[tuple] = []
     for f, law, teacher in itertools.product(activation, target, k):
@@ -73,7 +75,12 @@ def _kept(conditions: tuple[str, ...], sizes: dict[str, int]) -> bool:
     answers = {condition: holds(condition, sizes) for condition in conditions}
     for condition, answer in answers.items():
         if answer is None:
-            refuse("where", condition, "a comparison of sums in n, k and d, such as 'n < k'", "rewrite it")
+            refuse(
+                "where",
+                condition,
+                "a comparison of sums in n, k and d, such as 'n < k'",
+                "rewrite it",
+            )
     return all(answers.values())
 
 
@@ -84,4 +91,9 @@ def _check_exists(target: Target, n: int, k: int, d: int) -> None:
         if size > _MOST:
             refuse(field, size, f"at most {_MOST} (n={n}, k={k}, d={d})", "ask for less")
     if isinstance(target, Orthonormal) and k > d:
-        refuse("d", d, f"at least k={k} for an orthonormal target", 'raise it, write "k", or add "k <= d" to where')
+        refuse(
+            "d",
+            d,
+            f"at least k={k} for an orthonormal target",
+            'raise it, write "k", or add "k <= d" to where',
+        )

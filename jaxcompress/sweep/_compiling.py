@@ -1,7 +1,7 @@
 """What compilation costs: the clock that reports it.
 
-JAX tells its listeners how long every trace, lowering and compilation took; these lie inside each other, so their
-lengths are not added: their union is measured.
+JAX tells its listeners how long every trace, lowering and compilation took; these lie inside each
+other, so their lengths are not added: their union is measured.
 """
 
 import contextlib
@@ -19,7 +19,9 @@ _EVENTS = (
 
 
 class CompileClock:
-    """Seconds of wall clock that this thread has spent on making programs, since the clock was started."""
+    """Seconds of wall clock that this thread has spent on making programs, since the clock was
+    started.
+    """
 
     def __init__(self):
         self._thread = threading.get_ident()

@@ -1,9 +1,9 @@
 """Files that appear whole or not at all.
 
-A file is written beside its place and renamed into it. Only a plan is forced to the disk: a process that is killed
-loses nothing that it has written; what a power failure takes of the last half minute is found by its checksum and done
-again. An `fsync` took 4 ms a file on a cloud disk, for a mark and the dozen chunks before it, of a block that
-may solve in 600 ms.
+A file is written beside its place and renamed into it. Only a plan is forced to the disk: a process
+that is killed loses nothing that it has written; what a power failure takes of the last half minute
+is found by its checksum and done again. An `fsync` took 4 ms a file on a cloud disk, for a mark and
+the dozen chunks before it, of a block that may solve in 600 ms.
 """
 
 import contextlib
@@ -14,15 +14,17 @@ import stat
 import tempfile
 from pathlib import Path
 
-# Every process tidies at most once, so that a file is swept away at most once by each of those that share the store.
+# Every process tidies at most once, so that a file is swept away at most once by each of those that
+# share the store.
 _ATTEMPTS = 1000
 
 
 def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
-    """Write a file by way of the folder `scratch`; `lasting` waits until it is on the disk. Raises `OSError`.
+    """Write a file by way of the folder `scratch`; `lasting` waits until it is on the disk. Raises
+    `OSError`.
 
-    Folders are made when they turn out to be missing. Another process that finds the sweep complete tidies `scratch`
-    away, at any moment and with it perhaps this file: then it is written again.
+    Folders are made when they turn out to be missing. Another process that finds the sweep complete
+    tidies `scratch` away, at any moment and with it perhaps this file: then it is written again.
     """
     part = None
     for left in reversed(range(_ATTEMPTS)):
@@ -35,7 +37,9 @@ def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
                 if part is not None:
                     part.unlink(missing_ok=True)
                 if isinstance(error, IsADirectoryError):
-                    raise IsADirectoryError(errno.EISDIR, f"{path} is a folder, where a file belongs") from None
+                    raise IsADirectoryError(
+                        errno.EISDIR, f"{path} is a folder, where a file belongs"
+                    ) from None
                 raise
         for folder in (scratch, path.parent):
             # `mkdir` looks again where the folder was there; by then it may be gone.
@@ -60,7 +64,9 @@ def _beside(data: bytes, scratch: Path, lasting: bool) -> Path:
 
 
 def write(descriptor: int, data: bytes) -> None:
-    """All of the bytes; the one place where anything is written. Raises `OSError`, as when the disk is full."""
+    """All of the bytes; the one place where anything is written.
+    Raises `OSError`, as when the disk is full.
+    """
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

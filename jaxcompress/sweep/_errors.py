@@ -1,4 +1,6 @@
-"""One line for every fault of a plan: which field, what was given, what was expected, what to do."""
+"""One line for every fault of a plan: which field, what was given, what was expected, what to
+do.
+"""
 
 from typing import Any, NoReturn
 
@@ -18,14 +20,23 @@ def refuse(field: str, given: Any, expected: str, remedy: str) -> NoReturn:
 
 
 def check_whole(field: str, given: Any, least: int, most: int = 2**31 - 1) -> int:
-    """A whole number in a range. Raises `ValueError` for anything else, `True` and `3.0` included."""
+    """A whole number in a range. Raises `ValueError` for anything else, `True` and `3.0`
+    included.
+    """
     if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
-        refuse(field, given, f"a whole number from {least} to {most}", "write one, such as 1024 and not 1e3")
+        refuse(
+            field,
+            given,
+            f"a whole number from {least} to {most}",
+            "write one, such as 1024 and not 1e3",
+        )
     return given
 
 
 def as_real(given: Any) -> float | None:
-    """A number as a float, zero without its sign: equal plans then have one spelling. `None` for anything else."""
+    """A number as a float, zero without its sign: equal plans then have one spelling. `None` for
+    anything else.
+    """
     if isinstance(given, bool) or not isinstance(given, int | float):
         return None
     try:
@@ -43,23 +54,37 @@ def check_real(field: str, given: Any) -> float:
 
 
 def check_positive(field: str, given: Any, allow_none: bool = False) -> float | None:
-    """A finite positive number, or `None` where that stands for a default. Raises `ValueError` for anything else."""
+    """A finite positive number, or `None` where that stands for a default.
+    Raises `ValueError` for anything else.
+    """
     if given is None and allow_none:
         return None
     number = as_real(given)
     if number is None or number <= 0:
-        refuse(field, given, "a finite positive number", "change it" + (", or leave it out" if allow_none else ""))
+        refuse(
+            field,
+            given,
+            "a finite positive number",
+            "change it" + (", or leave it out" if allow_none else ""),
+        )
     return number
 
 
 def check_fits(field: str, number: float, precision: str) -> None:
-    """Raise `ValueError` for a number that is infinite, or no longer different from zero, in a precision."""
+    """Raise `ValueError` for a number that is infinite, or no longer different from zero, in a
+    precision.
+    """
     with np.errstate(all="ignore"):
         there = np.dtype(precision).type(number)
     if not np.isfinite(there) or (number and not there):
         limits = np.finfo(precision)
         expected = f"a size from {limits.smallest_subnormal:.2g} to {limits.max:.2g} in {precision}"
-        refuse(field, number, expected, "change it" + ("" if precision == "float64" else ', or take "float64"'))
+        refuse(
+            field,
+            number,
+            expected,
+            "change it" + ("" if precision == "float64" else ', or take "float64"'),
+        )
 
 
 def check_flag(field: str, given: Any) -> bool:
@@ -83,5 +108,10 @@ def check_keys(field: str, given: Any, known: tuple[str, ...]) -> dict:
     unknown = [name for name in given if name not in known]
     if unknown:
         where = f"{field}.{unknown[0]}" if field else unknown[0]
-        refuse(where, given[unknown[0]], f"only the fields {', '.join(known)}", "rename or remove this one")
+        refuse(
+            where,
+            given[unknown[0]],
+            f"only the fields {', '.join(known)}",
+            "rename or remove this one",
+        )
     return given

@@ -15,10 +15,12 @@ from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._variables import variables_of
 
 _COMPILE_SECONDS = 7.5
-# Copies of a block's unknowns that the solver holds at a time: start, flow, its stages' norms, polish, spectrum, end.
+# Copies of a block's unknowns that the solver holds at a time: start, flow, its stages' norms,
+# polish, spectrum, end.
 _COPIES = 12
-# Bytes of a process, and of every program that it keeps: 0.87 GB were measured after the first shape, 1.53 GB after
-# eight. Programs are dropped before a process has too many memory maps, at some fifty shapes.
+# Bytes of a process, and of every program that it keeps: 0.87 GB were measured after the first
+# shape, 1.53 GB after eight. Programs are dropped before a process has too many memory maps, at
+# some fifty shapes.
 _PROCESS, _PROGRAM, _PROGRAMS = 780 * 10**6, 94 * 10**6, 50
 
 
@@ -26,8 +28,9 @@ _PROCESS, _PROGRAM, _PROGRAMS = 780 * 10**6, 94 * 10**6, 50
 class Estimate:
     """What a plan will cost; `str` says it in words.
 
-    `runs`, in so many `cells` of `runs_per_cell`, cut into `blocks` of `block_size`; `shapes`, the programs to compile;
-    `seconds` of solving and `compile_seconds`, of one core; `memory` of a process and `disk`, in bytes.
+    `runs`, in so many `cells` of `runs_per_cell`, cut into `blocks` of `block_size`; `shapes`, the
+    programs to compile; `seconds` of solving and `compile_seconds`, of one core; `memory` of a
+    process and `disk`, in bytes.
     """
 
     runs: int
@@ -48,9 +51,12 @@ class Estimate:
             (
                 f"{self.runs} runs: {_counted(self.cells, 'cell')} of {self.runs_per_cell}, "
                 f"in {_counted(self.blocks, 'block')} of {self.block_size}",
-                f"{_counted(self.shapes, 'shape')} to compile, about {compiling} (once, if programs are kept)",
-                f"about {solving} of solving on one core (within a factor of 3, mostly; an accelerator differs)",
-                f"about {_size(self.memory)} of memory a process, {_size(self.disk)} of results on disk",
+                f"{_counted(self.shapes, 'shape')} to compile, about {compiling} (once, if "
+                f"programs are kept)",
+                f"about {solving} of solving on one core (within a factor of 3, mostly; an "
+                f"accelerator differs)",
+                f"about {_size(self.memory)} of memory a process, {_size(self.disk)} of results "
+                f"on disk",
             )
         )
 
@@ -87,7 +93,10 @@ def _disk(plan: Plan) -> int:
     """Bytes of all chunks, the filling of the last blocks left out."""
     columns = sum(np.dtype(variable.dtype).itemsize for variable in variables_of(plan)) * plan.total
     number = np.dtype(plan.precision).itemsize * plan.runs
-    ends = [len(g.cells) * sum(int(np.prod(shape)) for shape, _ in g.arrays.values()) for g in networks_of(plan)]
+    ends = [
+        len(g.cells) * sum(int(np.prod(shape)) for shape, _ in g.arrays.values())
+        for g in networks_of(plan)
+    ]
     return columns + number * sum(ends)
 
 

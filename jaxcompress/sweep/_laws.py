@@ -16,7 +16,8 @@ from jaxcompress.sweep._errors import refuse
 _LARGE = 256
 _CALL = re.compile(r"([a-z_]+)(?:\((.*)\))?")
 
-# Law → what it makes, and its arguments with their defaults; `None` for an argument that must be given.
+# Law → what it makes, and its arguments with their defaults; `None` for an argument that must be
+# given.
 WEIGHTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
     "gaussian": (ensembles.GaussianEntries, {"scale": 1.0}),
     "rademacher": (ensembles.RademacherEntries, {"scale": 1.0}),
@@ -36,16 +37,22 @@ def _standard_normal() -> Callable[[int, Any], AbstractInputs]:
     return lambda dim, dtype: StandardNormal()
 
 
-def _gaussian(mean: float, variance: float, correlation: float) -> Callable[[int, Any], AbstractInputs]:
+def _gaussian(
+    mean: float, variance: float, correlation: float
+) -> Callable[[int, Any], AbstractInputs]:
     """Every input of the same mean and variance, every two of the same correlation."""
 
     if not variance > 0:
-        raise ValueError(f"given variance={variance:g}; expected a positive number; change it, or leave it out for 1")
+        raise ValueError(
+            f"given variance={variance:g}; expected a positive number; change it, or leave it out "
+            f"for 1"
+        )
 
     def law(dim: int, dtype: Any) -> AbstractInputs:
         if not -1 <= (dim - 1) * correlation <= dim - 1:
             raise ValueError(
-                f"given correlation={correlation:g} between {dim} inputs; expected {-1 / (dim - 1):.3g} to 1, for no "
+                f"given correlation={correlation:g} between {dim} inputs; expected "
+                f"{-1 / (dim - 1):.3g} to 1, for no "
                 "covariance is negative; change it, or leave it out for 0"
             )
         matrix = variance * ((1 - correlation) * jnp.eye(dim, dtype=dtype) + correlation)
@@ -60,12 +67,20 @@ INPUTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
 }
 
 
-def law_named(field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, float | None]]]) -> Any:
-    """What a text such as `sparse(probability=0.1)` stands for. Raises `ValueError` that names the field."""
+def law_named(
+    field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, float | None]]]
+) -> Any:
+    """What a text such as `sparse(probability=0.1)` stands for.
+    Raises `ValueError` that names the field.
+    """
     match = _CALL.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or match[1] not in laws:
-        expected = ", ".join(f"{name}({', '.join(given)})" if given else name for name, (_, given) in laws.items())
-        refuse(field, text, f"one of {expected}", 'write a name, with arguments as "gaussian(scale=2)"')
+        expected = ", ".join(
+            f"{name}({', '.join(given)})" if given else name for name, (_, given) in laws.items()
+        )
+        refuse(
+            field, text, f"one of {expected}", 'write a name, with arguments as "gaussian(scale=2)"'
+        )
     make, known = laws[match[1]]
     arguments = dict(known)
     given = set()
@@ -73,7 +88,12 @@ def law_named(field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, f
         name, _, number = (piece.strip() for piece in part.partition("="))
         if name not in known or name in given or not _is_number(number):
             expected = ", ".join(known) or "no arguments"
-            refuse(field, text, f"numbers by name, each once: {expected}", 'write them as "name=number"')
+            refuse(
+                field,
+                text,
+                f"numbers by name, each once: {expected}",
+                'write them as "name=number"',
+            )
         given.add(name)
         arguments[name] = float(number)
     missing = [name for name, number in arguments.items() if number is None]
@@ -96,8 +116,11 @@ def check_inputs(text: Any, dims: Iterable[int], precision: str) -> None:
     with jax.enable_x64(precision == "float64"):
         try:
             for dim in dims:
-                # Of a large covariance, only what follows from its numbers is checked: none is made.
-                law(dim, precision) if dim <= _LARGE else jax.eval_shape(lambda dim=dim: law(dim, precision))
+                # Of a large covariance, only what follows from its numbers is checked: none is
+                # made.
+                law(dim, precision) if dim <= _LARGE else jax.eval_shape(
+                    lambda dim=dim: law(dim, precision)
+                )
         except ValueError as error:
             raise ValueError(f"Plan.inputs: {error}") from None
 
@@ -110,7 +133,9 @@ def _is_number(text: str) -> bool:
 
 
 def activation_of(field: str, name: Any) -> AbstractActivation:
-    """The activation of a name, such as `relu` or `leaky_relu(0.1)`. Raises `ValueError` that names the field."""
+    """The activation of a name, such as `relu` or `leaky_relu(0.1)`.
+    Raises `ValueError` that names the field.
+    """
     if not isinstance(name, str):
         refuse(field, name, "the name of an activation", 'write one, such as "erf"')
     return activation_named(f"Plan.{field}", np.array(name))

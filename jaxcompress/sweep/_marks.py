@@ -1,7 +1,8 @@
-"""What stands in a store besides results: whose it is, and which blocks are done. Each can be told from damage.
+"""What stands in a store besides results: whose it is, and which blocks are done. Each can be told
+from damage.
 
-A mark is a function of the plan, the block and the bytes of its chunks; one that differs from what the chunks on the
-disk would be given is no mark. The head of a store carries a checksum of itself.
+A mark is a function of the plan, the block and the bytes of its chunks; one that differs from what
+the chunks on the disk would be given is no mark. The head of a store carries a checksum of itself.
 """
 
 import json
@@ -15,13 +16,16 @@ from jaxcompress.sweep._blocks import Block
 from jaxcompress.sweep._layout import PLAN, paths_of
 from jaxcompress.sweep._plan import Plan
 
-# 2: a mark names its plan, the head has a checksum, and `converged` is written just before `result`.
+# 2: a mark names its plan, the head has a checksum, and `converged` is written just before
+# `result`.
 FORMAT = 2
 _REDO = "put the original file back, or sweep the plan into another folder"
 
 
 def mark_of(plan: Plan, block: Block, digests: dict[str, str], converged: int) -> bytes:
-    """The mark of a block whose chunks have these checksums (path → checksum, in the order of the layout)."""
+    """The mark of a block whose chunks have these checksums (path → checksum, in the order of the
+    layout).
+    """
     return as_json(
         {
             "plan": plan.fingerprint,
@@ -39,8 +43,12 @@ def converged_in(block: Block, chunk: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(chunk, np.uint8)[: block.count]))
 
 
-def checked(plan: Plan, block: Block, read: Callable[[str], bytes | None], mark: bytes | None) -> int | None:
-    """How many runs of a block have converged; `None` unless the mark is that of the chunks that `read` finds."""
+def checked(
+    plan: Plan, block: Block, read: Callable[[str], bytes | None], mark: bytes | None
+) -> int | None:
+    """How many runs of a block have converged; `None` unless the mark is that of the chunks that
+    `read` finds.
+    """
     if mark is None:
         return None
     digests, converged = {}, 0
@@ -56,23 +64,35 @@ def checked(plan: Plan, block: Block, read: Callable[[str], bytes | None], mark:
 
 def head_of(plan: Plan, made_with: dict[str, str]) -> bytes:
     """The file that makes a folder the store of a plan."""
-    head = {"format": FORMAT, "made_with": made_with, "fingerprint": plan.fingerprint, "plan": plan.to_dict()}
+    head = {
+        "format": FORMAT,
+        "made_with": made_with,
+        "fingerprint": plan.fingerprint,
+        "plan": plan.to_dict(),
+    }
     return as_json({**head, "checksum": _checksum(head)})
 
 
 def read_head(place: object, data: bytes) -> tuple[Plan, dict[str, str]]:
-    """Plan and versions of such a file. Raises `ValueError`, which begins with `place`, for anything else."""
+    """Plan and versions of such a file.
+    Raises `ValueError`, which begins with `place`, for anything else.
+    """
     try:
         head = dict(json.loads(data))
         found, checksum = head["format"], head.pop("checksum", None)
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{place}: given a damaged {PLAN}; expected JSON with a plan; {_REDO}") from None
+        raise ValueError(
+            f"{place}: given a damaged {PLAN}; expected JSON with a plan; {_REDO}"
+        ) from None
     if found != FORMAT:
         raise ValueError(
-            f"{place}: given a store of format {found!r}; expected format {FORMAT}; read it with xarray.open_zarr, "
+            f"{place}: given a store of format {found!r}; expected format {FORMAT}; read it with "
+            f"xarray.open_zarr, "
             "or work on it with the version of jaxcompress that made it"
         )
-    changed = ValueError(f"{place}: given a {PLAN} that was changed after the store was made; {_REDO}")
+    changed = ValueError(
+        f"{place}: given a {PLAN} that was changed after the store was made; {_REDO}"
+    )
     if checksum != _checksum(head):
         raise changed
     try:

@@ -1,6 +1,8 @@
-"""What a plan is made of besides its sizes: laws of targets, of starts, and what the solver is asked for.
+"""What a plan is made of besides its sizes: laws of targets, of starts, and what the solver is
+asked for.
 
-Each is a frozen record of plain values, which TOML can hold; each refuses what it cannot be, by its field's name.
+Each is a frozen record of plain values, which TOML can hold; each refuses what it cannot be, by its
+field's name.
 """
 
 import dataclasses
@@ -26,8 +28,8 @@ def _set(part: Any, **normal: Any) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Orthonormal:
-    """`k` neurons along the first coordinate axes, all with this `readout`. `activation`: that of the student, if left
-    out."""
+    """`k` neurons along the first coordinate axes, all with this `readout`. `activation`: that of
+    the student, if left out."""
 
     readout: float = 1.0
     activation: str | None = None
@@ -51,9 +53,10 @@ class Orthonormal:
 class Random:
     """A network of `k` neurons from an ensemble (`networks.ensembles.Ensemble`).
 
-    `weights` (gaussian, rademacher, uniform, sparse, sphere) and `readout` (constant, gaussian, uniform, rademacher)
-    are laws by name, with arguments as in `"gaussian(scale=2)"`; `scaling` of the readout, `"1/N"` or `"1/sqrt(N)"`;
-    `each`: a target to every `"run"`, or one to every `"cell"`; `activation`: that of the student, if left out.
+    `weights` (gaussian, rademacher, uniform, sparse, sphere) and `readout` (constant, gaussian,
+    uniform, rademacher) are laws by name, with arguments as in `"gaussian(scale=2)"`; `scaling` of
+    the readout, `"1/N"` or `"1/sqrt(N)"`; `each`: a target to every `"run"`, or one to every
+    `"cell"`; `activation`: that of the student, if left out.
     """
 
     weights: str = "gaussian"
@@ -83,8 +86,8 @@ class Random:
 class Start:
     """The law of students: `"glorot_normal"` or `"glorot_uniform"`, times `scale`.
 
-    `readout`: the value of every readout instead of a random one; `bias`, `output_bias`: whether students have them
-    (they start at zero).
+    `readout`: the value of every readout instead of a random one; `bias`, `output_bias`: whether
+    students have them (they start at zero).
     """
 
     law: str = "glorot_normal"
@@ -104,7 +107,8 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Solver:
-    """What the solver is asked for: `"solve"` (flow, then polish) or `"flow"`, and the numbers of `solve_many`.
+    """What the solver is asked for: `"solve"` (flow, then polish) or `"flow"`, and the numbers of
+    `solve_many`.
 
     Tolerances that are left out are those of the precision.
     """
@@ -120,11 +124,18 @@ class Solver:
         check_choice("solver.method", self.method, ("solve", "flow"))
         for name in ("gradient_tolerance", "flow_tolerance", "rtol", "atol"):
             may_lack = name.endswith("_tolerance")
-            _set(self, **{name: check_positive(f"solver.{name}", getattr(self, name), allow_none=may_lack)})
+            _set(
+                self,
+                **{
+                    name: check_positive(f"solver.{name}", getattr(self, name), allow_none=may_lack)
+                },
+            )
         check_whole("solver.max_steps", self.max_steps, 1)
         if self.method == "flow" and self.flow_tolerance is not None:
             remedy = "give gradient_tolerance, or leave it out"
-            refuse("solver.flow_tolerance", self.flow_tolerance, 'nothing with method "flow"', remedy)
+            refuse(
+                "solver.flow_tolerance", self.flow_tolerance, 'nothing with method "flow"', remedy
+            )
 
     def options(self) -> dict[str, Any]:
         """The arguments of `solve_many` or `flow_many`."""

@@ -12,7 +12,14 @@ from typing import Any
 
 from jaxcompress.sweep._cells import Cell, cells_of
 from jaxcompress.sweep._cost import target_bytes, unknowns, usual_block
-from jaxcompress.sweep._errors import check_choice, check_fits, check_flag, check_keys, check_whole, refuse
+from jaxcompress.sweep._errors import (
+    check_choice,
+    check_fits,
+    check_flag,
+    check_keys,
+    check_whole,
+    refuse,
+)
 from jaxcompress.sweep._laws import activation_of, check_inputs, numbers_in
 from jaxcompress.sweep._parts import Random, Solver, Start, Target, part_from, plain, target_from
 
@@ -24,20 +31,22 @@ _PARAMETERS = ("weights", "readout", "bias", "output_bias")
 class Plan:
     """A grid of cells (activation, target, k, n, d), with the same number of runs in each.
 
-    Axes (each one entry or a list): `activation`, names; `n`, widths of the student; `k`, widths of the target (the
-    papers' N); `d`, input dimensions; `target`, laws (`Orthonormal`, `Random`, or the name of one). `n` may be a sum in
-    `k`, `d` in `n` and `k`, such as `"k+1"`. `where`: conditions, such as `"n < k"`; cells that break one are left out.
-    For all cells: `runs` a cell; `key`, the seed of everything; `inputs`, `"standard_normal"` or
-    `"gaussian(mean=0.5, variance=1, correlation=0.2)"`; `start` (`Start`); `freeze`, names of parameters that stay;
-    `solver` (`Solver`); `risk`, `"population"` or `"simplified"` (orders 0 and 1 of the target: at no cost that knows
-    `k`); `networks`, whether the end points are stored; `block`, the most runs that are solved, stored and lost
-    together (left out: what is estimated to take ten seconds, 2048 to 16384; many processes want smaller ones);
-    `precision`, `"float64"` or `"float32"`.
+    Axes (each one entry or a list): `activation`, names; `n`, widths of the student; `k`, widths of
+    the target (the papers' N); `d`, input dimensions; `target`, laws (`Orthonormal`, `Random`, or
+    the name of one). `n` may be a sum in `k`, `d` in `n` and `k`, such as `"k+1"`. `where`:
+    conditions, such as `"n < k"`; cells that break one are left out. For all cells: `runs` a cell;
+    `key`, the seed of everything; `inputs`, `"standard_normal"` or `"gaussian(mean=0.5, variance=1,
+    correlation=0.2)"`; `start` (`Start`); `freeze`, names of parameters that stay; `solver`
+    (`Solver`); `risk`, `"population"` or `"simplified"` (orders 0 and 1 of the target: at no cost
+    that knows `k`); `networks`, whether the end points are stored; `block`, the most runs that are
+    solved, stored and lost together (left out: what is estimated to take ten seconds, 2048 to
+    16384; many processes want smaller ones); `precision`, `"float64"` or `"float32"`.
 
-    Run `id` is number `id % runs` of cell `id // runs`, and draws its start from `fold_in(key, id)` (as `Starts` does)
-    and, where it has one of its own, its target from `fold_in(fold_in(key, id), 2)`: neither block nor device nor any
-    other run enters. A target to a cell is that of the cell's first run.
-    `estimate(plan)` says what it will cost; `plan.cells` lists the cells; `Plan.from_toml(path)` reads a file.
+    Run `id` is number `id % runs` of cell `id // runs`, and draws its start from `fold_in(key, id)`
+    (as `Starts` does) and, where it has one of its own, its target from `fold_in(fold_in(key, id),
+    2)`: neither block nor device nor any other run enters. A target to a cell is that of the cell's
+    first run. `estimate(plan)` says what it will cost; `plan.cells` lists the cells;
+    `Plan.from_toml(path)` reads a file.
     Raises `ValueError`, one line that names the field, for whatever could not be run.
     """
 
@@ -47,7 +56,9 @@ class Plan:
     d: tuple[int | str, ...]
     runs: int
     key: int = 0
-    target: tuple[Target, ...] = dataclasses.field(default_factory=lambda: (target_from("orthonormal"),))
+    target: tuple[Target, ...] = dataclasses.field(
+        default_factory=lambda: (target_from("orthonormal"),)
+    )
     where: tuple[str, ...] = ()
     inputs: str = "standard_normal"
     start: Start = dataclasses.field(default_factory=Start)
@@ -96,7 +107,9 @@ class Plan:
         return self.runs * len(self.cells)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan in plain values: numbers, strings, lists and tables; `Plan.from_dict` takes it back."""
+        """The plan in plain values: numbers, strings, lists and tables; `Plan.from_dict` takes it
+        back.
+        """
         out: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             given = getattr(self, field.name)
@@ -109,7 +122,9 @@ class Plan:
 
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> "Plan":
-        """The plan of a table. Raises `ValueError` that names the field that is unknown, missing or wrong."""
+        """The plan of a table.
+        Raises `ValueError` that names the field that is unknown, missing or wrong.
+        """
         known = tuple(field.name for field in dataclasses.fields(cls))
         check_keys("", table, known)
         for name in ("activation", "n", "k", "d", "runs"):
@@ -119,13 +134,21 @@ class Plan:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike) -> "Plan":
-        """The plan in a TOML file. Raises `ValueError` that names the file, and the line or field that is wrong."""
+        """The plan in a TOML file.
+        Raises `ValueError` that names the file, and the line or field that is wrong.
+        """
         try:
-            table = tomllib.loads(Path(path).read_text("utf-8-sig"))  # TOML is UTF-8; editors may mark it as such
+            table = tomllib.loads(
+                Path(path).read_text("utf-8-sig")
+            )  # TOML is UTF-8; editors may mark it as such
         except OSError as error:
-            raise ValueError(f"{path}: given a plan that cannot be read ({error.strerror}); check the path") from None
+            raise ValueError(
+                f"{path}: given a plan that cannot be read ({error.strerror}); check the path"
+            ) from None
         except ValueError as error:  # neither TOML nor, perhaps, text
-            raise ValueError(f"{path}: given what is no TOML ({' '.join(str(error).split())}); mend it") from None
+            raise ValueError(
+                f"{path}: given what is no TOML ({' '.join(str(error).split())}); mend it"
+            ) from None
         try:
             return cls.from_dict(table)
         except ValueError as error:
@@ -161,12 +184,16 @@ class Plan:
 
 
 def _lines(table: dict[str, Any]) -> str:
-    return "".join(f"{name} = {json.dumps(entry, ensure_ascii=False)}\n" for name, entry in table.items())
+    return "".join(
+        f"{name} = {json.dumps(entry, ensure_ascii=False)}\n" for name, entry in table.items()
+    )
 
 
 def _normal(plan: Plan) -> dict[str, Any]:
     """Axes as tuples, tables as records. Raises `ValueError` for entries of a wrong type."""
-    out: dict[str, Any] = {name: _axis(name, getattr(plan, name)) for name in ("activation", "n", "k", "d", "target")}
+    out: dict[str, Any] = {
+        name: _axis(name, getattr(plan, name)) for name in ("activation", "n", "k", "d", "target")
+    }
     for name in ("n", "d"):
         for entry in out[name]:
             if not isinstance(entry, str):
@@ -195,7 +222,9 @@ def _axis(name: str, given: Any, least: int = 1) -> tuple:
 
 def _check_once(name: str, given: Any, entries: tuple) -> None:
     if any(entry == other for i, entry in enumerate(entries) for other in entries[:i]):
-        refuse(name, given, "every entry once", "remove repetitions; more runs are asked for with runs")
+        refuse(
+            name, given, "every entry once", "remove repetitions; more runs are asked for with runs"
+        )
 
 
 def _numbers(plan: Plan) -> Iterator[tuple[str, float]]:
@@ -207,7 +236,9 @@ def _numbers(plan: Plan) -> Iterator[tuple[str, float]]:
     for target in plan.target:
         if isinstance(target, Random):
             for name in ("weights", "readout"):
-                yield from ((f"target.{name}", number) for number in numbers_in(getattr(target, name)))
+                yield from (
+                    (f"target.{name}", number) for number in numbers_in(getattr(target, name))
+                )
         else:
             yield "target.readout", target.readout
     yield from (("inputs", number) for number in numbers_in(plan.inputs))
@@ -219,6 +250,11 @@ def _check_freeze(plan: Plan) -> None:
     for name in plan.freeze:
         if name not in there:
             known = ", ".join(parameter for parameter in _PARAMETERS if parameter in there)
-            refuse("freeze", name, f"parameters that students have: {known}", "rename it, or give students biases")
+            refuse(
+                "freeze",
+                name,
+                f"parameters that students have: {known}",
+                "rename it, or give students biases",
+            )
     if there <= set(plan.freeze):
         refuse("freeze", plan.freeze, "a parameter that moves", "free at least one")

@@ -1,4 +1,6 @@
-"""One run again, alone: from its number to its end point, with the whole way there, and what to draw of it."""
+"""One run again, alone: from its number to its end point, with the whole way there, and what to
+draw of it.
+"""
 
 import json
 import os
@@ -20,11 +22,14 @@ from jaxcompress.sweep._reading import xarray_of
 from jaxcompress.sweep._solving import precision_of, run_block
 from jaxcompress.sweep._store import open_store
 
-# Times of a trajectory when none are asked for, and how much further than Newton's hand-over it is followed.
+# Times of a trajectory when none are asked for, and how much further than Newton's hand-over it is
+# followed.
 _TIMES, _FURTHER = 128, 10.0
 
 
-def problem_of(source: Plan | str | os.PathLike, run: int) -> tuple[TwoLayer, TwoLayer | TargetMoments]:
+def problem_of(
+    source: Plan | str | os.PathLike, run: int
+) -> tuple[TwoLayer, TwoLayer | TargetMoments]:
     """Start and target of run `run` of a plan, or of the sweep in a folder.
 
     Raises `ValueError` when there is no such run or no such sweep.
@@ -37,33 +42,48 @@ def problem_of(source: Plan | str | os.PathLike, run: int) -> tuple[TwoLayer, Tw
         return student, jax.tree.map(lambda leaf: leaf[0], target) if cell.own_targets else target
 
 
-def replay(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[float] | None = None) -> Solution:
+def replay(
+    source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[float] | None = None
+) -> Solution:
     """Do run `run` of a plan, or of the sweep in a folder, alone and with its trajectory.
 
-    Arguments: a `Plan` or a folder; the run's number; `save_at`, ascending times at which to keep the network (left
-    out: 0 and 127 in geometric progression, to ten times the time at which Newton's method takes over).
-    Returns a `Solution`: its end is that of the sweep up to the tolerance of the solver (alone, a run is compiled
-    otherwise than in a block; `replay_block` repeats the block of a run bit for bit). `trajectory` follows the flow at
-    the tolerances of `gradient_flow`, which are tighter than a sweep's: `stats["trajectory_gap"]` is the risk of its
-    last network minus that of the end, large where the loose steps of the sweep left the basin (0 to 3 starts in a
-    thousand) or where `save_at` ends too early.
+    Arguments: a `Plan` or a folder; the run's number; `save_at`, ascending times at which to keep
+    the network (left out: 0 and 127 in geometric progression, to ten times the time at which
+    Newton's method takes over).
+    Returns a `Solution`: its end is that of the sweep up to the tolerance of the solver (alone, a
+    run is compiled otherwise than in a block; `replay_block` repeats the block of a run bit for
+    bit). `trajectory` follows the flow at the tolerances of `gradient_flow`, which are tighter than
+    a sweep's: `stats["trajectory_gap"]` is the risk of its last network minus that of the end,
+    large where the loose steps of the sweep left the basin (0 to 3 starts in a thousand) or where
+    `save_at` ends too early.
     Raises `ValueError` when there is no such run or no such sweep.
     """
     return _replay(_plan(source), run, save_at)[0]
 
 
-def _replay(plan: Plan, run: int, save_at: Sequence[float] | None) -> tuple[Solution, RiskProblem, Any]:
+def _replay(
+    plan: Plan, run: int, save_at: Sequence[float] | None
+) -> tuple[Solution, RiskProblem, Any]:
     """The solution, its problem, and the times of its trajectory."""
     cell = block_with(plan, run).cell
     student, target = problem_of(plan, run)
     with precision_of(plan):
-        known: dict[str, Any] = {"inputs": inputs_of(plan, cell), "freeze": plan.freeze, "throw": False}
+        known: dict[str, Any] = {
+            "inputs": inputs_of(plan, cell),
+            "freeze": plan.freeze,
+            "throw": False,
+        }
         options = plan.solver.options()
         if plan.solver.method == "solve":
             end = solve(student, target, **known, **options)
-        else:  # times are not needed here, but with as many as below there is one program to compile
+        # times are not needed here, but with as many as below there is one program to compile
+        else:
             end = gradient_flow(
-                student, target, save_at=_times(1.0) if save_at is None else save_at, **known, **options
+                student,
+                target,
+                save_at=_times(1.0) if save_at is None else save_at,
+                **known,
+                **options,
             )
         times = _times(float(end.time)) if save_at is None else save_at
         way = gradient_flow(student, target, save_at=times, **known)
@@ -89,10 +109,10 @@ def replay_block(
 ) -> tuple[range, Solution]:
     """Do the whole block of run `run` again, bit for bit as the sweep did it on such a processor.
 
-    Arguments: a `Plan` or a folder; the run's number; `lanes` and `devices`, those that the sweep was given
-    (noted in `sweep/log`).
-    Returns the numbers of the block's runs and their `Solution`, with a leading axis. Raises `ValueError` when there is
-    no such run or no such sweep.
+    Arguments: a `Plan` or a folder; the run's number; `lanes` and `devices`, those that the sweep
+    was given (noted in `sweep/log`).
+    Returns the numbers of the block's runs and their `Solution`, with a leading axis.
+    Raises `ValueError` when there is no such run or no such sweep.
     """
     plan = _plan(source)
     block = block_with(plan, run)
@@ -100,11 +120,14 @@ def replay_block(
     return range(block.first, block.first + block.count), solution
 
 
-def trajectory(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[float] | None = None) -> Any:
+def trajectory(
+    source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[float] | None = None
+) -> Any:
     """Do run `run` again, as `replay` does, and return its way in numbers to store and to draw.
 
-    Returns an `xarray.Dataset` along `time`: `risk` and its `risk_floor`, `readout (time, neuron)`, the overlaps
-    `w_j·w_i` (`own_overlaps`) and, where the target is a network, `w_j·v_i` (`overlaps`); `attrs` name the run.
+    Returns an `xarray.Dataset` along `time`: `risk` and its `risk_floor`, `readout (time, neuron)`,
+    the overlaps `w_j·w_i` (`own_overlaps`) and, where the target is a network, `w_j·v_i`
+    (`overlaps`); `attrs` name the run.
     Raises `ValueError` as `replay`, and when xarray is not installed.
     """
     plan = _plan(source)
@@ -119,11 +142,19 @@ def trajectory(source: Plan | str | os.PathLike, run: int, *, save_at: Sequence[
             "risk": (("time",), risk, f"{plan.risk} risk"),
             "risk_floor": (("time",), floor, "what rounding may have done to the risk"),
             "readout": (("time", "neuron"), way.readout, "readouts"),
-            "own_overlaps": (("time", "neuron", "other"), way.weights @ way.weights.mT, "overlaps w_j . w_i"),
+            "own_overlaps": (
+                ("time", "neuron", "other"),
+                way.weights @ way.weights.mT,
+                "overlaps w_j . w_i",
+            ),
         }
         if isinstance(target, TwoLayer):
             overlaps = jnp.einsum("tnd,kd->tnk", way.weights, target.weights)
-            values["overlaps"] = (("time", "neuron", "target_neuron"), overlaps, "overlaps w_j . v_i with the target")
+            values["overlaps"] = (
+                ("time", "neuron", "target_neuron"),
+                overlaps,
+                "overlaps w_j . v_i with the target",
+            )
     values["time"] = (("time",), times, "time of d(theta)/dt = -grad R(theta)")
     return xarray.Dataset(
         {
@@ -150,7 +181,9 @@ def _risks(problem: RiskProblem, way: TwoLayer) -> tuple[jax.Array, jax.Array]:
 
 
 def _times(end: float) -> jax.Array:
-    return jnp.concatenate([jnp.zeros(1), jnp.geomspace(1e-2, max(1.0, _FURTHER * end), _TIMES - 1)])
+    return jnp.concatenate(
+        [jnp.zeros(1), jnp.geomspace(1e-2, max(1.0, _FURTHER * end), _TIMES - 1)]
+    )
 
 
 def _plan(source: Plan | str | os.PathLike) -> Plan:

@@ -1,4 +1,6 @@
-"""Whole sweeps: what is missing is done, here or by an executor's workers, and everybody is told how it goes."""
+"""Whole sweeps: what is missing is done, here or by an executor's workers, and everybody is told
+how it goes.
+"""
 
 import concurrent.futures
 import contextlib
@@ -11,13 +13,22 @@ import jax
 
 from jaxcompress.sweep._blocks import block_count, block_of, each_shape_first, in_order
 from jaxcompress.sweep._plan import Plan
-from jaxcompress.sweep._store import Store, check_version, create, note_other_versions, open_store, versions
+from jaxcompress.sweep._store import (
+    Store,
+    check_version,
+    create,
+    note_other_versions,
+    open_store,
+    versions,
+)
 from jaxcompress.sweep._work import Done, do_block
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How a sweep stands: `done` of `runs`, of which `converged`; `done_here` and `seconds` since this call began."""
+    """How a sweep stands: `done` of `runs`, of which `converged`; `done_here` and `seconds` since
+    this call began.
+    """
 
     runs: int
     done: int
@@ -52,7 +63,8 @@ class Options:
     def __post_init__(self):
         if self.executor is not None and self.devices is not None:
             raise ValueError(
-                "sweep: given both devices and an executor; expected one of them, for devices are this process's own; "
+                "sweep: given both devices and an executor; expected one of them, for devices are "
+                "this process's own; "
                 "choose devices where the workers are started, such as with CUDA_VISIBLE_DEVICES"
             )
 
@@ -69,15 +81,17 @@ def run(
 ) -> Progress:
     """Do a sweep and store it in a folder; of a sweep that is there already, what is missing.
 
-    Arguments: the plan; a new folder, an empty one, or one with the store of this plan; `executor`, any of the kind of
-    `concurrent.futures`, whose workers see the folder under the same path (left out: here, one block after the other;
-    under `jax.distributed`, every process does its share); `lanes`, `devices` as for `solve_many` (`devices` are those
-    of this process: not together with an executor); `programs`, a folder in which compiled programs are kept for the
-    next process (`keep_programs`); `progress(state)`, told after every block.
-    Returns the last `Progress` (under `jax.distributed`, that of this process). Killed at any moment, the same call, or
-    `resume`, goes on where it was.
-    Raises `ValueError` for a folder that holds anything else and for devices with an executor, `OSError` when a block
-    cannot be stored or a worker died: what was done stays. What `progress` raises ends the call and passes as it is.
+    Arguments: the plan; a new folder, an empty one, or one with the store of this plan; `executor`,
+    any of the kind of `concurrent.futures`, whose workers see the folder under the same path (left
+    out: here, one block after the other; under `jax.distributed`, every process does its share);
+    `lanes`, `devices` as for `solve_many` (`devices` are those of this process: not together with
+    an executor); `programs`, a folder in which compiled programs are kept for the next process
+    (`keep_programs`); `progress(state)`, told after every block.
+    Returns the last `Progress` (under `jax.distributed`, that of this process). Killed at any
+    moment, the same call, or `resume`, goes on where it was.
+    Raises `ValueError` for a folder that holds anything else and for devices with an executor,
+    `OSError` when a block cannot be stored or a worker died: what was done stays. What `progress`
+    raises ends the call and passes as it is.
     """
     options = Options(executor, lanes, devices, programs, progress)
     with _explained(directory):
@@ -94,9 +108,11 @@ def resume(
     programs: str | os.PathLike | None = None,
     progress: Told | None = None,
 ) -> Progress:
-    """Do what is missing of the sweep in a folder: blocks that were not done, and blocks that were damaged.
+    """Do what is missing of the sweep in a folder: blocks that were not done, and blocks that were
+    damaged.
 
-    Arguments, returns and raises as for `run`; `ValueError` also for the store of another format or version.
+    Arguments, returns and raises as for `run`; `ValueError` also for the store of another format or
+    version.
     """
     options = Options(executor, lanes, devices, programs, progress)
     return _finish(open_store(directory), options)
@@ -118,7 +134,11 @@ def _finish(store: Store, options: Options) -> Progress:
                 note_other_versions(store, used)
                 known.append(used)
             count = block_of(store.plan, number).count
-            done, converged, here = state.done + count, state.converged + good, state.done_here + count
+            done, converged, here = (
+                state.done + count,
+                state.converged + good,
+                state.done_here + count,
+            )
             state = Progress(state.runs, done, converged, here, time.perf_counter() - begin)
             if options.progress is not None:
                 options.progress(state)
@@ -148,11 +168,15 @@ def _explained(directory: str | os.PathLike) -> Iterator[None]:
         yield
     except concurrent.futures.BrokenExecutor as error:
         reason = f"a worker died ({' '.join(str(error).split())})"
-        raise ChildProcessError(f"{directory}: {reason}; {_kept(directory)}; resume the sweep") from error
+        raise ChildProcessError(
+            f"{directory}: {reason}; {_kept(directory)}; resume the sweep"
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         remedy = "make room or mend it, then go on with the same call"
-        raise OSError(error.errno, f"{directory}: {reason}; {_kept(directory)}; {remedy}") from error
+        raise OSError(
+            error.errno, f"{directory}: {reason}; {_kept(directory)}; {remedy}"
+        ) from error
 
 
 def _kept(directory: str | os.PathLike) -> str:
@@ -164,7 +188,9 @@ def _kept(directory: str | os.PathLike) -> str:
     return f"{len(store.marked())} of {block_count(store.plan)} blocks are stored and can be read"
 
 
-def _blocks_done(store: Store, numbers: list[int], options: Options) -> Generator[tuple[int, Done], None, None]:
+def _blocks_done(
+    store: Store, numbers: list[int], options: Options
+) -> Generator[tuple[int, Done], None, None]:
     """Every block that has been done, as it is done, and what its worker answers."""
     place = str(store.directory.resolve()), store.plan.fingerprint
     # A worker may have been started in another folder.
@@ -174,7 +200,10 @@ def _blocks_done(store: Store, numbers: list[int], options: Options) -> Generato
             yield number, do_block(*place, number, options.lanes, options.devices, programs)
         return
     numbers = (in_order if programs is None else each_shape_first)(store.plan, numbers)
-    futures = {options.executor.submit(do_block, *place, n, options.lanes, None, programs): n for n in numbers}
+    futures = {
+        options.executor.submit(do_block, *place, n, options.lanes, None, programs): n
+        for n in numbers
+    }
     try:
         for future in concurrent.futures.as_completed(futures):
             yield futures[future], future.result()
@@ -184,14 +213,18 @@ def _blocks_done(store: Store, numbers: list[int], options: Options) -> Generato
 
 
 def _share(numbers: list[int]) -> Iterator[int]:
-    """The blocks that fall to this process of a `jax.distributed` program; all of them, where there is one process.
+    """The blocks that fall to this process of a `jax.distributed` program; all of them, where there
+    is one process.
 
-    By their numbers and not by their places in the list: processes that looked at the store at different times still
-    leave nothing out. Each begins elsewhere, with another shape to compile; all wait for the last.
+    By their numbers and not by their places in the list: processes that looked at the store at
+    different times still leave nothing out. Each begins elsewhere, with another shape to compile;
+    all wait for the last.
     """
     processes, mine = jax.process_count(), jax.process_index()
     begin = len(numbers) * mine // processes
-    yield from (number for number in numbers[begin:] + numbers[:begin] if number % processes == mine)
+    yield from (
+        number for number in numbers[begin:] + numbers[:begin] if number % processes == mine
+    )
     if processes > 1:
         from jax.experimental import multihost_utils
 

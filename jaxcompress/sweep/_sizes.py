@@ -1,6 +1,7 @@
 """Sizes that depend on each other: `"k+1"` for a dimension, `"n < k"` for the cells to keep.
 
-A term is a whole number, a letter (`n`, `k`, `d`) or a multiple `2*k`; terms are added and subtracted.
+A term is a whole number, a letter (`n`, `k`, `d`) or a multiple `2*k`; terms are added and
+subtracted.
 """
 
 import operator
@@ -19,7 +20,9 @@ _OPERATORS = {
 
 
 def value(text: str, sizes: dict[str, int]) -> int | None:
-    """What a sum of terms comes to; `None` for what is no such sum, or has a letter that `sizes` lacks."""
+    """What a sum of terms comes to; `None` for what is no such sum, or has a letter that `sizes`
+    lacks.
+    """
     text = "".join(text.split())
     text = text if text[:1] in ("+", "-") else f"+{text}"
     terms = list(_TERM.finditer(text))

@@ -1,4 +1,6 @@
-"""The part of a store that its plan alone decides: metadata, labels, and what tells a stranger what all this is."""
+"""The part of a store that its plan alone decides: metadata, labels, and what tells a stranger what
+all this is.
+"""
 
 import json
 import warnings
@@ -12,9 +14,12 @@ from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._variables import variables_of
 
 _ABOUT = (
-    "End points of gradient flows on the population risk of two-layer networks, one run an entry. cell: a combination "
-    "of activation, target and sizes (see the coordinates along cell); seed: the runs of a cell. Run number first_run "
-    "+ seed drew its start from fold_in(key, number). Groups networks/ hold the end points themselves. Only entries "
+    "End points of gradient flows on the population risk of two-layer networks, one run an entry. "
+    "cell: a combination "
+    "of activation, target and sizes (see the coordinates along cell); seed: the runs of a cell. "
+    "Run number first_run "
+    "+ seed drew its start from fold_in(key, number). Groups networks/ hold the end points "
+    "themselves. Only entries "
     "whose result is 0 or more count: the others have not been done, or were cut short."
 )
 _LABELS: dict[str, tuple[str, str]] = {
@@ -29,18 +34,30 @@ _LABELS: dict[str, tuple[str, str]] = {
 
 
 def skeleton_of(plan: Plan, versions: dict[str, str]) -> dict[str, bytes]:
-    """Path → content of every file that is there before any run. Raises `ValueError` when zarr is not installed."""
+    """Path → content of every file that is there before any run.
+    Raises `ValueError` when zarr is not installed.
+    """
     try:
         import zarr
     except ImportError:
-        raise ValueError("sweep: a store needs zarr; install it with pip install 'jaxcompress[sweep]'") from None
+        raise ValueError(
+            "sweep: a store needs zarr; install it with pip install 'jaxcompress[sweep]'"
+        ) from None
     files: dict[str, Any] = {}
     store = zarr.storage.MemoryStore(files)
-    about = {"title": "jaxcompress sweep", "summary": _ABOUT, "plan": json.dumps(plan.to_dict()), **versions}
+    about = {
+        "title": "jaxcompress sweep",
+        "summary": _ABOUT,
+        "plan": json.dumps(plan.to_dict()),
+        **versions,
+    }
     with warnings.catch_warnings():
-        # Metadata in one place is no part of the format yet; readers that do not know it read the rest.
+        # Metadata in one place is no part of the format yet; readers that do not know it read the
+        # rest.
         warnings.filterwarnings("ignore", "Consolidated metadata", module="zarr")
-        root = zarr.create_group(store, zarr_format=3, attributes={**about, "coordinates": " ".join(_LABELS)})
+        root = zarr.create_group(
+            store, zarr_format=3, attributes={**about, "coordinates": " ".join(_LABELS)}
+        )
         _add_labels(root, plan)
         for variable in variables_of(plan):
             size = (len(plan.cells), plan.runs), (1, block_size(plan)), ("cell", "seed")
@@ -85,9 +102,15 @@ def _add_labels(root: Any, plan: Plan) -> None:
 
 
 def _add_networks(root: Any, plan: Plan, networks: Any) -> None:
-    group = root.create_group(networks.path, attributes={"summary": "end points; network_cell numbers their cells"})
-    _add_vector(group, "network_cell", networks.cells, "int64", "network_cell", "number of the cell")
+    group = root.create_group(
+        networks.path, attributes={"summary": "end points; network_cell numbers their cells"}
+    )
+    _add_vector(
+        group, "network_cell", networks.cells, "int64", "network_cell", "number of the cell"
+    )
     for name, (shape, axes) in networks.arrays.items():
         sizes = (len(networks.cells), plan.runs, *shape), (1, block_size(plan), *shape)
         said = {"long_name": f"{name} of the end points", "units": "1"}
-        _add(group, name, plan.precision, float("nan"), *sizes, ("network_cell", "seed", *axes), said)
+        _add(
+            group, name, plan.precision, float("nan"), *sizes, ("network_cell", "seed", *axes), said
+        )

@@ -1,4 +1,5 @@
-"""One block, from its number to the arrays that are stored: the only place of the room where anything is solved.
+"""One block, from its number to the arrays that are stored: the only place of the room where
+anything is solved.
 
 A block is a function of the plan and its number: same processor, versions and lanes, same bits.
 """
@@ -25,16 +26,22 @@ def precision_of(plan: Plan) -> Any:
 
 
 def run_block(
-    plan: Plan, number: int, *, lanes: int | None = None, devices: Sequence[jax.Device] | None = None
+    plan: Plan,
+    number: int,
+    *,
+    lanes: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Solution:
     """Solve block `number` of a plan, exactly as the sweep does.
 
-    Arguments: the plan; the number of a block; `lanes` and `devices` as for `solve_many`.
-    Returns the `Solution` of its runs, with a leading axis. Raises `ValueError` for a block that there is not.
+    Arguments: the plan; the number of a block; `lanes` and `devices` as for `solve_many`. Returns
+    the `Solution` of its runs, with a leading axis.
+    Raises `ValueError` for a block that there is not.
     """
     block = block_of(plan, number)
     with precision_of(plan):
-        # What the last block of a cell lacks is filled with its last run, so that every call has the same shape.
+        # What the last block of a cell lacks is filled with its last run, so that every call has
+        # the same shape.
         runs = block.first + np.minimum(np.arange(block_size(plan)), block.count - 1)
         solution = _SOLVERS[plan.solver.method](
             students_of(plan, block.cell, runs),
@@ -49,7 +56,9 @@ def run_block(
 
 
 def arrays_of(plan: Plan, block: Block, solution: Solution) -> dict[str, np.ndarray]:
-    """What is stored of a block: variable → values of its runs; `networks.weights` and so on for the end points."""
+    """What is stored of a block: variable → values of its runs; `networks.weights` and so on for
+    the end points.
+    """
     given: dict[str, Any] = {
         "risk": solution.risk,
         "risk_floor": solution.risk_floor,

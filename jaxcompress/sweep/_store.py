@@ -1,7 +1,7 @@
 """A sweep on disk: made whole, filled block by block, checked by checksums.
 
-Everything that is written is a function of the plan and of the block, and every file appears whole: two processes that
-do the same block write the same bytes, in whatever order.
+Everything that is written is a function of the plan and of the block, and every file appears whole:
+two processes that do the same block write the same bytes, in whatever order.
 """
 
 import contextlib
@@ -22,14 +22,24 @@ import numpy as np
 from jaxcompress.sweep import _disk
 from jaxcompress.sweep._blocks import Block, block_count, block_of
 from jaxcompress.sweep._layout import PLAN, SCRATCH, chunks_of, log_path, mark_path
-from jaxcompress.sweep._marks import FORMAT, as_json, checked, fingerprint_in, head_of, mark_of, read_head
+from jaxcompress.sweep._marks import (
+    FORMAT,
+    as_json,
+    checked,
+    fingerprint_in,
+    head_of,
+    mark_of,
+    read_head,
+)
 from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._skeleton import skeleton_of
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """The versions that results depend on, and that of the library which describes them in the store."""
+    """The versions that results depend on, and that of the library which describes them in the
+    store.
+    """
     found = {}
     for name in ("jaxcompress", "jax", "jaxlib", "numpy", "zarr"):
         with contextlib.suppress(PackageNotFoundError):
@@ -55,12 +65,21 @@ class Store:
         return (self.directory / mark_path(number)).exists()
 
     def converged(self, number: int) -> int | None:
-        """How many runs of a block have converged; `None` unless it is done, its mark and every chunk undamaged."""
+        """How many runs of a block have converged; `None` unless it is done, its mark and every
+        chunk undamaged.
+        """
         mark = _disk.read(self.directory / mark_path(number))
-        return checked(self.plan, block_of(self.plan, number), lambda path: _disk.read(self.directory / path), mark)
+        return checked(
+            self.plan,
+            block_of(self.plan, number),
+            lambda path: _disk.read(self.directory / path),
+            mark,
+        )
 
     def done(self) -> dict[int, int]:
-        """The blocks that are done, and how many of their runs have converged: reads everything that is there."""
+        """The blocks that are done, and how many of their runs have converged: reads everything
+        that is there.
+        """
         found = ((number, self.converged(number)) for number in range(block_count(self.plan)))
         return {number: converged for number, converged in found if converged is not None}
 
@@ -69,21 +88,29 @@ class Store:
         return [number for number in range(block_count(self.plan)) if self.is_marked(number)]
 
     def put(self, block: Block, arrays: dict[str, np.ndarray]) -> None:
-        """Store a block: chunks first, its mark last. Raises `OSError` when they cannot be written."""
+        """Store a block: chunks first, its mark last. Raises `OSError` when they cannot be
+        written.
+        """
         self._check_there()
         digests = {}
         for path, data in chunks_of(self.plan, block, arrays):
             self._put(path, data)
             digests[path] = _disk.digest(data)
         self._check_there()
-        self._put(mark_path(block.number), mark_of(self.plan, block, digests, int(np.sum(arrays["converged"]))))
+        self._put(
+            mark_path(block.number),
+            mark_of(self.plan, block, digests, int(np.sum(arrays["converged"]))),
+        )
 
     def _check_there(self) -> None:
-        """Raise `FileNotFoundError` unless the store is still there, and of this plan: a worker that read it long ago
-        neither makes a folder anew around its block nor writes into another sweep.
+        """Raise `FileNotFoundError` unless the store is still there, and of this plan: a worker
+        that read it long ago neither makes a folder anew around its block nor writes into another
+        sweep.
         """
         if fingerprint_in(_disk.read(self.directory / PLAN)) != self.plan.fingerprint:
-            raise FileNotFoundError(errno.ENOENT, f"{PLAN} is gone: the folder was removed or replaced meanwhile")
+            raise FileNotFoundError(
+                errno.ENOENT, f"{PLAN} is gone: the folder was removed or replaced meanwhile"
+            )
 
     def note(self, number: int, cost: dict[str, Any]) -> None:
         """Note what a block cost. Raises `OSError` when that cannot be written."""
@@ -104,10 +131,12 @@ class Store:
                 self._put(path, data)
 
     def tidy(self) -> None:
-        """Remove what killed processes have left; only when nothing is missing, for others may be writing.
+        """Remove what killed processes have left; only when nothing is missing, for others may be
+        writing.
 
-        Several processes may come to the end together and tidy at once; what one has removed, the others need not. A
-        process that still writes makes the folder anew (`_disk.put`), and tidies it in its turn.
+        Several processes may come to the end together and tidy at once; what one has removed, the
+        others need not. A process that still writes makes the folder anew (`_disk.put`), and tidies
+        it in its turn.
         """
         shutil.rmtree(self.directory / SCRATCH, ignore_errors=True)
 
@@ -116,8 +145,8 @@ class Store:
 
 
 def create(directory: str | os.PathLike, plan: Plan) -> Store:
-    """Make the store of a plan, or find it made. Raises `ValueError` when the folder holds anything else, `OSError`
-    when it cannot be written.
+    """Make the store of a plan, or find it made.
+    Raises `ValueError` when the folder holds anything else, `OSError` when it cannot be written.
     """
     directory = Path(directory)
     store = Store(directory, plan, versions())
@@ -129,29 +158,37 @@ def create(directory: str | os.PathLike, plan: Plan) -> Store:
             return store
         if not (directory / PLAN).exists():  # no other process has made the store since
             raise ValueError(
-                f"{directory}: given a place where something else is ({stranger}), and no {PLAN}; expected a new or "
+                f"{directory}: given a place where something else is ({stranger}), and no {PLAN}; "
+                f"expected a new or "
                 "empty folder; choose another"
             )
     found = open_store(directory)
     if found.plan != plan:
         raise ValueError(
-            f"{directory}: given a store of another plan ({_difference(plan, found.plan)}); expected one of this "
+            f"{directory}: given a store of another plan ({_difference(plan, found.plan)}); "
+            f"expected one of this "
             "plan, or an empty folder; choose another folder, or resume the sweep that is there"
         )
     return found
 
 
 def open_store(directory: str | os.PathLike) -> Store:
-    """The store in a folder. Raises `ValueError` when there is none, or one of another format, or a damaged one."""
+    """The store in a folder.
+    Raises `ValueError` when there is none, or one of another format, or a damaged one.
+    """
     directory = Path(directory)
     data = _disk.read(directory / PLAN)
     if data is None:
-        raise ValueError(f"{directory}: given a folder without {PLAN}; expected a sweep's store; check the path")
+        raise ValueError(
+            f"{directory}: given a folder without {PLAN}; expected a sweep's store; check the path"
+        )
     return Store(directory, *read_head(directory, data))
 
 
 def _stranger(directory: Path, known: Iterable[str]) -> str | None:
-    """A file that is not of an attempt at this store that was cut short, before any of its blocks; `None` without."""
+    """A file that is not of an attempt at this store that was cut short, before any of its blocks;
+    `None` without.
+    """
     if directory.exists() and not directory.is_dir():
         return directory.name
     folders = {path.split("/")[0] for path in known} | {"sweep"}
@@ -166,29 +203,40 @@ def _stranger(directory: Path, known: Iterable[str]) -> str | None:
 
 
 def check_version(store: Store) -> None:
-    """Raise `ValueError` unless this version of the package made the store: two would mix their numbers."""
+    """Raise `ValueError` unless this version of the package made the store: two would mix their
+    numbers.
+    """
     made, here = store.made_with.get("jaxcompress"), versions()["jaxcompress"]
     if made != here:
         raise ValueError(
-            f"{store.directory}: given a store of jaxcompress {made}; expected one of {here}, for numbers of two "
+            f"{store.directory}: given a store of jaxcompress {made}; expected one of {here}, for "
+            f"numbers of two "
             "versions do not mix; install the other version to resume, or sweep into another folder"
         )
 
 
 def note_other_versions(store: Store, there: dict[str, str]) -> None:
-    """Warn when libraries are others than those that made a store: new blocks may differ in their last bits."""
+    """Warn when libraries are others than those that made a store: new blocks may differ in their
+    last bits.
+    """
     names = dict.fromkeys((*store.made_with, *there))
-    pairs = [(name, store.made_with.get(name, "missing"), there.get(name, "missing")) for name in names]
+    pairs = [
+        (name, store.made_with.get(name, "missing"), there.get(name, "missing")) for name in names
+    ]
     changed = [f"{name} {made} (now {now})" for name, made, now in pairs if made != now]
     if changed:
         warnings.warn(
-            f"{store.directory}: made with {', '.join(changed)}; new blocks may differ in their last bits",
+            f"{store.directory}: made with {', '.join(changed)}; new blocks may differ in their "
+            f"last bits",
             stacklevel=2,
         )
 
 
 def _attributes(made_with: dict[str, str]) -> dict[str, str]:
-    return {"format": str(FORMAT), **{f"{name}_version": number for name, number in made_with.items()}}
+    return {
+        "format": str(FORMAT),
+        **{f"{name}_version": number for name, number in made_with.items()},
+    }
 
 
 def _difference(mine: Plan, its: Plan) -> str:

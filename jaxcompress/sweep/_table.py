@@ -22,16 +22,17 @@ from jaxcompress.sweep._store import open_store
 from jaxcompress.sweep._variables import result_codes
 
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
-# Ends whose risks differ by less, relative to the larger of 1 and the risk, are counted as one level: polished ends of
-# one point agree to 1e-14, flows cut at a gradient of 1e-8 to 1e-12, and distinct minima are seldom within 1e-6.
+# Ends whose risks differ by less, relative to the larger of 1 and the risk, are counted as one
+# level: polished ends of one point agree to 1e-14, flows cut at a gradient of 1e-8 to 1e-12, and
+# distinct minima are seldom within 1e-6.
 _SAME = {"float64": 1e-9, "float32": 1e-4}
 _LEVELS = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """Converged ends of one risk: `count` of them; `run`, the number of one, with its `index`, and its `name` and
-    `kind` (`landscape.Classification`), empty where it has none."""
+    """Converged ends of one risk: `count` of them; `run`, the number of one, with its `index`, and
+    its `name` and `kind` (`landscape.Classification`), empty where it has none."""
 
     risk: float
     count: int
@@ -43,9 +44,9 @@ class Level:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A cell: `done` of `runs`, of which `converged`; `risk`, quantiles 0, 10, 50, 90 and 100 % of the converged ends
-    (NaN without any), and `risk_floor`, the largest of their rounding floors; `levels`, the lowest of their risks;
-    `results`, how many runs ended with which result code."""
+    """A cell: `done` of `runs`, of which `converged`; `risk`, quantiles 0, 10, 50, 90 and 100 % of
+    the converged ends (NaN without any), and `risk_floor`, the largest of their rounding floors;
+    `levels`, the lowest of their risks; `results`, how many runs ended with which result code."""
 
     cell: Cell
     runs: int
@@ -57,8 +58,14 @@ class Row:
     results: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
-        """The row in plain values for JSON, which has no NaN; figures of sweeps are drawn from such rows."""
-        cell = {**vars(self.cell), "target": self.cell.target.label, "own_targets": self.cell.own_targets}
+        """The row in plain values for JSON, which has no NaN; figures of sweeps are drawn from such
+        rows.
+        """
+        cell = {
+            **vars(self.cell),
+            "target": self.cell.target.label,
+            "own_targets": self.cell.own_targets,
+        }
         plain = {name: getattr(self, name) for name in ("runs", "done", "converged", "results")}
         risk = list(self.risk) if self.converged else [None] * len(self.risk)
         floor = self.risk_floor if self.converged else None
@@ -69,24 +76,32 @@ class Row:
 def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
     """What a sweep has found so far, a row for every cell.
 
-    Arguments: a folder; how many of the lowest risks to list. A level is named after one of its end points
-    (`landscape.classify`), where end points are stored and targets are orthonormal of readout one: two minima of equal
-    risk would share a row and a name.
+    Arguments: a folder; how many of the lowest risks to list. A level is named after one of its end
+    points (`landscape.classify`), where end points are stored and targets are orthonormal of
+    readout one: two minima of equal risk would share a row and a name.
     Raises `ValueError` when there is no sweep in the folder, a damaged one, or no level to list.
     """
     if levels < 1:
-        raise ValueError(f"sweep.table: given levels={levels}; expected at least 1; leave it out for {_LEVELS}")
+        raise ValueError(
+            f"sweep.table: given levels={levels}; expected at least 1; leave it out for {_LEVELS}"
+        )
     store = open_store(directory)
     check_readable(store, range(block_count(store.plan)))
     columns = dataset(directory, None)
     ends = {group.path: dataset(directory, group.path) for group in networks_of(store.plan)}
-    rows = {cell: (group.path, i) for group in networks_of(store.plan) for i, cell in enumerate(group.cells)}
+    rows = {
+        cell: (group.path, i)
+        for group in networks_of(store.plan)
+        for i, cell in enumerate(group.cells)
+    }
 
     def network(cell: Cell, seed: int) -> TwoLayer | None:
         if cell.number not in rows:
             return None
         path, row = rows[cell.number]
-        arrays = {name: jnp.asarray(ends[path][name][row, seed].values) for name in ends[path].data_vars}
+        arrays = {
+            name: jnp.asarray(ends[path][name][row, seed].values) for name in ends[path].data_vars
+        }
         return TwoLayer(**arrays, activation=activation_of("activation", cell.activation))
 
     with precision_of(store.plan):
@@ -94,7 +109,8 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
 
 
 def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> Row:
-    # What `result`, read first, calls done, was whole by then; the rest of a block that was cut short says nothing.
+    # What `result`, read first, calls done, was whole by then; the rest of a block that was cut
+    # short says nothing.
     read = ("result", "converged", "risk", "risk_floor", "index")
     here = {name: columns[name][cell.number].values for name in read if name in columns}
     done = here["result"] >= 0
@@ -125,8 +141,18 @@ def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> Row:
 
 def _name(plan: Plan, cell: Cell, end: TwoLayer | None) -> tuple[str, str]:
     """What `classify` calls an end, and its kind; nothing where the theory has no names."""
-    nameable = isinstance(cell.target, Orthonormal) and cell.target.readout == 1 and plan.risk == "population"
-    if end is None or not nameable or plan.inputs != "standard_normal" or plan.start.bias or plan.start.output_bias:
+    nameable = (
+        isinstance(cell.target, Orthonormal)
+        and cell.target.readout == 1
+        and plan.risk == "population"
+    )
+    if (
+        end is None
+        or not nameable
+        or plan.inputs != "standard_normal"
+        or plan.start.bias
+        or plan.start.output_bias
+    ):
         return "", ""
     f = activation_of("target.activation", cell.target_activation)
     target = targets.orthonormal(cell.k, cell.d, activation=f, dtype=plan.precision)
@@ -135,15 +161,22 @@ def _name(plan: Plan, cell: Cell, end: TwoLayer | None) -> tuple[str, str]:
 
 
 def costs(directory: str | os.PathLike) -> dict[str, float]:
-    """What the blocks of a sweep have cost in seconds of their workers, compiling and storing included.
+    """What the blocks of a sweep have cost in seconds of their workers, compiling and storing
+    included.
 
-    Returns `seconds`, `compile_seconds`, `store_seconds`, sums over the blocks that were done, as far as it was noted.
+    Returns `seconds`, `compile_seconds`, `store_seconds`, sums over the blocks that were done, as
+    far as it was noted.
     Raises `ValueError` when there is no sweep in the folder.
     """
     notes = open_store(directory).notes()
-    return {name: _sum(note.get(name) for note in notes) for name in ("seconds", "compile_seconds", "store_seconds")}
+    return {
+        name: _sum(note.get(name) for note in notes)
+        for name in ("seconds", "compile_seconds", "store_seconds")
+    }
 
 
 def _sum(numbers: Iterable[Any]) -> float:
     """Of what is a number."""
-    return float(sum(number for number in numbers if isinstance(number, int | float) and np.isfinite(number)))
+    return float(
+        sum(number for number in numbers if isinstance(number, int | float) and np.isfinite(number))
+    )

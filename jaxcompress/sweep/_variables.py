@@ -1,4 +1,6 @@
-"""The columns of a store: what is kept of a run, in which type, and what it means to somebody who sees it first."""
+"""The columns of a store: what is kept of a run, in which type, and what it means to somebody who
+sees it first.
+"""
 
 import dataclasses
 import functools
@@ -35,14 +37,19 @@ class Variable:
 @functools.cache
 def result_codes() -> dict[str, int]:
     """Every result's number."""
-    return {name: int(np.asarray(jax.tree.leaves(getattr(RESULTS, name))[0])) for name in RESULT_NAMES}
+    return {
+        name: int(np.asarray(jax.tree.leaves(getattr(RESULTS, name))[0])) for name in RESULT_NAMES
+    }
 
 
 @functools.lru_cache(maxsize=8)
 def variables_of(plan: Plan) -> tuple[Variable, ...]:
     """The columns that the sweep of a plan fills."""
     floats = {"risk": _RISK[plan.risk], **_FLOATS}
-    out = [Variable(name, plan.precision, float("nan"), _said(*words)) for name, words in floats.items()]
+    out = [
+        Variable(name, plan.precision, float("nan"), _said(*words))
+        for name, words in floats.items()
+    ]
     codes = result_codes()
     flags = {
         "flag_values": [PENDING, *codes.values()],
@@ -64,7 +71,11 @@ def jax_words(name: str) -> str:
 
 
 def _said(long_name: str, units: str, comment: str | None = None) -> dict[str, Any]:
-    return {"long_name": long_name, "units": units, **({} if comment is None else {"comment": comment})}
+    return {
+        "long_name": long_name,
+        "units": units,
+        **({} if comment is None else {"comment": comment}),
+    }
 
 
 _RISK = {
@@ -82,7 +93,11 @@ _RISK = {
 _FLOATS = {
     "risk_floor": ("what rounding may have done to the risk", "1"),
     "gradient_norm": ("largest absolute derivative of the risk by a parameter that moves", "1"),
-    "time": ("flow time at the end, or where Newton's method took over", "1", "d(theta)/dt = -grad R(theta)"),
+    "time": (
+        "flow time at the end, or where Newton's method took over",
+        "1",
+        "d(theta)/dt = -grad R(theta)",
+    ),
 }
 _CONVERGED = (
     "whether the end is a critical point to the tolerance",

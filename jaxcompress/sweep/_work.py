@@ -1,4 +1,6 @@
-"""One block, done: solved, stored, noted. What an executor sends to a worker is this function and a number."""
+"""One block, done: solved, stored, noted. What an executor sends to a worker is this function and a
+number.
+"""
 
 import functools
 import os
@@ -15,12 +17,15 @@ from jaxcompress.sweep._compiling import compile_clock
 from jaxcompress.sweep._solving import arrays_of, run_block
 from jaxcompress.sweep._store import Store, check_version, open_store, versions
 
-# Every compiled function keeps some ten memory maps, of which Linux grants 65530 a process; beyond, LLVM aborts it.
+# Every compiled function keeps some ten memory maps, of which Linux grants 65530 a process; beyond,
+# LLVM aborts it.
 _MANY_MAPS = 25_000
 
 
 class Done(NamedTuple):
-    """What a worker answers: how many runs of its block have converged, and with which versions it works."""
+    """What a worker answers: how many runs of its block have converged, and with which versions it
+    works.
+    """
 
     converged: int
     versions: dict[str, str]
@@ -36,9 +41,9 @@ def do_block(
 ) -> Done:
     """Do block `number` of the store in `directory`.
 
-    Idempotent: done twice, or by two processes at once, it leaves the same files. `fingerprint` is that of the plan
-    that was read where the work is given out. Raises `ValueError` when it is another one here, `OSError` when the
-    block cannot be stored.
+    Idempotent: done twice, or by two processes at once, it leaves the same files. `fingerprint` is
+    that of the plan that was read where the work is given out.
+    Raises `ValueError` when it is another one here, `OSError` when the block cannot be stored.
     """
     begin = time.perf_counter()
     store = _opened(directory, fingerprint)
@@ -47,7 +52,9 @@ def do_block(
     block = block_of(store.plan, number)
     _enter(fingerprint, shape_of(store.plan, block.cell))
     with compile_clock() as clock:
-        solution = jax.block_until_ready(run_block(store.plan, number, lanes=lanes, devices=devices))
+        solution = jax.block_until_ready(
+            run_block(store.plan, number, lanes=lanes, devices=devices)
+        )
         arrays = arrays_of(store.plan, block, solution)
     solved = time.perf_counter()
     store.put(block, arrays)
@@ -80,7 +87,8 @@ _SHARED = "expected the same folder everywhere; mount one that all workers share
 
 @functools.lru_cache(maxsize=1)
 def _enter(fingerprint: str, shape: tuple) -> None:
-    """Drop compiled programs before the maps of this process run out; looked at whenever another shape begins.
+    """Drop compiled programs before the maps of this process run out; looked at whenever another
+    shape begins.
 
     Counting takes 1 ms for 1000 maps: too long for every block.
     """

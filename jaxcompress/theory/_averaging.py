@@ -1,9 +1,11 @@
-"""One neuron `w = c Σ v_j` against `k` orthonormal ones, for any activation: `a` in closed form, `c` by bisection.
+"""One neuron `w = c Σ v_j` against `k` orthonormal ones, for any activation: `a` in closed form,
+`c` by bisection.
 
-Letters: `X = w·x` of variance `s = kc²`, `Y = v_j·x`, `q = E XY = c`; `m = E φ(X)`, `μ = E φ(Y)`, `V = Var φ(X)`,
-`V₁ = Var φ(Y)`, `κ = Cov(φ(X), φ(Y))`. The best readout is `a = k(mμ + κ)/(m² + V)`, and leaves the risk `k V₁ + k² P`,
-`P = (μ²V − 2mμκ − κ²)/(m² + V)`. Means are kept apart, for at large `k` they are `k` times larger than what is left of
-them; so `κ` and `V` are integrals of slopes (Price), `κ = ∫₀^q E[φ′(X)φ′(Y)] dq`, and no differences of products.
+Letters: `X = w·x` of variance `s = kc²`, `Y = v_j·x`, `q = E XY = c`; `m = E φ(X)`, `μ = E φ(Y)`,
+`V = Var φ(X)`, `V₁ = Var φ(Y)`, `κ = Cov(φ(X), φ(Y))`. The best readout is `a = k(mμ + κ)/(m² +
+V)`, and leaves the risk `k V₁ + k² P`, `P = (μ²V − 2mμκ − κ²)/(m² + V)`. Means are kept apart, for
+at large `k` they are `k` times larger than what is left of them; so `κ` and `V` are integrals of
+slopes (Price), `κ = ∫₀^q E[φ′(X)φ′(Y)] dq`, and no differences of products.
 """
 
 import functools
@@ -19,15 +21,18 @@ from jaxcompress.kernels import AbstractActivation, GaussianPair, expectation
 from jaxcompress.kernels.internal import slope
 from jaxcompress.networks.internal import ONE
 
-# 20 nodes leave 1e-15 of κ, at k = 2 where the correlation 1/√2 is the largest, and 2e-15 of V up to norms of one
-# (relu, gelu, tanh); of V at a norm of 10 4e-9 (tanh), but there it is a difference.
+# 20 nodes leave 1e-15 of κ, at k = 2 where the correlation 1/√2 is the largest, and 2e-15 of V up
+# to norms of one (relu, gelu, tanh); of V at a norm of 10 4e-9 (tanh), but there it is a
+# difference.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
-# Neurons measured at once, in the scan and in each round of bisection alike: one compilation an activation.
+# Neurons measured at once, in the scan and in each round of bisection alike: one compilation an
+# activation.
 _BATCH = 64
-# Norms that are scanned: from 1e-4/√k, for the best norm of smooth functions falls like 1/√k, to 1e4; without closed
-# forms only as far as the kernels' rule holds (tanh: 5e-11 at a norm of 3, 1e-5 at 10). A limit is read off 1e4 times
-# beyond the end: GELU's distance from ReLU falls like 1/norm² and is below rounding there, that of relu + erf is 1e-8.
+# Norms that are scanned: from 1e-4/√k, for the best norm of smooth functions falls like 1/√k, to
+# 1e4; without closed forms only as far as the kernels' rule holds (tanh: 5e-11 at a norm of 3, 1e-5
+# at 10). A limit is read off 1e4 times beyond the end: GELU's distance from ReLU falls like 1/norm²
+# and is below rounding there, that of relu + erf is 1e-8.
 _LEAST, _LARGEST, _LARGEST_BY_RULE, _A_DECADE = 1e-4, 1e4, 3.0, 12
 _BEYOND = 1e4
 # Below this share of E φ², a variance is integrated: the difference would lose more than two bits.
@@ -43,7 +48,9 @@ class Neuron(NamedTuple):
 
 
 class _Measured(NamedTuple):
-    """`m`, `V` and `κ` of many neurons, and derivatives by `log c`: arrays of JAX, then of NumPy, then numbers."""
+    """`m`, `V` and `κ` of many neurons, and derivatives by `log c`: arrays of JAX, then of NumPy,
+    then numbers.
+    """
 
     mean: Any
     spread: Any
@@ -55,10 +62,15 @@ class _Measured(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _measure(f: AbstractActivation, c: Float[Array, " batch"], k: Array, mu: Array) -> _Measured:
-    """Kernels of each neuron with itself and with a target neuron; slopes are kernels of slopes, all of them values."""
+    """Kernels of each neuron with itself and with a target neuron; slopes are kernels of slopes,
+    all of them values.
+    """
     s = k * c * c
     one, none = jnp.ones_like(s), jnp.zeros_like(s)
-    both, still = GaussianPair(jnp.stack([s, s]), jnp.stack([s, one]), jnp.stack([s, c])), GaussianPair(s, one, none)
+    both, still = (
+        GaussianPair(jnp.stack([s, s]), jnp.stack([s, one]), jnp.stack([s, c])),
+        GaussianPair(s, one, none),
+    )
     (own, across), mean = expectation(f, f, both), expectation(f, ONE, still)
     if _jumps(f):  # and is homogeneous: no slope is asked for
         return _Measured(mean, own - mean**2, across - mean * mu, none, none, none)
@@ -84,17 +96,22 @@ def _jumps(f: AbstractActivation) -> bool:
     return False
 
 
-def _products_of_slopes(f: AbstractActivation, both: GaussianPair, s: Array, c: Array) -> tuple[Array, Array, Array]:
-    """`∂/∂q E[f(X) f(Y)] = E[f′(X) f′(Y)]` at the two pairs, and its means for `κ = c·mean` and `V = s·mean`.
+def _products_of_slopes(
+    f: AbstractActivation, both: GaussianPair, s: Array, c: Array
+) -> tuple[Array, Array, Array]:
+    """`∂/∂q E[f(X) f(Y)] = E[f′(X) f′(Y)]` at the two pairs, and its means for `κ = c·mean` and `V
+    = s·mean`.
 
-    By Gauss–Legendre, of `q` from 0 to `c`, and of `t` in `q = s(1 − t²)`: slopes of kinked functions have a square
-    root at `q = s`, where one neuron is the other.
+    By Gauss–Legendre, of `q` from 0 to `c`, and of `t` in `q = s(1 − t²)`: slopes of kinked
+    functions have a square root at `q = s`, where one neuron is the other.
     """
     nodes, weights = (jnp.asarray(part, c.dtype)[:, None] for part in (_NODES, _WEIGHTS))
     itself = jnp.broadcast_to(s, (nodes.size, s.size))
     var_y = jnp.concatenate([both.var_y, jnp.ones_like(itself), itself])
     cov = jnp.concatenate([both.cov, nodes * c[None], (1 - nodes**2) * itself])
-    table = expectation(slope(f), slope(f), GaussianPair(jnp.broadcast_to(s, cov.shape), var_y, cov))
+    table = expectation(
+        slope(f), slope(f), GaussianPair(jnp.broadcast_to(s, cov.shape), var_y, cov)
+    )
     at, along, about = jnp.split(table, (2, 2 + nodes.size))
     return at, jnp.sum(weights * along, 0), jnp.sum(2 * weights * nodes * about, 0)
 
@@ -106,7 +123,9 @@ def _by_variance(f: AbstractActivation, g: AbstractActivation, pairs: GaussianPa
     """
     if not _jumps(slope(f)):
         return 0.5 * expectation(slope(slope(f)), g, pairs)
-    _, pull = jax.vjp(lambda var_x: expectation(f, g, GaussianPair(var_x, pairs.var_y, pairs.cov)), pairs.var_x)
+    _, pull = jax.vjp(
+        lambda var_x: expectation(f, g, GaussianPair(var_x, pairs.var_y, pairs.cov)), pairs.var_x
+    )
     return pull(jnp.ones_like(pairs.var_x))[0]
 
 
@@ -124,31 +143,45 @@ class _Target(NamedTuple):
         # As static as the arguments are: also inside somebody's jit.
         with jax.ensure_compile_time_eval():
             given = (jnp.asarray(x, self.dtype) for x in (c, self.k, self.mean))
-            return _Measured(*(np.asarray(part, float) for part in _measure(self.activation, *given)))
+            return _Measured(
+                *(np.asarray(part, float) for part in _measure(self.activation, *given))
+            )
 
     def profile(self, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`P` and its derivative by `log c`; infinite where exponentials have left the range of the dtype."""
+        """`P` and its derivative by `log c`; infinite where exponentials have left the range of the
+        dtype.
+        """
         at, mu = self.measure(c), self.mean
         with np.errstate(all="ignore"):
             above = mu**2 * at.spread - 2 * at.mean * mu * at.shared - at.shared**2
             below = at.mean**2 + at.spread
-            above_slope = mu**2 * at.spread_slope - 2 * mu * (at.mean_slope * at.shared + at.mean * at.shared_slope)
+            above_slope = mu**2 * at.spread_slope - 2 * mu * (
+                at.mean_slope * at.shared + at.mean * at.shared_slope
+            )
             above_slope -= 2 * at.shared * at.shared_slope
             below_slope = 2 * at.mean * at.mean_slope + at.spread_slope
             value, derivative = above / below, (above_slope - above / below * below_slope) / below
-        within = (below > 0) & (below < float(jnp.finfo(self.dtype).max) ** 0.3) & np.isfinite(derivative)
+        within = (
+            (below > 0)
+            & (below < float(jnp.finfo(self.dtype).max) ** 0.3)
+            & np.isfinite(derivative)
+        )
         return np.where(within, value, np.inf), np.where(within, derivative, 0.0)
 
     def neuron(self, c: float) -> Neuron:
         """The best readout at this `c`, and the risk."""
         at = _Measured(*(float(part[0]) for part in self.measure(np.full(_BATCH, c))))
         readout = self.k * (at.mean * self.mean + at.shared) / (at.mean**2 + at.spread)
-        P = (self.mean**2 * at.spread - 2 * at.mean * self.mean * at.shared - at.shared**2) / (at.mean**2 + at.spread)
+        P = (self.mean**2 * at.spread - 2 * at.mean * self.mean * at.shared - at.shared**2) / (
+            at.mean**2 + at.spread
+        )
         return Neuron(c, readout, max(self.k * (self.spread + self.k * P), 0.0))
 
 
 def degree(f: AbstractActivation, dtype) -> float | None:
-    """The `p ≥ 0` with `f(λx) = λ^p f(x)` for all `λ > 0`, or `None`; seen at points from 1e-2 to 10 of either sign."""
+    """The `p ≥ 0` with `f(λx) = λ^p f(x)` for all `λ > 0`, or `None`; seen at points from 1e-2 to
+    10 of either sign.
+    """
     with jax.ensure_compile_time_eval():
         x = np.outer([1, -1], np.geomspace(1e-2, 10, 12)).ravel()
         once, twice = (np.asarray(f(jnp.asarray(part, dtype)), float) for part in (x, 2 * x))
@@ -163,23 +196,30 @@ def degree(f: AbstractActivation, dtype) -> float | None:
 def best_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
     """The lowest of all neurons `w = c Σ v_j` with their best readouts, `c` of either sign.
 
-    Of a homogeneous function every norm is as good, and the balanced one is taken, `‖w‖ = |a|`. Where no norm is the
-    best, `c` is zero or infinite, the readout is what it tends to, and the risk its infimum.
-    Raises `ValueError` where the function is zero, where it jumps without being homogeneous, for then the kernel of a
-    neuron with itself has no slope, and where the kernels are not known as far as the risk falls.
+    Of a homogeneous function every norm is as good, and the balanced one is taken, `‖w‖ = |a|`.
+    Where no norm is the best, `c` is zero or infinite, the readout is what it tends to, and the
+    risk its infimum.
+    Raises `ValueError` where the function is zero, where it jumps without being homogeneous, for
+    then the kernel of a neuron with itself has no slope, and where the kernels are not known as far
+    as the risk falls.
     """
     if k == 1:
         return Neuron(1.0, 1.0, 0.0)
     still = _Target(f, 1, 0.0, 0.0, dtype).measure(np.ones(_BATCH))
     target = _Target(f, k, float(still.mean[0]), float(still.spread[0]), dtype)
     if not target.mean**2 + target.spread > 0:
-        raise ValueError(f"one_neuron: given {f!r}, which is zero; expected an activation that is not; choose another")
+        raise ValueError(
+            f"one_neuron: given {f!r}, which is zero; expected an activation that is not; choose "
+            f"another"
+        )
     power = degree(f, dtype)
     if power is None:
         if _jumps(f):
             raise ValueError(
-                f"one_neuron: given {f!r}, which jumps and is not homogeneous; expected an activation with a slope, or "
-                "one without a scale such as step; smooth the jump, for example with normal_cdf for step"
+                f"one_neuron: given {f!r}, which jumps and is not homogeneous; expected an "
+                f"activation with a slope, or "
+                "one without a scale such as step; smooth the jump, for example with normal_cdf "
+                "for step"
             )
         low, high = _scanned(target)
         return _limit(target, low) if high is None else target.neuron(_bisected(target, low, high))
@@ -189,8 +229,13 @@ def best_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
 
 
 def _scanned(target: _Target) -> tuple[float, float | None]:
-    """A bracket, in `c`, about the lowest minimum; an end of the scan and `None` where the risk is lowest there."""
-    root, largest = math.sqrt(target.k), _LARGEST_BY_RULE if target.activation.terms is None else _LARGEST
+    """A bracket, in `c`, about the lowest minimum; an end of the scan and `None` where the risk is
+    lowest there.
+    """
+    root, largest = (
+        math.sqrt(target.k),
+        _LARGEST_BY_RULE if target.activation.terms is None else _LARGEST,
+    )
     decades = math.log10(largest / _LEAST * root)
     norms = np.geomspace(_LEAST / root, largest, math.ceil(decades * _A_DECADE / _BATCH) * _BATCH)
     found: list[tuple[float, float, float | None]] = []
@@ -205,8 +250,10 @@ def _scanned(target: _Target) -> tuple[float, float | None]:
     _, low, high = min(found, key=lambda each: each[0])
     if high is None and abs(low) * root > 0.99 * largest and largest < _LARGEST:
         raise ValueError(
-            f"one_neuron: given {target.activation!r} and k={target.k}, whose risk still falls at a norm of {largest}; "
-            "expected the best norm to be smaller, where quadrature is right; take an activation with closed forms"
+            f"one_neuron: given {target.activation!r} and k={target.k}, whose risk still falls at "
+            f"a norm of {largest}; "
+            "expected the best norm to be smaller, where quadrature is right; take an activation "
+            "with closed forms"
         )
     return low, high
 
@@ -219,17 +266,27 @@ def _limit(target: _Target, end: float) -> Neuron:
     known = np.isfinite(target.profile(np.full(_BATCH, beyond))[0][0])
     far = target.neuron(beyond) if known else near
     growth = abs(far.readout / near.readout) if near.readout else 1.0
-    readout = 0.0 if growth < 0.1 else math.copysign(math.inf, far.readout) if growth > 10 else far.readout
+    readout = (
+        0.0
+        if growth < 0.1
+        else math.copysign(math.inf, far.readout)
+        if growth > 10
+        else far.readout
+    )
     return Neuron(math.copysign(math.inf if outwards else 0.0, end), readout, far.risk)
 
 
 def _noise(target: _Target) -> float:
-    """What `P` is known to: in a profile flat to rounding, of many odd neurons, the ends would be as good as minima."""
+    """What `P` is known to: in a profile flat to rounding, of many odd neurons, the ends would be
+    as good as minima.
+    """
     return 1e3 * float(jnp.finfo(target.dtype).eps) * (target.spread + target.mean**2) / target.k
 
 
 def _bisected(target: _Target, low: float, high: float) -> float:
-    """The zero of the slope between `low` and `high` to the last bit, `_BATCH − 1` parts at once."""
+    """The zero of the slope between `low` and `high` to the last bit, `_BATCH − 1` parts at
+    once.
+    """
     for _ in range(12):
         c = np.linspace(low, high, _BATCH)
         slopes = target.profile(c)[1]

@@ -19,20 +19,32 @@ from jaxcompress.theory._split import every_split
 
 
 class FramePhase(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
-    """The phases of the minimum. Comparing with one gives an array; `FramePhase[code]` is its message."""
+    """The phases of the minimum. Comparing with one gives an array; `FramePhase[code]` is its
+    message.
+    """
 
     isotropic = "No linear part: a regular simplex frame of equal masses, in any orientation."
-    tilted = "A simplex frame tilted towards the linear part until its inner products are those that serve both parts."
-    split = "Two simplex frames in orthogonal subspaces, each tilted by an angle of its own and with its own mass."
-    pair = "Two opposite neurons carry the linear part; all other neurons and their line are orthonormal."
+    tilted = (
+        "A simplex frame tilted towards the linear part until its inner products are those "
+        "that serve both parts."
+    )
+    split = (
+        "Two simplex frames in orthogonal subspaces, each tilted by an angle of its own and "
+        "with its own mass."
+    )
+    pair = (
+        "Two opposite neurons carry the linear part; all other neurons and their line are "
+        "orthonormal."
+    )
 
 
 class FramePrediction(eqx.Module):
     """The predicted minimiser for given moments.
 
-    `network`: its weights and readout. `risk`: the simplified risk there less the target's own `E f²`.
-    `phase`: a code of `FramePhase`; `message` spells it out. `groups (2,)`: how many neurons are in each of its two
-    groups of equals: `(M, 0)` for one frame, `(k, M − k)` for a split, `(2, M − 2)` for the pair and the others.
+    `network`: its weights and readout. `risk`: the simplified risk there less the target's own `E
+    f²`. `phase`: a code of `FramePhase`; `message` spells it out. `groups (2,)`: how many neurons
+    are in each of its two groups of equals: `(M, 0)` for one frame, `(k, M − k)` for a split, `(2,
+    M − 2)` for the pair and the others.
     """
 
     network: TwoLayer
@@ -48,7 +60,9 @@ class FramePrediction(eqx.Module):
 
 
 class _Arrangement(NamedTuple):
-    """One phase's answer: unit rows with the axis first, masses, risk, the phase's number and its groups."""
+    """One phase's answer: unit rows with the axis first, masses, risk, the phase's number and its
+    groups.
+    """
 
     directions: Float[Array, "n d"]
     masses: Float[Array, " n"]
@@ -58,7 +72,9 @@ class _Arrangement(NamedTuple):
 
 
 def _about(cosine: Array, rows: Array) -> Array:
-    """Unit rows at this cosine to the axis, their rest along `rows`, one column more than they have."""
+    """Unit rows at this cosine to the axis, their rest along `rows`, one column more than they
+    have.
+    """
     sine = sqrt((1 - cosine) * (1 + cosine))
     return jnp.concatenate([jnp.full((rows.shape[0], 1), cosine), sine * rows], 1)
 
@@ -66,7 +82,9 @@ def _about(cosine: Array, rows: Array) -> Array:
 def _isotropic(S: Array, width: int, dim: int) -> _Arrangement:
     mass, risk = _phases.isotropic(S, width)
     rows = simplex_frame(width, dim, dtype=S.dtype)
-    return _Arrangement(rows, jnp.full(width, mass), risk, FramePhase.isotropic, jnp.array([width, 0]))
+    return _Arrangement(
+        rows, jnp.full(width, mass), risk, FramePhase.isotropic, jnp.array([width, 0])
+    )
 
 
 def _tilted(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
@@ -85,7 +103,9 @@ def _split(found: _phases.Groups, k: int, width: int) -> _Arrangement:
 
 
 def _pair(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
-    """Rows `u_1, −u_1, u_2, …` with `⟨u_1, t⟩ = q` and `⟨u_j, t⟩ = α`, for `t = q u_1 + α Σ u_j`."""
+    """Rows `u_1, −u_1, u_2, …` with `⟨u_1, t⟩ = q` and `⟨u_j, t⟩ = α`, for `t = q u_1 + α Σ
+    u_j`.
+    """
     mass, q, risk = _phases.pair(S, T, width)
     cosines = unit(jnp.concatenate([q[None], jnp.full(width - 2, mass)])).direction
     # Where T = 0 there is no direction, and another phase is chosen; any will do.
@@ -99,13 +119,20 @@ def _pair(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
 def _splits(S: Array, T: Array, width: int) -> list[_Arrangement]:
     """Every split of `width` into two groups."""
     found = every_split(S, T, width)
-    return [_split(jax.tree.map(lambda part, i=k - 1: part[i], found), k, width) for k in range(1, width // 2 + 1)]
+    return [
+        _split(jax.tree.map(lambda part, i=k - 1: part[i], found), k, width)
+        for k in range(1, width // 2 + 1)
+    ]
 
 
 def _best(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
-    """The lowest phase for `S ≥ 0` and the norm `T`; the isotropic one where `T = 0` and there alone."""
+    """The lowest phase for `S ≥ 0` and the norm `T`; the isotropic one where `T = 0` and there
+    alone.
+    """
     isotropic = _isotropic(S, width, dim)
-    others = [_tilted(S, T, width, dim)] if width <= dim else _splits(S, T, width) if width > 2 else []
+    others = (
+        [_tilted(S, T, width, dim)] if width <= dim else _splits(S, T, width) if width > 2 else []
+    )
     others += [_pair(S, T, width, dim)] if width > 1 else []
     lowest = jnp.argmin(jnp.stack([other.risk for other in others]))
     # Without an even part a split can be as low as the pair, which is the last.
@@ -117,19 +144,24 @@ def _checked(moments: TargetMoments, width: int, dim: int) -> tuple[Array, Array
     """`S` and `t` of the moments, once everything fits together."""
     if not isinstance(moments, TargetMoments):
         raise ValueError(
-            f"tight_frame: given {type(moments).__name__}; expected moments; take them with target_moments"
+            f"tight_frame: given {type(moments).__name__}; expected moments; take them with "
+            f"target_moments"
         )
     check_finite("tight_frame: moments", **moments.parameters())
     if moments.outputs is not None or moments.order != 1 or moments.runs:
         raise ValueError(
-            f"tight_frame: given moments of order {moments.order} with outputs={moments.outputs} and leading axes "
-            f"{moments.runs}; expected those of one target of one output, of order 1; take them with order=1, and use "
+            f"tight_frame: given moments of order {moments.order} with outputs={moments.outputs} "
+            f"and leading axes "
+            f"{moments.runs}; expected those of one target of one output, of order 1; take them "
+            f"with order=1, and use "
             "jax.vmap for many targets"
         )
     if moments.dim != dim or width < 1 or width > dim + 1:
         raise ValueError(
-            f"tight_frame: given width {width}, dim {dim} and moments in {moments.dim} dimensions; expected the "
-            "moments' own dimension and 1 ≤ width ≤ dim + 1, beyond which no frame is known; lower the width"
+            f"tight_frame: given width {width}, dim {dim} and moments in {moments.dim} "
+            f"dimensions; expected the "
+            "moments' own dimension and 1 ≤ width ≤ dim + 1, beyond which no frame is known; "
+            "lower the width"
         )
     return (2 * math.pi) ** 0.5 * moments.constant, 2 * moments.linear
 
@@ -141,31 +173,36 @@ def _predict(S: Array, t: Array, width: int, dim: int) -> FramePrediction:
     axis = unit(sign * t)
     # all phases are homogeneous: in units of S + T no risk underflows before it is compared
     scale = jnp.abs(S) + axis.norm
-    best = _best(jnp.where(scale > 0, divide(jnp.abs(S), scale), 1), divide(axis.norm, scale), width, dim)
+    best = _best(
+        jnp.where(scale > 0, divide(jnp.abs(S), scale), 1), divide(axis.norm, scale), width, dim
+    )
     direction = jnp.where(axis.norm > 0, axis.direction, jnp.eye(1, dim, dtype=S.dtype)[0])
     share = sqrt(jnp.abs(best.masses)) * sqrt(scale)
     weights = share[:, None] * reflected(best.directions, direction)
-    network = TwoLayer(weights, sign * jnp.where(best.masses < 0, -share, share), activation=activations.relu)
+    network = TwoLayer(
+        weights, sign * jnp.where(best.masses < 0, -share, share), activation=activations.relu
+    )
     return FramePrediction(network, best.risk * scale * scale, best.phase, best.groups)
 
 
 def predict_frame(moments: TargetMoments, width: int, dim: int) -> FramePrediction:
     """The predicted global minimiser of the simplified ReLU risk, its risk and its phase.
 
-    With `S = √(2π) E f` and `t = 2 E[f x]` of the target `f`, in units of `S`: `isotropic` where `t = 0`; where
-    `width ≤ dim`, `tilted` up to `‖t‖ = pair_threshold(width)` and `pair` beyond; where `width = dim + 1`, `split`
-    first and then `pair`. The risk is homogeneous and odd: `(S, t) → (−S, −t)` turns the readouts' signs and nothing
-    else, so `S < 0` is the frame of `(−S, −t)`, tilted against `t`. At `S = 0` it is the pair, whose
-    companions have norm zero; at `S = 0`, `t = 0` every neuron has. The balanced network of each is returned:
-    `‖w_j‖ = |a_j| = √|α_j|`.
+    With `S = √(2π) E f` and `t = 2 E[f x]` of the target `f`, in units of `S`: `isotropic` where `t
+    = 0`; where `width ≤ dim`, `tilted` up to `‖t‖ = pair_threshold(width)` and `pair` beyond; where
+    `width = dim + 1`, `split` first and then `pair`. The risk is homogeneous and odd: `(S, t) →
+    (−S, −t)` turns the readouts' signs and nothing else, so `S < 0` is the frame of `(−S, −t)`,
+    tilted against `t`. At `S = 0` it is the pair, whose companions have norm zero; at `S = 0`, `t =
+    0` every neuron has. The balanced network of each is returned: `‖w_j‖ = |a_j| = √|α_j|`.
 
-    Arguments: `moments` of order 1 of a target of one output (`target_moments`, `relu_moments`; the target may have any
-    activation), for students whose activation is relu; `width` M and `dim` d (static). Works under `jax.jit` and
-    `jax.vmap` over the moments, in their dtype. Returns a `FramePrediction`; `prediction.risk + moments.energy` is the
-    simplified risk there.
-    Raises `ValueError` for several outputs, order 2, another dimension, and `width > dim + 1` (no phase is known).
-    Reference: Amani et al. 2022 (the isotropic frame). The other phases are the package's own: that they are the
-    lowest was seen over grids of `M`, `d` and `‖t‖/S`, not proved.
+    Arguments: `moments` of order 1 of a target of one output (`target_moments`, `relu_moments`; the
+    target may have any activation), for students whose activation is relu; `width` M and `dim` d
+    (static). Works under `jax.jit` and `jax.vmap` over the moments, in their dtype.
+    Returns a `FramePrediction`; `prediction.risk + moments.energy` is the simplified risk there.
+    Raises `ValueError` for several outputs, order 2, another dimension, and `width > dim + 1` (no
+    phase is known).
+    Reference: Amani et al. 2022 (the isotropic frame). The other phases are the package's own: that
+    they are the lowest was seen over grids of `M`, `d` and `‖t‖/S`, not proved.
     """
     return _predict(*_checked(moments, width, dim), width, dim)
 

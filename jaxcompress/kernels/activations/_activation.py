@@ -10,19 +10,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._terms import UNIT, Kink, Term, Terms, scaled, simplified
+from jaxcompress.kernels.activations._terms import UNIT, Kink, Term, Terms, scaled, simplified
 from jaxcompress.special import normal_cdf, normal_pdf, sign_mean
 
 
 class AbstractActivation(eqx.Module):
     """A real function of one real variable, applied to pre-activations entry by entry.
 
-    Two instances that compare equal have the same kernels; an activation is static (hashable, holds no
-    arrays), so it may be closed over, passed as a static argument and compared at trace time. Activations can be added,
-    subtracted and scaled by numbers: `2 * relu - identity`.
+    Two instances that compare equal have the same kernels; an activation is static (hashable, holds
+    no arrays), so it may be closed over, passed as a static argument and compared at trace time.
+    Activations can be added, subtracted and scaled by numbers: `2 * relu - identity`.
 
-    To add one of your own, subclass this with `__call__` and `derivative`; its kernels are then computed by quadrature
-    (`elementwise` does the same for a function). `terms` is for functions with closed forms.
+    To add one of your own, subclass this with `__call__` and `derivative`; its kernels are then
+    computed by quadrature (`elementwise` does the same for a function). `terms` is for functions
+    with closed forms.
     """
 
     @abc.abstractmethod
@@ -39,20 +40,29 @@ class AbstractActivation(eqx.Module):
         return None
 
     def __add__(self, other: "AbstractActivation") -> "AbstractActivation":
-        return total([(1.0, self), (1.0, other)]) if isinstance(other, AbstractActivation) else NotImplemented
+        return (
+            total([(1.0, self), (1.0, other)])
+            if isinstance(other, AbstractActivation)
+            else NotImplemented
+        )
 
     def __radd__(self, other: object) -> "AbstractActivation":
         return self if other == 0 else NotImplemented  # so that `sum` starts
 
     def __sub__(self, other: "AbstractActivation") -> "AbstractActivation":
-        return total([(1.0, self), (-1.0, other)]) if isinstance(other, AbstractActivation) else NotImplemented
+        return (
+            total([(1.0, self), (-1.0, other)])
+            if isinstance(other, AbstractActivation)
+            else NotImplemented
+        )
 
     def __mul__(self, factor: float) -> "AbstractActivation":
         if isinstance(factor, AbstractActivation):
             return NotImplemented
         if not isinstance(factor, numbers.Real) or not math.isfinite(factor):
             raise ValueError(
-                f"activations: given a factor {factor!r}; expected a finite Python number, for activations are static; "
+                f"activations: given a factor {factor!r}; expected a finite Python number, for "
+                f"activations are static; "
                 "put traced factors into the readout"
             )
         return total([(float(factor), self)])
@@ -64,7 +74,10 @@ class AbstractActivation(eqx.Module):
 
     def __truediv__(self, divisor: float) -> "AbstractActivation":
         if not isinstance(divisor, numbers.Real) or divisor == 0:
-            raise ValueError(f"activations: given a divisor {divisor!r}; expected a Python number that is not zero")
+            raise ValueError(
+                f"activations: given a divisor {divisor!r}; expected a Python number that is not "
+                f"zero"
+            )
         return self * (1.0 / divisor)
 
 
@@ -88,7 +101,9 @@ class Relu(AbstractActivation):
 
 
 class Erf(AbstractActivation):
-    """`x ↦ erf(x/√2)`, the convention of Saad & Solla 1995: the sign function smoothed by a unit Gaussian."""
+    """`x ↦ erf(x/√2)`, the convention of Saad & Solla 1995: the sign function smoothed by a unit
+    Gaussian.
+    """
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         return jax.lax.erf(x / math.sqrt(2))
@@ -102,7 +117,9 @@ class Erf(AbstractActivation):
 
 
 class Affine(AbstractActivation):
-    """`x ↦ constant + slope·x`. `identity` is (0, 1); (1, 0) is the neuron behind an output bias."""
+    """`x ↦ constant + slope·x`. `identity` is (0, 1); (1, 0) is the neuron behind an output
+    bias.
+    """
 
     constant: float = eqx.field(static=True, default=0.0)
     slope: float = eqx.field(static=True, default=1.0)
@@ -115,11 +132,17 @@ class Affine(AbstractActivation):
         return simplified([Term(self.constant), Term(self.slope, power=1)])
 
     def __repr__(self) -> str:
-        return "identity" if (self.constant, self.slope) == (0, 1) else f"{self.constant!r} + {self.slope!r}·x"
+        return (
+            "identity"
+            if (self.constant, self.slope) == (0, 1)
+            else f"{self.constant!r} + {self.slope!r}·x"
+        )
 
 
 class Closed(AbstractActivation):
-    """A finite sum of terms with closed forms, and nothing else; `summands` where it was made as a sum."""
+    """A finite sum of terms with closed forms, and nothing else; `summands` where it was made as a
+    sum.
+    """
 
     name: str = eqx.field(static=True)
     parts: Terms = eqx.field(static=True)
@@ -188,7 +211,9 @@ def total(parts: list[tuple[float, AbstractActivation]]) -> AbstractActivation:
         return next(iter(kept))
     summands = tuple((factor, part) for part, factor in kept.items())
     if all(part.terms is not None for part in kept):
-        terms = simplified([term for part, factor in kept.items() for term in scaled(part.terms or (), factor)])
+        terms = simplified(
+            [term for part, factor in kept.items() for term in scaled(part.terms or (), factor)]
+        )
         return Closed(_written(kept.items()), terms, summands)
     return Sum(summands)
 
@@ -200,4 +225,7 @@ def summands_of(f: AbstractActivation) -> tuple[tuple[float, AbstractActivation]
 
 
 def _written(parts: Iterable[tuple[AbstractActivation, float]]) -> str:
-    return " + ".join(f"{part}" if factor == 1 else f"{factor!r}*{part}" for part, factor in parts) or "0*identity"
+    return (
+        " + ".join(f"{part}" if factor == 1 else f"{factor!r}*{part}" for part, factor in parts)
+        or "0*identity"
+    )

@@ -1,24 +1,32 @@
-"""The public table of kernels: checks, the input law, and blocks of rows where the table is large."""
+"""The public table of kernels: checks, the input law, and blocks of rows where the table is
+large.
+"""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation
-from jaxcompress.kernels._blocks import in_blocks
 from jaxcompress.kernels._checks import as_array, check_finite, check_floating, check_layer
-from jaxcompress.kernels._correlations import product
-from jaxcompress.kernels._formulas import formulas
 from jaxcompress.kernels._inputs import AbstractInputs, StandardNormal
-from jaxcompress.kernels._products import AbstractProfile, profile, table_by_products, times_by_products
-from jaxcompress.kernels._table import table
+from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress.kernels.moments._selection import formulas
+from jaxcompress.kernels.tables._blocks import in_blocks
+from jaxcompress.kernels.tables._correlations import product
+from jaxcompress.kernels.tables._pairwise import table
+from jaxcompress.kernels.tables._products import (
+    AbstractProfile,
+    profile,
+    table_by_products,
+    times_by_products,
+)
 
-# Numbers in one block of pairwise difference vectors: 128 MiB in float64. Larger tables go row by row in blocks.
+# Numbers in one block of pairwise difference vectors: 128 MiB in float64. Larger tables go row by
+# row in blocks.
 _BLOCK = 2**24
-# Numbers in the pairwise difference vectors (`n·k·d`) from which on tables without means are made of matrix products.
-# Here those vectors take 0.7 ms (one core, float64: 64 × 64 neurons, d = 64), the products 0.03 ms; what is
-# smaller keeps its last digits.
+# Numbers in the pairwise difference vectors (`n·k·d`) from which on tables without means are made
+# of matrix products. Here those vectors take 0.7 ms (one core, float64: 64 × 64 neurons, d = 64),
+# the products 0.03 ms; what is smaller keeps its last digits.
 _LARGE = 2**18
 
 
@@ -34,19 +42,22 @@ def gram(
 ) -> Float[Array, "n k"]:
     """The expectations `E[f(w_i·x + bias_f_i) g(v_j·x + bias_g_j)]` over Gaussian inputs.
 
-    Arguments: activations `f`, `g` (static); weights `W (n, d)` and `V (k, d)`, hidden biases `(n,)` and
-    `(k,)` or `None`, all of one floating dtype; `inputs`, a law (`StandardNormal()` when left out).
-    Returns the table `(n, k)` in that dtype. Differentiable twice, forward and reverse, in every array;
-    a homogeneous neuron of zero norm has derivative zero.
-    Accuracy: exact to the last digits at every corner for tables that are small or have means, but for what
-    `activations` says of waves and high degrees. From `n·k·d = 2^18` on,
-    tables without means are made of matrix products, twenty times faster and more. Their values are within 4e-15
-    of `√(E f² E g²)` (float32: 1e-6), and what changes of the weights by a share of their norms do to them within 1e-13
-    (1e-5), also where neurons coincide, oppose or almost do, and at norms 1e-8 and 1e8; second derivatives within
-    1e-11. Not so for erf with erf where both neurons are long and almost coincide or oppose: the derivative is good to
-    `1e-23 |w|²` (float32: `1e-10 |w|²`). Norms must lie between 1e-150 and 1e150 (float32: 1e-18 and 1e18).
-    Memory: a table is made in blocks, computed anew in reverse mode; beyond it and the weights a few blocks are held.
-    Raises `ValueError` when shapes or dtypes do not fit or `f` or `g` is no activation.
+    Arguments: activations `f`, `g` (static); weights `W (n, d)` and `V (k, d)`, hidden biases
+    `(n,)` and `(k,)` or `None`, all of one floating dtype; `inputs`, a law (`StandardNormal()` when
+    left out).
+    Returns the table `(n, k)` in that dtype. Differentiable twice, forward and reverse, in every
+    array; a homogeneous neuron of zero norm has derivative zero. Accuracy: exact to the last digits
+    at every corner for tables that are small or have means, but for what `activations` says of
+    waves and high degrees. From `n·k·d = 2^18` on, tables without means are made of matrix
+    products, twenty times faster and more. Their values are within 4e-15 of `√(E f² E g²)`
+    (float32: 1e-6), and what changes of the weights by a share of their norms do to them within
+    1e-13 (1e-5), also where neurons coincide, oppose or almost do, and at norms 1e-8 and 1e8;
+    second derivatives within 1e-11. Not so for erf with erf where both neurons are long and almost
+    coincide or oppose: the derivative is good to `1e-23 |w|²` (float32: `1e-10 |w|²`). Norms must
+    lie between 1e-150 and 1e150 (float32: 1e-18 and 1e18).
+    Memory: a table is made in blocks, computed anew in reverse mode; beyond it and the weights a
+    few blocks are held. Raises `ValueError` when shapes or dtypes do not fit or `f` or `g` is no
+    activation.
     References: Cho & Saul 2009 (ReLU), Saad & Solla 1995 (erf), Price 1958 (derivatives).
     """
     formulas(f, g)
@@ -56,19 +67,24 @@ def gram(
 def checked_layers(
     where: str, W, bias_f, V, bias_g, inputs: AbstractInputs | None
 ) -> tuple[Array, Array | None, Array, Array | None]:
-    """Weights and means of both families on standard normal inputs. Raises `ValueError` as `gram`."""
+    """Weights and means of both families on standard normal inputs. Raises `ValueError` as
+    `gram`.
+    """
     inputs = StandardNormal() if inputs is None else inputs
     W, V = as_array(where, "W", W), as_array(where, "V", V)
     bias_f = None if bias_f is None else as_array(where, "bias_f", bias_f)
     bias_g = None if bias_g is None else as_array(where, "bias_g", bias_g)
     check_layer(where, "W", W, bias_f)
     check_layer(where, "V", V, bias_g)
-    check_floating(where, W=W, V=V, bias_f=bias_f, bias_g=bias_g, mean=getattr(inputs, "mean", None))
+    check_floating(
+        where, W=W, V=V, bias_f=bias_f, bias_g=bias_g, mean=getattr(inputs, "mean", None)
+    )
     check_finite(where, W=W, V=V, bias_f=bias_f, bias_g=bias_g)
     if W.shape[1] != V.shape[1] or inputs.dim not in (None, W.shape[1]):
         law = "" if inputs.dim is None else f" and inputs of dimension {inputs.dim}"
         raise ValueError(
-            f"{where}: given W of shape {W.shape}, V of shape {V.shape}{law}; expected one input dimension for all; "
+            f"{where}: given W of shape {W.shape}, V of shape {V.shape}{law}; expected one input "
+            f"dimension for all; "
             "pass weights as (neurons, input dimension), transposed if need be"
         )
     return (*inputs.standardize(W, bias_f), *inputs.standardize(V, bias_g))
@@ -88,7 +104,9 @@ def in_one_piece(f, g, weights_x, mean_x, weights_y, mean_y) -> bool:
 
 @eqx.filter_jit
 def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, "n k"]:
-    """`table`, in blocks of rows whose memory is given back before the next, also in reverse mode."""
+    """`table`, in blocks of rows whose memory is given back before the next, also in reverse
+    mode.
+    """
     shape = _by_products(f, g, weights_x, mean_x, weights_y, mean_y)
     if shape is not None:
         return table_by_products(shape, weights_x, weights_y)
@@ -101,7 +119,9 @@ def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, 
 def table_times(
     f, g, weights_x, mean_x, weights_y, mean_y, right: Float[Array, "k m"]
 ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
-    """`table @ right`, and `|table| @ |right|` without derivatives; a large table is never there as a whole."""
+    """`table @ right`, and `|table| @ |right|` without derivatives; a large table is never there as
+    a whole.
+    """
     shape = _by_products(f, g, weights_x, mean_x, weights_y, mean_y)
     if shape is not None:
         return times_by_products(shape, weights_x, weights_y, right)

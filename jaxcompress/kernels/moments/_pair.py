@@ -1,4 +1,6 @@
-"""One Gaussian pair by its five numbers, and the expectation of a product of activations over it."""
+"""One Gaussian pair by its five numbers, and the expectation of a product of activations over
+it.
+"""
 
 import functools
 
@@ -7,19 +9,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation
 from jaxcompress.kernels._checks import check_floating
-from jaxcompress.kernels._formulas import formulas
-from jaxcompress.kernels._plane import Angle, Plane, plane
+from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress.kernels.moments._plane import Angle, Plane, plane
+from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.special.internal import divide, sqrt
 
 
 class GaussianPair(eqx.Module):
     """Two jointly Gaussian pre-activations `(X, Y)`: means, variances, covariance.
 
-    Five arrays of one floating dtype that broadcast against each other; means may be `None`, exactly zero,
-    which selects the shorter centred formulas. Variances must not be negative and `cov² ≤ var_x var_y`; a
-    covariance beyond that (rounding) is taken as full correlation.
+    Five arrays of one floating dtype that broadcast against each other; means may be `None`,
+    exactly zero, which selects the shorter centred formulas. Variances must not be negative and
+    `cov² ≤ var_x var_y`; a covariance beyond that (rounding) is taken as full correlation.
     """
 
     var_x: Float[Array, "..."]
@@ -29,18 +31,25 @@ class GaussianPair(eqx.Module):
     mean_y: Float[Array, "..."] | None = None
 
 
-def expectation(f: AbstractActivation, g: AbstractActivation, pair: GaussianPair) -> Float[Array, "..."]:
+def expectation(
+    f: AbstractActivation, g: AbstractActivation, pair: GaussianPair
+) -> Float[Array, "..."]:
     """`E[f(X) g(Y)]` for a Gaussian pair.
 
-    Returns an array of the shape that the pair's numbers broadcast to. Derivatives by the five numbers are those
-    of Price's theorem (`∂/∂cov = E[f′g′]`, `∂/∂var_x = ½E[f″g]`, `∂/∂mean_x = E[f′g]`); where two kinked
-    neurons coincide, second derivatives by these numbers do not exist and are stated to be zero. In weight space
-    they do exist: `gram` has them.
+    Returns an array of the shape that the pair's numbers broadcast to. Derivatives by the five
+    numbers are those of Price's theorem (`∂/∂cov = E[f′g′]`, `∂/∂var_x = ½E[f″g]`, `∂/∂mean_x =
+    E[f′g]`); where two kinked neurons coincide, second derivatives by these numbers do not exist
+    and are stated to be zero. In weight space they do exist: `gram` has them.
     Raises `ValueError` for dtypes that differ, or what is no activation.
     Reference: Price 1958, *A useful theorem for nonlinear devices having Gaussian inputs*.
     """
     check_floating(
-        "expectation", var_x=pair.var_x, var_y=pair.var_y, cov=pair.cov, mean_x=pair.mean_x, mean_y=pair.mean_y
+        "expectation",
+        var_x=pair.var_x,
+        var_y=pair.var_y,
+        cov=pair.cov,
+        mean_x=pair.mean_x,
+        mean_y=pair.mean_y,
     )
     var_x, var_y, cov, *means = jnp.broadcast_arrays(
         pair.var_x, pair.var_y, pair.cov, *(m for m in (pair.mean_x, pair.mean_y) if m is not None)
@@ -61,7 +70,10 @@ def _price(f, g, primals, tangents):
     at = _plane_of(pair)
     forward, backward = formulas(f, g), formulas(g, f)
     out = forward.cross(at).mean * tangent.cov
-    out += 0.5 * forward.bend(at).mean * tangent.var_x + 0.5 * backward.bend(at.swapped).mean * tangent.var_y
+    out += (
+        0.5 * forward.bend(at).mean * tangent.var_x
+        + 0.5 * backward.bend(at.swapped).mean * tangent.var_y
+    )
     if pair.mean_x is not None:
         out += forward.gradient(at).mean * tangent.mean_x
     if pair.mean_y is not None:

@@ -1,17 +1,20 @@
-"""The moments of two activations that are finite sums of terms (`_terms`), each pair of terms by its own method."""
+"""The moments of two activations that are finite sums of terms (`_terms`), each pair of terms by
+its own method.
+"""
 
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._blends import over_pairs
-from jaxcompress.kernels._moments import AbstractMoments, Part, by_parts
-from jaxcompress.kernels._orthant import Kinked, Number, Orthant, plus, times
-from jaxcompress.kernels._plane import Plane
-from jaxcompress.kernels._terms import SHARP, Term, Terms, derivative
-from jaxcompress.kernels._tilted import tilted
-from jaxcompress.kernels._waves import waves
+from jaxcompress.kernels.activations._terms import SHARP, Term, Terms, derivative
+from jaxcompress.kernels.moments._exponentials import tilted
+from jaxcompress.kernels.moments._kinks import Kinked, Orthant
+from jaxcompress.kernels.moments._moments import AbstractMoments, Part, by_parts
+from jaxcompress.kernels.moments._plane import Plane
+from jaxcompress.kernels.moments._scale_mixtures import over_pairs
+from jaxcompress.kernels.moments._static_zeros import Number, plus, times
+from jaxcompress.kernels.moments._trigonometric import waves
 
 
 class ClosedMoments(AbstractMoments):
@@ -28,22 +31,30 @@ class ClosedMoments(AbstractMoments):
             for powers in part.powers
         ]
         sums: list[Number] = [0.0] * len(wanted)
-        for key in dict.fromkeys((p.kink, p.blend, q.kink, q.blend) for _, pairs in wanted for p, q in pairs):
+        for key in dict.fromkeys(
+            (p.kink, p.blend, q.kink, q.blend) for _, pairs in wanted for p, q in pairs
+        ):
             some = [
                 (powers, [(p, q) for p, q in pairs if (p.kink, p.blend, q.kink, q.blend) == key])
                 for powers, pairs in wanted
             ]
-            sums = [plus(old, new) for old, new in zip(sums, _kinked(plane, key, some), strict=True)]
+            sums = [
+                plus(old, new) for old, new in zip(sums, _kinked(plane, key, some), strict=True)
+            ]
         if any(p.smooth or q.smooth for left, right in products for p in left for q in right):
             stein = _Stein(plane, self.f, self.g)
             powers = [(part.orders, each) for part in parts for each in part.powers]
             sums = [plus(old, stein.expect(*some)) for old, some in zip(sums, powers, strict=True)]
         shape = jnp.broadcast_shapes(plane.std_x.shape, plane.std_y.shape, plane.cos.shape)
-        return by_parts([jnp.broadcast_to(jnp.asarray(each, plane.cos.dtype), shape) for each in sums], parts)
+        return by_parts(
+            [jnp.broadcast_to(jnp.asarray(each, plane.cos.dtype), shape) for each in sums], parts
+        )
 
 
 class _Stein:
-    """The moments of pairs of terms of which at least one has no kink, from the derivatives of both functions."""
+    """The moments of pairs of terms of which at least one has no kink, from the derivatives of both
+    functions.
+    """
 
     def __init__(self, at: Plane, f: Terms, g: Terms):
         self.at, self.f, self.g = at, f, g
@@ -58,7 +69,9 @@ class _Stein:
         return self._known[i, j]
 
     def expect(self, orders: tuple[int, int], powers: tuple[int, int]) -> Number:
-        """`E[q z₁^a z₂^b]` for the product `q` of these derivatives and a total power up to 2: Stein's lemma."""
+        """`E[q z₁^a z₂^b]` for the product `q` of these derivatives and a total power up to 2:
+        Stein's lemma.
+        """
         at, (i, j) = self.at, orders
         x, y, c, s = at.std_x, at.std_y, at.cos, at.sin
 
@@ -73,7 +86,11 @@ class _Stein:
             case 0, 1:
                 return times(y, s, mixed(0, 1))
             case 2, 0:
-                squares = times(x, x, mixed(2, 0)), times(2.0, x, y, c, mixed(1, 1)), times(y, y, c, c, mixed(0, 2))
+                squares = (
+                    times(x, x, mixed(2, 0)),
+                    times(2.0, x, y, c, mixed(1, 1)),
+                    times(y, y, c, c, mixed(0, 2)),
+                )
                 return plus(mixed(0, 0), *squares)
             case 1, 1:
                 return plus(times(x, y, s, mixed(1, 1)), times(y, y, c, s, mixed(0, 2)))
@@ -91,7 +108,9 @@ def _smooth(at: Plane, p: Term, q: Term) -> Number:
     return total
 
 
-def _kinked(at: Plane, key: tuple, wanted: list[tuple[tuple[int, int], list[tuple[Term, Term]]]]) -> Sequence[Number]:
+def _kinked(
+    at: Plane, key: tuple, wanted: list[tuple[tuple[int, int], list[tuple[Term, Term]]]]
+) -> Sequence[Number]:
     """The sums over pairs of terms with the same two kinks, over all pairs of their widths.
 
     Each is wanted with its powers of `z₁` and `z₂` and its pairs of terms.
@@ -103,7 +122,10 @@ def _kinked(at: Plane, key: tuple, wanted: list[tuple[tuple[int, int], list[tupl
         return [
             plus(
                 *(
-                    times(p.coefficient * q.coefficient, orthant.expect((p.power, q.power), a, b, (p.order, q.order)))
+                    times(
+                        p.coefficient * q.coefficient,
+                        orthant.expect((p.power, q.power), a, b, (p.order, q.order)),
+                    )
                     for p, q in pairs
                 )
             )

@@ -1,10 +1,10 @@
 """The plane that two neurons span: all that a kernel needs to know of a pair.
 
-Letters: pre-activations `X = μ_x + σ_x z₁` and `Y = μ_y + σ_y (cos z₁ + sin z₂)` with `z` a standard normal
-of the plane. `z₁` runs along the first neuron, `z₂` across it, towards the second. In the frame of the second
-neuron `Y = μ_y + σ_y y₁`, and `y₂` runs across it towards the first: `z₁ = cos y₁ + sin y₂`,
-`z₂ = sin y₁ − cos y₂`. A neuron of norm zero has no direction; it is given one at a right angle
-(`cos = 0`), which is right for whatever is smooth there.
+Letters: pre-activations `X = μ_x + σ_x z₁` and `Y = μ_y + σ_y (cos z₁ + sin z₂)` with `z` a
+standard normal of the plane. `z₁` runs along the first neuron, `z₂` across it, towards the second.
+In the frame of the second neuron `Y = μ_y + σ_y y₁`, and `y₂` runs across it towards the first: `z₁
+= cos y₁ + sin y₂`, `z₂ = sin y₁ − cos y₂`. A neuron of norm zero has no direction; it is given one
+at a right angle (`cos = 0`), which is right for whatever is smooth there.
 """
 
 import math
@@ -14,14 +14,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.special import normal_pdf, normal_tail, sign_mean
-from jaxcompress.special.internal import Sides, divide, from_tail, precision, sine_minus_arc_cosine, wedge_between
+from jaxcompress.special.internal import (
+    Sides,
+    divide,
+    from_tail,
+    precision,
+    sine_minus_arc_cosine,
+    wedge_between,
+)
 
 # Heights over a vanishing sine are cut here: the normal density is zero and products stay finite.
 _FARTHEST = 1e4
 
 
 class Line(NamedTuple):
-    """One kinked neuron by itself: its standardised mean `h`, `φ(h)`, `Φ(h)` (both zero for a dead one), `Φ(−|h|)`."""
+    """One kinked neuron by itself: its standardised mean `h`, `φ(h)`, `Φ(h)` (both zero for a dead
+    one), `Φ(−|h|)`.
+    """
 
     height: Float[Array, "..."]
     density: Float[Array, "..."]
@@ -32,10 +41,10 @@ class Line(NamedTuple):
 class Wedge(NamedTuple):
     """The quadrant `X > 0, Y > 0` in units where both standard deviations are one.
 
-    `alpha`, `beta` are the heights of `special._normal`; `both = P(X>0, Y>0)`; `signs = E[sign X sign Y]`;
-    `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; on the line `X = 0` there are `above_x = Φ(β)`, `peak_x = φ(β)` and
-    `tilt_x = E sign(β + Z)`; `edge_x = φ(h)Φ(β)` is the density of `X = 0` with `Y > 0`, `edge_y` likewise;
-    `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
+    `alpha`, `beta` are the heights of `special._normal`; `both = P(X>0, Y>0)`; `signs = E[sign X
+    sign Y]`; `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; on the line `X = 0` there are `above_x
+    = Φ(β)`, `peak_x = φ(β)` and `tilt_x = E sign(β + Z)`; `edge_x = φ(h)Φ(β)` is the density of `X
+    = 0` with `Y > 0`, `edge_y` likewise; `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
     """
 
     alpha: Float[Array, "..."]
@@ -75,11 +84,13 @@ class Wedge(NamedTuple):
 
 
 class Plane(NamedTuple):
-    """Means (`None`: exactly zero), standard deviations, the angle in four numbers, and the atoms made of them.
+    """Means (`None`: exactly zero), standard deviations, the angle in four numbers, and the atoms
+    made of them.
 
-    `cos`, `sin`, `angle` and `supplement = π − angle` are redundant, and each keeps full relative precision
-    where another loses it. `x`, `y` and `wedge` are what kinked functions need; formulas that do not use
-    them leave them to be eliminated by the compiler. All arrays broadcast against each other.
+    `cos`, `sin`, `angle` and `supplement = π − angle` are redundant, and each keeps full relative
+    precision where another loses it. `x`, `y` and `wedge` are what kinked functions need; formulas
+    that do not use them leave them to be eliminated by the compiler. All arrays broadcast against
+    each other.
     """
 
     mean_x: Float[Array, "..."] | None
@@ -134,7 +145,9 @@ class Angle(NamedTuple):
     supplement: Float[Array, "..."]
 
 
-def plane(mean_x: Array | None, mean_y: Array | None, std_x: Array, std_y: Array, angle: Angle) -> Plane:
+def plane(
+    mean_x: Array | None, mean_y: Array | None, std_x: Array, std_y: Array, angle: Angle
+) -> Plane:
     """Compute the atoms of a pair and put everything together."""
     central = mean_x is None and mean_y is None
     if not central:
@@ -145,8 +158,12 @@ def plane(mean_x: Array | None, mean_y: Array | None, std_x: Array, std_y: Array
     return Plane(mean_x, mean_y, std_x, std_y, *angle, x, y, atoms)
 
 
-def _lines(mean_x: Array | None, std_x: Array, mean_y: Array | None, std_y: Array) -> tuple[Line, Line]:
-    """Both neurons; with means in one row, for densities and distribution functions are long programs."""
+def _lines(
+    mean_x: Array | None, std_x: Array, mean_y: Array | None, std_y: Array
+) -> tuple[Line, Line]:
+    """Both neurons; with means in one row, for densities and distribution functions are long
+    programs.
+    """
     if mean_x is None or mean_y is None:
         return _central_line(std_x), _central_line(std_y)
     mean = jnp.concatenate([mean_x.reshape(-1), mean_y.reshape(-1)])
@@ -163,7 +180,9 @@ def _central_line(std: Array) -> Line:
 
 
 def line(mean: Array, std: Array) -> Line:
-    """The atoms of one neuron. Without norm it sees its mean alone; with neither it is nowhere positive."""
+    """The atoms of one neuron. Without norm it sees its mean alone; with neither it is nowhere
+    positive.
+    """
     far = precision(std.dtype).far
     still = jnp.where(mean > 0, far, -far)
     height = jnp.where(std > 0, jnp.clip(divide(mean, std), -far, far), still).astype(std.dtype)
@@ -200,13 +219,16 @@ def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
 
 
 def _both(x: Array, y: Array, like: Array) -> Float[Array, "2 ..."]:
-    """What belongs to the lines `X = 0` and `Y = 0`, on a leading axis: chosen, for joined arrays split loops."""
+    """What belongs to the lines `X = 0` and `Y = 0`, on a leading axis: chosen, for joined arrays
+    split loops.
+    """
     first = jnp.asarray([True, False]).reshape(2, *[1] * like.ndim)
     return jnp.where(first, x[None], y[None])
 
 
 def _heights_on_lines(height: Float[Array, "2 ..."], angle: Angle) -> Float[Array, "2 ..."]:
-    """`(k − h cos)/sin` and `(h − k cos)/sin`, from `h ∓ k` and `1 ∓ cos` so that equal neurons give zero.
+    """`(k − h cos)/sin` and `(h − k cos)/sin`, from `h ∓ k` and `1 ∓ cos` so that equal neurons
+    give zero.
 
     Next to a right angle `h ∓ k` would only lose digits.
     """

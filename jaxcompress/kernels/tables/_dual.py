@@ -1,19 +1,21 @@
-"""What users of infinite-width kernels ask for: dual activations, Hermite coefficients, NNGP and NTK tables."""
+"""What users of infinite-width kernels ask for: dual activations, Hermite coefficients, NNGP and
+NTK tables.
+"""
 
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation, Closed, Sum, total
 from jaxcompress.kernels._checks import as_array, check_floating
-from jaxcompress.kernels._correlations import product
-from jaxcompress.kernels._formulas import formulas
-from jaxcompress.kernels._gram import gram
-from jaxcompress.kernels._pair import GaussianPair, expectation
-from jaxcompress.kernels._quadrature import nodes_of, rule
-from jaxcompress.kernels._terms import derivative
-from jaxcompress.kernels._tilted import line_mean
+from jaxcompress.kernels.activations._activation import AbstractActivation, Closed, Sum, total
+from jaxcompress.kernels.activations._terms import derivative
+from jaxcompress.kernels.moments._exponentials import line_mean
+from jaxcompress.kernels.moments._pair import GaussianPair, expectation
+from jaxcompress.kernels.moments._quadrature import nodes_of, rule
+from jaxcompress.kernels.moments._selection import formulas
+from jaxcompress.kernels.tables._correlations import product
+from jaxcompress.kernels.tables._gram import gram
 
 
 class Slope(AbstractActivation):
@@ -38,19 +40,22 @@ def slope(f: AbstractActivation) -> AbstractActivation:
     terms = derivative(f.terms)
     if any(term.order and term.blend.sharp for term in terms):
         raise ValueError(
-            f"slope: given {f!r}, which jumps; expected an activation whose derivative is a function; "
+            f"slope: given {f!r}, which jumps; expected an activation whose derivative is a "
+            f"function; "
             "smooth it first, for example normal_cdf for step or erf for sign"
         )
     return Closed(f"slope({f!r})", terms)
 
 
 def dual_activation(f: AbstractActivation, correlation: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`E[f(X) f(Y)]` for standard normal `X`, `Y` of this correlation: `Σ_p c_p² ρ^p` of `hermite_coefficients`.
+    """`E[f(X) f(Y)]` for standard normal `X`, `Y` of this correlation: `Σ_p c_p² ρ^p` of
+    `hermite_coefficients`.
 
     Arguments: an activation (static), correlations in [−1, 1] of any shape and a floating dtype.
-    Returns an array of that shape and dtype. The dual of the derivative is `dual_activation(slope(f), correlation)`,
-    and it is also the derivative of the dual (Price).
-    Reference: Daniely, Frostig & Singer 2016, *Toward deeper understanding of neural networks*, definition 4.
+    Returns an array of that shape and dtype. The dual of the derivative is
+    `dual_activation(slope(f), correlation)`, and it is also the derivative of the dual (Price).
+    Reference: Daniely, Frostig & Singer 2016, *Toward deeper understanding of neural networks*,
+    definition 4.
     """
     correlation = as_array("dual_activation", "correlation", correlation)
     check_floating("dual_activation", correlation=correlation)
@@ -61,31 +66,47 @@ def dual_activation(f: AbstractActivation, correlation: Float[Array, "..."]) -> 
 def hermite_coefficients(
     f: AbstractActivation, degree: int, scale: Float[Array, ""] | float = 1.0
 ) -> Float[Array, " degree+1"]:
-    """`E[f(scale·Z) h_p(Z)]` for `p = 0 … degree` and the orthonormal Hermite polynomials `h_p = He_p/√(p!)`.
+    """`E[f(scale·Z) h_p(Z)]` for `p = 0 … degree` and the orthonormal Hermite polynomials `h_p =
+    He_p/√(p!)`.
 
-    Arguments: an activation (static), the highest degree (static), a positive scale (a floating array decides the
-    dtype). Returns an array `(degree + 1,)`.
-    With closed forms they are `scale^p E[f⁽ᵖ⁾(scale·Z)]/√(p!)` (Rodrigues, by parts), exact as long as `scale^p` is
-    within range; by quadrature they are right until the polynomial oscillates faster than the nodes, at about half as
-    many degrees.
+    Arguments: an activation (static), the highest degree (static), a positive scale (a floating
+    array decides the dtype).
+    Returns an array `(degree + 1,)`. With closed forms they are `scale^p E[f⁽ᵖ⁾(scale·Z)]/√(p!)`
+    (Rodrigues, by parts), exact as long as `scale^p` is within range; by quadrature they are right
+    until the polynomial oscillates faster than the nodes, at about half as many degrees.
     """
     if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
-        raise ValueError(f"hermite_coefficients: given degree={degree!r}; expected an integer, zero or more")
+        raise ValueError(
+            f"hermite_coefficients: given degree={degree!r}; expected an integer, zero or more"
+        )
     formulas(f, f)
     scale = jnp.asarray(scale, jnp.result_type(float) if isinstance(scale, float | int) else None)
     check_floating("hermite_coefficients", scale=scale)
     if scale.ndim or degree > 150:
         raise ValueError(
-            f"hermite_coefficients: given a scale of shape {scale.shape} and degree={degree}; expected one number and "
+            f"hermite_coefficients: given a scale of shape {scale.shape} and degree={degree}; "
+            f"expected one number and "
             "at most 150, where factorials end; use jax.vmap for several scales"
         )
     if isinstance(f, Sum):
-        return jnp.sum(jnp.stack([factor * hermite_coefficients(part, degree, scale) for factor, part in f.parts]), 0)
+        return jnp.sum(
+            jnp.stack(
+                [factor * hermite_coefficients(part, degree, scale) for factor, part in f.parts]
+            ),
+            0,
+        )
     if f.terms is not None:
         means = [line_mean(derivative(f.terms, p), 0.0, scale) for p in range(degree + 1)]
-        return jnp.stack([scale**p * mean / math.sqrt(math.factorial(p)) for p, mean in enumerate(means)])
+        return jnp.stack(
+            [scale**p * mean / math.sqrt(math.factorial(p)) for p, mean in enumerate(means)]
+        )
     nodes, weights = (jnp.asarray(part, scale.dtype) for part in rule(nodes_of(f)))
-    weighted, before, now, out = f(scale * nodes) * weights, jnp.zeros_like(nodes), jnp.ones_like(nodes), []
+    weighted, before, now, out = (
+        f(scale * nodes) * weights,
+        jnp.zeros_like(nodes),
+        jnp.ones_like(nodes),
+        [],
+    )
     for p in range(degree + 1):
         out.append(jnp.sum(weighted * now))
         before, now = now, (nodes * now - math.sqrt(p) * before) / math.sqrt(p + 1)
@@ -102,10 +123,13 @@ def nngp(
 ) -> Float[Array, "n k"]:
     """The covariance of a wide two-layer network's outputs at random parameters.
 
-    The network is `m^{−½} Σ_j a_j f(weight_std·⟨w_j, x⟩/√d + bias_std·b_j)` with standard normal parameters and
-    `m → ∞`. Arguments: an activation (static), inputs `x (n, d)` and `y (k, d)` (`x` again when left out) of one
-    floating dtype. Returns the table `(n, k)`.
-    Raises `ValueError` as `gram`. Reference: Cho & Saul 2009; Lee et al. 2018.
+    The network is `m^{−½} Σ_j a_j f(weight_std·⟨w_j, x⟩/√d + bias_std·b_j)` with standard normal
+    parameters and `m → ∞`.
+    Arguments: an activation (static), inputs `x (n, d)` and `y (k, d)` (`x` again when left out) of
+    one floating dtype.
+    Returns the table `(n, k)`.
+    Raises `ValueError` as `gram`.
+    Reference: Cho & Saul 2009; Lee et al. 2018.
     """
     x, y = _rows(x, weight_std, bias_std), None if y is None else _rows(y, weight_std, bias_std)
     return gram(f, x, f, x if y is None else y)
@@ -119,10 +143,12 @@ def ntk(
     weight_std: float = 1.0,
     bias_std: float = 0.0,
 ) -> Float[Array, "n k"]:
-    """The neural tangent kernel of the network of `nngp`, all its parameters trained: `NNGP + Σ ⊙ E[f′f′]`.
+    """The neural tangent kernel of the network of `nngp`, all its parameters trained: `NNGP + Σ ⊙
+    E[f′f′]`.
 
-    `Σ` is the covariance of the pre-activations. Arguments, returns and errors as for `nngp`; `f` must have a
-    derivative that is a function. Reference: Jacot, Gabriel & Hongler 2018.
+    `Σ` is the covariance of the pre-activations. Arguments, returns and errors as for `nngp`; `f`
+    must have a derivative that is a function.
+    Reference: Jacot, Gabriel & Hongler 2018.
     """
     prime = slope(f)
     x, y = _rows(x, weight_std, bias_std), None if y is None else _rows(y, weight_std, bias_std)
@@ -135,6 +161,10 @@ def _rows(x: Array, weight_std: float, bias_std: float) -> Array:
     x = as_array("nngp", "inputs", x)
     check_floating("nngp", inputs=x)
     if x.ndim != 2:
-        raise ValueError(f"nngp: given inputs of shape {x.shape}; expected (samples, input dimension)")
+        raise ValueError(
+            f"nngp: given inputs of shape {x.shape}; expected (samples, input dimension)"
+        )
     bias = jnp.full((x.shape[0], 1), bias_std, x.dtype)
-    return jnp.concatenate([x * jnp.asarray(weight_std / math.sqrt(x.shape[1]), x.dtype), bias], axis=1)
+    return jnp.concatenate(
+        [x * jnp.asarray(weight_std / math.sqrt(x.shape[1]), x.dtype), bias], axis=1
+    )

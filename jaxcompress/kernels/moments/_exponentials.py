@@ -1,10 +1,12 @@
 """A polynomial times an exponential with anything: Gaussian tilting and Stein's lemma.
 
-An exponential is absorbed by shifting means, `E[e^{λX} F(X, Y)] = e^{λμ_x + λ²s/2} E[F(X + λs, Y + λc)]`, and a
-power is traded by parts, `E[X F] = μ_x E F + s E ∂_x F + c E ∂_y F`, until one kinked function of one variable is left.
-Rates may be complex: terms with imaginary rates stand for their real parts, so that the sine is `Re(−i e^{ix})`.
+An exponential is absorbed by shifting means, `E[e^{λX} F(X, Y)] = e^{λμ_x + λ²s/2} E[F(X + λs, Y +
+λc)]`, and a power is traded by parts, `E[X F] = μ_x E F + s E ∂_x F + c E ∂_y F`, until one kinked
+function of one variable is left. Rates may be complex: terms with imaginary rates stand for their
+real parts, so that the sine is `Re(−i e^{ix})`.
 
-Letters: `s`, `t` variances, `c` covariance; `K` a kink (`_terms`); `k` the standardised mean of what it sees.
+Letters: `s`, `t` variances, `c` covariance; `K` a kink (`_terms`); `k` the standardised mean of
+what it sees.
 """
 
 import math
@@ -13,20 +15,22 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.kernels._blends import over_pairs
-from jaxcompress.kernels._orthant import Inverse, Number, is_zero, plus, times, widen
-from jaxcompress.kernels._plane import Plane
-from jaxcompress.kernels._terms import SHARP, Kink, Term, Terms, falling
+from jaxcompress.kernels.activations._terms import SHARP, Kink, Term, Terms, falling
+from jaxcompress.kernels.moments._plane import Plane
+from jaxcompress.kernels.moments._scale_mixtures import over_pairs
+from jaxcompress.kernels.moments._static_zeros import Inverse, Number, is_zero, plus, times, widen
 from jaxcompress.special import normal_cdf, normal_pdf, sign_mean
 from jaxcompress.special.internal import precision, scaled_normal_pdf, scaled_sign_mean
 
-# Real exponents are cut here, in units of the largest exponent of the dtype: means and derivatives of what would
-# overflow stay finite.
+# Real exponents are cut here, in units of the largest exponent of the dtype: means and derivatives
+# of what would overflow stay finite.
 _CUT = 0.4
 
 
 class Pair(NamedTuple):
-    """Means, standard deviations and correlation of two pre-activations; what is exactly zero is a Python zero."""
+    """Means, standard deviations and correlation of two pre-activations; what is exactly zero is a
+    Python zero.
+    """
 
     mean_x: Number
     mean_y: Number
@@ -36,9 +40,13 @@ class Pair(NamedTuple):
 
 
 class Tilted:
-    """`E[X^m e^{λX} · Y^n e^{κY} K⁽ʲ⁾(Ỹ)]` for one pair of rates and one kink (or none); each is computed once."""
+    """`E[X^m e^{λX} · Y^n e^{κY} K⁽ʲ⁾(Ỹ)]` for one pair of rates and one kink (or none); each is
+    computed once.
+    """
 
-    def __init__(self, pair: Pair, rate_x: complex, rate_y: complex, kink: Kink | None, width: Number):
+    def __init__(
+        self, pair: Pair, rate_x: complex, rate_y: complex, kink: Kink | None, width: Number
+    ):
         self.kink, self.sharp = kink, is_zero(width)
         mean_x, mean_y, std_x, std_y, cos = pair
         s, t, c = times(std_x, std_x), times(std_y, std_y), times(std_x, std_y, cos)
@@ -82,7 +90,9 @@ class Tilted:
         return self._kink(j)
 
     def _kink(self, j: int) -> Number:
-        """`E[e^… K⁽ʲ⁾]`: a normal distribution function, or its derivatives by Hermite polynomials."""
+        """`E[e^… K⁽ʲ⁾]`: a normal distribution function, or its derivatives by Hermite
+        polynomials.
+        """
         scale = jnp.exp(self.exponent) if self.tilted else 1.0
         if self.kink is None:
             return scale
@@ -148,7 +158,9 @@ def _hermite(n: int, x: Number) -> Number:
 
 
 def tilted(at: Plane, left: Term, right: Term, width: Number) -> Array:
-    """`E[left(X) right(Y)]` without the blend of `right`, whose kink has this width; `left` is smooth."""
+    """`E[left(X) right(Y)]` without the blend of `right`, whose kink has this width; `left` is
+    smooth.
+    """
     central = at.mean_x is None and at.mean_y is None
     mean_x, mean_y = (0.0, 0.0) if central else (at.level_x, at.level_y)
     numbers = Pair(mean_x, mean_y, at.std_x, at.std_y, at.cos)
@@ -158,7 +170,8 @@ def tilted(at: Plane, left: Term, right: Term, width: Number) -> Array:
 
 
 def _real_part(coefficient: complex, number: Number, dtype) -> Array:
-    """`Re(coefficient · number)`, where an infinite part of the number does not meet a zero of the coefficient.
+    """`Re(coefficient · number)`, where an infinite part of the number does not meet a zero of the
+    coefficient.
 
     A number known at trace time is one of Python, which JAX would make one of the default dtype.
     """
@@ -170,7 +183,9 @@ def _real_part(coefficient: complex, number: Number, dtype) -> Array:
 
 
 def line_mean(terms: Terms, mean: Number, std: Array) -> Array:
-    """`E[f(Y)]` for a pre-activation of this mean (the float 0.0 for exactly zero) and standard deviation."""
+    """`E[f(Y)]` for a pre-activation of this mean (the float 0.0 for exactly zero) and standard
+    deviation.
+    """
 
     def of(term: Term) -> Number:
         def at_width(_, width: Number) -> list[Number]:
@@ -180,5 +195,6 @@ def line_mean(terms: Terms, mean: Number, std: Array) -> Array:
         return over_pairs(std.dtype, SHARP, term.blend, at_width)[0]
 
     return jnp.broadcast_to(
-        jnp.asarray(plus(*map(of, terms)), std.dtype), jnp.broadcast_shapes(std.shape, jnp.shape(mean))
+        jnp.asarray(plus(*map(of, terms)), std.dtype),
+        jnp.broadcast_shapes(std.shape, jnp.shape(mean)),
     )

@@ -1,31 +1,33 @@
-"""The mother of the piecewise and the smoothed families: moments of polynomials over two kinks, at any angle.
+"""The common formula of piecewise and smoothed functions: moments of polynomials over two kinks, at
+any angle.
 
-Wanted is `E[z₁^a z₂^b X^m Y^l K₁⁽ⁱ⁾(X̃) K₂⁽ʲ⁾(Ỹ)]` in the plane of two neurons (`_plane`), where `X̃ = X + ν_x ε₁` and
-`Ỹ = Y + ν_y ε₂` carry private noise: orthant moments of the jointly Gaussian `X, Y, X̃, Ỹ`. In units of their standard
-deviations `X̃ ~ h + u₁` and `Ỹ ~ k + c̃u₁ + s̃u₂` with independent standard normal `u`. Each factor `L` of the polynomial
-is a form with coordinates `(l₁, l₂)` on `u`, coordinates on the frame of `Ỹ`, and a part at a right angle to both.
-By parts, a factor is traded for its covariances with the others and for the two edges `X̃ = 0` and `Ỹ = 0` (lines, where
-one Gaussian integral remains) and from there for the corner (a point). No step divides by the sine `s̃`, so moments stay
-exact where neurons coincide, unless two kinks are themselves differentiated into `δ(X̃) δ(Ỹ)`, whose expectation is
-truly `1/s̃`; at `s̃ = 0` that is stated to be zero.
+This file computes `E[z₁^a z₂^b X^m Y^l K₁⁽ⁱ⁾(X̃) K₂⁽ʲ⁾(Ỹ)]` in the plane of two neurons (`_plane`),
+where `X̃ = X + ν_x ε₁` and `Ỹ = Y + ν_y ε₂` carry private noise: orthant moments of the jointly
+Gaussian `X, Y, X̃, Ỹ`. In units of their standard deviations `X̃ ~ h + u₁` and `Ỹ ~ k + c̃u₁ +
+s̃u₂` with independent standard normal `u`. Each factor `L` of the polynomial is a form with
+coordinates `(l₁, l₂)` on `u`, coordinates on the frame of `Ỹ`, and a part at a right angle to both.
+By parts, a factor is traded for its covariances with the others and for the two edges `X̃ = 0` and
+`Ỹ = 0` (lines, where one Gaussian integral remains) and from there for the corner (a point). No
+step divides by the sine `s̃`, so moments stay exact where neurons coincide, unless two kinks are
+themselves differentiated into `δ(X̃) δ(Ỹ)`, whose expectation is truly `1/s̃`; at `s̃ = 0` that is
+stated to be zero.
 
-Letters: `a = σ_x/σ̃_x`, `p = ν_x/σ̃_x`, so `a² + p² = 1`; `b`, `q` the same for `Y`; `c`, `s` cosine and sine of the
-angle, `c̃ = abc`, `s̃² = a²b²s² + a²q² + b²p² + p²q²`. Sharp kinks have `p = 0.0` exactly, known at trace time: zeros of
-Python are left out of every product, so that simple pairs have short formulas.
+Letters: `a = σ_x/σ̃_x`, `p = ν_x/σ̃_x`, so `a² + p² = 1`; `b`, `q` the same for `Y`; `c`, `s`
+cosine and sine of the angle, `c̃ = abc`, `s̃² = a²b²s² + a²q² + b²p² + p²q²`. Sharp kinks have `p =
+0.0` exactly, known at trace time: zeros of Python are left out of every product, so that simple
+pairs have short formulas.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array
 
-from jaxcompress.kernels._plane import Angle, Plane, plane
-from jaxcompress.kernels._terms import Kink, falling
-from jaxcompress.special.internal import divide
+from jaxcompress.kernels.activations._terms import Kink, falling
+from jaxcompress.kernels.moments._plane import Angle, Plane, plane
+from jaxcompress.kernels.moments._static_zeros import Inverse, Number, is_zero, plus, times, widen
 
-Number = Array | complex
-# The forms, and where each one's exponent stands in a tuple: the pre-activations, the frame of the plane, and the
-# coordinates on the line `X̃ = 0` and across it.
+# The forms, and where each one's exponent stands in a tuple: the pre-activations, the frame of the
+# plane, and the coordinates on the line `X̃ = 0` and across it.
 _X, _Y, _Z1, _Z2, _U1, _U2 = range(6)
 _NONE = (0, 0, 0, 0, 0, 0)
 
@@ -40,8 +42,8 @@ class Kinked(NamedTuple):
 class Forms(NamedTuple):
     """What is known of every form, in the order of their exponents, seen from one of the kinks.
 
-    Means; covariances, and those of what is at a right angle to both kinks; coordinates along this kink and across it;
-    means on the line where it is zero, and at the point where both are.
+    Means; covariances, and those of what is at a right angle to both kinks; coordinates along this
+    kink and across it; means on the line where it is zero, and at the point where both are.
     """
 
     mean: tuple[Number, ...]
@@ -53,70 +55,25 @@ class Forms(NamedTuple):
     at_point: tuple[Number, ...]
 
 
-def times(*factors: Number) -> Number:
-    """A product, that of Python's numbers as one of them; a zero among these makes it one."""
-    number: complex = 1.0
-    out: Array | None = None
-    for factor in factors:
-        if isinstance(factor, float | int | complex):
-            number = number * factor
-        else:
-            out = factor if out is None else out * factor
-    if out is None or number == 0:
-        return number if number else 0.0
-    if isinstance(number, complex) or abs(number) != 1:
-        return number * out
-    return out if number > 0 else -out
-
-
-def plus(*terms: Number) -> Number:
-    """A sum that leaves out Python zeros."""
-    out: Number = 0.0
-    for term in terms:
-        if isinstance(term, float | int) and term == 0:
-            continue
-        out = term if isinstance(out, float) and out == 0.0 else out + term
-    return out
-
-
-class Inverse:
-    """Powers of `1/number`, zero where the number is zero; each is computed once."""
-
-    def __init__(self, number: Array):
-        self.number = number
-        self._known: list[Number] = [1.0]
-
-    def power(self, n: int) -> Number:
-        """`number^−n`."""
-        while len(self._known) <= n:
-            first = divide(jnp.ones_like(self.number), self.number) if len(self._known) == 1 else self._known[1]
-            self._known.append(times(self._known[-1], first))
-        return self._known[n]
-
-
 def widened(at: Plane, width_x: Number, width_y: Number) -> Plane:
-    """The plane of the smoothed pre-activations; that of the given ones where nothing is smoothed."""
+    """The plane of the smoothed pre-activations; that of the given ones where nothing is
+    smoothed.
+    """
     if is_zero(width_x) and is_zero(width_y):
         return at
     std_x, a, p = widen(at.std_x, width_x)
     std_y, b, q = widen(at.std_y, width_y)
     cos = at.cos * times(a, b)
-    sin = jnp.sqrt(plus(*(times(root, root) for root in (times(a, b, at.sin), times(a, q), times(b, p), times(p, q)))))
+    sin = jnp.sqrt(
+        plus(
+            *(
+                times(root, root)
+                for root in (times(a, b, at.sin), times(a, q), times(b, p), times(p, q))
+            )
+        )
+    )
     angle = Angle(cos, sin, jnp.arctan2(sin, cos), jnp.arctan2(sin, -cos))
     return plane(at.mean_x, at.mean_y, std_x, std_y, angle)
-
-
-def is_zero(number: Number) -> bool:
-    """Whether this is the zero of Python, which is left out of products."""
-    return isinstance(number, float) and number == 0.0
-
-
-def widen(std: Array, width: Number) -> tuple[Array, Number, Number]:
-    """The standard deviation with the noise, and the shares of both in it."""
-    if is_zero(width):
-        return std, 1.0, 0.0
-    wide = jnp.sqrt(std * std + width * width)
-    return wide, std / wide, width / wide
 
 
 class Orthant:
@@ -133,8 +90,12 @@ class Orthant:
         self.inverses = Inverse(wide.std_x), Inverse(wide.std_y)
         self._known: dict = {}
 
-    def expect(self, powers: tuple[int, int], along: int, across: int, orders: tuple[int, int]) -> Number:
-        """`E[z₁^along z₂^across X^m Y^l K₁⁽ⁱ⁾(X̃) K₂⁽ʲ⁾(Ỹ)]` for `powers = (m, l)` and `orders = (i, j)`."""
+    def expect(
+        self, powers: tuple[int, int], along: int, across: int, orders: tuple[int, int]
+    ) -> Number:
+        """`E[z₁^along z₂^across X^m Y^l K₁⁽ⁱ⁾(X̃) K₂⁽ʲ⁾(Ỹ)]` for `powers = (m, l)` and `orders =
+        (i, j)`.
+        """
         exponents = (*powers, along, across, 0, 0)
         i, j = orders
         if i:
@@ -166,7 +127,10 @@ class Orthant:
         form, rest = _pick(exponents)
         return plus(
             times(self.forms.mean[form], self._between(rest)),
-            *(times(n, self.forms.cov[form, m], self._between(less)) for m, n, less in _partners(rest)),
+            *(
+                times(n, self.forms.cov[form, m], self._between(less))
+                for m, n, less in _partners(rest)
+            ),
             times(self.forms.first[form], self.edge_x.expect(rest, 0, 0)),
             times(self.on_y[form], self.edge_y.expect(rest, 0, 0)),
         )
@@ -175,7 +139,15 @@ class Orthant:
 class _Edge:
     """The line `X̃ = 0` of the first kink, and the point on it where the second one is zero too."""
 
-    def __init__(self, wide: Plane, forms: Forms, own: Kinked, other: Kinked, places: tuple[int, int], central: bool):
+    def __init__(
+        self,
+        wide: Plane,
+        forms: Forms,
+        own: Kinked,
+        other: Kinked,
+        places: tuple[int, int],
+        central: bool,
+    ):
         self.wide, self.forms, self.own, self.other = wide, forms, own, other
         self.own_place, self.other_place = places
         self.above: Number = 0.0 if central else wide.wedge.tilt_x
@@ -186,7 +158,9 @@ class _Edge:
         self._known: dict = {}
 
     def expect(self, exponents: tuple[int, ...], turns: int, order: int) -> Number:
-        """`E[F · jump·δ⁽ᵗ⁾(h + u₁) · K₂⁽ʲ⁾(k + c̃u₁ + s̃u₂)]` for the product `F` of forms, `t = turns`, `j = order`."""
+        """`E[F · jump·δ⁽ᵗ⁾(h + u₁) · K₂⁽ʲ⁾(k + c̃u₁ + s̃u₂)]` for the product `F` of forms, `t =
+        turns`, `j = order`.
+        """
         key = exponents, turns, order
         if key not in self._known:
             self._known[key] = self._by_parts(*key)
@@ -197,13 +171,17 @@ class _Edge:
         if m and is_zero(self.own.width):
             scale = times(float(falling(turns, m)), *[self.wide.std_x] * m)
             return (
-                times(scale, self.expect(_without(exponents, self.own_place), turns - m, order)) if turns >= m else 0.0
+                times(scale, self.expect(_without(exponents, self.own_place), turns - m, order))
+                if turns >= m
+                else 0.0
             )
         if n and order and is_zero(self.other.width):
             if n > order - 1:
                 return 0.0
             scale = times(float(falling(order - 1, n)), *[self.wide.std_y] * n)
-            return times(scale, self.expect(_without(exponents, self.other_place), turns, order - n))
+            return times(
+                scale, self.expect(_without(exponents, self.other_place), turns, order - n)
+            )
         if turns:  # δ⁽ᵗ⁾ against the density: (u₁ − ∂₁) of everything beside it
             return plus(
                 self.expect(_with(exponents, _U1), turns - 1, order),
@@ -216,7 +194,9 @@ class _Edge:
         density = times(float(self.own.kink.value), self.wide.x.density)
         if order == 0:
             return times(density, self._on_line(exponents))
-        corner = times(density, float(self.other.kink.value), self.peak, self._at_point(exponents, order - 1))
+        corner = times(
+            density, float(self.other.kink.value), self.peak, self._at_point(exponents, order - 1)
+        )
         return times(corner, self.inverse.power(order))
 
     def _on_line(self, exponents: tuple[int, ...]) -> Number:
@@ -226,7 +206,11 @@ class _Edge:
         form, rest = _pick(exponents)
         second, perp = self.forms.second, self.forms.perp
         sharp = is_zero(self.other.width) and rest[self.other_place] > 0  # Y δ(Y) = 0
-        corner = 0.0 if sharp else times(float(self.other.kink.value), self.peak, self._at_point(rest, 0))
+        corner = (
+            0.0
+            if sharp
+            else times(float(self.other.kink.value), self.peak, self._at_point(rest, 0))
+        )
         return plus(
             times(self.forms.on_line[form], self._on_line(rest)),
             *(
@@ -251,7 +235,10 @@ class _Edge:
         form, rest = _pick(exponents)
         return plus(
             times(self.forms.at_point[form], self._at_point(rest, 0)),
-            *(times(n, self.forms.perp[form, m], self._at_point(less, 0)) for m, n, less in _partners(rest)),
+            *(
+                times(n, self.forms.perp[form, m], self._at_point(less, 0))
+                for m, n, less in _partners(rest)
+            ),
         )
 
 
@@ -279,20 +266,31 @@ def _without(exponents: tuple[int, ...], form: int) -> tuple[int, ...]:
 
 
 def _forms(at: Plane, wide: Plane, width_x: Number, width_y: Number) -> tuple[Forms, Forms]:
-    """What is known of the forms, seen from the first kink and from the second; nothing here cancels."""
+    """What is known of the forms, seen from the first kink and from the second; nothing here
+    cancels.
+    """
     c, s, x, y = at.cos, at.sin, at.std_x, at.std_y
     _, a, p = widen(x, width_x)
     _, b, q = widen(y, width_y)
     sharp = is_zero(width_x) and is_zero(width_y)
-    over = 0.0 if sharp else 1 / wide.sin  # stands beside a width everywhere but in `b s / s̃`, which is 1 without any
+    # stands beside a width everywhere but in `b s / s̃`, which is 1 without any
+    over = 0.0 if sharp else 1 / wide.sin
     pp, qq, noise = times(p, p), times(q, q), times(over, over)
-    second_x = times(x, b, c, pp, over), times(y, s) if sharp else times(y, b, over, plus(times(c, c, pp), times(s, s)))
+    second_x = (
+        times(x, b, c, pp, over),
+        times(y, s) if sharp else times(y, b, over, plus(times(c, c, pp), times(s, s))),
+    )
     second_z = times(b, c, pp, over), 1.0 if sharp else times(b, s, over)
-    turned_x = times(x, s) if sharp else times(x, a, over, plus(times(c, c, qq), times(s, s))), times(y, a, c, qq, over)
+    turned_x = (
+        times(x, s) if sharp else times(x, a, over, plus(times(c, c, qq), times(s, s))),
+        times(y, a, c, qq, over),
+    )
     turned_z = s if sharp else times(a, over, plus(times(c, c, qq), times(s, s)))
     turned_z2 = times(-1.0, c) if sharp else times(-1.0, a, b, b, c, s, over)
     central = wide.mean_x is None
-    h, k, alpha, beta = (0.0,) * 4 if central else (wide.x.height, wide.y.height, wide.wedge.alpha, wide.wedge.beta)
+    h, k, alpha, beta = (
+        (0.0,) * 4 if central else (wide.x.height, wide.y.height, wide.wedge.alpha, wide.wedge.beta)
+    )
     mean_x, mean_y = (0.0, 0.0) if central else (wide.level_x, wide.level_y)
     mean = (mean_x, mean_y, 0.0, 0.0, 0.0, 0.0)
     at_point = (
@@ -301,7 +299,13 @@ def _forms(at: Plane, wide: Plane, width_x: Number, width_y: Number) -> tuple[Fo
         times(-1.0, plus(times(a, h), times(second_z[0], beta))),
         times(-1.0, second_z[1], beta),
     )
-    cov = {(_X, _X): times(x, x), (_X, _Y): times(x, y, c), (_X, _Z1): x, (_Z1, _Z1): 1.0, (_Z2, _Z2): 1.0}
+    cov = {
+        (_X, _X): times(x, x),
+        (_X, _Y): times(x, y, c),
+        (_X, _Z1): x,
+        (_Z1, _Z1): 1.0,
+        (_Z2, _Z2): 1.0,
+    }
     cov |= {(_Y, _Y): times(y, y), (_Y, _Z1): times(y, c), (_Y, _Z2): times(y, s)}
     z1_z1 = times(pp, plus(times(b, b, s, s), qq), noise)
     z1_z2 = times(-1.0, b, b, c, s, pp, noise)
@@ -312,7 +316,11 @@ def _forms(at: Plane, wide: Plane, width_x: Number, width_y: Number) -> tuple[Fo
         (_X, _Z1): times(x, z1_z1),
         (_X, _Z2): times(x, z1_z2),
     }
-    perp |= {(_Z1, _Z1): z1_z1, (_Z1, _Z2): z1_z2, (_Z2, _Z2): times(plus(qq, times(b, b, c, c, pp)), noise)}
+    perp |= {
+        (_Z1, _Z1): z1_z1,
+        (_Z1, _Z2): z1_z2,
+        (_Z2, _Z2): times(plus(qq, times(b, b, c, c, pp)), noise),
+    }
     perp |= {(_Y, _Y): times(y, y, qq, plus(times(c, c, pp), times(s, s)), noise)}
     perp |= {(_Y, _Z1): y_z1, (_Y, _Z2): times(y, s, qq, noise)}
     shared = mean, _both_ways(cov), _both_ways(perp)
@@ -320,7 +328,14 @@ def _forms(at: Plane, wide: Plane, width_x: Number, width_y: Number) -> tuple[Fo
         *shared,
         first=(times(x, a), times(y, a, c), a, 0.0, 1.0, 0.0),
         second=(*second_x, *second_z, 0.0, 1.0),
-        on_line=(times(mean_x, pp), plus(mean_y, times(-1.0, y, a, c, h)), times(-1.0, a, h), 0.0, times(-1.0, h), 0.0),
+        on_line=(
+            times(mean_x, pp),
+            plus(mean_y, times(-1.0, y, a, c, h)),
+            times(-1.0, a, h),
+            0.0,
+            times(-1.0, h),
+            0.0,
+        ),
         at_point=(*at_point, times(-1.0, h), times(-1.0, beta)),
     )
     bc, bs = times(b, c), times(b, s)

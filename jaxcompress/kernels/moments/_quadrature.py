@@ -1,9 +1,9 @@
 """Any function at all, by a rule in the plane of the two neurons.
 
-`E[f(X) g(Y) z₁^a z₂^b]` is a sum over a tensor grid on `(z₁, z₂)`; where one of the two activations has closed forms
-(`_terms`), its half of the integral is exact and only one sum is left. Derivatives of the functions are asked of the
-functions themselves, so a kink in a function of the user's is not seen by its derivatives: whoever has one should write
-it as a sum with `relu` and its kin.
+`E[f(X) g(Y) z₁^a z₂^b]` is a sum over a tensor grid on `(z₁, z₂)`; where one of the two activations
+has closed forms (`_terms`), its half of the integral is exact and only one sum is left. Derivatives
+of the functions are asked of the functions themselves, so a kink in a function of the user's is not
+seen by its derivatives: whoever has one should write it as a sum with `relu` and its kin.
 """
 
 import functools
@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation, entrywise_derivative
-from jaxcompress.kernels._elementwise import DEFAULT_NODES
-from jaxcompress.kernels._moments import SECOND, AbstractMoments, Part, Second, by_parts
-from jaxcompress.kernels._plane import Plane
-from jaxcompress.kernels._terms import Terms, derivative
-from jaxcompress.kernels._tilted import line_mean
+from jaxcompress.kernels.activations._activation import AbstractActivation, entrywise_derivative
+from jaxcompress.kernels.activations._elementwise import DEFAULT_NODES
+from jaxcompress.kernels.activations._terms import Terms, derivative
+from jaxcompress.kernels.moments._exponentials import line_mean
+from jaxcompress.kernels.moments._moments import SECOND, AbstractMoments, Part, Second, by_parts
+from jaxcompress.kernels.moments._plane import Plane
 
 # What is integrated over a line: `E[g⁽ʲ⁾(mean + std·z) z^b]` for `b = 0, 1, 2`.
 Inner = Callable[[Array, Array], tuple[Array, Array, Array]]
@@ -28,10 +28,12 @@ Inner = Callable[[Array, Array], tuple[Array, Array, Array]]
 
 @functools.cache
 def rule(nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on the standard normal line: the trapezoidal rule in `t`, where `z = sinh(at)/a`.
+    """Nodes and weights on the standard normal line: the trapezoidal rule in `t`, where `z =
+    sinh(at)/a`.
 
-    An odd number of nodes, `a = nodes/32`, `|z| ≤ 2 + 0.78√nodes`. With 65 nodes tanh is right to 5e-11 at a standard
-    deviation of 3 and to 1e-5 at 10, where Gauss–Hermite rules of 64 leave 3e-3 and 7e-2; kinks leave 3e-4.
+    An odd number of nodes, `a = nodes/32`, `|z| ≤ 2 + 0.78√nodes`. With 65 nodes tanh is right to
+    5e-11 at a standard deviation of 3 and to 1e-5 at 10, where Gauss–Hermite rules of 64 leave 3e-3
+    and 7e-2; kinks leave 3e-4.
     """
     reach, a = 2 + 0.78 * math.sqrt(nodes), nodes / 32
     t = np.linspace(-1, 1, nodes) * math.asinh(a * reach) / a
@@ -59,7 +61,9 @@ class QuadratureMoments(AbstractMoments):
             mean, std = plane.level_y + plane.std_y * plane.cos * z, plane.std_y * plane.sin
             x = {i: f(plane.level_x + plane.std_x * z) for i, f in outer.items()}
             y = {j: along(mean, std) for j, along in inner.items()}
-            new = [(weight * z**a) * (x[i] * y[j][b]) for (i, j), powers in parts for a, b in powers]
+            new = [
+                (weight * z**a) * (x[i] * y[j][b]) for (i, j), powers in parts for a, b in powers
+            ]
             return [old + each for old, each in zip(sums, new, strict=True)], None
 
         zeros = [jnp.zeros(shape, dtype) for part in parts for _ in part.powers]
@@ -79,7 +83,9 @@ class ReflectedMoments(AbstractMoments):
 
     def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
         swapped = [Part(part.orders[::-1], part.powers) for part in parts]
-        return [_reflected(moments, plane) for moments in self.swapped.expect(plane.swapped, swapped)]
+        return [
+            _reflected(moments, plane) for moments in self.swapped.expect(plane.swapped, swapped)
+        ]
 
 
 def _reflected(moments: tuple[Array, ...], plane: Plane) -> tuple[Array, ...]:

@@ -1,25 +1,40 @@
 """ReLU with ReLU.
 
-Letters as in `_plane`: in units of the standard deviations `X = h + z₁`, `Y = k + cos z₁ + sin z₂`; `P`, `A`,
-`B`, `C`, `J` are the wedge's `both`, `edge_x`, `edge_y`, `corner`, `ramp`. Zero means reproduce Cho & Saul 2009
-(order 1 and 0); the Hessian is that of Safran & Shamir 2018 and Arjevani & Field 2019.
+Letters as in `_plane`: in units of the standard deviations `X = h + z₁`, `Y = k + cos z₁ + sin z₂`;
+`P`, `A`, `B`, `C`, `J` are the wedge's `both`, `edge_x`, `edge_y`, `corner`, `ramp`. Zero means
+reproduce Cho & Saul 2009 (order 1 and 0); the Hessian is that of Safran & Shamir 2018 and Arjevani
+& Field 2019.
 """
 
 from collections.abc import Sequence
 
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._moments import BEND, CROSS, GRADIENT, VALUE, AbstractMoments, First, Part, Second
-from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels.moments._moments import (
+    BEND,
+    CROSS,
+    GRADIENT,
+    VALUE,
+    AbstractMoments,
+    First,
+    Part,
+    Second,
+)
+from jaxcompress.kernels.moments._plane import Plane
 from jaxcompress.special.internal import divide
 
 
 class ReluRelu(AbstractMoments):
-    """`E[max(X, 0) max(Y, 0)]` and its derivatives; relative to themselves also next to opposite neurons."""
+    """`E[max(X, 0) max(Y, 0)]` and its derivatives; relative to themselves also next to opposite
+    neurons.
+    """
 
     def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
         formulas = {GRADIENT: self.gradient, BEND: self.bend, CROSS: self.cross}
-        return [(self.value(plane),) if part == VALUE else tuple(formulas[part](plane)) for part in parts]
+        return [
+            (self.value(plane),) if part == VALUE else tuple(formulas[part](plane))
+            for part in parts
+        ]
 
     def value(self, plane: Plane) -> Float[Array, "..."]:
         w = plane.wedge

@@ -1,15 +1,16 @@
 """Tables of pairs without means as products of matrices: what large tables are made of.
 
-Letters as in `_correlations`. Without means every table here is `scale_i · scale_j · φ(ρ_ij)`: a product of matrices,
-one loop over its entries, and for derivatives two more products,
+Letters as in `_correlations`. Without means every table here is `scale_i · scale_j · φ(ρ_ij)`: a
+product of matrices, one loop over its entries, and for derivatives two more products,
 
 `∂/∂x_i Σ_ij C_ij φ(ρ_ij) = Σ_j C_ij φ′(ρ_ij) y_j`,
 
-while the derivatives of `scale` and of `x_i` by `w_i` are those of a normalisation. No vector per pair is formed.
+while the derivatives of `scale` and of `x_i` by `w_i` are those of a normalisation. No vector per
+pair is formed.
 
-Where pairs almost coincide `φ′` loses digits as the angle does. First derivatives of ReLU do not feel it: `φ′` is off
-by `ε/θ` along a vector of length `θ`. Second derivatives do, and so does erf for weights so long that its noise is
-small; both take the precise correlations.
+Where pairs almost coincide `φ′` loses digits as the angle does. First derivatives of ReLU do not
+feel it: `φ′` is off by `ε/θ` along a vector of length `θ`. Second derivatives do, and so does erf
+for weights so long that its noise is small; both take the precise correlations.
 """
 
 import abc
@@ -22,23 +23,33 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels._activation import AbstractActivation, Affine, Erf, Relu
-from jaxcompress.kernels._blocks import block_size, in_blocks, summed_blocks
-from jaxcompress.kernels._correlations import Correlation, fast, moved, normalised, precise, product
+from jaxcompress.kernels.activations._activation import AbstractActivation, Affine, Erf, Relu
+from jaxcompress.kernels.tables._blocks import block_size, in_blocks, summed_blocks
+from jaxcompress.kernels.tables._correlations import (
+    Correlation,
+    fast,
+    moved,
+    normalised,
+    precise,
+    product,
+)
 from jaxcompress.special import arcsine
 from jaxcompress.special.internal import divide
 
 _TWO_OVER_PI = 2 / math.pi
 _CIRCLE = 2 * math.pi
-# `φ′` of erf is off by `ε/(1 − ρ²)`, and `1 − ρ² ≥ 1/(1 + |w|²)`: where the shorter family has longer weights than
-# this, the precise correlations are taken. It leaves value and slope 7e-15 and 2e-13 (float32: 8e-7 and 6e-6).
+# `φ′` of erf is off by `ε/(1 − ρ²)`, and `1 − ρ² ≥ 1/(1 + |w|²)`: where the shorter family has
+# longer weights than this, the precise correlations are taken. It leaves value and slope 7e-15 and
+# 2e-13 (float32: 8e-7 and 6e-6).
 _LONGEST = {jnp.dtype("float64"): 32.0, jnp.dtype("float32"): 7.0}
-# Pairs in a block. On a CPU 1 MiB, which stays in its cache (2^16 to 2^19 are equal within 10 %). What lives for one
-# call only should stay below some 20 MB: larger pieces are mapped anew each time, and 6500 page faults cost as much as
-# a whole gradient of 1000 × 1000 neurons. Accelerators want long loops.
+# Pairs in a block. On a CPU 1 MiB, which stays in its cache (2^16 to 2^19 are equal within 10 %).
+# What lives for one call only should stay below some 20 MB: larger pieces are mapped anew each
+# time, and 6500 page faults cost as much as a whole gradient of 1000 × 1000 neurons. Accelerators
+# want long loops.
 _PAIRS = {"cpu": 2**17}
 _PAIRS_ELSEWHERE = 2**24
-# Fewer rows than this read the other family too often: 32 at a time cost a table of 4096 × 4096 in 512 dimensions 15 %.
+# Fewer rows than this read the other family too often: 32 at a time cost a table of 4096 × 4096 in
+# 512 dimensions 15 %.
 _FEWEST_ROWS = 128
 # Rows in a block of sums over columns: enough for the products to run at full speed.
 _ROWS = 256
@@ -92,12 +103,15 @@ class Arc(AbstractProfile):
 
 
 class Line(AbstractProfile):
-    """`constant + slope·ρ`: an affine activation with any, and ReLU, whose odd part is linear, with erf, which is odd.
+    """`constant + slope·ρ`: an affine activation with any, and ReLU, whose odd part is linear, with
+    erf, which is odd.
 
     An affine activation is not normalised: its `x` is `w`.
     """
 
-    def __init__(self, left: AbstractActivation, right: AbstractActivation, constant: float, slope: float):
+    def __init__(
+        self, left: AbstractActivation, right: AbstractActivation, constant: float, slope: float
+    ):
         super().__init__(left, right)
         self.constant, self.slope = constant, slope
 
@@ -113,7 +127,9 @@ class Line(AbstractProfile):
 
 @functools.cache
 def profile(f: AbstractActivation, g: AbstractActivation) -> AbstractProfile | None:
-    """The function of the correlation that a pair of activations is, or `None` for a pair that is none here."""
+    """The function of the correlation that a pair of activations is, or `None` for a pair that is
+    none here.
+    """
     match f, g:
         case Erf(), Erf():
             return Arcsine(f, g)
@@ -138,7 +154,9 @@ def _line(f: AbstractActivation) -> tuple[float, float]:
 
 
 class Side(NamedTuple):
-    """A family of neurons as its tables see it: `x`, `√(|w|² + ν²)`, and the weights, without derivatives."""
+    """A family of neurons as its tables see it: `x`, `√(|w|² + ν²)`, and the weights, without
+    derivatives.
+    """
 
     along: Float[Array, "n d"]
     size: Float[Array, " n"]
@@ -153,10 +171,15 @@ def side(f: AbstractActivation, weights: Float[Array, "n d"]) -> Side:
 
 def pairs(shape: AbstractProfile, x: Side, y: Side) -> Float[Array, "n k"]:
     """The table of two families."""
-    right = jax.lax.optimization_barrier(y.along.T)  # laid out for the products; its derivative is, too: see `moved`
+    # laid out for the products; its derivative is, too: see `moved`
+    right = jax.lax.optimization_barrier(y.along.T)
     if isinstance(shape, Arcsine):
-        longest = jnp.minimum(*(jnp.max(jax.lax.stop_gradient(family.size), initial=0) for family in (x, y)))
-        out = _entries(shape, 0, longest > _LONGEST[longest.dtype], x.along, right, x.weights, y.weights)
+        longest = jnp.minimum(
+            *(jnp.max(jax.lax.stop_gradient(family.size), initial=0) for family in (x, y))
+        )
+        out = _entries(
+            shape, 0, longest > _LONGEST[longest.dtype], x.along, right, x.weights, y.weights
+        )
     elif isinstance(shape, Arc):
         out = _entries(shape, 0, None, x.along, right, x.weights, y.weights)
     else:
@@ -179,25 +202,41 @@ def _entries(shape: AbstractProfile, order: int, doubtful: Bool[Array, ""] | Non
 
     def better(carry):
         del carry  # in pieces, for the memory of a turn is set aside also where nobody needs it
-        return jnp.zeros_like(doubtful), in_blocks(some, (x, W), _pairs_in_block() // (8 * max(1, V.shape[0])))
+        return jnp.zeros_like(doubtful), in_blocks(
+            some, (x, W), _pairs_in_block() // (8 * max(1, V.shape[0]))
+        )
 
-    # A loop of at most one turn: unlike `cond` it stays one under `vmap`, as long as nobody needs the turn.
+    # A loop of at most one turn: unlike `cond` it stays one under `vmap`, as long as nobody needs
+    # the turn.
     return jax.lax.while_loop(lambda carry: carry[0], better, (doubtful, out))[1]
 
 
 def _entries_jvp(shape, order, primals, tangents):
     doubtful, x, right, W, V = primals
-    dx, d_right = (None if isinstance(tangent, SymbolicZero) else tangent for tangent in tangents[1:3])
-    # Who differentiates the slope wants second derivatives, and those feel the angle where pairs almost coincide.
-    value = _entries(shape, 0, *primals) if order == 0 else shape.derivative(order, precise(shape.noise, *primals[1:]))
-    return value, _entries(shape, order + 1, doubtful, x, right, W, V) * moved(x, right, dx, d_right)
+    dx, d_right = (
+        None if isinstance(tangent, SymbolicZero) else tangent for tangent in tangents[1:3]
+    )
+    # Who differentiates the slope wants second derivatives, and those feel the angle where pairs
+    # almost coincide.
+    value = (
+        _entries(shape, 0, *primals)
+        if order == 0
+        else shape.derivative(order, precise(shape.noise, *primals[1:]))
+    )
+    return value, _entries(shape, order + 1, doubtful, x, right, W, V) * moved(
+        x, right, dx, d_right
+    )
 
 
 _entries.defjvp(_entries_jvp, symbolic_zeros=True)
 
 
-def table_by_products(shape: AbstractProfile, W: Float[Array, "n d"], V: Float[Array, "k d"]) -> Float[Array, "n k"]:
-    """`E[f(w_i·z) g(v_j·z)]` for standard normal `z`, in blocks of rows that are computed anew in reverse mode."""
+def table_by_products(
+    shape: AbstractProfile, W: Float[Array, "n d"], V: Float[Array, "k d"]
+) -> Float[Array, "n k"]:
+    """`E[f(w_i·z) g(v_j·z)]` for standard normal `z`, in blocks of rows that are computed anew in
+    reverse mode.
+    """
     x, y = side(shape.left, W), side(shape.right, V)
     width = max(1, V.shape[0])
     rows = max(_pairs_in_block() // width, min(_FEWEST_ROWS, 2**22 // width))
@@ -205,11 +244,16 @@ def table_by_products(shape: AbstractProfile, W: Float[Array, "n d"], V: Float[A
 
 
 def times_by_products(
-    shape: AbstractProfile, W: Float[Array, "n d"], V: Float[Array, "k d"], right: Float[Array, "k m"]
+    shape: AbstractProfile,
+    W: Float[Array, "n d"],
+    V: Float[Array, "k d"],
+    right: Float[Array, "k m"],
 ) -> tuple[Float[Array, "n m"], Float[Array, "n m"]]:
-    """`table @ right` and `|table| @ |right|` (without derivatives); the table is never there as a whole.
+    """`table @ right` and `|table| @ |right|` (without derivatives); the table is never there as a
+    whole.
 
-    Memory beyond the arguments: two blocks. One copy of `V` more where no number near the best block divides `k`.
+    Memory beyond the arguments: two blocks. One copy of `V` more where no number near the best
+    block divides `k`.
     """
     rows = block_size(W.shape[0], _ROWS)
     columns = max(1, _pairs_in_block() // max(1, rows))

@@ -6,17 +6,17 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._moments import First, Second
-from jaxcompress.kernels._plane import Angle, Plane, plane
+from jaxcompress.kernels.moments._moments import First, Second
+from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.special.internal import Unit, divide, sqrt, unit
 
 
 class Frames(NamedTuple):
     """All pairs of `n` by `k` neurons, with the unit vectors that span each pair's plane.
 
-    `along_x` is the direction of the first neuron and `across_x` the unit vector of the plane at a right angle
-    to it, on the side of the second neuron; `along_y`, `across_y` the same for the second. The across vectors
-    are zero where the two directions are equal or opposite.
+    `along_x` is the direction of the first neuron and `across_x` the unit vector of the plane at a
+    right angle to it, on the side of the second neuron; `along_y`, `across_y` the same for the
+    second. The across vectors are zero where the two directions are equal or opposite.
     """
 
     plane: Plane
@@ -34,13 +34,15 @@ def frames(
 ) -> Frames:
     """Measure every pair, for inputs that are standard normal.
 
-    The angle is `2·atan2(|ŵ−v̂|, |ŵ+v̂|)` with both lengths good to an ulp: `arccos` of the inner product is
-    good to 1e-8 only.
+    The angle is `2·atan2(|ŵ−v̂|, |ŵ+v̂|)` with both lengths good to an ulp: `arccos` of the inner
+    product is good to 1e-8 only.
     """
     return _frames(unit(weights_x), mean_x, unit(weights_y), mean_y)
 
 
-def frames_within(weights: Float[Array, "k d"], mean: Float[Array, " k"] | None, rows: int) -> Frames:
+def frames_within(
+    weights: Float[Array, "k d"], mean: Float[Array, " k"] | None, rows: int
+) -> Frames:
     """`frames` of the first `rows` neurons of a family with all of it."""
     y = unit(weights)
     x = Unit(*(part[:rows] for part in y))
@@ -55,8 +57,8 @@ def _frames(x: Unit, mean_x: Array | None, y: Unit, mean_y: Array | None) -> Fra
     alive = (x.norm[:, None] > 0) & (y.norm[None, :] > 0)
     acute = chord <= co_chord
     versine = 0.5 * jnp.where(acute, chord, co_chord) ** 2  # 1 ∓ cos
-    # Next to a right angle chord and co-chord are of order one, and their difference keeps an absolute 1e-16 only:
-    # there the inner product does better.
+    # Next to a right angle chord and co-chord are of order one, and their difference keeps an
+    # absolute 1e-16 only: there the inner product does better.
     product, upright = jnp.sum(along_x * along_y, -1), versine > 0.5
     cos = jnp.where(upright, product, jnp.where(acute, 1 - versine, versine - 1))
     angle = Angle(
@@ -70,11 +72,21 @@ def _frames(x: Unit, mean_x: Array | None, y: Unit, mean_y: Array | None) -> Fra
     versine = jnp.where(alive, versine, 1)
     part = jnp.where(upright, angle.cos, jnp.where(acute, -versine, versine))[..., None]
     upright, acute = upright[..., None], acute[..., None]
-    across_x = (jnp.where(upright, along_y, jnp.where(acute, -gap, total)) - part * along_x) * inverse
-    across_y = (jnp.where(upright, along_x, jnp.where(acute, gap, total)) - part * along_y) * inverse
+    across_x = (
+        jnp.where(upright, along_y, jnp.where(acute, -gap, total)) - part * along_x
+    ) * inverse
+    across_y = (
+        jnp.where(upright, along_x, jnp.where(acute, gap, total)) - part * along_y
+    ) * inverse
     column = None if mean_x is None else mean_x[:, None]
     row = None if mean_y is None else mean_y[None, :]
-    return Frames(plane(column, row, x.norm[:, None], y.norm[None, :], angle), along_x, across_x, along_y, across_y)
+    return Frames(
+        plane(column, row, x.norm[:, None], y.norm[None, :], angle),
+        along_x,
+        across_x,
+        along_y,
+        across_y,
+    )
 
 
 def as_vectors(first: First, along: Array, across: Array) -> Float[Array, "n k d"]:
@@ -87,7 +99,8 @@ def apply_second(
 ) -> tuple[Array, Array]:
     """`E[q x xᵀ] u + E[q x] η` and `E[q xᵀ] u + E[q] η` for every pair.
 
-    `vectors` `u` and `shifts` `η` are tangents of weights and means, broadcast over the table; `None` is zero.
+    `vectors` `u` and `shifts` `η` are tangents of weights and means, broadcast over the table;
+    `None` is zero.
     """
     m, a, c, aa, ac, cc = second
     eta = jnp.zeros_like(m) if shifts is None else shifts

@@ -1,14 +1,14 @@
 """Sines and cosines with each other, where exponentials of complex rates would cancel.
 
-Let `S = e^{−(s+t)/2} sinh c`, and `C` the same with `cosh`. `E[sin X sin Y] = S cos μ_x cos μ_y + C sin μ_x sin μ_y`,
-and likewise for the others. `(s + t)/2 − |c|` is half the squared distance of the weights, or of one from the opposite
-of the other, and is computed as such.
+Let `S = e^{−(s+t)/2} sinh c`, and `C` the same with `cosh`. `E[sin X sin Y] = S cos μ_x cos μ_y + C
+sin μ_x sin μ_y`, and likewise for the others. `(s + t)/2 − |c|` is half the squared distance of the
+weights, or of one from the opposite of the other, and is computed as such.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels.moments._plane import Plane
 
 
 def waves(at: Plane, left: complex, right: complex) -> Array:

@@ -1,8 +1,9 @@
 """The table of kernels between two families of neurons, with its derivatives stated once.
 
-The rule is Price's theorem in weight space (see `_moments`): the table's derivative is a table of vectors
-`E[f′g x]`, whose own derivative is made of the blocks `E[f″g xxᵀ]` and `E[f′g′ xxᵀ]`. Both are written with in-plane
-moments that stay finite where neurons coincide, so first and second derivatives are exact there too.
+The rule is Price's theorem in weight space (see `_moments`): the table's derivative is a table of
+vectors `E[f′g x]`, whose own derivative is made of the blocks `E[f″g xxᵀ]` and `E[f′g′ xxᵀ]`. Both
+are written with in-plane moments that stay finite where neurons coincide, so first and second
+derivatives are exact there too.
 """
 
 import functools
@@ -12,9 +13,9 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation
-from jaxcompress.kernels._formulas import formulas
-from jaxcompress.kernels._frames import apply_second, as_vectors, frames
+from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress.kernels.moments._frames import apply_second, as_vectors, frames
+from jaxcompress.kernels.moments._selection import formulas
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -26,14 +27,19 @@ def table(
     weights_y: Float[Array, "k d"],
     mean_y: Float[Array, " k"] | None,
 ) -> Float[Array, "n k"]:
-    """`E[f(w_i·z + μ_i) g(v_j·z + ν_j)]` for standard normal `z`; a mean that is `None` is exactly zero."""
-    return formulas(f, g).value(frames(weights_x, mean_x, weights_y, mean_y).plane) * _ones(weights_x, weights_y)
+    """`E[f(w_i·z + μ_i) g(v_j·z + ν_j)]` for standard normal `z`; a mean that is `None` is exactly
+    zero.
+    """
+    return formulas(f, g).value(frames(weights_x, mean_x, weights_y, mean_y).plane) * _ones(
+        weights_x, weights_y
+    )
 
 
 def table_gradient(f, g, weights_x, mean_x, weights_y, mean_y):
     """The derivatives of each entry by its two neurons.
 
-    Returns `(n, k, d)` by the weights and `(n, k)` by the mean of the first neuron, then of the second.
+    Returns `(n, k, d)` by the weights and `(n, k)` by the mean of the first neuron, then of the
+    second.
     """
     return _value_and_gradient(f, g, weights_x, mean_x, weights_y, mean_y)[1]
 
@@ -86,7 +92,9 @@ def _along(gradient, tangents) -> Float[Array, "n k"]:
 def _value_and_gradient_jvp(f, g, primals, tangents):
     primals_out = _value_and_gradient(f, g, *primals)
     pairs = frames(*primals)
-    d_weights_x, d_mean_x, d_weights_y, d_mean_y = (None if _is_zero(tangent) else tangent for tangent in tangents)
+    d_weights_x, d_mean_x, d_weights_y, d_mean_y = (
+        None if _is_zero(tangent) else tangent for tangent in tangents
+    )
     u, eta = _column(d_weights_x), _column(d_mean_x)
     v, nu = _row(d_weights_y), _row(d_mean_y)
     bend_x, bend_y = formulas(f, g).bend(pairs.plane), formulas(g, f).bend(pairs.plane.swapped)

@@ -1,9 +1,10 @@
-"""The language in which activations with closed forms are written: finite sums of terms, closed under derivatives.
+"""The language in which activations with closed forms are written: finite sums of terms, closed
+under derivatives.
 
-A term is `coefficient · x^power · e^{rate·x} · K(x)`, with `K` one or the derivative of some order of a kink (a step
-or the sign) that a Gaussian has smoothed: `K_ν(x) = E K(x + νZ)`. A blend of kinks, `Σ_j share_j K_{ν_j}(x)`, counts as
-one term. Complex terms stand for their real parts: `sin x = Re(−i e^{ix})`. ReLU is `x·step(x)`, GELU `x·step_1(x)`,
-the Gaussian bump `√(2π)·step_1′(x)`.
+A term is `coefficient · x^power · e^{rate·x} · K(x)`, with `K` one or the derivative of some order
+of a kink (a step or the sign) that a Gaussian has smoothed: `K_ν(x) = E K(x + νZ)`. A blend of
+kinks, `Σ_j share_j K_{ν_j}(x)`, counts as one term. Complex terms stand for their real parts: `sin
+x = Re(−i e^{ix})`. ReLU is `x·step(x)`, GELU `x·step_1(x)`, the Gaussian bump `√(2π)·step_1′(x)`.
 """
 
 import enum
@@ -19,7 +20,9 @@ class Kink(enum.Enum):
 
 
 class Blend(NamedTuple):
-    """Widths `ν_j` of smoothing Gaussians, and the share that each has; a single width of zero is the kink itself."""
+    """Widths `ν_j` of smoothing Gaussians, and the share that each has; a single width of zero is
+    the kink itself.
+    """
 
     shares: tuple[float, ...] = (1.0,)
     widths: tuple[float, ...] = (0.0,)
@@ -65,7 +68,9 @@ def simplified(terms: list[Term]) -> Terms:
         term = _settled(given)
         if term is not None:
             sums[term.shape] = sums.get(term.shape, 0) + term.coefficient
-    return tuple(Term(coefficient, *shape) for shape, coefficient in sums.items() if coefficient != 0)
+    return tuple(
+        Term(coefficient, *shape) for shape, coefficient in sums.items() if coefficient != 0
+    )
 
 
 def _settled(term: Term) -> Term | None:
@@ -73,7 +78,11 @@ def _settled(term: Term) -> Term | None:
     if term.order == 0 or term.power == 0 or not term.blend.sharp:
         return term
     left = falling(term.order - 1, term.power)
-    return term._replace(coefficient=term.coefficient * left, power=0, order=term.order - term.power) if left else None
+    return (
+        term._replace(coefficient=term.coefficient * left, power=0, order=term.order - term.power)
+        if left
+        else None
+    )
 
 
 def falling(j: int, m: int) -> int:
@@ -87,7 +96,9 @@ def derivative(terms: Terms, times: int = 1) -> Terms:
         parts = []
         for term in terms:
             if term.power:
-                parts.append(term._replace(coefficient=term.coefficient * term.power, power=term.power - 1))
+                parts.append(
+                    term._replace(coefficient=term.coefficient * term.power, power=term.power - 1)
+                )
             if term.rate:
                 parts.append(term._replace(coefficient=term.coefficient * term.rate))
             if term.kink is not None:

@@ -1,14 +1,17 @@
-"""Pairs without means in the coordinates of the weights themselves: the short formulas of hot loops.
+"""Pairs without means in the coordinates of the weights themselves: the short formulas of hot
+loops.
 
-`_moments` measures a pair in its own orthonormal frame, exact to the last digits of every corner. A solver evaluates
-millions of pairs whose absolute error is all that counts, and here a pair is three numbers: `s = |w|²`, `t = |u|²` and
-`q = w·u`. Letters: `s̃ = s + ν²` with `ν` the width of its smoothing; `Δ = s̃t̃ − q²`; `p = u − (q/s̃) w`.
+`_moments` measures a pair in its own orthonormal frame, exact to the last digits of every corner. A
+solver evaluates millions of pairs whose absolute error is all that counts, and here a pair is three
+numbers: `s = |w|²`, `t = |u|²` and `q = w·u`. Letters: `s̃ = s + ν²` with `ν` the width of its
+smoothing; `Δ = s̃t̃ − q²`; `p = u − (q/s̃) w`.
 
 - `E[f′(X) g(Y) x] = own·w + other·u`;
 - `E[f″(X) g(Y) xxᵀ]` and `E[f′(X) g′(Y) xxᵀ]` are `identity·I + pp·ppᵀ + pw·(pwᵀ + wpᵀ) + ww·wwᵀ`.
 
-Next to coincident neurons `√Δ` is good to an absolute 1e-8 only, but value and slopes do not feel it (their derivative
-by the angle is the angle itself); the second derivatives of ReLU do, and take `Δ = s|p|²`.
+Next to coincident neurons `√Δ` is good to an absolute 1e-8 only, but value and slopes do not feel
+it (their derivative by the angle is the angle itself); the second derivatives of ReLU do, and take
+`Δ = s|p|²`.
 """
 
 import abc
@@ -20,7 +23,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation, Erf, Relu
+from jaxcompress.kernels.activations._activation import AbstractActivation, Erf, Relu
 from jaxcompress.special import arctangent
 from jaxcompress.special.internal import divide, sqrt
 
@@ -47,7 +50,8 @@ class CentredSecond(NamedTuple):
 
 
 class AbstractCentred(abc.ABC):
-    """The formulas of one pair of activations; all arrays broadcast against `q`, whose shape the results have.
+    """The formulas of one pair of activations; all arrays broadcast against `q`, whose shape the
+    results have.
 
     `smoothing` is `ν²` of the first activation, which the frame `p` needs.
     """
@@ -59,7 +63,9 @@ class AbstractCentred(abc.ABC):
         """Value and slopes."""
 
     @abc.abstractmethod
-    def second(self, s: Array, t: Array, q: Array, rest: Array) -> tuple[CentredSecond, CentredSecond]:
+    def second(
+        self, s: Array, t: Array, q: Array, rest: Array
+    ) -> tuple[CentredSecond, CentredSecond]:
         """Coefficients of `E[f″ g xxᵀ]` and of `E[f′ g′ xxᵀ]`; `rest = |p|²`."""
 
 
@@ -85,21 +91,31 @@ class CentredErf(AbstractCentred):
 
 
 class CentredRelu(AbstractCentred):
-    """Cho & Saul 2009 and, for the second derivatives, Safran & Shamir 2018; a neuron at zero has none."""
+    """Cho & Saul 2009 and, for the second derivatives, Safran & Shamir 2018; a neuron at zero has
+    none.
+    """
 
     smoothing = 0.0
 
     def first(self, s, t, q):
         root = sqrt(s * t - q * q)
         open_angle = _open_angle(s, t, q, root)
-        return CentredFirst((root + open_angle * q) / _CIRCLE, divide(root, s) / _CIRCLE, open_angle / _CIRCLE)
+        return CentredFirst(
+            (root + open_angle * q) / _CIRCLE, divide(root, s) / _CIRCLE, open_angle / _CIRCLE
+        )
 
     def second(self, s, t, q, rest):
         root = sqrt(s * rest)
-        inverse, share, cos = divide(jnp.ones_like(root), root) / _CIRCLE, divide(root, s) / _CIRCLE, divide(q, s)
+        inverse, share, cos = (
+            divide(jnp.ones_like(root), root) / _CIRCLE,
+            divide(root, s) / _CIRCLE,
+            divide(q, s),
+        )
         bend = CentredSecond(share, inverse, jnp.zeros_like(share), -divide(share, s))
         tilt = divide(share, t)
-        return bend, CentredSecond(_open_angle(s, t, q, root) / _CIRCLE, -inverse * divide(q, t), tilt, cos * tilt)
+        return bend, CentredSecond(
+            _open_angle(s, t, q, root) / _CIRCLE, -inverse * divide(q, t), tilt, cos * tilt
+        )
 
 
 def _open_angle(s: Array, t: Array, q: Array, root: Array) -> Array:
@@ -121,8 +137,8 @@ def centred(f: AbstractActivation, g: AbstractActivation) -> AbstractCentred | N
 
 @functools.cache
 def centred_means(f: AbstractActivation) -> Callable[[Array], tuple[Array, ...]] | None:
-    """For activations that have short formulas: from `s = |w|²` to `E f⁽ᵖ⁾(w·x)`, `p = 0 … 6`; of ReLU they are zero at
-    `s = 0`, as all its derivatives there."""
+    """For activations that have short formulas: from `s = |w|²` to `E f⁽ᵖ⁾(w·x)`, `p = 0 … 6`; of
+    ReLU they are zero at `s = 0`, as all its derivatives there."""
     match f:
         case Erf():
             return _erf_means

@@ -1,11 +1,11 @@
 """What is left of a centred pair when Hermite orders 0 and 1 are taken away, without cancellation.
 
-Between `k` almost orthogonal neurons the orders 0 and 1 add up to `k²` and the rest to much less: risks of thousands of
-neurons keep their digits if each is summed on its own. A pair is two vectors of neurons here, for derivatives by `s`,
-`t`, `q` alone do not exist between parallel ReLUs.
+Between `k` almost orthogonal neurons the orders 0 and 1 add up to `k²` and the rest to much less:
+risks of thousands of neurons keep their digits if each is summed on its own. A pair is two vectors
+of neurons here, for derivatives by `s`, `t`, `q` alone do not exist between parallel ReLUs.
 
-Letters: `w`, `u` neurons; `s = |w|²`, `t = |u|²`, `q = w·u`; `φ = arcsin(q/√(st))`, the lean from a right angle;
-`r = E[f(w·x) f(u·x)] − E f(w·x) E f(u·x) − (w·u) E f′(w·x) E f′(u·x)`.
+Letters: `w`, `u` neurons; `s = |w|²`, `t = |u|²`, `q = w·u`; `φ = arcsin(q/√(st))`, the lean from a
+right angle; `r = E[f(w·x) f(u·x)] − E f(w·x) E f(u·x) − (w·u) E f′(w·x) E f′(u·x)`.
 """
 
 import abc
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation, Erf, Relu
+from jaxcompress.kernels.activations._activation import AbstractActivation, Erf, Relu
 from jaxcompress.special.internal import divide, sine_minus_arc_cosine
 
 _CIRCLE = 2 * math.pi
@@ -28,9 +28,11 @@ _CROSSOVER = 0.55
 
 
 class AbstractRests(abc.ABC):
-    """The rest `r` of pairs of neurons of one activation; vectors lie along the last axis, all others are batches.
+    """The rest `r` of pairs of neurons of one activation; vectors lie along the last axis, all
+    others are batches.
 
-    Value, gradient and Hessian hold where neurons coincide or oppose; at norm zero they are those of a dead neuron.
+    Value, gradient and Hessian hold where neurons coincide or oppose; at norm zero they are those
+    of a dead neuron.
     """
 
     @abc.abstractmethod
@@ -43,7 +45,9 @@ class AbstractRests(abc.ABC):
 
     @abc.abstractmethod
     def apart(self, w: Float[Array, "... d"], u: Float[Array, "... d"]) -> Float[Array, "..."]:
-        """`r(w, w) − 2r(w, u) + r(u, u)`, the square of a distance, with digits of its own next to `w = u`."""
+        """`r(w, w) − 2r(w, u) + r(u, u)`, the square of a distance, with digits of its own next to
+        `w = u`.
+        """
 
 
 class ErfRests(AbstractRests):
@@ -74,7 +78,9 @@ class ReluRests(AbstractRests):
 
 @functools.cache
 def rests(f: AbstractActivation) -> AbstractRests | None:
-    """The rests of an activation with itself, or `None` where nobody wrote them without cancellation."""
+    """The rests of an activation with itself, or `None` where nobody wrote them without
+    cancellation.
+    """
     match f:
         case Erf():
             return ErfRests()
@@ -111,8 +117,8 @@ def _excess_slope(primals, tangents):
 
 
 def _climb(x: Array, y: Array, gap: Array) -> Array:
-    """`(arcsin x − x) − (arcsin y − y)` for `x > 0`, given `gap = x − y`; `sin(arcsin x − arcsin y)` has no difference
-    but `gap`."""
+    """`(arcsin x − x) − (arcsin y − y)` for `x > 0`, given `gap = x − y`; `sin(arcsin x − arcsin
+    y)` has no difference but `gap`."""
     sine = jnp.sqrt((1 - y) * (1 + y)) * x + jnp.sqrt((1 - x) * (1 + x)) * y
     near = jnp.arcsin(jnp.clip(divide(gap * (x + y), sine), -1, 1)) - gap
     return jnp.where(y > 0, near, _excess(x) - _excess(y))
@@ -120,8 +126,8 @@ def _climb(x: Array, y: Array, gap: Array) -> Array:
 
 @jax.custom_jvp
 def _erf_apart(w: Array, u: Array) -> Array:
-    """With `x̄` the mean of the two own `x = s/(1+s)` and `h` half their difference, a second difference of
-    `arcsin x − x` and twice a first one; `x̄ − x_wu = ½|w/√(1+s) − u/√(1+t)|²`."""
+    """With `x̄` the mean of the two own `x = s/(1+s)` and `h` half their difference, a second
+    difference of `arcsin x − x` and twice a first one; `x̄ − x_wu = ½|w/√(1+s) − u/√(1+t)|²`."""
     s, t = 1 + _dot(w, w), 1 + _dot(u, u)
     half, middle = 0.5 * _dot(w - u, w + u) / (s * t), 1 - 0.5 * (1 / s + 1 / t)
     gap = w / jnp.sqrt(s)[..., None] - u / jnp.sqrt(t)[..., None]
@@ -137,7 +143,9 @@ def _erf_apart_slope(primals, tangents):
 
 
 def _plainly(known: AbstractRests, w: Array, u: Array) -> Array:
-    """`apart` as it is defined, whose slopes cancel to an absolute ulp, which is all that a Newton step feels."""
+    """`apart` as it is defined, whose slopes cancel to an absolute ulp, which is all that a Newton
+    step feels.
+    """
     return known.own(_dot(w, w)) + known.own(_dot(u, u)) - 2 * known.rest(w, u)
 
 
@@ -156,8 +164,8 @@ def _lean(w: Array, u: Array) -> Array:
 
 @_lean.defjvp
 def _lean_slope(primals, tangents):
-    """`n·dw/|w| + m·du/|u|`, `n = unit(û − sin φ ŵ)`, `m = unit(ŵ − sin φ û)`; between parallel neurons, where it has
-    no derivative, zero: what it multiplies in `r` vanishes there."""
+    """`n·dw/|w| + m·du/|u|`, `n = unit(û − sin φ ŵ)`, `m = unit(ŵ − sin φ û)`; between parallel
+    neurons, where it has no derivative, zero: what it multiplies in `r` vanishes there."""
     (w, u), (dw, du) = primals, tangents
     s, t, w, u = _angles(w, u)
     sign = jnp.where(_dot(w, u) < 0, -1.0, 1.0).astype(w.dtype)[..., None]
@@ -181,7 +189,9 @@ def _relu_rest_slope(primals, tangents):
     (w, u), (dw, du) = primals, tangents
     s, t, lean = jnp.sqrt(_dot(w, w)), jnp.sqrt(_dot(u, u)), _lean(w, u)
     shrink = 2 * jnp.sin(lean / 2) ** 2
-    slope = lean * (_dot(u, dw) + _dot(w, du)) - shrink * (divide(t, s) * _dot(w, dw) + divide(s, t) * _dot(u, du))
+    slope = lean * (_dot(u, dw) + _dot(w, du)) - shrink * (
+        divide(t, s) * _dot(w, dw) + divide(s, t) * _dot(u, du)
+    )
     return _relu_rest(w, u), slope / _CIRCLE
 
 

@@ -6,25 +6,33 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.kernels._orthant import Number, plus, times
-from jaxcompress.kernels._terms import Blend
+from jaxcompress.kernels.activations._terms import Blend
+from jaxcompress.kernels.moments._static_zeros import Number, plus, times
 
-# Pairs of widths up to which their formulas are written out one after another; more run in a compiled loop.
+# Pairs of widths up to which their formulas are written out one after another; more run in a
+# compiled loop.
 _UNROLLED = 4
 
 
-def over_pairs(dtype, x: Blend, y: Blend, terms: Callable[[Number, Number], list[Number]]) -> Sequence[Number]:
+def over_pairs(
+    dtype, x: Blend, y: Blend, terms: Callable[[Number, Number], list[Number]]
+) -> Sequence[Number]:
     """`Σ share·share·terms(width, width)`."""
     shares = [p * q for p in x.shares for q in y.shares]
     widths = [(p, q) for p in x.widths for q in y.widths]
     if len(widths) <= _UNROLLED:
-        lines = [[times(share, term) for term in terms(*pair)] for share, pair in zip(shares, widths, strict=True)]
+        lines = [
+            [times(share, term) for term in terms(*pair)]
+            for share, pair in zip(shares, widths, strict=True)
+        ]
         return [plus(*column) for column in zip(*lines, strict=True)]
     fixed = [part.widths[0] if len(part.widths) == 1 else None for part in (x, y)]
 
     def both(pair: Array) -> list[Array]:
         chosen = [pair[i] if known is None else known for i, known in enumerate(fixed)]
-        return [term if isinstance(term, Array) else jnp.asarray(term, dtype) for term in terms(*chosen)]
+        return [
+            term if isinstance(term, Array) else jnp.asarray(term, dtype) for term in terms(*chosen)
+        ]
 
     rows = jnp.asarray([(share, *pair) for share, pair in zip(shares, widths, strict=True)], dtype)
     start = [jnp.zeros(leaf.shape, dtype) for leaf in jax.eval_shape(both, rows[0, 1:])]

@@ -1,4 +1,6 @@
-"""How far a table of kernels may be off: rounding where there is a closed form, the rule's own estimate elsewhere."""
+"""How far a table of kernels may be off: rounding where there is a closed form, the rule's own
+estimate elsewhere.
+"""
 
 import math
 
@@ -6,20 +8,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._activation import AbstractActivation, Closed, Sum, summands_of
-from jaxcompress.kernels._formulas import formulas
-from jaxcompress.kernels._frames import frames
-from jaxcompress.kernels._gram import checked_layers
 from jaxcompress.kernels._inputs import AbstractInputs
-from jaxcompress.kernels._pair import GaussianPair, expectation
-from jaxcompress.kernels._plane import Plane
-from jaxcompress.kernels._quadrature import exact_line, nodes_of, rule
-from jaxcompress.kernels._tilted import line_mean
+from jaxcompress.kernels.activations._activation import AbstractActivation, Closed, Sum, summands_of
+from jaxcompress.kernels.moments._exponentials import line_mean
+from jaxcompress.kernels.moments._frames import frames
+from jaxcompress.kernels.moments._pair import GaussianPair, expectation
+from jaxcompress.kernels.moments._plane import Plane
+from jaxcompress.kernels.moments._quadrature import exact_line, nodes_of, rule
+from jaxcompress.kernels.moments._selection import formulas
+from jaxcompress.kernels.tables._gram import checked_layers
 
-# What is left of an integrand by 16th differences along the grid is what the rule does not resolve. The factors were
-# chosen on 3524 pairs of 13 functions, smooth and kinked, standard deviations 0.1 to 10: with half of
-# `_ALONG` the true error was at most 0.47 of the estimate with 65 nodes, on 1976 other pairs too, and at most 2.3 of it
-# against closed forms.
+# What is left of an integrand by 16th differences along the grid is what the rule does not resolve.
+# The factors were chosen on 3524 pairs of 13 functions, smooth and kinked, standard deviations 0.1
+# to 10: with half of `_ALONG` the true error was at most 0.47 of the estimate with 65 nodes, on
+# 1976 other pairs too, and at most 2.3 of it against closed forms.
 _ORDER, _ALONG, _PRODUCT = 16, 1.0, 8.0
 # Closed forms: worst error against mpmath in units of the roundoff, relative to √(E f² E g²).
 _ROUNDING = 500.0
@@ -39,12 +41,13 @@ def gram_error(
     bias_g: Float[Array, " k"] | None = None,
     inputs: AbstractInputs | None = None,
 ) -> Float[Array, "n k"]:
-    """An estimate of `|gram − the exact table|`, entry by entry; arguments, shapes and errors as for `gram`.
+    """An estimate of `|gram − the exact table|`, entry by entry; arguments, shapes and errors as
+    for `gram`.
 
-    Where both activations have closed forms it is a bound on rounding, 500 units relative to `√(E f² E g²)`, term by
-    term where they are sums. Otherwise
-    it is made of high differences of the integrand on the nodes of the rule: not below the true error by more than a
-    factor of 2, usually far above it for smooth functions. A function that is zero at every node, as a kink many
+    Where both activations have closed forms it is a bound on rounding, 500 units relative to `√(E
+    f² E g²)`, term by term where they are sums. Otherwise it is made of high differences of the
+    integrand on the nodes of the rule: not below the true error by more than a factor of 2, usually
+    far above it for smooth functions. A function that is zero at every node, as a kink many
     deviations out may be, escapes it.
     """
     layers = checked_layers("gram_error", W, bias_f, V, bias_g, inputs)
@@ -68,14 +71,18 @@ def _rounding(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
 
 
 def _lost_by_waves(wave: AbstractActivation, other: AbstractActivation, std: Array) -> Array:
-    """What sines and cosines lose against kinks: a factor of at most `1 + σ²` for every power beside the kink."""
+    """What sines and cosines lose against kinks: a factor of at most `1 + σ²` for every power
+    beside the kink.
+    """
     powers = [term.power for term in other.terms or () if not term.smooth]
     waves = any(complex(term.rate).imag for term in wave.terms or ())
     return (1 + std * std) ** max(1, *powers) if waves and powers else jnp.ones_like(std)
 
 
 def _size(f: AbstractActivation, at: Plane) -> Array:
-    """`√E f(X)²`, term by term: what cancels in a sum leaves the rounding of its terms. Infinite on overflow."""
+    """`√E f(X)²`, term by term: what cancels in a sum leaves the rounding of its terms. Infinite on
+    overflow.
+    """
     variance, mean = at.std_x * at.std_x, at.mean_x
     pair = GaussianPair(variance, variance, variance, mean, mean)
     out = jnp.zeros_like(at.std_x)
@@ -87,7 +94,9 @@ def _size(f: AbstractActivation, at: Plane) -> Array:
 
 
 def _of_rule(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
-    """The estimate for `f` without closed form: of both sums, or of the outer one where `g` has a closed form."""
+    """The estimate for `f` without closed form: of both sums, or of the outer one where `g` has a
+    closed form.
+    """
     nodes = max(nodes_of(f), nodes_of(g))
     z, weights = (jnp.asarray(part, at.cos.dtype) for part in rule(nodes))
     numbers = (at.level_x, at.std_x, at.level_y, at.std_y, at.cos, at.sin)
@@ -101,13 +110,19 @@ def _of_rule(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
             return _left_over(left, left[:, None] * right, g(mean_y + std_y * z), weights)
         right = exact_line(g.terms)(means, std_y * sin * jnp.ones_like(means))[0]
         # what a partner too narrow for the nodes has between them
-        missed = jnp.abs(jnp.sum(weights * right) - line_mean(g.terms, mean_y, std_y)) * jnp.max(jnp.abs(left))
+        missed = jnp.abs(jnp.sum(weights * right) - line_mean(g.terms, mean_y, std_y)) * jnp.max(
+            jnp.abs(left)
+        )
         edge = missed + jnp.sum(jnp.abs(left * right)[jnp.array([0, -1])] * weights[0])
         floor = _FLOOR * jnp.finfo(z.dtype).eps * jnp.sum(weights * jnp.abs(left * right))
         return _ALONG * _rough(left * right, weights) + edge + floor
 
-    flat = tuple(jnp.broadcast_to(jnp.asarray(number, z.dtype), shape).ravel() for number in numbers)
-    return jax.lax.map(of_pair, flat, batch_size=max(1, min(flat[0].size, 2**18 // nodes**2))).reshape(shape)
+    flat = tuple(
+        jnp.broadcast_to(jnp.asarray(number, z.dtype), shape).ravel() for number in numbers
+    )
+    return jax.lax.map(
+        of_pair, flat, batch_size=max(1, min(flat[0].size, 2**18 // nodes**2))
+    ).reshape(shape)
 
 
 def _left_over(left: Array, both: Array, right: Array, weights: Array) -> Array:
@@ -118,11 +133,18 @@ def _left_over(left: Array, both: Array, right: Array, weights: Array) -> Array:
     ring = jnp.sum(sizes[jnp.array([0, -1])]) + jnp.sum(sizes[:, jnp.array([0, -1])])
     product = _rough(left, weights) * _rough(right, weights)
     scale = jnp.sqrt(jnp.sum(weights * left * left) * jnp.sum(weights * right * right))
-    return _ALONG * (rows + columns) + _PRODUCT * product + ring + _FLOOR * jnp.finfo(left.dtype).eps * scale
+    return (
+        _ALONG * (rows + columns)
+        + _PRODUCT * product
+        + ring
+        + _FLOOR * jnp.finfo(left.dtype).eps * scale
+    )
 
 
 def _rough(values: Array, weights: Array) -> Array:
-    """What differences of high order leave of values on the nodes; absolute values, so that nothing cancels."""
+    """What differences of high order leave of values on the nodes; absolute values, so that nothing
+    cancels.
+    """
     half = _ORDER // 2
     left = jnp.abs(jnp.diff(values, n=_ORDER)) / math.comb(_ORDER, half)
     return jnp.sum(weights[half:-half] * left)

@@ -1,10 +1,12 @@
-"""What a pair of activations must supply: the expectations that value, gradient and Hessian are made of.
+"""What a pair of activations must supply: the expectations that value, gradient and Hessian are
+made of.
 
-By Price's theorem every derivative of `E[f(w·x) g(v·x)]` with respect to the weights is again an expectation
-over the same Gaussian: the gradient is `E[f′g x]`, the Hessian blocks are `E[f″g xxᵀ]`, `E[f′g′ xxᵀ]` and
-`E[fg″ xxᵀ]`. Inside the plane of the two neurons `x` is `z = (z₁, z₂)` (see `_plane`); outside it `x` is
-independent of both pre-activations. So a handful of in-plane moments is all, they stay finite where the neurons
-coincide, and a new family of activations has to write down nothing else.
+By Price's theorem every derivative of `E[f(w·x) g(v·x)]` with respect to the weights is again an
+expectation over the same Gaussian: the gradient is `E[f′g x]`, the Hessian blocks are `E[f″g xxᵀ]`,
+`E[f′g′ xxᵀ]` and `E[fg″ xxᵀ]`. Inside the plane of the two neurons `x` is `z = (z₁, z₂)` (see
+`_plane`); outside it `x` is independent of both pre-activations. So a handful of in-plane moments
+is all, they stay finite where the neurons coincide, and a new family of activations has to write
+down nothing else.
 """
 
 import abc
@@ -13,7 +15,7 @@ from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._plane import Plane
+from jaxcompress.kernels.moments._plane import Plane
 
 # Powers of `z₁` and `z₂` in the order of `First` and `Second`.
 FIRST = ((0, 0), (1, 0), (0, 1))
@@ -21,7 +23,9 @@ SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))
 
 
 class Part(NamedTuple):
-    """A product `f⁽ⁱ⁾(X) g⁽ʲ⁾(Y)` by its `orders (i, j)`, and the powers of `z₁`, `z₂` it is wanted with."""
+    """A product `f⁽ⁱ⁾(X) g⁽ʲ⁾(Y)` by its `orders (i, j)`, and the powers of `z₁`, `z₂` it is wanted
+    with.
+    """
 
     orders: tuple[int, int]
     powers: tuple[tuple[int, int], ...]
@@ -48,7 +52,9 @@ class First(NamedTuple):
 
 
 class Second(NamedTuple):
-    """Moments of some product `q`: `E[q]`, `E[q z₁]`, `E[q z₂]`, `E[q z₁²]`, `E[q z₁z₂]`, `E[q z₂²]`."""
+    """Moments of some product `q`: `E[q]`, `E[q z₁]`, `E[q z₂]`, `E[q z₁²]`, `E[q z₁z₂]`, `E[q
+    z₂²]`.
+    """
 
     mean: Float[Array, "..."]
     along: Float[Array, "..."]
@@ -58,7 +64,9 @@ class Second(NamedTuple):
     across_across: Float[Array, "..."]
 
     def reflected(self, plane: Plane) -> "Second":
-        """The same moments in the frame of the other neuron (the change of frame is its own inverse)."""
+        """The same moments in the frame of the other neuron (the change of frame is its own
+        inverse).
+        """
         c, s = plane.cos, plane.sin
         aa, ac, cc = self.along_along, self.along_across, self.across_across
         return Second(
@@ -72,15 +80,18 @@ class Second(NamedTuple):
 
 
 class AbstractMoments(abc.ABC):
-    """The moments of one ordered pair `(f, g)` of activations, each a formula on a `Plane`, without plumbing.
+    """The moments of one ordered pair `(f, g)` of activations, each a formula on a `Plane`, without
+    plumbing.
 
-    What is asked of `g` is what is asked of the first activation of the pair `(g, f)`, so each formula is
-    written once.
+    What is asked of `g` is what is asked of the first activation of the pair `(g, f)`, so each
+    formula is written once.
     """
 
     @abc.abstractmethod
     def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
-        """The moments of every part, in the frame of the first neuron: what they have in common is computed once."""
+        """The moments of every part, in the frame of the first neuron: what they have in common is
+        computed once.
+        """
 
     def value(self, plane: Plane) -> Float[Array, "..."]:
         """`E[f g]`."""

@@ -1,4 +1,6 @@
-"""Loops over blocks of an axis, whose memory is given back before the next, also in reverse mode."""
+"""Loops over blocks of an axis, whose memory is given back before the next, also in reverse
+mode.
+"""
 
 from collections.abc import Callable
 
@@ -7,7 +9,9 @@ import jax.numpy as jnp
 
 
 def block_size(count: int, most: int) -> int:
-    """The largest divisor of `count` up to `most`, unless that is less than half of it: then `most`."""
+    """The largest divisor of `count` up to `most`, unless that is less than half of it: then
+    `most`.
+    """
     most = max(1, most)
     if count <= most:
         return max(1, count)
@@ -15,14 +19,18 @@ def block_size(count: int, most: int) -> int:
 
 
 def in_blocks(function: Callable, arrays, most: int):
-    """`function` on blocks of at most `most` of the leading axis of `arrays`, its results put one after another.
+    """`function` on blocks of at most `most` of the leading axis of `arrays`, its results put one
+    after another.
 
-    What is left over, if nothing near `most` divides the axis, costs a copy of arguments and results.
+    What is left over, if nothing near `most` divides the axis, costs a copy of arguments and
+    results.
     """
     split, rest = _split(arrays, most)
     if split is None:
         return function(rest)
-    out = jax.lax.scan(jax.checkpoint(lambda _, block: (None, function(block)), prevent_cse=False), None, split)[1]
+    out = jax.lax.scan(
+        jax.checkpoint(lambda _, block: (None, function(block)), prevent_cse=False), None, split
+    )[1]
     out = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
     if rest is None:
         return out
@@ -47,11 +55,15 @@ def summed_blocks(function: Callable, arrays, most: int):
 
 
 def _split(arrays, most: int):
-    """The arrays cut into whole blocks (`None` for one block) and what remains (`None` for nothing)."""
+    """The arrays cut into whole blocks (`None` for one block) and what remains (`None` for
+    nothing).
+    """
     count = jax.tree.leaves(arrays)[0].shape[0]
     size = block_size(count, most)
     if size >= count:
         return None, arrays
     full = count // size * size
-    split = jax.tree.map(lambda leaf: leaf[:full].reshape(full // size, size, *leaf.shape[1:]), arrays)
+    split = jax.tree.map(
+        lambda leaf: leaf[:full].reshape(full // size, size, *leaf.shape[1:]), arrays
+    )
     return split, None if full == count else jax.tree.map(lambda leaf: leaf[full:], arrays)

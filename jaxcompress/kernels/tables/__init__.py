@@ -1,0 +1,7 @@
+"""Many pairs: the table of two families of neurons, with its derivatives, and sums over it.
+
+`_gram` (what users call) checks and chooses: `_pairwise` measures every pair in its own plane,
+exact at every corner; `_products` makes large tables without means of matrix products, whose
+entries are the `_correlations`; `_blocks` gives memory back between rows. `_gram_error` bounds a
+table's error; `_dual` has the kernels of infinitely wide networks.
+"""
