@@ -177,9 +177,9 @@ def main() -> None:
         low, high = row["wilson_95"]
         print(
             f"{row['work']:12s} {row['same']}/{row['runs']} ends are the reference's: "
-            f"{row['fraction']:.2%} "
-            f"(95 %: {low:.2%} to {high:.2%}); converged {row['default']['converged']} and "
-            f"{row['reference']['converged']}; check {row.get('check')}",
+            f"{row['fraction']:.2%} (95 %: {low:.2%} to {high:.2%}); converged "
+            f"{row['default']['converged']} and {row['reference']['converged']}; check "
+            f"{row.get('check')}",
             flush=True,
         )
         common.write(options.out, {"same": SAME, "reference": TIGHT, "rows": rows})

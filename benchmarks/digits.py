@@ -167,9 +167,9 @@ def main() -> None:
         rows.append({name: value for name, value in row.items() if name not in ("target", "out")})
         print(
             f"{width:5d}  {row['pruned_relative_risk']:7.2%}  "
-            f"{row['refitted_relative_risk']:8.2%}  "
-            f"{row['relative_risk']:11.3%}  {row['held_out_relative_error']:15.3%}  "
-            f"{row['accuracy']:8.2%} ({row['full_accuracy']:.2%})  {row['wall_seconds']:8.1f}",
+            f"{row['refitted_relative_risk']:8.2%}  {row['relative_risk']:11.3%}  "
+            f"{row['held_out_relative_error']:15.3%}  {row['accuracy']:8.2%} "
+            f"({row['full_accuracy']:.2%})  {row['wall_seconds']:8.1f}",
             flush=True,
         )
     if options.record:

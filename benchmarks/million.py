@@ -138,7 +138,7 @@ def main() -> None:
             rows.append(row)
             times = (
                 f"{row['median_cpu_seconds']:.2f} s, {row['ratio_to_products']:.2f} of three "
-                f"products, "
+                "products, "
             )
             times += f"{row['ratio_to_products_in_cache']:.2f} of them in the cache"
             print(

@@ -188,17 +188,16 @@ def lanes(record: dict) -> list[str]:
     for row in record.get("heavy", []):
         out.append(
             f"- {row['work']}, {row['lanes'] or 'default'} lanes: the slowest run takes "
-            f"{row['tail']:.0f} times the "
-            f"median; occupancy {row.get('occupancy', float('nan')):.1%} until the queue is empty, "
+            f"{row['tail']:.0f} times the median; occupancy "
+            f"{row.get('occupancy', float('nan')):.1%} until the queue is empty, "
             f"{row['lockstep_occupancy']:.1%} in lockstep."
         )
     for row in record.get("same_answers", []):
         order = "bit-identical" if row["bit_identical_in_another_order"] else "NOT bit-identical"
         out.append(
             f"- {row['work']}, lanes {row['lanes']}: converged ends differ by at most "
-            f"{row['largest_difference']:.1e} "
-            f"in a parameter and {row['largest_function_distance']:.1e} in the relative distance "
-            f"of functions; "
+            f"{row['largest_difference']:.1e} in a parameter and "
+            f"{row['largest_function_distance']:.1e} in the relative distance of functions; "
             f"{order} in another order of the queue."
         )
     return [*out, ""]
@@ -225,8 +224,7 @@ def processes(record: dict) -> list[str]:
     return [
         *[
             f"{row['processes']} processes, a core each, do {row['throughput_ratio']:.2f} times "
-            f"the runs of one "
-            f"(work {row['work']})."
+            f"the runs of one (work {row['work']})."
             for row in record["rows"]
         ],
         "",
@@ -248,18 +246,15 @@ def sweeps(record: dict) -> list[str]:
         "### Sweeps",
         "",
         f"{large['runs']} runs by {large['processes']} processes on a core each, nothing compiled "
-        f"before: "
-        f"{large['seconds']:.0f} s, {large['converged']} converged; {large['compile_share']:.0%} "
-        f"of the processes' "
-        f"time was compiling, {large['store_share']:.2%} storing. A second look at all checksums "
-        f"takes "
+        f"before: {large['seconds']:.0f} s, {large['converged']} converged; "
+        f"{large['compile_share']:.0%} of the processes' time was compiling, "
+        f"{large['store_share']:.2%} storing. A second look at all checksums takes "
         f"{time_of(large['check_seconds'])}; the largest process took "
-        f"{large['peak_memory'] / 1e6:.0f} MB of memory, "
-        f"the store {large['disk'] / 1e6:.0f} MB of disk.",
+        f"{large['peak_memory'] / 1e6:.0f} MB of memory, the store {large['disk'] / 1e6:.0f} MB "
+        "of disk.",
         "",
         f"Plan, store and progress add {extra['overhead']:.1%} to the processor time of "
-        f"`solve_many` on the same runs "
-        f"in one call{_by_wall(record)}:",
+        f"`solve_many` on the same runs in one call{_by_wall(record)}:",
         "",
         *table(["25 000 runs of", "a run, bare", "as a sweep"], rows),
         "",
@@ -273,7 +268,7 @@ def _by_wall(record: dict) -> str:
         return ""
     return (
         f" ({wall['overhead']:.1%} of the wall clock in the first {len(wall['cells'])} cells, "
-        f"medians of three)"
+        "medians of three)"
     )
 
 
@@ -335,9 +330,8 @@ def headline(record: dict) -> list[str]:
             shaky = (max(spread) - min(spread)) / statistics.median(spread)
             out.append(
                 f"- Work {work}: LSODA with the autodiff Hessian takes {times(ratios['lsoda'])} "
-                f"our time, "
-                f"with our Hessian {times(ratios['lsoda-ours'])} (our repeats spread over "
-                f"{shaky:.0%})."
+                f"our time, with our Hessian {times(ratios['lsoda-ours'])} (our repeats spread "
+                f"over {shaky:.0%})."
             )
     return [*out, ""]
 

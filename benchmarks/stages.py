@@ -185,8 +185,7 @@ def main() -> None:
     for row in whole:
         print(
             f"{row['what']:26s} {row['microseconds_per_step']:10.2f} µs a step, "
-            f"{row['steps']:.1f} steps, "
-            f"compile {row['compile_seconds']:.1f} s",
+            f"{row['steps']:.1f} steps, compile {row['compile_seconds']:.1f} s",
             flush=True,
         )
     common.write(

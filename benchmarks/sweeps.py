@@ -184,7 +184,7 @@ def main() -> None:
     if not all(isinstance(row.get(name), list) for row in rows for name in names):
         parser.error(
             f"{options.out}: given cells without {', '.join(names)}; delete them, or name another "
-            f"--out"
+            "--out"
         )
 
     def write(part: str, found: dict) -> None:

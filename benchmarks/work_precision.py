@@ -113,8 +113,8 @@ def sweep(work: Work, by: str, values, options) -> list[dict]:
             row = rows[-1]
             print(
                 f"{work.name:12s} {SOLVERS[solver]:30s} {by} {value:.0e}: "
-                f"{1e3 * row['median_seconds_per_run']:.3f} ms, "
-                f"distance {row['median_distance']:.1e}, {row['converged']}/{row['runs']}",
+                f"{1e3 * row['median_seconds_per_run']:.3f} ms, distance "
+                f"{row['median_distance']:.1e}, {row['converged']}/{row['runs']}",
                 flush=True,
             )
     return rows

@@ -103,8 +103,7 @@ def show(row: dict) -> None:
     """One line of progress."""
     print(
         f"{row['work']:3s} {row['title']:44s} {1e3 * row['median_seconds_per_run']:10.3f} ms a "
-        f"run  "
-        f"{row['converged']:5d}/{row['runs']:<5d} max|∇R| {row['largest_gradient']:.1e}  "
+        f"run  {row['converged']:5d}/{row['runs']:<5d} max|∇R| {row['largest_gradient']:.1e}  "
         f"compile {row['compile_seconds']:.1f} s",
         flush=True,
     )

@@ -186,7 +186,7 @@ def _check_no_input_is_lost(options: argparse.Namespace, out: Path) -> None:
         if path is not None and path.resolve() in read:
             raise ValueError(
                 f"{path}: given as input and as output; expected an output of its own; choose "
-                f"another name"
+                "another name"
             )
 
 

@@ -154,7 +154,7 @@ def _work(options: argparse.Namespace, directory: Path, call: Callable[..., Any]
         ) from None
     print(
         f"{state.done_here} runs done in {state.seconds:.1f} s; {state.done} of {state.runs} in "
-        f"all",
+        "all",
         end="",
     )
     print(f", {_share(state):.1%} converged")
@@ -308,7 +308,7 @@ def _replay(options: argparse.Namespace) -> int:
     if options.out is not None and options.out.exists():
         raise ValueError(
             f"{options.out}: given a place where something is; expected a new folder; choose "
-            f"another"
+            "another"
         )
     keep_as_asked(options)
     way = sweep.trajectory(options.directory, options.number)
@@ -327,7 +327,7 @@ def _replay(options: argparse.Namespace) -> int:
         gap = f"{about['trajectory_gap']:+.2g}"
         print(
             f"the flow at tight tolerances ends {gap} from there: the loose steps of the sweep "
-            f"left its basin"
+            "left its basin"
         )
     if options.out is not None:
         with warnings.catch_warnings():

@@ -164,14 +164,13 @@ def _check(
     if target.weights.ndim != 2:
         raise ValueError(
             f"compress: given a target with weights of shape {target.weights.shape}; expected (k, "
-            f"d), one network; "
-            "pick one with jax.tree.map(lambda leaf: leaf[i], targets)"
+            "d), one network; pick one with jax.tree.map(lambda leaf: leaf[i], targets)"
         )
     if inputs.dim not in (None, target.dim):
         raise ValueError(
             f"compress: given a target of input dimension {target.dim} and inputs of dimension "
-            f"{inputs.dim}; expected "
-            "the same; pass the mean and covariance of the inputs that this target reads"
+            f"{inputs.dim}; expected the same; pass the mean and covariance of the inputs that "
+            "this target reads"
         )
     check_finite("compress", **target.parameters())
     check_compatible(target, target, inputs)
@@ -183,14 +182,13 @@ def _check(
     if not 1 <= width < target.width:
         raise ValueError(
             f"compress: given width {width} for a target of {target.width} neurons; expected 1 ≤ "
-            f"width < "
-            f"{target.width}; choose a width below the target's"
+            f"width < {target.width}; choose a width below the target's"
         )
     for name, number in budgets.items():
         if number < 0:
             raise ValueError(
                 f"compress: given {name} {number}; expected at least 0; leave it out for the "
-                f"default"
+                "default"
             )
     if num_starts < 1:
         raise ValueError(
@@ -202,8 +200,8 @@ def _check_energy(energy: float) -> None:
     if not 0 < energy < np.inf:
         raise ValueError(
             f"compress: given a target whose mean square output is {energy:.3g}; expected a "
-            f"positive finite number; "
-            "rescale weights that are huge, and check that readout and inputs are not all zero"
+            "positive finite number; rescale weights that are huge, and check that readout and "
+            "inputs are not all zero"
         )
 
 

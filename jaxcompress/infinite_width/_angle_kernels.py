@@ -68,8 +68,8 @@ class Spectral(AbstractAngleKernel):
         rests = _rests(near, far)
         if modes is None and not tolerance > 0:
             raise ValueError(
-                f"Spectral: given tolerance={tolerance}; expected more than zero; pass modes for "
-                f"a number"
+                f"Spectral: given tolerance={tolerance}; expected more than zero; pass modes for a "
+                "number"
             )
         if modes is None:
             modes = max(
@@ -79,7 +79,7 @@ class Spectral(AbstractAngleKernel):
         if isinstance(modes, bool) or not isinstance(modes, int) or not 1 <= modes <= _MOST:
             raise ValueError(
                 f"Spectral: given modes={modes}; expected a whole number, 1 to {_MOST}; lower it, "
-                f"or use Quadrature"
+                "or use Quadrature"
             )
         self.dims = near, far
         dtype = dtype or jnp.result_type(float)

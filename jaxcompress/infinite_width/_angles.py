@@ -45,8 +45,7 @@ class AngleSystem(AbstractSystem[AngleParticles]):
         if self.kernel.dims != (near, far):
             raise ValueError(
                 f"AngleSystem: given a kernel for (d_H, d_⊥) = {self.kernel.dims} in "
-                f"{(near, far)}; expected the same; "
-                f"make it with {near}, {far}"
+                f"{(near, far)}; expected the same; make it with {near}, {far}"
             )
 
     def potential(
@@ -76,8 +75,7 @@ class AngleSystem(AbstractSystem[AngleParticles]):
         if not isinstance(state, AngleParticles):
             raise ValueError(
                 f"AngleSystem: given a start of type {type(state).__name__}; expected "
-                f"AngleParticles; see angle_start "
-                "and to_angles"
+                "AngleParticles; see angle_start and to_angles"
             )
         check_start("AngleSystem", state.shares)
         check_range("AngleSystem", "angle", state.angle, 0, np.pi / 2)

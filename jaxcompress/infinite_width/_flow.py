@@ -174,9 +174,8 @@ def _run(system, start, times, method, *, many: bool) -> Path:
     }
     if len(dtypes) > 1:
         raise ValueError(
-            f"{where}: given a system and a start of dtypes "
-            f"{', '.join(sorted(map(str, dtypes)))}; expected one; pass "
-            "dtype= to the system, its target and the start"
+            f"{where}: given a system and a start of dtypes {', '.join(sorted(map(str, dtypes)))}; "
+            "expected one; pass dtype= to the system, its target and the start"
         )
     times = as_array(where, "times", times).astype(leaves[0].dtype)
     check_finite(where, times=times)
@@ -191,8 +190,7 @@ def _run(system, start, times, method, *, many: bool) -> Path:
     ):
         raise ValueError(
             f"{where}: given times of shape {times.shape}; expected ascending numbers (times,) "
-            f"from 0 on, the last "
-            "one positive; the start is at time 0"
+            "from 0 on, the last one positive; the start is at time 0"
         )
     batch = leaves[-1].ndim - system.rank
     if batch != many:

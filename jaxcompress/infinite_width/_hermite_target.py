@@ -79,9 +79,8 @@ def hermite_target(
     if dim < 1 or degree < 0 or count < 1 or count**dim > _MOST:
         raise ValueError(
             f"hermite_target: given dim {dim}, degree {degree} and {count} nodes a coordinate; "
-            f"expected dim ≥ 1, "
-            f"degree ≥ 0 and at most {_MOST} points; lower nodes, or subclass AbstractTarget with "
-            f"known moments"
+            f"expected dim ≥ 1, degree ≥ 0 and at most {_MOST} points; lower nodes, or subclass "
+            "AbstractTarget with known moments"
         )
     points, weights = hermite_e.hermegauss(count)
     weights = weights / weights.sum()
@@ -89,9 +88,9 @@ def hermite_target(
     values = np.asarray(function(grid), np.float64)
     if values.shape != grid.shape[:1] or not np.all(np.isfinite(values)):
         raise ValueError(
-            f"hermite_target: given a function with values of shape {values.shape} (or not "
-            f"finite) at points "
-            f"{grid.shape}; expected finite numbers {grid.shape[:1]}; write it for rows of points"
+            f"hermite_target: given a function with values of shape {values.shape} (or not finite) "
+            f"at points {grid.shape}; expected finite numbers {grid.shape[:1]}; write it for rows "
+            "of points"
         )
     tensor = values.reshape((count,) * dim)
     second = _project(tensor**2, [weights] * dim)

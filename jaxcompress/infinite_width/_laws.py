@@ -14,15 +14,13 @@ def check_law(where: str, inputs: AbstractInputs, dim: int | None = None) -> Non
         not isinstance(inputs, Gaussian) or inputs.mean is not None
     ):
         raise ValueError(
-            f"{where}: given inputs {type(inputs).__name__} with a mean; expected "
-            f"StandardNormal() or "
-            "Gaussian(None, covariance); a neuron without bias sees centred inputs only"
+            f"{where}: given inputs {type(inputs).__name__} with a mean; expected StandardNormal() "
+            "or Gaussian(None, covariance); a neuron without bias sees centred inputs only"
         )
     if dim is not None and inputs.dim not in (None, dim):
         raise ValueError(
             f"{where}: given inputs of dimension {inputs.dim} for {dim} coordinates; expected the "
-            f"same; pass the "
-            "covariance of all coordinates"
+            "same; pass the covariance of all coordinates"
         )
 
 

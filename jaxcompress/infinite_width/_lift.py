@@ -33,17 +33,15 @@ def lift(
     ):
         raise ValueError(
             f"lift: given shares {particles.shares.shape}, copies={copies} and "
-            f"{'no' if key is None else 'a'} key; "
-            "expected one state, and key and copies ≥ 1 together or none; pick a state with "
-            "path.at(i)"
+            f"{'no' if key is None else 'a'} key; expected one state, and key and copies ≥ 1 "
+            "together or none; pick a state with path.at(i)"
         )
     m, dtype = particles.shares.shape[0], particles.shares.dtype
     entries = m * 2 * (far if copies is None else copies) * (particles.near.shape[1] + far)
     if entries > _MOST:
         raise ValueError(
             f"lift: given {m} orbits and far={far}, which make {entries:.1e} weights; expected at "
-            f"most {_MOST:.1e}; "
-            "pass key and fewer copies"
+            f"most {_MOST:.1e}; pass key and fewer copies"
         )
     if key is None or copies is None:
         directions = jnp.broadcast_to(jnp.eye(far, dtype=dtype)[None], (m, far, far))
@@ -68,7 +66,7 @@ def lift_angles(particles: AngleParticles, near: int) -> ReducedParticles:
     if particles.shares.ndim != 1:
         raise ValueError(
             f"lift_angles: given shares {particles.shares.shape}; expected one state; pick one "
-            f"with path.at(i)"
+            "with path.at(i)"
         )
     axes = jnp.eye(near, dtype=particles.shares.dtype)
     axes, norm = jnp.concatenate([axes, -axes]), sqrt(jnp.abs(particles.mass))

@@ -104,7 +104,7 @@ def _check_one(where: str, state) -> None:
     if state.shares.ndim != 1:
         raise ValueError(
             f"{where}: given shares {state.shares.shape}; expected one state (m,); pick one with "
-            f"path.at(i)"
+            "path.at(i)"
         )
 
 
@@ -150,9 +150,8 @@ def far_dependence(
     if not (near == most if orbits else 1 <= near <= most) or orbits != (far is not None):
         raise ValueError(
             f"far_dependence: given near={near} and far={far} for {type(particles).__name__} of "
-            f"{most} coordinates; "
-            "expected near of them (all, and far, for orbits); pass d_H, and d − d_H for orbits "
-            "only"
+            f"{most} coordinates; expected near of them (all, and far, for orbits); pass d_H, and "
+            "d − d_H for orbits only"
         )
     charge = particles.shares * particles.readout
     if isinstance(particles, ReducedParticles):

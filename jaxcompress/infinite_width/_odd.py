@@ -41,9 +41,9 @@ def odd_moment(target: AbstractTarget, dim: int) -> Float[Array, " d"]:
         spread, size = np.ptp(np.asarray(pulls), axis=0).max(), float(jnp.sqrt(energy))
         if spread > 1e4 * float(jnp.finfo(energy.dtype).eps) * size:
             raise ValueError(
-                f"odd_moment: given a target whose pull on neurons differs by {spread:.1e} "
-                f"between directions; "
-                "expected an odd target, f*(−x) = −f*(x); take its odd part, or use ParticleSystem"
+                f"odd_moment: given a target whose pull on neurons differs by {spread:.1e} between "
+                "directions; expected an odd target, f*(−x) = −f*(x); take its odd part, or use "
+                "ParticleSystem"
             )
     return 2 * jnp.mean(pulls, 0)
 
@@ -102,10 +102,9 @@ class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
         size = self.moment.shape[0] + 1
         if not eqx.is_array(state) or state.shape[-2:] != (size, size):
             raise ValueError(
-                f"MomentSystem: given a start of shape "
-                f"{getattr(state, 'shape', type(state).__name__)}; expected "
-                f"second moments ({size}, {size}) of (a, b); see second_moments and "
-                f"isotropic_moments"
+                "MomentSystem: given a start of shape "
+                f"{getattr(state, 'shape', type(state).__name__)}; expected second moments "
+                f"({size}, {size}) of (a, b); see second_moments and isotropic_moments"
             )
 
 

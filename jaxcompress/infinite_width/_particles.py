@@ -132,7 +132,7 @@ def _check(where: str, particles, longer: dict[str, int]) -> None:
         raise ValueError(
             f"{where}: given {given}; expected one number a particle, and one row a particle in "
             f"{', '.join(longer) or 'nothing'}, with the same leading axes on all; transpose or "
-            f"reshape what differs"
+            "reshape what differs"
         )
 
 
@@ -156,8 +156,7 @@ def check_range(where: str, name: str, values, least: float, most: float) -> Non
         if not np.all((array >= least - slack(array)) & (array <= most + slack(array))):
             raise ValueError(
                 f"{where}: given {name} from {array.min():.6g} to {array.max():.6g}; expected "
-                f"{least:.6g} to "
-                f"{most:.6g}; change those that are out of it"
+                f"{least:.6g} to {most:.6g}; change those that are out of it"
             )
 
 
@@ -176,8 +175,7 @@ def reduce_particles(particles: Particles, near: int) -> ReducedParticles:
     if isinstance(near, bool) or not isinstance(near, int) or not 1 <= near < particles.dim:
         raise ValueError(
             f"reduce_particles: given near={near!r} for particles in {particles.dim} dimensions; "
-            f"expected "
-            f"1 ≤ near < {particles.dim}; H must be smaller than the space"
+            f"expected 1 ≤ near < {particles.dim}; H must be smaller than the space"
         )
     far = sqrt(jnp.sum(particles.weights[..., near:] ** 2, -1))
     return ReducedParticles(particles.readout, particles.weights[..., :near], far, particles.shares)
@@ -196,8 +194,7 @@ def to_angles(particles: ReducedParticles, *, tolerance: float | None = None) ->
         if not np.all(gap <= tolerance * size):
             raise ValueError(
                 f"to_angles: given particles with |a² − ‖b‖²| up to {gap.max():.1e}; expected a "
-                f"balanced start, "
-                "|a| = ‖b‖; the angle alone does not say how the others move"
+                "balanced start, |a| = ‖b‖; the angle alone does not say how the others move"
             )
     norm = sqrt(near**2 + particles.far**2)
     return AngleParticles(

@@ -36,8 +36,7 @@ def check_dims(where: str, near: int, far: int) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(
                 f"{where}: given {name}={value!r}; expected a whole number, 1 at least (near = "
-                f"d_H, far = d − d_H); "
-                "the target must read fewer coordinates than there are"
+                "d_H, far = d − d_H); the target must read fewer coordinates than there are"
             )
 
 

@@ -104,8 +104,8 @@ def _repeated(one: Callable, key: Array, runs: int | None):
 def _checked(where: str, width: int, dim: int, runs: int | None, by: int, dtype):
     if min(width, dim, 1 if runs is None else runs) < 1 or width % by:
         raise ValueError(
-            f"{where}: given width {width}, dim {dim}, runs {runs}; expected all at least 1"
-            f"{'' if by == 1 else ' and an even width, for particles come in pairs'}; change what "
-            f"differs"
+            f"{where}: given width {width}, dim {dim}, runs {runs}; expected all at least "
+            f"1{'' if by == 1 else ' and an even width, for particles come in pairs'}; change what "
+            "differs"
         )
     return dtype or jnp.result_type(float)

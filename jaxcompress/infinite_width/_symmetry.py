@@ -57,16 +57,14 @@ class Action(eqx.Module):
         ):
             raise ValueError(
                 f"Action: given generators of shape {shape} and dtype {self.generators.dtype}; "
-                f"expected floats "
-                "(g, d, d); stack one square matrix a generator"
+                "expected floats (g, d, d); stack one square matrix a generator"
             )
         maps = np.asarray(self.generators, np.float64)
         defect = np.abs(maps @ maps.transpose(0, 2, 1) - np.eye(shape[1])).max(initial=0)
         if not defect <= _TOLERANCE[self.generators.dtype]:
             raise ValueError(
                 f"Action: given a matrix that is not orthogonal (|QQᵀ − I| is {defect:.1e}); "
-                f"expected QQᵀ = I; "
-                "orthogonalise it, for example by numpy.linalg.qr"
+                "expected QQᵀ = I; orthogonalise it, for example by numpy.linalg.qr"
             )
 
     @property
@@ -94,8 +92,7 @@ class Action(eqx.Module):
                 if len(found.maps) > limit:
                     raise ValueError(
                         f"Action.elements: given a group of more than {limit} maps; expected a "
-                        f"finite one; raise "
-                        "limit, or keep to its generators"
+                        "finite one; raise limit, or keep to its generators"
                     )
         return jnp.asarray(np.stack(found.maps), self.generators.dtype)
 
@@ -125,8 +122,8 @@ class _Elements:
             if apart < 10 * self.equal:
                 raise ValueError(
                     f"Action.elements: given maps {apart:.1e} apart, neither equal nor different; "
-                    f"expected a finite "
-                    "group; pass generators with all their digits, or keep to its generators"
+                    "expected a finite group; pass generators with all their digits, or keep to "
+                    "its generators"
                 )
         bisect.insort(self.order, (number, len(self.maps)))
         self.maps.append(new)
@@ -154,8 +151,7 @@ def _axes(where: str, dim: int, axes, least: int) -> list[int]:
     if len(axes) < least or len({*axes}) < len(axes) or not all(i in range(dim) for i in axes):
         raise ValueError(
             f"{where}: given axes {axes} in {dim} dimensions; expected at least {least} different "
-            f"ones from 0 to "
-            f"{dim - 1}; leave them out for all"
+            f"ones from 0 to {dim - 1}; leave them out for all"
         )
     return axes
 
@@ -169,8 +165,7 @@ def reflections(roots, *, dtype=None) -> Action:
     if roots.ndim != 2 or not np.all(np.any(roots != 0, axis=-1)):
         raise ValueError(
             f"reflections: given roots of shape {roots.shape}; expected vectors (g, d), none of "
-            f"them zero; "
-            "drop what is zero"
+            "them zero; drop what is zero"
         )
     unit = roots / np.linalg.norm(roots, axis=1, keepdims=True)
     maps = np.eye(roots.shape[1]) - 2 * unit[:, :, None] * unit[:, None, :]
@@ -185,9 +180,8 @@ def far_rotations(key: Array, near: int, dim: int, *, count: int = 3, dtype=None
     """
     if not 0 <= near < dim or count < 1:
         raise ValueError(
-            f"far_rotations: given near={near} in dim {dim} and count={count}; expected 0 ≤ near "
-            f"< dim and count ≥ 1; "
-            "H must be smaller than the space"
+            f"far_rotations: given near={near} in dim {dim} and count={count}; expected 0 ≤ near < "
+            "dim and count ≥ 1; H must be smaller than the space"
         )
     dtype = dtype or jnp.result_type(float)
     turns = jax.random.orthogonal(key, dim - near, (count,), dtype)
@@ -291,8 +285,8 @@ def symmetry_report(
         given = states.weights.shape if isinstance(states, Particles) else type(states).__name__
         raise ValueError(
             f"symmetry_report: given a path of {given}; expected Particles (times, {start.width}, "
-            f"{start.dim}) of one "
-            "run from this start; lift a reduced start, and use flow for one run"
+            f"{start.dim}) of one run from this start; lift a reduced start, and use flow for one "
+            "run"
         )
 
     def one(turn: Array, partner: Array) -> Array:
@@ -328,6 +322,5 @@ def _check_dim(where: str, action: Action, start: Particles) -> None:
     if start.weights.ndim != 2 or start.dim != action.dim:
         raise ValueError(
             f"{where}: given weights {start.weights.shape} for maps of {action.dim} dimensions; "
-            f"expected "
-            f"(m, {action.dim}); pass one run, in the dimension of the group"
+            f"expected (m, {action.dim}); pass one run, in the dimension of the group"
         )

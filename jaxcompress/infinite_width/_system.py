@@ -122,8 +122,8 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
         if not isinstance(target.inputs, StandardNormal):
             raise ValueError(
                 "ReducedSystem: given a target on Gaussian inputs with a covariance; expected "
-                "StandardNormal(), "
-                "for rotations of H⊥ must leave the law as it is: rescale x, or use ParticleSystem"
+                "StandardNormal(), for rotations of H⊥ must leave the law as it is: rescale x, or "
+                "use ParticleSystem"
             )
         self.target, self.far = target, far
         check_count("ReducedSystem", nodes=nodes)
@@ -161,8 +161,7 @@ class ReducedSystem(AbstractSystem[ReducedParticles]):
         if state.near.shape[-1] != self.target.dim:
             raise ValueError(
                 f"ReducedSystem: given particles with {state.near.shape[-1]} coordinates in H for "
-                f"a target of "
-                f"{self.target.dim}; expected the same; reduce the start with "
+                f"a target of {self.target.dim}; expected the same; reduce the start with "
                 f"near={self.target.dim}"
             )
 

@@ -59,8 +59,7 @@ def check_room(where: str, target: AbstractTarget, dim: int) -> None:
     if target.dim > dim:
         raise ValueError(
             f"{where}: given a target of d_H = {target.dim} coordinates in d = {dim} dimensions; "
-            f"expected d_H ≤ d; "
-            "raise d, or pass a target that reads less"
+            "expected d_H ≤ d; raise d, or pass a target that reads less"
         )
     check_law(where, target.inputs, dim)
 
@@ -85,10 +84,9 @@ class NetworkTarget(AbstractTarget):
         ):
             raise ValueError(
                 f"NetworkTarget: given weights {network.weights.shape}, readout "
-                f"{network.readout.shape} and "
-                f"{'an' if network.output_bias is not None else 'no'} output bias; expected one "
-                f"network of one output "
-                "without output bias; take one output, and subtract its bias from the target"
+                f"{network.readout.shape} and {'an' if network.output_bias is not None else 'no'} "
+                "output bias; expected one network of one output without output bias; take one "
+                "output, and subtract its bias from the target"
             )
         check_law(
             "NetworkTarget", self.inputs, network.dim if self.inputs.dim is not None else None
@@ -137,8 +135,7 @@ class OddTarget(AbstractTarget):
         if self.moment.ndim != 1 or self.second.shape != ():
             raise ValueError(
                 f"OddTarget: given moment {self.moment.shape} and second {self.second.shape}; "
-                f"expected (d,) and (); "
-                "pass E[f*(x) x] and E f*(x)²"
+                "expected (d,) and (); pass E[f*(x) x] and E f*(x)²"
             )
         check_law(
             "OddTarget", self.inputs, None if self.inputs.dim is None else self.moment.shape[0]
@@ -162,9 +159,8 @@ class OddTarget(AbstractTarget):
         ):
             raise ValueError(
                 f"OddTarget: given second {float(self.second):.6g}, moment off the range of Σ by "
-                f"{off:.1e}; expected "
-                f"E f*² ≥ mᵀΣ⁺m = {least:.6g} and a moment in the range of Σ; pass moments of one "
-                f"f* under this law"
+                f"{off:.1e}; expected E f*² ≥ mᵀΣ⁺m = {least:.6g} and a moment in the range of Σ; "
+                "pass moments of one f* under this law"
             )
 
     @property
@@ -209,9 +205,8 @@ def odd_polynomial(
         if len(indices) % 2 == 0 or not all(0 <= i < dim for i in indices):
             raise ValueError(
                 f"odd_polynomial: given the term ({factor}, {indices}) in {dim} coordinates; "
-                f"expected an odd number of "
-                f"indices from 0 to {dim - 1}; a target with even terms is not odd: use "
-                f"hermite_target"
+                f"expected an odd number of indices from 0 to {dim - 1}; a target with even terms "
+                "is not odd: use hermite_target"
             )
     covariance = np.eye(dim) if law.dim is None else np.asarray(law.covariance, np.float64)  # type: ignore[attr-defined]
     moment = [sum(c * _wick((i, *indices), covariance) for c, indices in terms) for i in range(dim)]

@@ -20,8 +20,7 @@ def check_concrete(where: str, *arrays) -> None:
     if not all(map(is_concrete, arrays)):
         raise ValueError(
             f"{where}: given arrays that jit, vmap or grad trace; expected concrete ones, for "
-            f"entries are looked at; "
-            "call it outside"
+            "entries are looked at; call it outside"
         )
 
 
@@ -66,8 +65,7 @@ def check_floating(where: str, **arrays: Array | None) -> None:
     if bad:
         raise ValueError(
             f"{where}: given {_listed(bad)}; expected real floating-point arrays (float32 or "
-            f"float64); "
-            "cast them, for example to float64"
+            "float64); cast them, for example to float64"
         )
     if len(set(dtypes.values())) > 1:
         raise ValueError(

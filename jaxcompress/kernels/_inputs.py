@@ -77,15 +77,14 @@ class Gaussian(AbstractInputs):
         if covariance.ndim != 2 or len(shape) != 1 or covariance.shape != shape * 2:
             raise ValueError(
                 f"Gaussian: given mean of shape {shape} and covariance of shape "
-                f"{covariance.shape}; "
-                "expected (d,) and (d, d); pass one mean and one square covariance matrix"
+                f"{covariance.shape}; expected (d,) and (d, d); pass one mean and one square "
+                "covariance matrix"
             )
         dtype = covariance.dtype if mean is None else mean.dtype
         if dtype != covariance.dtype or not jnp.issubdtype(dtype, jnp.floating):
             raise ValueError(
                 f"Gaussian: given mean of dtype {dtype} and covariance of dtype "
-                f"{covariance.dtype}; "
-                "expected one floating dtype for both; cast one of them"
+                f"{covariance.dtype}; expected one floating dtype for both; cast one of them"
             )
         check_finite("Gaussian", mean=mean)
         self.mean, self.covariance = mean, covariance

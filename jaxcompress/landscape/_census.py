@@ -87,8 +87,8 @@ class Census:
             zero = f"{row.zero_modes} ({row.symmetry_modes})"
             lines.append(
                 f"{row.risk:17.12f}  {share:7.2%}  {low:6.2%} – {high:6.2%}  "
-                f"{_words(row.indices):>5}  {zero:>10}  "
-                f"{row.classification.distance:8.1e}  {row.name}"
+                f"{_words(row.indices):>5}  {zero:>10}  {row.classification.distance:8.1e}  "
+                f"{row.name}"
             )
         return "\n".join([*lines, f"{self.runs} starts, {self.unconverged} not converged"])
 
@@ -99,22 +99,21 @@ class Census:
         if not isinstance(other, Census):
             raise ValueError(
                 f"Census.merge: given {type(other).__name__}; expected a Census; make one with "
-                f"census_of"
+                "census_of"
             )
         for name in ("activation", "shapes", "freeze", "inputs", "tolerance"):
             mine, its = getattr(self, name), getattr(other, name)
             if mine != its:
                 raise ValueError(
                     f"Census.merge: given censuses with {name} {mine!r} and {its!r}; expected "
-                    f"those of one problem; "
-                    "take the same target, students and options for both"
+                    "those of one problem; take the same target, students and options for both"
                 )
         if not _same_network(self.target, other.target):
             raise ValueError(
                 f"Census.merge: given censuses of two targets, {self.target.weights.dtype} "
                 f"{self.target.weights.shape} and {other.target.weights.dtype} "
-                f"{other.target.weights.shape}; expected "
-                "one target, entry for entry, in one dtype; take the same for both"
+                f"{other.target.weights.shape}; expected one target, entry for entry, in one "
+                "dtype; take the same for both"
             )
         rows = gather(
             [*self.rows, *other.rows], self.target, _symmetries(self), self.freeze, self.tolerance
@@ -197,7 +196,7 @@ def census_of(
         raise ValueError(
             f"census_of: given solutions with risk {solutions.risk.shape} and "
             f"{'no' if solutions.eigenvalues is None else 'a'} spectrum; expected those of "
-            f"solve_many, (runs,)"
+            "solve_many, (runs,)"
         )
     students = solutions.network
     _check_target(solutions, target, inputs)
@@ -234,8 +233,7 @@ def _check_target(solutions: Solution, target: TwoLayer, inputs: AbstractInputs 
     if not abs(risk - solved) <= FLOORS * floor + SAME_RISK * solved:
         raise ValueError(
             f"census_of: given ends of risk {solved:.6g} and a target that makes it {risk:.6g}; "
-            f"expected the target "
-            "and inputs that they were solved for; pass these"
+            "expected the target and inputs that they were solved for; pass these"
         )
 
 

@@ -77,9 +77,8 @@ def load_census(path: str | os.PathLike) -> Census:
     if not isinstance(about, dict) or about.get("format") != _FORMAT:
         raise ValueError(
             f"{path}: given a file of format "
-            f"{about.get('format') if isinstance(about, dict) else None}; expected a "
-            f"census of format {_FORMAT}; make it again with this version, or read its arrays "
-            f"with numpy.load"
+            f"{about.get('format') if isinstance(about, dict) else None}; expected a census of "
+            f"format {_FORMAT}; make it again with this version, or read its arrays with numpy.load"
         )
     activations = [activation_named(path, name) for name in np.atleast_1d(arrays["activation"])]
     target = _network(arrays, "target", activations[0])

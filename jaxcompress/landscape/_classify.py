@@ -121,8 +121,7 @@ def classify(
     if not 0 < tolerance <= loose < 1:
         raise ValueError(
             f"classify: given tolerance={tolerance!r}, loose={loose!r}; expected 0 < tolerance ≤ "
-            f"loose < 1, of a "
-            "network's size; leave them out for those of the dtype"
+            "loose < 1, of a network's size; leave them out for those of the dtype"
         )
     units = units_of(target)
     strict = reduce_network(network, tolerance, 1 / loose, units)

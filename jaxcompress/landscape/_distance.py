@@ -116,9 +116,8 @@ def views(
     if shapes[0] != shapes[1] or a.activation != b.activation:
         raise ValueError(
             f"{where}: given {shapes[0]} with {a.activation!r} and {shapes[1]} with "
-            f"{b.activation!r}; expected "
-            "networks of the same sizes, biases, activation and dtype; cast one, or add neurons "
-            "with zero readout"
+            f"{b.activation!r}; expected networks of the same sizes, biases, activation and dtype; "
+            "cast one, or add neurons with zero readout"
         )
     check_concrete(where, *a.parameters().values(), *b.parameters().values())
     symmetries = symmetries_of(where, a, target)
@@ -131,7 +130,7 @@ def check_one(where: str, name: str, network: TwoLayer) -> None:
         given = network.weights.shape if isinstance(network, TwoLayer) else type(network).__name__
         raise ValueError(
             f"{where}: given {name}, {given}; expected one TwoLayer with weights (n, d); take one "
-            f"out of the batch"
+            "out of the batch"
         )
     check_finite(f"{where}: {name}", **network.parameters())
 
@@ -143,16 +142,14 @@ def symmetries_of(where: str, network: TwoLayer, target: Symmetric) -> TargetSym
     if not isinstance(target, TwoLayer | TargetSymmetries):
         raise ValueError(
             f"{where}: given a target of type {type(target).__name__}; expected a TwoLayer, its "
-            f"target_symmetries, or "
-            "None; moments do not tell the symmetries of a target"
+            "target_symmetries, or None; moments do not tell the symmetries of a target"
         )
     dim = target.dim if isinstance(target, TwoLayer) else target.frame.shape[1]
     outputs = isinstance(target, TwoLayer) and target.outputs != network.outputs
     if dim != network.dim or outputs:
         raise ValueError(
             f"{where}: given a target of dimension {dim} for weights {network.weights.shape} and "
-            f"readout "
-            f"{network.readout.shape}; expected the dimension and outputs of the networks; pass "
-            f"their target"
+            f"readout {network.readout.shape}; expected the dimension and outputs of the networks; "
+            "pass their target"
         )
     return target_symmetries(target) if isinstance(target, TwoLayer) else target

@@ -91,14 +91,13 @@ def _check(network: TwoLayer, moments: TargetMoments | None) -> None:
         named = ", ".join(f"{name} {array.shape}" for name, array in network.parameters().items())
         raise ValueError(
             f"frame_defect: given {named}; expected weights (n, d) and readout (n,) without "
-            f"biases; use jax.vmap for "
-            "leading axes"
+            "biases; use jax.vmap for leading axes"
         )
     if moments is not None and (
         moments.runs or moments.outputs is not None or moments.dim != network.dim
     ):
         raise ValueError(
             f"frame_defect: given moments with linear part {moments.linear.shape} for weights "
-            f"{network.weights.shape}; "
-            f"expected ({network.dim},), one target of one output; use jax.vmap for leading axes"
+            f"{network.weights.shape}; expected ({network.dim},), one target of one output; use "
+            "jax.vmap for leading axes"
         )

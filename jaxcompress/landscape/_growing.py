@@ -77,8 +77,8 @@ def grow(
         given = repr(target.activation) if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(
             f"grow: given a network of {network.activation!r} and a target of {given}; expected a "
-            f"target network of "
-            "the same activation; solve_many from wider starts serves other targets"
+            "target network of the same activation; solve_many from wider starts serves other "
+            "targets"
         )
     starts = Starts(
         key,

@@ -71,9 +71,8 @@ def _stacked(networks: TwoLayer | Sequence[TwoLayer]) -> TwoLayer:
         if networks.weights.ndim == 3 and networks.weights.shape[0] > 1:
             return networks
         raise ValueError(
-            f"risk_along: given networks with weights {networks.weights.shape}; expected (m, n, "
-            f"d) with m ≥ 2, or a "
-            "sequence of networks; pass a pair (a, b)"
+            f"risk_along: given networks with weights {networks.weights.shape}; expected (m, n, d) "
+            "with m ≥ 2, or a sequence of networks; pass a pair (a, b)"
         )
     networks = tuple(networks)
     kinds = [
@@ -85,7 +84,6 @@ def _stacked(networks: TwoLayer | Sequence[TwoLayer]) -> TwoLayer:
     if len(networks) < 2 or None in kinds or any(kind != kinds[0] for kind in kinds):
         raise ValueError(
             f"risk_along: given {kinds}; expected two or more networks of the same shapes, "
-            f"activation and dtype; split "
-            "a neuron of the narrower, or add neurons of zero readout"
+            "activation and dtype; split a neuron of the narrower, or add neurons of zero readout"
         )
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *networks)

@@ -67,7 +67,7 @@ def split(network: TwoLayer, neuron: int, share: Float[Array, "*shares"] | float
     if s.ndim > 1:
         raise ValueError(
             f"split: given shares of shape {s.shape}; expected one number or (shares,); flatten "
-            f"them"
+            "them"
         )
     return jax.vmap(lambda s: _halves(network, i, s))(s) if s.ndim else _halves(network, i, s)
 
@@ -174,8 +174,7 @@ def check_neuron(where: str, network: TwoLayer, neuron: int) -> int:
     if not 0 <= i < network.width:
         raise ValueError(
             f"{where}: given neuron {neuron!r}; expected a whole number from 0 to "
-            f"{network.width - 1}, one of the "
-            "network's; count from the first"
+            f"{network.width - 1}, one of the network's; count from the first"
         )
     return i
 

@@ -62,9 +62,8 @@ class TargetSymmetries(NamedTuple):
         """Map number `index` as an orthogonal matrix `Q (d, d)`, the identity on the complement."""
         if self.points is None:
             raise ValueError(
-                "TargetSymmetries.matrix: given a target of more maps than were listed; expected "
-                "a list; call "
-                "target_symmetries with a larger limit"
+                "TargetSymmetries.matrix: given a target of more maps than were listed; expected a "
+                "list; call target_symmetries with a larger limit"
             )
         d = self.frame.shape[1]
         return np.eye(d) + (self.moved(self.frame, self.points[index]) - self.frame).T @ self.frame
@@ -89,7 +88,7 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
         given = target.weights.shape if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(
             f"target_symmetries: given {given}; expected one TwoLayer with weights (k, d); take "
-            f"one out of the batch"
+            "one out of the batch"
         )
     if limit < 1:
         raise ValueError(

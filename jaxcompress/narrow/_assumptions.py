@@ -37,30 +37,26 @@ def check_assumptions(where: str, student: TwoLayer, samples: Samples) -> None:
     if m < least:
         warn(
             f"{where}: width {m} is below min_width({n}, {d}, {o}) = {least}: the Jacobian by the "
-            f"weights at "
-            "a mirrored start has no full row rank, so neither certificates nor zero loss are "
-            "guaranteed"
+            "weights at a mirrored start has no full row rank, so neither certificates nor zero "
+            "loss are guaranteed"
         )
     shape = _shape_of(student.activation)
     if shape == "kinked":
         warn(
-            f"{where}: {student.activation!r} has no continuous derivative: the Jacobian jumps, "
-            f"no radius "
-            "is certified, and Newton's steps need not converge"
+            f"{where}: {student.activation!r} has no continuous derivative: the Jacobian jumps, no "
+            "radius is certified, and Newton's steps need not converge"
         )
     if shape == "polynomial":
         warn(
             f"{where}: {student.activation!r} is a polynomial: the features of any number of "
-            f"neurons span only the "
-            "polynomials of its degree, so more width need not give full rank"
+            "neurons span only the polynomials of its degree, so more width need not give full "
+            "rank"
         )
     if is_concrete(samples.inputs) and not samples.runs and _repeats(samples, student.activation):
         warn(
             f"{where}: two samples have the same or opposite features (duplicate rows, rows of "
-            f"zeros, or x and "
-            "−x with an even derivative): the Jacobian has no full row rank, and different "
-            "targets there cannot both "
-            "be met"
+            "zeros, or x and −x with an even derivative): the Jacobian has no full row rank, and "
+            "different targets there cannot both be met"
         )
 
 

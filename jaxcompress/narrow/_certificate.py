@@ -63,8 +63,8 @@ def is_certified(
     """
     if feasible.signs is None:
         raise ValueError(
-            "narrow.is_certified: given free signs; expected those of a start; the proof needs v "
-            "≠ 0"
+            "narrow.is_certified: given free signs; expected those of a start; the proof needs v ≠ "
+            "0"
         )
     return feasible.radius < _radius(
         feasible.center, activation, samples, feasible.floor, feasible.gap
@@ -85,10 +85,9 @@ def _radius(weights: Array, activation: AbstractActivation, samples: Samples, fl
     if samples.outputs is not None or not mirrored or same is False:
         raise ValueError(
             f"narrow.certified_radius: given weights {weights.shape}, inputs "
-            f"{samples.inputs.shape} and targets "
-            f"{samples.targets.shape}; expected those of one mirrored start (m, d), and (n, d) "
-            f"and (n,); use "
-            "mirrored_lecun, certify one output at a time, and jax.vmap for leading axes"
+            f"{samples.inputs.shape} and targets {samples.targets.shape}; expected those of one "
+            "mirrored start (m, d), and (n, d) and (n,); use mirrored_lecun, certify one output "
+            "at a time, and jax.vmap for leading axes"
         )
     x = samples.inputs
     least = smallest_singular_value(features(activation, weights[:h], x))
@@ -121,8 +120,7 @@ def optimality_bound(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
     if samples.outputs is not None:
         raise ValueError(
             f"narrow.optimality_bound: given targets {samples.targets.shape}; expected (n,), one "
-            f"scalar output; bound "
-            "the outputs one at a time"
+            "scalar output; bound the outputs one at a time"
         )
     live = student.readout != 0
     slopes = jnp.where(

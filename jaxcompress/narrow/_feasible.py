@@ -52,7 +52,7 @@ class FeasibleSet(eqx.Module):
         if m % 2:
             raise ValueError(
                 f"FeasibleSet: given {m} neurons; expected an even number, in mirrored pairs; add "
-                f"one"
+                "one"
             )
         if start.bias is not None or start.output_bias is not None:
             raise ValueError(
@@ -167,9 +167,8 @@ class FeasibleSet(eqx.Module):
         if network.weights.shape != self.center.shape or network.readout.shape != signs or h == 0:
             raise ValueError(
                 f"FeasibleSet: given weights {network.weights.shape} and readout "
-                f"{network.readout.shape}; expected "
-                f"{self.center.shape} and {signs}, those of the start; use jax.vmap for leading "
-                f"axes"
+                f"{network.readout.shape}; expected {self.center.shape} and {signs}, those of the "
+                "start; use jax.vmap for leading axes"
             )
         if network.bias is not None or network.output_bias is not None:
             raise ValueError(
@@ -199,9 +198,8 @@ def _check_numbers(radius, floor, gap, free_signs: bool) -> None:
         )
         raise ValueError(
             f"FeasibleSet: given radius={radius}, floor={floor}, gap={gap}, "
-            f"free_signs={free_signs}; expected "
-            "radius > 0, finite floor ≥ 0, gap ≥ 0, and floor 0 where signs are free; infinity "
-            "turns radius and gap off"
+            f"free_signs={free_signs}; expected radius > 0, finite floor ≥ 0, gap ≥ 0, and floor 0 "
+            "where signs are free; infinity turns radius and gap off"
         )
 
 
@@ -213,8 +211,7 @@ def _check_resolved(center: Array, radius) -> None:
     least = 64 * float(jnp.finfo(center.dtype).eps) * sizes
     if np.any(np.asarray(radius, float) < least):
         raise ValueError(
-            f"FeasibleSet: given radius={np.asarray(radius).tolist()} about {center.dtype} "
-            f"weights of norm up to "
-            f"{sizes.max():.3g}; expected at least {least.max():.1g}, for rounding moves them by "
-            f"as much; use float64"
+            f"FeasibleSet: given radius={np.asarray(radius).tolist()} about {center.dtype} weights "
+            f"of norm up to {sizes.max():.3g}; expected at least {least.max():.1g}, for rounding "
+            "moves them by as much; use float64"
         )

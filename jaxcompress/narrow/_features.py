@@ -27,8 +27,7 @@ def features(
     if weights.ndim != 2 or inputs.ndim != 2 or weights.shape[1] != inputs.shape[1]:
         raise ValueError(
             f"narrow.features: given weights {weights.shape} and inputs {inputs.shape}; expected "
-            f"(m, d) and (n, d); "
-            "use jax.vmap for leading axes"
+            "(m, d) and (n, d); use jax.vmap for leading axes"
         )
     check_finite("narrow.features", weights=weights, inputs=inputs)
     slopes = activation.derivative(inputs @ weights.T)

@@ -34,7 +34,7 @@ class Interpolation(eqx.Module):
         if is_concrete(step) and not (np.all(np.isfinite(step)) and np.all(np.asarray(step) != 0)):
             raise ValueError(
                 f"Interpolation.network: given step={step}; expected a finite number, not zero; "
-                f"try 1e-3"
+                "try 1e-3"
             )
         t = jnp.asarray(step, self.weights.dtype)
         weights = jnp.concatenate(
@@ -59,8 +59,7 @@ def interpolation(
     if samples.outputs is not None or samples.runs:
         raise ValueError(
             f"narrow.interpolation: given targets {samples.targets.shape}; expected (n,), one "
-            f"scalar output; "
-            "interpolate every output by neurons of its own, or use narrow.fit"
+            "scalar output; interpolate every output by neurons of its own, or use narrow.fit"
         )
     matrix = features(activation, weights, samples.inputs)
     check_assumptions(

@@ -60,9 +60,8 @@ def scaled_kkt_residual(
     """
     if is_concrete(feasible.radius) and not np.all(np.isfinite(np.asarray(feasible.radius))):
         raise ValueError(
-            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, which "
-            "is the unit "
-            "of the scale; use kkt_residual"
+            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, which is "
+            "the unit of the scale; use kkt_residual"
         )
     feasible.check(student)
     check_samples(student, samples)

@@ -138,17 +138,15 @@ def fit(
     ):
         raise ValueError(
             f"narrow.fit: given students of type {type(students).__name__}, samples of type "
-            f"{type(samples).__name__}, "
-            f"max_steps={max_steps}; expected a TwoLayer, Samples and a whole number of at least "
-            f"1; build them with "
-            "TwoLayer(weights, readout) and Samples(inputs, targets)"
+            f"{type(samples).__name__}, max_steps={max_steps}; expected a TwoLayer, Samples and a "
+            "whole number of at least 1; build them with TwoLayer(weights, readout) and "
+            "Samples(inputs, targets)"
         )
     runs = students.weights.shape[:-2]
     if len(runs) > 1 or samples.runs not in ((), runs):
         raise ValueError(
-            f"narrow.fit: given students with leading axes {runs} and samples with "
-            f"{samples.runs}; expected at "
-            "most one, and the same; use jax.vmap for more"
+            f"narrow.fit: given students with leading axes {runs} and samples with {samples.runs}; "
+            "expected at most one, and the same; use jax.vmap for more"
         )
     one = jax.tree.map(lambda leaf: leaf[0], students) if runs else students
     data = jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples
@@ -160,7 +158,7 @@ def fit(
     if is_concrete(tolerance) and not tolerance >= 0:
         raise ValueError(
             f"narrow.fit: given tolerance={tolerance}; expected a number ≥ 0; leave it out for a "
-            f"good one"
+            "good one"
         )
     return _compiled(students, samples, jnp.asarray(tolerance, one.weights.dtype), max_steps)
 

@@ -126,7 +126,7 @@ def _half(where: str, width: int) -> int:
     if width % 2:
         raise ValueError(
             f"{where}: given width {width}; expected an even number, for neurons come in mirrored "
-            f"pairs; add one"
+            "pairs; add one"
         )
     return width // 2
 
@@ -135,8 +135,7 @@ def _check(where: str, width, dim, outputs, floor, runs) -> None:
     if not all(is_count(1 if number is None else number) for number in (width, dim, outputs, runs)):
         raise ValueError(
             f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected "
-            f"whole "
-            "numbers of at least 1; raise what is below, or leave outputs and runs out"
+            "whole numbers of at least 1; raise what is below, or leave outputs and runs out"
         )
     if is_concrete(floor) and not np.all(np.asarray(floor) >= 0):
         raise ValueError(

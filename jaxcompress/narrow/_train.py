@@ -100,19 +100,16 @@ def train(
         if feasible.center.shape != starts.weights.shape:
             raise ValueError(
                 f"narrow.train: given a feasible set about weights {feasible.center.shape} and "
-                f"starts of weights "
-                f"{starts.weights.shape}; expected the same; build it with FeasibleSet.of(starts, "
-                f"…)"
+                f"starts of weights {starts.weights.shape}; expected the same; build it with "
+                "FeasibleSet.of(starts, …)"
             )
         ball = not is_concrete(feasible.radius) or np.any(np.isfinite(np.asarray(feasible.radius)))
         if ball and not _uniform(optimiser, one):
             warn(
                 "narrow.train: the updates of this optimiser are no multiples of the gradient, "
-                "for it scales single "
-                "parameters, as Adam does, clips them, or adds to them, as weight decay does: "
-                "with a finite ball its "
-                "fixed points need not be KKT points, so the certificate says nothing about where "
-                "it ends",
+                "for it scales single parameters, as Adam does, clips them, or adds to them, as "
+                "weight decay does: with a finite ball its fixed points need not be KKT points, "
+                "so the certificate says nothing about where it ends",
                 depth=3,
             )
     factors = {
@@ -134,14 +131,14 @@ def _check_networks(starts: TwoLayer, samples: Samples) -> TwoLayer:
     if not isinstance(starts, TwoLayer) or not isinstance(samples, Samples):
         raise ValueError(
             f"narrow.train: given starts of type {type(starts).__name__} and samples of type "
-            f"{type(samples).__name__}; "
-            "expected a TwoLayer and Samples; draw starts with mirrored_lecun(…, runs=8)"
+            f"{type(samples).__name__}; expected a TwoLayer and Samples; draw starts with "
+            "mirrored_lecun(…, runs=8)"
         )
     if starts.weights.ndim != 3 or samples.runs not in ((), starts.weights.shape[:1]):
         raise ValueError(
             f"narrow.train: given starts with weights {starts.weights.shape} and samples with "
-            f"leading axes "
-            f"{samples.runs}; expected (runs, m, d) and none or (runs,); draw them with runs=8"
+            f"leading axes {samples.runs}; expected (runs, m, d) and none or (runs,); draw them "
+            "with runs=8"
         )
     check_finite("narrow.train", **starts.parameters(), **samples.parameters())
     one = jax.tree.map(lambda leaf: leaf[0], starts)
@@ -169,7 +166,7 @@ def _check_rates(
         if np.ndim(factor) or (is_concrete(factor) and not (np.isfinite(factor) and factor >= 0)):
             raise ValueError(
                 f"narrow.train: given block_rates {name!r}: {factor}; expected a finite number ≥ "
-                f"0; 0 holds the block"
+                "0; 0 holds the block"
             )
 
 
@@ -179,25 +176,24 @@ def _check_budget(
     if not is_count(steps):
         raise ValueError(
             f"narrow.train: given steps={steps}; expected a whole number of at least 1; round or "
-            f"raise it"
+            "raise it"
         )
     if records is not None and (not is_count(records) or steps % records):
         raise ValueError(
             f"narrow.train: given records={records} for steps={steps}; expected a divisor of the "
-            f"steps; leave it out"
+            "steps; leave it out"
         )
     if batch_size is None:
         return
     if not is_count(batch_size) or batch_size > samples.count:
         raise ValueError(
             f"narrow.train: given batch_size={batch_size}; expected a whole number from 1 to "
-            f"{samples.count}, the "
-            "samples; leave it out for all of them"
+            f"{samples.count}, the samples; leave it out for all of them"
         )
     if key is None:
         raise ValueError(
             f"narrow.train: given batch_size={batch_size} and no key; expected one; pass "
-            f"jax.random.key(0)"
+            "jax.random.key(0)"
         )
 
 

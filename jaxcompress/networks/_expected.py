@@ -67,10 +67,9 @@ def expected_orders(
     mean = "" if law.mean is None else " with a mean"
     raise ValueError(
         f"Ensemble.expected_moments: given {f!r} and {type(law).__name__}{mean}; expected relu, "
-        f"erf, affine functions "
-        "or sums of these, or else neurons whose norm does not depend on their direction "
-        "(GaussianEntries or "
-        "RademacherEntries without mean, Sphere); average moments(key) over a few keys instead"
+        "erf, affine functions or sums of these, or else neurons whose norm does not depend on "
+        "their direction (GaussianEntries or RademacherEntries without mean, Sphere); average "
+        "moments(key) over a few keys instead"
     )
 
 

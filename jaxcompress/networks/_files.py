@@ -36,7 +36,7 @@ def read_arrays(
     if not _is_file(path):
         raise ValueError(
             f"{path}: given a path at which there is no file; expected an .npz archive; check the "
-            f"path"
+            "path"
         )
     try:
         # `numpy.load` takes what it does not know for a pickle, or an array
@@ -69,9 +69,8 @@ def read_arrays(
             else "cannot be read"
         )
         raise ValueError(
-            f"{path}: given a file that {reason} ({type(error).__name__}); expected an intact "
-            f".npz of plain arrays; "
-            f"{remedy}"
+            f"{path}: given a file that {reason} ({type(error).__name__}); expected an intact .npz "
+            f"of plain arrays; {remedy}"
         ) from None
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
@@ -125,8 +124,7 @@ def _check_one(where: str, network: TwoLayer) -> None:
     if network.weights.ndim != 2:
         raise ValueError(
             f"{where}: given weights of shape {network.weights.shape}; expected (n, d), one "
-            f"network a file; "
-            "pick one with jax.tree.map(lambda leaf: leaf[i], networks)"
+            "network a file; pick one with jax.tree.map(lambda leaf: leaf[i], networks)"
         )
     check_finite(where, **network.parameters())
 
@@ -140,9 +138,8 @@ def activation_named(path: str | os.PathLike, stored: np.ndarray) -> AbstractAct
     if activation is None:
         raise ValueError(
             f"{path}: given activation {name!r}; expected one of {', '.join(_NAMES)}, with its "
-            f"argument where it has "
-            "one, as leaky_relu(0.1), or a sum, as 0.5*relu + tanh; rename it in the file if it "
-            "is one of these"
+            "argument where it has one, as leaky_relu(0.1), or a sum, as 0.5*relu + tanh; rename "
+            "it in the file if it is one of these"
         )
     return activation
 
@@ -178,8 +175,8 @@ def activation_name(activation: AbstractActivation) -> str:
     if _parsed(name) != activation:
         raise ValueError(
             f"save: given activation {activation!r}, which has no name; expected one of "
-            f"{', '.join(_NAMES)}, or a sum "
-            "of them; store the arrays with numpy.savez and name the activation when they are read"
+            f"{', '.join(_NAMES)}, or a sum of them; store the arrays with numpy.savez and name "
+            "the activation when they are read"
         )
     return name
 
@@ -229,7 +226,7 @@ def check_writable(path: str | os.PathLike) -> Path:
     if reason:
         raise ValueError(
             f"{path}: given an output path that {reason}; expected a path for a new file; choose "
-            f"another"
+            "another"
         )
     return path
 

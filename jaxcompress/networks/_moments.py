@@ -64,9 +64,8 @@ class TargetMoments(eqx.Module):
         if wrong or not dim or shapes["energy_error"] != runs:
             raise ValueError(
                 f"TargetMoments: given {shapes} with outputs={self.outputs}; expected constant () "
-                f"or (o,), linear (d,) "
-                "or (o, d), quadratic (d, d) or (o, d, d), energies (), and the same leading axes "
-                "on all of them"
+                "or (o,), linear (d,) or (o, d), quadratic (d, d) or (o, d, d), energies (), and "
+                "the same leading axes on all of them"
             )
 
     @property
@@ -219,20 +218,19 @@ def target_moments(
             else type(target).__name__
         )
         raise ValueError(
-            f"target_moments: given {given}; expected a TwoLayer with weights (k, d), or (runs, "
-            f"k, d) for a batch; "
-            "use jax.vmap for more axes, and Ensemble.moments(key) for an ensemble"
+            f"target_moments: given {given}; expected a TwoLayer with weights (k, d), or (runs, k, "
+            "d) for a batch; use jax.vmap for more axes, and Ensemble.moments(key) for an ensemble"
         )
     if not isinstance(inputs, AbstractInputs):
         raise ValueError(
             f"target_moments: given inputs of type {type(inputs).__name__}; expected a law, such "
-            f"as StandardNormal()"
+            "as StandardNormal()"
         )
     if inputs.dim not in (None, target.dim):
         raise ValueError(
             f"target_moments: given a target of input dimension {target.dim} and inputs of "
-            f"dimension {inputs.dim}; "
-            "expected the same; pad the weights with zeros or reduce the law"
+            f"dimension {inputs.dim}; expected the same; pad the weights with zeros or reduce the "
+            "law"
         )
     check_finite("target_moments", **target.parameters())
     return _measured(target, inputs, order)
@@ -299,7 +297,7 @@ def relu_moments(total: Float[Array, ""], direction: Float[Array, " d"]) -> Targ
     if constant.ndim:
         raise ValueError(
             f"relu_moments: given a total of shape {constant.shape}; expected a number; use "
-            f"jax.vmap"
+            "jax.vmap"
         )
     energy = orders_energy(constant, linear, None)
     return TargetMoments(constant, linear, None, energy, 4 * jnp.finfo(linear.dtype).eps * energy)

@@ -18,7 +18,7 @@ def number(where: str, name: str, given) -> Float[Array, ""]:
     if array.ndim or not real or (is_concrete(array) and not np.isfinite(array)):
         raise ValueError(
             f"ensembles.{where}: given {name}={given!r}; expected one finite real number; pass a "
-            f"float"
+            "float"
         )
     return (
         array.astype(jnp.result_type(float))
@@ -32,7 +32,7 @@ def check_range(where: str, name: str, given: Array, fine: bool, expected: str) 
     if not fine:
         raise ValueError(
             f"ensembles.{where}: given {name}={float(given):g}; expected {expected}; choose "
-            f"another number"
+            "another number"
         )
 
 

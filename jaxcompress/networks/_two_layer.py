@@ -47,8 +47,7 @@ class TwoLayer(eqx.Module):
         if not isinstance(self.activation, AbstractActivation):
             raise ValueError(
                 f"TwoLayer: given activation {self.activation!r}; expected one of "
-                f"jaxcompress.activations, "
-                "for example jaxcompress.activations.relu"
+                "jaxcompress.activations, for example jaxcompress.activations.relu"
             )
         shapes = {name: array.shape for name, array in self.parameters().items()}
         one = shapes["weights"][:-1]
@@ -63,11 +62,11 @@ class TwoLayer(eqx.Module):
         )
         if not fits:
             raise ValueError(
-                f"TwoLayer: given "
+                "TwoLayer: given "
                 f"{', '.join(f'{name} {shape}' for name, shape in shapes.items())}; expected "
                 "weights (n, d) with n ≥ 1, readout (n,) or (n, o) with o ≥ 1, bias (n,), "
-                "output_bias () or (o,), "
-                "with the same leading axes on all; transpose or reshape what differs"
+                "output_bias () or (o,), with the same leading axes on all; transpose or reshape "
+                "what differs"
             )
 
     def parameters(self) -> dict[str, Array]:
@@ -100,8 +99,8 @@ class TwoLayer(eqx.Module):
         if self.weights.ndim != 2 or x.shape[-1:] != (self.dim,):
             raise ValueError(
                 f"TwoLayer: given x of shape {x.shape} for weights of shape {self.weights.shape}; "
-                f"expected x (..., d) "
-                "for weights (n, d); transpose x, or use jax.vmap for many networks"
+                "expected x (..., d) for weights (n, d); transpose x, or use jax.vmap for many "
+                "networks"
             )
         hidden = x @ self.weights.T
         if self.bias is not None:

@@ -92,8 +92,7 @@ def _vector(where: str, mean) -> Float[Array, " d"] | None:
     if mean.ndim != 1 or not jnp.issubdtype(mean.dtype, jnp.floating):
         raise ValueError(
             f"ensembles.{where}: given a mean of shape {mean.shape} and dtype {mean.dtype}; "
-            f"expected floats (d,), "
-            "added to every neuron; leave it out for neurons without mean"
+            "expected floats (d,), added to every neuron; leave it out for neurons without mean"
         )
     check_finite(f"ensembles.{where}", mean=mean)
     return mean

@@ -111,14 +111,12 @@ class Ensemble(eqx.Module):
         if not all(isinstance(size, int | np.integer) for size in sizes):
             raise ValueError(
                 f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; "
-                f"expected whole numbers; "
-                "write 10**6, not 1e6"
+                "expected whole numbers; write 10**6, not 1e6"
             )
         if min(self.width, self.dim, 1 if self.outputs is None else self.outputs) < 1:
             raise ValueError(
                 f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; "
-                f"expected all at least 1; "
-                "raise what is below, or leave outputs out"
+                "expected all at least 1; raise what is below, or leave outputs out"
             )
         if self.scaling not in get_args(Scaling):
             raise ValueError(
@@ -142,8 +140,7 @@ class Ensemble(eqx.Module):
         if given not in (None, self.dim):
             raise ValueError(
                 f"Ensemble: given dim {self.dim} and a law of weights in dimension {given}; "
-                f"expected the same; change "
-                "the ensemble's dim, or the law's mean and covariance"
+                "expected the same; change the ensemble's dim, or the law's mean and covariance"
             )
 
     @property

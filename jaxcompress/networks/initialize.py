@@ -28,8 +28,7 @@ def _glorot(
     if min(width, dim, 1 if outputs is None else outputs, 1 if runs is None else runs) < 1:
         raise ValueError(
             f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected "
-            f"all at least 1; raise "
-            "what is below, or leave outputs and runs out"
+            "all at least 1; raise what is below, or leave outputs and runs out"
         )
 
     def one(key: Array) -> TwoLayer:
@@ -144,7 +143,7 @@ class Starts(eqx.Module):
         if runs < 1:
             raise ValueError(
                 f"initialize.Starts: given runs={runs}; expected at least 1; ask for one run or "
-                f"more"
+                "more"
             )
         self.key, self.runs, self.law = key, runs, law
         self.arguments = tuple(sorted(arguments.items()))

@@ -21,7 +21,7 @@ def _check_sizes(where: str, width: int, dim: int) -> None:
     if width < 1 or dim < 1:
         raise ValueError(
             f"{where}: given width {width} and dim {dim}; expected both to be at least 1; raise "
-            f"them"
+            "them"
         )
 
 
@@ -40,8 +40,7 @@ def orthonormal(
     if width > dim:
         raise ValueError(
             f"targets.orthonormal: given width {width} in dim {dim}; expected width ≤ dim; raise "
-            f"dim or use "
-            "targets.random"
+            "dim or use targets.random"
         )
     dtype = dtype or jnp.result_type(float)
     return TwoLayer(

@@ -46,8 +46,7 @@ class EmpiricalProblem(AbstractProblem):
         if samples.runs:
             raise ValueError(
                 f"EmpiricalProblem: given samples with leading axes {samples.runs}; expected one "
-                f"data set; "
-                "use jax.vmap or solve_many for leading axes"
+                "data set; use jax.vmap or solve_many for leading axes"
             )
         return cls(samples, jnp.mean(jnp.sum(samples.with_outputs() ** 2, axis=1)))
 
@@ -102,29 +101,25 @@ def check_samples(
         if not isinstance(given, kind):
             raise ValueError(
                 f"empirical_risk: given {name} of type {type(given).__name__}; expected a "
-                f"{kind.__name__}; "
-                "build a network with TwoLayer(weights, readout) and samples with Samples(inputs, "
-                "targets)"
+                f"{kind.__name__}; build a network with TwoLayer(weights, readout) and samples "
+                "with Samples(inputs, targets)"
             )
     if student.weights.ndim != 2 or samples.runs:
         raise ValueError(
             f"empirical_risk: given a student with weights {student.weights.shape} and samples "
-            f"with leading axes "
-            f"{samples.runs}; expected (n, d) and none; use jax.vmap or solve_many for leading axes"
+            f"with leading axes {samples.runs}; expected (n, d) and none; use jax.vmap or "
+            "solve_many for leading axes"
         )
     if (student.dim, student.outputs) != (samples.dim, samples.outputs):
         raise ValueError(
             f"empirical_risk: given a student of input dimension {student.dim} with outputs "
-            f"{student.outputs} and "
-            f"samples of input dimension {samples.dim} with outputs {samples.outputs}; expected "
-            f"the same; None is one "
-            "scalar output, targets (samples,)"
+            f"{student.outputs} and samples of input dimension {samples.dim} with outputs "
+            f"{samples.outputs}; expected the same; None is one scalar output, targets (samples,)"
         )
     if inputs is not None and not isinstance(inputs, StandardNormal):
         raise ValueError(
             f"empirical_risk: given samples and a law of the inputs, {type(inputs).__name__}; "
-            f"expected samples alone, "
-            "which are their own law; leave inputs out"
+            "expected samples alone, which are their own law; leave inputs out"
         )
     check_finite("empirical_risk: student", **student.parameters())
     check_finite("empirical_risk: samples", **samples.parameters())

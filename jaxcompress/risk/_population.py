@@ -157,9 +157,8 @@ def check_compatible(
         if not isinstance(given, kind):
             raise ValueError(
                 f"population_risk: given {name} of type {type(given).__name__}; expected a "
-                f"{kind.__name__}; "
-                "build a network with TwoLayer(weights, readout) and a law with Gaussian(mean, "
-                "covariance)"
+                f"{kind.__name__}; build a network with TwoLayer(weights, readout) and a law with "
+                "Gaussian(mean, covariance)"
             )
     check_finite("population_risk: student", **student.parameters())
     check_finite("population_risk: target", **target.parameters())
@@ -172,8 +171,8 @@ def check_compatible(
     if student.outputs != target.outputs:
         raise ValueError(
             f"population_risk: given a student with {_outputs(student)} and a target with "
-            f"{_outputs(target)}; "
-            "expected the same; a readout (n,) is one scalar output, (n, o) is o outputs"
+            f"{_outputs(target)}; expected the same; a readout (n,) is one scalar output, (n, o) "
+            "is o outputs"
         )
     first = next(iter(target.parameters()))
     check_floating(
@@ -190,8 +189,7 @@ def _check_moments(moments: TargetMoments, inputs: AbstractInputs) -> None:
     if moments.runs:
         raise ValueError(
             f"simplified_risk: given moments with leading axes {moments.runs}; expected those of "
-            f"one target; "
-            "use jax.vmap or solve_many for leading axes"
+            "one target; use jax.vmap or solve_many for leading axes"
         )
     check_finite("simplified_risk: moments", **moments.parameters())
     seen = moments.dim
@@ -200,10 +198,9 @@ def _check_moments(moments: TargetMoments, inputs: AbstractInputs) -> None:
         seen = jax.eval_shape(inputs.standardize, weights, None)[0].shape[1]
     if seen != moments.dim:
         raise ValueError(
-            f"simplified_risk: given moments of standard normal dimension {moments.dim} and "
-            f"inputs of dimension "
-            f"{inputs.dim} with {seen} of variance; expected the law under which the moments were "
-            f"taken"
+            f"simplified_risk: given moments of standard normal dimension {moments.dim} and inputs "
+            f"of dimension {inputs.dim} with {seen} of variance; expected the law under which the "
+            "moments were taken"
         )
 
 

@@ -41,9 +41,8 @@ class Samples(eqx.Module):
         ):
             raise ValueError(
                 f"Samples: given inputs {self.inputs.shape} and targets {self.targets.shape}; "
-                f"expected "
-                "(samples, d) and (samples,) or (samples, o), none of them empty; transpose or "
-                "reshape what differs"
+                "expected (samples, d) and (samples,) or (samples, o), none of them empty; "
+                "transpose or reshape what differs"
             )
         check_finite("Samples", **self.parameters())
 
@@ -100,7 +99,7 @@ class Samples(eqx.Module):
         if self.runs:
             raise ValueError(
                 f"Samples.batch: given samples with leading axes {self.runs}; expected one data "
-                f"set; use jax.vmap"
+                "set; use jax.vmap"
             )
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
@@ -117,7 +116,7 @@ def minibatches(key: Array, count: int, size: int, steps: int) -> Int[Array, "st
     if not 1 <= size <= count:
         raise ValueError(
             f"minibatches: given size={size} for {count} samples; expected from 1 to {count}; "
-            f"lower the size"
+            "lower the size"
         )
     pieces = count // size
     epochs = jnp.arange(-(-steps // pieces))

@@ -45,8 +45,8 @@ def simplified_risk(
     if not isinstance(moments, TargetMoments):
         raise ValueError(
             f"simplified_risk: given {type(moments).__name__}; expected the moments of a target; "
-            f"take them with "
-            "target_moments(target), or compare the networks themselves with population_risk"
+            "take them with target_moments(target), or compare the networks themselves with "
+            "population_risk"
         )
     check_compatible(student, moments, inputs)
     return _risk_once(student, moments, inputs)

@@ -53,10 +53,8 @@ def fit_expansion(
     if k.ndim != 1 or y.shape != k.shape or few or k.min() <= 0 or not 0 < step < math.inf:
         raise ValueError(
             f"fit_expansion: given sizes {k.shape}, values {y.shape}, terms={terms!r}, "
-            f"step={step!r}; expected as many "
-            "positive sizes as values, more of them different than terms (a whole number from 1), "
-            "and a positive, "
-            "finite step; add sizes"
+            f"step={step!r}; expected as many positive sizes as values, more of them different "
+            "than terms (a whole number from 1), and a positive, finite step; add sizes"
         )
     terms = operator.index(terms)
     smallest = k.min()

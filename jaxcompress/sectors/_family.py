@@ -89,8 +89,7 @@ def follow_sector(
         if (sector.partners, len(sector.targets)) != (last.partners, len(last.targets)):
             raise ValueError(
                 f"follow_sector: given a family with {last} and {sector}; expected one structure; "
-                f"follow it from the "
-                "size where it begins"
+                "follow it from the size where it begins"
             )
         if len(known) == 1:
             start = _scaled(sector, found[known[0]], freeze)

@@ -20,8 +20,8 @@ def lifted(
     if dim is None or dim < sector.k or sector.n * dim > _LARGEST:
         raise ValueError(
             f"lift: given dim={given!r} for {sector.n} neurons against {sector.k}; expected an "
-            f"integer, k at least, "
-            f"and {_LARGEST} weights at most; a point of more neurons is its numbers"
+            f"integer, k at least, and {_LARGEST} weights at most; a point of more neurons is its "
+            "numbers"
         )
     a, e, c = (np.asarray(part) for part in numbers)
     first = np.concatenate([[0], np.cumsum(sector.targets)])
@@ -52,15 +52,14 @@ def sector_coordinates(sector: Sector, network: TwoLayer) -> SectorNumbers:
         sector.n,
     ):
         raise ValueError(
-            f"sector_coordinates: given "
-            f"{', '.join(f'{n} {x.shape}' for n, x in network.parameters().items())} for "
-            f"{sector}; expected one network of {sector.n} neurons with one output and no biases"
+            "sector_coordinates: given "
+            f"{', '.join(f'{n} {x.shape}' for n, x in network.parameters().items())} for {sector}; "
+            f"expected one network of {sector.n} neurons with one output and no biases"
         )
     if network.dim < sector.k:
         raise ValueError(
             f"sector_coordinates: given {network.dim} inputs for {sector}; expected {sector.k} at "
-            f"least, the target's "
-            "directions first; rotate the network so"
+            "least, the target's directions first; rotate the network so"
         )
     ends = np.cumsum(sector.sizes)[:-1]
     columns = np.cumsum(sector.targets)

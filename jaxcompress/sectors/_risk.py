@@ -27,8 +27,7 @@ def known_rests(where: str, f: AbstractActivation) -> AbstractRests:
     if found is None:
         raise ValueError(
             f"{where}: given the activation {f!r}; expected erf or relu, whose pairs are known "
-            f"without cancellation; "
-            "solve a small network of it with jaxcompress.solvers"
+            "without cancellation; solve a small network of it with jaxcompress.solvers"
         )
     return found
 

@@ -61,10 +61,9 @@ class Sector:
         if not targets or not partners or min(targets) < 1 or not fits:
             raise ValueError(
                 f"Sector: given targets={self.targets!r}, partners={self.partners!r}; expected "
-                f"positive sizes of "
-                "classes of target neurons, and for one or more classes of student neurons the "
-                "number of a target "
-                "class, from 0, or None; leave out classes without neurons"
+                "positive sizes of classes of target neurons, and for one or more classes of "
+                "student neurons the number of a target class, from 0, or None; leave out classes "
+                "without neurons"
             )
         object.__setattr__(self, "targets", targets)
         object.__setattr__(self, "partners", partners)

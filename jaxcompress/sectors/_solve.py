@@ -120,7 +120,7 @@ def solve_sector(
     if set(freeze) - {"readout"}:
         raise ValueError(
             f"solve_sector: given freeze={freeze!r}; expected ('readout',) or (); weights always "
-            f"move"
+            "move"
         )
     numbers = checked_start(
         "solve_sector", sector, default_start(sector, activation) if start is None else start
@@ -148,16 +148,14 @@ def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint
     """
     if jnp.result_type(float) != jnp.float64:
         raise ValueError(
-            f"{where}: JAX works in float32; expected float64, for what sets these points apart "
-            f"is lost in rounding; "
-            "call jax.config.update('jax_enable_x64', True) first"
+            f"{where}: JAX works in float32; expected float64, for what sets these points apart is "
+            "lost in rounding; call jax.config.update('jax_enable_x64', True) first"
         )
     given = start.numbers if isinstance(start, SectorPoint) else start
     if not isinstance(given, tuple) or len(given) != len(SectorNumbers._fields):
         raise ValueError(
             f"{where}: given a start of type {type(start).__name__}; expected SectorNumbers or a "
-            f"SectorPoint; "
-            "sector_coordinates makes them of a network"
+            "SectorPoint; sector_coordinates makes them of a network"
         )
     width, height = len(sector.partners), len(sector.targets)
     expected = ((width,), (width,), (width, height))
@@ -165,9 +163,8 @@ def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint
     if (a.shape, e.shape, c.shape) != expected:
         raise ValueError(
             f"{where}: given a start of shapes {a.shape}, {e.shape}, {c.shape} for {sector}; "
-            f"expected readouts, own "
-            f"parts and overlaps of shapes {expected}; one row a class of the student, one column "
-            f"a class of the target"
+            f"expected readouts, own parts and overlaps of shapes {expected}; one row a class of "
+            "the student, one column a class of the target"
         )
     for g, partner in enumerate(sector.partners):
         if partner is None:

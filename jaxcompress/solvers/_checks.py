@@ -29,8 +29,7 @@ def check_start(
     if not parameter_mask(student, freeze).any():
         raise ValueError(
             f"solve: given freeze={tuple(freeze)!r}, which leaves nothing to move; expected a "
-            f"parameter that moves; "
-            "free at least one parameter"
+            "parameter that moves; free at least one parameter"
         )
     names = tuple(student.parameters())
     unknown = [name for name in rates or () if name not in names]
@@ -38,8 +37,7 @@ def check_start(
     if unknown or bad:
         raise ValueError(
             f"solve: given rates {dict(rates or {})}; expected positive numbers for names among "
-            f"{names}; "
-            "use freeze to stop a parameter"
+            f"{names}; use freeze to stop a parameter"
         )
 
 

@@ -77,7 +77,7 @@ def _times(save_at, t1: float, dtype) -> Array:
     if times.ndim != 1:
         raise ValueError(
             f"gradient_flow: given save_at of shape {times.shape}; expected (times,); pass a flat "
-            f"list"
+            "list"
         )
     if is_concrete(times) and is_concrete(t1):
         listed = np.asarray(times)
@@ -88,8 +88,7 @@ def _times(save_at, t1: float, dtype) -> Array:
         ):
             raise ValueError(
                 f"gradient_flow: given save_at {listed.tolist()} with t1 = {t1}; expected finite "
-                f"ascending times "
-                "between 0 and t1; sort them or raise t1"
+                "ascending times between 0 and t1; sort them or raise t1"
             )
     return times
 

@@ -19,13 +19,12 @@ class METHODS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     """How the flow was stepped, with the reason; `METHODS[code]` is its message."""
 
     rosenbrock = (
-        "Rodas5P: stiff, and so few unknowns that a factorisation costs less than a "
-        "handful of gradients."
+        "Rodas5P: stiff, and so few unknowns that a factorisation costs less than a handful of "
+        "gradients."
     )
     mixed = (
         "Chebyshev's stages as long as the steps that accuracy allows are short ones, Rodas5P "
-        "beyond: for hundreds of "
-        "unknowns a factorisation costs as much as a hundred gradients."
+        "beyond: for hundreds of unknowns a factorisation costs as much as a hundred gradients."
     )
     chebyshev = (
         "Chebyshev's stages, without a matrix: a factorisation of thousands of unknowns "

@@ -21,25 +21,22 @@ class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     )
     max_steps_reached = (
         "The step budget was spent before the flow had arrived at its end. Raise max_steps, or "
-        "loosen the tolerances. "
-        "What solve returns then is where a polish got to from there, which need not be the "
-        "flow's own end."
+        "loosen the tolerances. What solve returns then is where a polish got to from there, which "
+        "need not be the flow's own end."
     )
     neuron_at_zero = (
         "The gradient is within the tolerance, with a homogeneous neuron at norm zero: it slid "
-        "there, no direction "
-        "was found in which it could leave and lower the risk, and the others went on to their "
-        "end. Start again for a "
-        "critical point that uses all neurons."
+        "there, no direction was found in which it could leave and lower the risk, and the others "
+        "went on to their end. Start again for a critical point that uses all neurons."
     )
     gradient_floor = (
-        "The gradient cannot be brought within the tolerance: rounding, or a flat valley without "
-        "a critical point "
-        "nearby, stops it. Work in float64, loosen gradient_tolerance, or flow for longer."
+        "The gradient cannot be brought within the tolerance: rounding, or a flat valley without a "
+        "critical point nearby, stops it. Work in float64, loosen gradient_tolerance, or flow for "
+        "longer."
     )
     nonfinite = (
-        "A parameter or the gradient became infinite or NaN. Start from smaller weights "
-        "or check the rates."
+        "A parameter or the gradient became infinite or NaN. Start from smaller weights or check "
+        "the rates."
     )
 
 

@@ -192,7 +192,7 @@ def _many(
     if lanes is not None and not lanes >= 1:
         raise ValueError(
             f"solve_many: given lanes={lanes!r}; expected at least 1; leave it out for a good "
-            f"choice"
+            "choice"
         )
     options = _options(one_student, rates, *numbers)
     none, all_real = jnp.zeros((), jnp.int32), jnp.asarray(count, jnp.int32)
@@ -201,8 +201,7 @@ def _many(
     if solver is critical_batch and unknowns > MATRIX_MOST:
         raise ValueError(
             f"critical_points: given {unknowns} unknowns; expected at most {MATRIX_MOST}, whose "
-            f"Hessian can be held; "
-            "freeze parameters, or descend with flow_many"
+            "Hessian can be held; freeze parameters, or descend with flow_many"
         )
     if devices is None:
         devices = jax.local_devices() if jax.default_backend() != "cpu" else ()

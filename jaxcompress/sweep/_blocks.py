@@ -48,7 +48,7 @@ def block_of(plan: Plan, number: int) -> Block:
     if not 0 <= number < block_count(plan):
         raise ValueError(
             f"sweep: given block {number}; expected 0 to {block_count(plan) - 1}; choose one of "
-            f"these"
+            "these"
         )
     cell, place = divmod(number, blocks_a_cell(plan))
     offset = place * block_size(plan)
@@ -61,7 +61,7 @@ def block_with(plan: Plan, run: int) -> Block:
     if isinstance(run, bool) or not isinstance(run, Integral) or not 0 <= run < plan.total:
         raise ValueError(
             f"sweep: given run {run!r}; expected a number from 0 to {plan.total - 1}; choose one "
-            f"of these"
+            "of these"
         )
     cell, place = divmod(int(run), plan.runs)
     return block_of(plan, cell * blocks_a_cell(plan) + place // block_size(plan))

@@ -52,11 +52,11 @@ class Estimate:
                 f"{self.runs} runs: {_counted(self.cells, 'cell')} of {self.runs_per_cell}, "
                 f"in {_counted(self.blocks, 'block')} of {self.block_size}",
                 f"{_counted(self.shapes, 'shape')} to compile, about {compiling} (once, if "
-                f"programs are kept)",
+                "programs are kept)",
                 f"about {solving} of solving on one core (within a factor of 3, mostly; an "
-                f"accelerator differs)",
+                "accelerator differs)",
                 f"about {_size(self.memory)} of memory a process, {_size(self.disk)} of results "
-                f"on disk",
+                "on disk",
             )
         )
 

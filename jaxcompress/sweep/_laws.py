@@ -45,15 +45,15 @@ def _gaussian(
     if not variance > 0:
         raise ValueError(
             f"given variance={variance:g}; expected a positive number; change it, or leave it out "
-            f"for 1"
+            "for 1"
         )
 
     def law(dim: int, dtype: Any) -> AbstractInputs:
         if not -1 <= (dim - 1) * correlation <= dim - 1:
             raise ValueError(
                 f"given correlation={correlation:g} between {dim} inputs; expected "
-                f"{-1 / (dim - 1):.3g} to 1, for no "
-                "covariance is negative; change it, or leave it out for 0"
+                f"{-1 / (dim - 1):.3g} to 1, for no covariance is negative; change it, or leave it "
+                "out for 0"
             )
         matrix = variance * ((1 - correlation) * jnp.eye(dim, dtype=dtype) + correlation)
         return Gaussian(jnp.full(dim, mean, dtype) if mean else None, matrix)

@@ -87,8 +87,7 @@ def read_head(place: object, data: bytes) -> tuple[Plan, dict[str, str]]:
     if found != FORMAT:
         raise ValueError(
             f"{place}: given a store of format {found!r}; expected format {FORMAT}; read it with "
-            f"xarray.open_zarr, "
-            "or work on it with the version of jaxcompress that made it"
+            "xarray.open_zarr, or work on it with the version of jaxcompress that made it"
         )
     changed = ValueError(
         f"{place}: given a {PLAN} that was changed after the store was made; {_REDO}"

@@ -38,8 +38,8 @@ def dataset(directory: str | os.PathLike, group: str | None) -> Any:
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{directory}: given metadata that zarr cannot read "
-                f"({' '.join(str(error).split())}); expected those "
-                f"of the plan; put them back with: jaxcompress resume {directory}"
+                f"({' '.join(str(error).split())}); expected those of the plan; put them back "
+                f"with: jaxcompress resume {directory}"
             ) from error
 
 
@@ -59,8 +59,7 @@ def check_readable(store: Store, numbers: Iterable[int]) -> None:
                 what = "is missing" if found is None else f"has {found} bytes instead of {expected}"
                 raise ValueError(
                     f"{store.directory}: given a damaged block {number} ({path} {what}); expected "
-                    f"all of it, or none; "
-                    f"do it again with: jaxcompress resume {store.directory}"
+                    f"all of it, or none; do it again with: jaxcompress resume {store.directory}"
                 )
 
 

@@ -64,8 +64,8 @@ class Options:
         if self.executor is not None and self.devices is not None:
             raise ValueError(
                 "sweep: given both devices and an executor; expected one of them, for devices are "
-                "this process's own; "
-                "choose devices where the workers are started, such as with CUDA_VISIBLE_DEVICES"
+                "this process's own; choose devices where the workers are started, such as with "
+                "CUDA_VISIBLE_DEVICES"
             )
 
 

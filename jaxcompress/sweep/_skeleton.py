@@ -15,12 +15,10 @@ from jaxcompress.sweep._variables import variables_of
 
 _ABOUT = (
     "End points of gradient flows on the population risk of two-layer networks, one run an entry. "
-    "cell: a combination "
-    "of activation, target and sizes (see the coordinates along cell); seed: the runs of a cell. "
-    "Run number first_run "
-    "+ seed drew its start from fold_in(key, number). Groups networks/ hold the end points "
-    "themselves. Only entries "
-    "whose result is 0 or more count: the others have not been done, or were cut short."
+    "cell: a combination of activation, target and sizes (see the coordinates along cell); seed: "
+    "the runs of a cell. Run number first_run + seed drew its start from fold_in(key, number). "
+    "Groups networks/ hold the end points themselves. Only entries whose result is 0 or more "
+    "count: the others have not been done, or were cut short."
 )
 _LABELS: dict[str, tuple[str, str]] = {
     "activation": ("string", "activation of the student"),

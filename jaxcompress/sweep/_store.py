@@ -159,15 +159,14 @@ def create(directory: str | os.PathLike, plan: Plan) -> Store:
         if not (directory / PLAN).exists():  # no other process has made the store since
             raise ValueError(
                 f"{directory}: given a place where something else is ({stranger}), and no {PLAN}; "
-                f"expected a new or "
-                "empty folder; choose another"
+                "expected a new or empty folder; choose another"
             )
     found = open_store(directory)
     if found.plan != plan:
         raise ValueError(
             f"{directory}: given a store of another plan ({_difference(plan, found.plan)}); "
-            f"expected one of this "
-            "plan, or an empty folder; choose another folder, or resume the sweep that is there"
+            "expected one of this plan, or an empty folder; choose another folder, or resume the "
+            "sweep that is there"
         )
     return found
 
@@ -210,8 +209,8 @@ def check_version(store: Store) -> None:
     if made != here:
         raise ValueError(
             f"{store.directory}: given a store of jaxcompress {made}; expected one of {here}, for "
-            f"numbers of two "
-            "versions do not mix; install the other version to resume, or sweep into another folder"
+            "numbers of two versions do not mix; install the other version to resume, or sweep "
+            "into another folder"
         )
 
 
@@ -227,7 +226,7 @@ def note_other_versions(store: Store, there: dict[str, str]) -> None:
     if changed:
         warnings.warn(
             f"{store.directory}: made with {', '.join(changed)}; new blocks may differ in their "
-            f"last bits",
+            "last bits",
             stacklevel=2,
         )
 

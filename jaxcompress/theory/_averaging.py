@@ -210,16 +210,15 @@ def best_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
     if not target.mean**2 + target.spread > 0:
         raise ValueError(
             f"one_neuron: given {f!r}, which is zero; expected an activation that is not; choose "
-            f"another"
+            "another"
         )
     power = degree(f, dtype)
     if power is None:
         if _jumps(f):
             raise ValueError(
                 f"one_neuron: given {f!r}, which jumps and is not homogeneous; expected an "
-                f"activation with a slope, or "
-                "one without a scale such as step; smooth the jump, for example with normal_cdf "
-                "for step"
+                "activation with a slope, or one without a scale such as step; smooth the jump, "
+                "for example with normal_cdf for step"
             )
         low, high = _scanned(target)
         return _limit(target, low) if high is None else target.neuron(_bisected(target, low, high))
@@ -251,9 +250,8 @@ def _scanned(target: _Target) -> tuple[float, float | None]:
     if high is None and abs(low) * root > 0.99 * largest and largest < _LARGEST:
         raise ValueError(
             f"one_neuron: given {target.activation!r} and k={target.k}, whose risk still falls at "
-            f"a norm of {largest}; "
-            "expected the best norm to be smaller, where quadrature is right; take an activation "
-            "with closed forms"
+            f"a norm of {largest}; expected the best norm to be smaller, where quadrature is "
+            "right; take an activation with closed forms"
         )
     return low, high
 

@@ -48,8 +48,7 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     if not isinstance(target, TwoLayer):
         raise ValueError(
             f"copy_average: given a target of type {type(target).__name__}; expected a TwoLayer; "
-            f"make one with "
-            "targets.orthonormal"
+            "make one with targets.orthonormal"
         )
     sizes = _sizes("copy_average", partition, target)
     _check_target(target)
@@ -100,7 +99,7 @@ def _sizes(where: str, partition: Sequence[int], target: TwoLayer | None = None)
         total = "" if target is None else f" that sum to the target's {target.width} neurons"
         raise ValueError(
             f"{where}: given partition {partition!r}; expected positive integers{total}, one a "
-            f"neuron"
+            "neuron"
         )
     return sizes
 
@@ -113,10 +112,9 @@ def _check_target(target: TwoLayer) -> None:
         or target.readout.shape != (target.width,)
     ):
         raise ValueError(
-            f"copy_average: given a target of "
-            f"{', '.join(f'{n} {x.shape}' for n, x in target.parameters().items())}; "
-            "expected one network of one output without biases; use jax.vmap for many, and leave "
-            "biases out"
+            "copy_average: given a target of "
+            f"{', '.join(f'{n} {x.shape}' for n, x in target.parameters().items())}; expected one "
+            "network of one output without biases; use jax.vmap for many, and leave biases out"
         )
     if not is_concrete(target.weights) or not is_concrete(target.readout):
         return
@@ -126,10 +124,8 @@ def _check_target(target: TwoLayer) -> None:
     if not (off <= slack and apart <= slack * np.abs(b).max()):
         raise ValueError(
             f"copy_average: given a target with max|VVᵀ − I| = {off:.2g} and readouts that differ "
-            f"by {apart:.2g}; "
-            "expected orthonormal rows and equal readouts, as of targets.orthonormal; scale rows "
-            "and readouts so, or "
-            "search with solve"
+            f"by {apart:.2g}; expected orthonormal rows and equal readouts, as of "
+            "targets.orthonormal; scale rows and readouts so, or search with solve"
         )
 
 
@@ -143,8 +139,7 @@ def group_neurons(where: str, f: AbstractActivation, sizes: tuple[int, ...], dty
     ):
         raise ValueError(
             f"{where}: given {f!r} and groups of {sizes}, whose best norms are zero or infinite; "
-            f"expected neurons that "
-            "exist; one_neuron has the infimum of the risk"
+            "expected neurons that exist; one_neuron has the infimum of the risk"
         )
     seen = (
         []
@@ -154,11 +149,9 @@ def group_neurons(where: str, f: AbstractActivation, sizes: tuple[int, ...], dty
     if seen:
         raise ValueError(
             f"{where}: given {f!r} and groups of {sizes}, of which those of {seen} leave some of "
-            f"their mean or "
-            "linear part to the others, so that the network is not critical; expected an "
-            "activation closed under "
-            "Gaussian averages (erf, normal_cdf, sin, cos, exp, bump), one group, or copies "
-            "alone; search with solve"
+            "their mean or linear part to the others, so that the network is not critical; "
+            "expected an activation closed under Gaussian averages (erf, normal_cdf, sin, cos, "
+            "exp, bump), one group, or copies alone; search with solve"
         )
     return [found[size] for size in sizes]
 

@@ -37,9 +37,8 @@ def frame_risks(
     if total.ndim or tilt.ndim or width < 1 or dim < 1 or width > dim + 1:
         raise ValueError(
             f"frame_risks: given total {total.shape}, tilt {tilt.shape}, width {width} and dim "
-            f"{dim}; expected two "
-            "scalars and 1 ≤ width ≤ dim + 1; use jax.vmap for several, lower the width or raise "
-            "dim"
+            f"{dim}; expected two scalars and 1 ≤ width ≤ dim + 1; use jax.vmap for several, lower "
+            "the width or raise dim"
         )
     return _risks(jnp.abs(total), tilt, width, dim)
 

@@ -22,8 +22,7 @@ def simplex_frame(m: int, d: int, *, dtype=None) -> Float[Array, "m d"]:
     if m < 1 or d < 1 or m > d + 1:
         raise ValueError(
             f"simplex_frame: given m={m} vectors in d={d} dimensions; expected m ≥ 1, d ≥ 1 and m "
-            f"≤ d + 1; "
-            "take fewer vectors or more dimensions"
+            "≤ d + 1; take fewer vectors or more dimensions"
         )
     dtype = dtype or jnp.result_type(float)
     return padded(corners(m, dtype) if m > 1 else jnp.ones((1, 1), dtype), d)

@@ -24,8 +24,8 @@ def _checked(where: str, k: int, n: int) -> tuple[int, int]:
     width, parts = as_integer(k), as_integer(n)
     if width is None or parts is None or not 1 <= parts <= width:
         raise ValueError(
-            f"{where}: given k={k!r} and n={n!r}; expected integers 1 ≤ n ≤ k; every group needs "
-            f"a neuron"
+            f"{where}: given k={k!r} and n={n!r}; expected integers 1 ≤ n ≤ k; every group needs a "
+            "neuron"
         )
     return width, parts
 

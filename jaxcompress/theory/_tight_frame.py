@@ -29,8 +29,8 @@ class FramePhase(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
         "that serve both parts."
     )
     split = (
-        "Two simplex frames in orthogonal subspaces, each tilted by an angle of its own and "
-        "with its own mass."
+        "Two simplex frames in orthogonal subspaces, each tilted by an angle of its own and with "
+        "its own mass."
     )
     pair = (
         "Two opposite neurons carry the linear part; all other neurons and their line are "
@@ -145,23 +145,20 @@ def _checked(moments: TargetMoments, width: int, dim: int) -> tuple[Array, Array
     if not isinstance(moments, TargetMoments):
         raise ValueError(
             f"tight_frame: given {type(moments).__name__}; expected moments; take them with "
-            f"target_moments"
+            "target_moments"
         )
     check_finite("tight_frame: moments", **moments.parameters())
     if moments.outputs is not None or moments.order != 1 or moments.runs:
         raise ValueError(
             f"tight_frame: given moments of order {moments.order} with outputs={moments.outputs} "
-            f"and leading axes "
-            f"{moments.runs}; expected those of one target of one output, of order 1; take them "
-            f"with order=1, and use "
-            "jax.vmap for many targets"
+            f"and leading axes {moments.runs}; expected those of one target of one output, of "
+            "order 1; take them with order=1, and use jax.vmap for many targets"
         )
     if moments.dim != dim or width < 1 or width > dim + 1:
         raise ValueError(
-            f"tight_frame: given width {width}, dim {dim} and moments in {moments.dim} "
-            f"dimensions; expected the "
-            "moments' own dimension and 1 ≤ width ≤ dim + 1, beyond which no frame is known; "
-            "lower the width"
+            f"tight_frame: given width {width}, dim {dim} and moments in {moments.dim} dimensions; "
+            "expected the moments' own dimension and 1 ≤ width ≤ dim + 1, beyond which no frame "
+            "is known; lower the width"
         )
     return (2 * math.pi) ** 0.5 * moments.constant, 2 * moments.linear
 

@@ -62,8 +62,7 @@ class AbstractActivation(eqx.Module):
         if not isinstance(factor, numbers.Real) or not math.isfinite(factor):
             raise ValueError(
                 f"activations: given a factor {factor!r}; expected a finite Python number, for "
-                f"activations are static; "
-                "put traced factors into the readout"
+                "activations are static; put traced factors into the readout"
             )
         return total([(float(factor), self)])
 
@@ -76,7 +75,7 @@ class AbstractActivation(eqx.Module):
         if not isinstance(divisor, numbers.Real) or divisor == 0:
             raise ValueError(
                 f"activations: given a divisor {divisor!r}; expected a Python number that is not "
-                f"zero"
+                "zero"
             )
         return self * (1.0 / divisor)
 

@@ -73,23 +73,20 @@ def _check(name: str, given: Callable | None) -> None:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"elementwise: given {name}, which fails on an array of three floats and on a single "
-            f"one ({reason}); "
-            "expected a function of one real variable written with jax.numpy"
+            f"one ({reason}); expected a function of one real variable written with jax.numpy"
         ) from None
     shape, dtype = getattr(out, "shape", None), getattr(out, "dtype", None)
     if shape != (3,) or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(
             f"elementwise: given {name}, which maps float32 of shape (3,) to {dtype} of shape "
-            f"{shape}; expected real "
-            "numbers of the same shape, entry by entry"
+            f"{shape}; expected real numbers of the same shape, entry by entry"
         )
     try:
         hash(given)
     except TypeError:
         raise ValueError(
             f"elementwise: given {name}, which cannot be hashed; expected a function without "
-            f"arrays of its own, for it "
-            "decides what is compiled; write a plain function"
+            "arrays of its own, for it decides what is compiled; write a plain function"
         ) from None
     with jax.ensure_compile_time_eval():
         points = jnp.asarray([-1.5, 0.25, 2.0], jnp.float32)
@@ -99,9 +96,8 @@ def _check(name: str, given: Callable | None) -> None:
         )
     if not np.allclose(together, apart, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise ValueError(
-            f"elementwise: given {name}, which maps {points} to {together} together and to "
-            f"{apart} one by one; "
-            "expected a function of one number, applied entry by entry"
+            f"elementwise: given {name}, which maps {points} to {together} together and to {apart} "
+            "one by one; expected a function of one number, applied entry by entry"
         )
 
 

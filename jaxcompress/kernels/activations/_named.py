@@ -56,7 +56,7 @@ def bump(width: float = 1.0) -> AbstractActivation:
     if not (0 < width < math.inf):
         raise ValueError(
             f"bump: given width={width!r}; expected a positive number; its square is the bump's "
-            f"variance"
+            "variance"
         )
     term = Term(
         width * math.sqrt(2 * math.pi), kink=Kink.STEP, order=1, blend=Blend(widths=(float(width),))
@@ -90,6 +90,6 @@ def _order(name: str, p: int) -> int:
     if whole is None or not 0 <= whole <= _HIGHEST:
         raise ValueError(
             f"{name}: given {p!r}; expected an integer from zero to {_HIGHEST}; other polynomials "
-            f"are sums of these"
+            "are sums of these"
         )
     return whole

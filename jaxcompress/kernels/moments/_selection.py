@@ -16,8 +16,8 @@ def formulas(f: AbstractActivation, g: AbstractActivation) -> AbstractMoments:
         if not isinstance(activation, AbstractActivation):
             raise ValueError(
                 f"kernels: given the activation {activation!r}; expected one of "
-                f"jaxcompress.activations, for example "
-                "activations.relu; wrap a function of your own as activations.elementwise(fn)"
+                "jaxcompress.activations, for example activations.relu; wrap a function of your "
+                "own as activations.elementwise(fn)"
             )
     if isinstance(f, Relu) and isinstance(g, Relu):
         return ReluRelu()

@@ -41,8 +41,7 @@ def slope(f: AbstractActivation) -> AbstractActivation:
     if any(term.order and term.blend.sharp for term in terms):
         raise ValueError(
             f"slope: given {f!r}, which jumps; expected an activation whose derivative is a "
-            f"function; "
-            "smooth it first, for example normal_cdf for step or erf for sign"
+            "function; smooth it first, for example normal_cdf for step or erf for sign"
         )
     return Closed(f"slope({f!r})", terms)
 
@@ -85,8 +84,8 @@ def hermite_coefficients(
     if scale.ndim or degree > 150:
         raise ValueError(
             f"hermite_coefficients: given a scale of shape {scale.shape} and degree={degree}; "
-            f"expected one number and "
-            "at most 150, where factorials end; use jax.vmap for several scales"
+            "expected one number and at most 150, where factorials end; use jax.vmap for several "
+            "scales"
         )
     if isinstance(f, Sum):
         return jnp.sum(

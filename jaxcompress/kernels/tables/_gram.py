@@ -84,8 +84,7 @@ def checked_layers(
         law = "" if inputs.dim is None else f" and inputs of dimension {inputs.dim}"
         raise ValueError(
             f"{where}: given W of shape {W.shape}, V of shape {V.shape}{law}; expected one input "
-            f"dimension for all; "
-            "pass weights as (neurons, input dimension), transposed if need be"
+            "dimension for all; pass weights as (neurons, input dimension), transposed if need be"
         )
     return (*inputs.standardize(W, bias_f), *inputs.standardize(V, bias_g))
 
