@@ -2,7 +2,7 @@
 share of both.
 
 The count of a run is `steps × (Hessian + stages · (gradient + two triangular solves) + Cholesky)`,
-with the Hessian's and the gradient's operations and bytes as XLA counts them for one lane. Rejected
+with the Hessian's and the gradient's operations and bytes as XLA counts them for one slot. Rejected
 steps count, for they are work.
 """
 
@@ -43,7 +43,7 @@ def bandwidth(size: int) -> float:
 
 
 def counted(work: Work) -> dict:
-    """Operations and bytes of one step of one lane."""
+    """Operations and bytes of one step of one slot."""
     vector = jnp.asarray(work.flat(work.starts(1))[0])
     costs = {}
     for name, function in (("gradient", gradient_of(work)), ("hessian", hessian_of(work))):

@@ -173,21 +173,21 @@ def short_of(record: dict) -> list[str]:
     ] + [""]
 
 
-def lanes(record: dict) -> list[str]:
-    """Lane scaling, the heavy-tailed workload and the equality of answers."""
+def slots(record: dict) -> list[str]:
+    """Slot scaling, the heavy-tailed workload and the equality of answers."""
     best = min(row["median_seconds_per_run"] for row in record["scaling"])
     rows = [
         [
-            str(row["lanes"] or "default"),
+            str(row["slots"] or "default"),
             time_of(row["median_seconds_per_run"]),
             times(row["median_seconds_per_run"] / best),
         ]
         for row in record["scaling"]
     ]
-    out = ["### Lanes", "", *table(["lanes, work B", "a run", "against the best"], rows), ""]
+    out = ["### Slots", "", *table(["slots, work B", "a run", "against the best"], rows), ""]
     for row in record.get("heavy", []):
         out.append(
-            f"- {row['work']}, {row['lanes'] or 'default'} lanes: the slowest run takes "
+            f"- {row['work']}, {row['slots'] or 'default'} slots: the slowest run takes "
             f"{row['tail']:.0f} times the median; occupancy "
             f"{row.get('occupancy', float('nan')):.1%} until the queue is empty, "
             f"{row['lockstep_occupancy']:.1%} in lockstep."
@@ -195,7 +195,7 @@ def lanes(record: dict) -> list[str]:
     for row in record.get("same_answers", []):
         order = "bit-identical" if row["bit_identical_in_another_order"] else "NOT bit-identical"
         out.append(
-            f"- {row['work']}, lanes {row['lanes']}: converged ends differ by at most "
+            f"- {row['work']}, slots {row['slots']}: converged ends differ by at most "
             f"{row['largest_difference']:.1e} in a parameter and "
             f"{row['largest_function_distance']:.1e} in the relative distance of functions; "
             f"{order} in another order of the queue."
@@ -206,7 +206,7 @@ def lanes(record: dict) -> list[str]:
 def stages(record: dict) -> list[str]:
     """Where the time goes."""
     rows = [
-        [row["stage"], time_of(1e-6 * row["microseconds_per_lane"])] for row in record["stages"]
+        [row["stage"], time_of(1e-6 * row["microseconds_per_slot"])] for row in record["stages"]
     ]
     rows += [
         [
@@ -215,7 +215,7 @@ def stages(record: dict) -> list[str]:
         ]
         for row in record["whole"]
     ]
-    head = [f"work {record['work']}, {record['lanes']} lanes", "a lane"]
+    head = [f"work {record['work']}, {record['slots']} slots", "a slot"]
     return ["### Stages", "", *table(head, rows), ""]
 
 
@@ -338,7 +338,7 @@ def headline(record: dict) -> list[str]:
 
 def generated() -> str:
     """Everything between the markers."""
-    made = {name: load(name) for name in ("works", "processes", "basins", "lanes", "stages")}
+    made = {name: load(name) for name in ("works", "processes", "basins", "slots", "stages")}
     lines: list[str] = []
     if made["works"]:
         lines += [*headline(made["works"]), *losses(made["works"]), *works(made["works"])]
@@ -348,7 +348,7 @@ def generated() -> str:
     for name, section in {**firsts, "sweeps": sweeps}.items():
         record = load(name)
         lines += section(record) if record else []
-    sections = {"processes": processes, "basins": basins, "lanes": lanes, "stages": stages}
+    sections = {"processes": processes, "basins": basins, "slots": slots, "stages": stages}
     for name, section in sections.items():
         if made[name]:
             lines += section(made[name])

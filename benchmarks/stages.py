@@ -1,9 +1,9 @@
 """Where the time of a run goes: gradient, Hessian, factorisation, the whole step, and compilation.
 
-    python benchmarks/stages.py --core 1                               # work B, 32 lanes
-    python benchmarks/stages.py --core 1 --work D --lanes 1
+    python benchmarks/stages.py --core 1                               # work B, 32 slots
+    python benchmarks/stages.py --core 1 --work D --slots 1
 
-Every stage is timed by itself, over a batch of `lanes`, in microseconds a lane.
+Every stage is timed by itself, over a batch of `slots`, in microseconds a slot.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from jaxcompress.risk import RiskProblem
 from jaxcompress.risk.internal import CentredTarget, centred_hessian, centred_risk, hessian
 
 
-def points(work: Work, lanes: int, along: float) -> jax.Array:
-    """Flat points between the starts (0) and the ends (1) of as many runs as lanes."""
-    starts = work.starts(lanes)
+def points(work: Work, slots: int, along: float) -> jax.Array:
+    """Flat points between the starts (0) and the ends (1) of as many runs as slots."""
+    starts = work.starts(slots)
     ends = jc.solve_many(starts, work.target, freeze=work.freeze).network
     return jnp.asarray((1 - along) * work.flat(starts) + along * work.flat(ends))
 
@@ -44,13 +44,13 @@ def hessian_of(work: Work) -> Callable:
 
 
 def stage_gradient(work: Work, y: jax.Array) -> dict:
-    """The short closed forms of the solver's loop, along the lanes."""
-    f, target, weights, readout = in_lanes(work, y)
+    """The short closed forms of the solver's loop, along the slots."""
+    f, target, weights, readout = in_slots(work, y)
     return timed(lambda w, a: centred_risk(f, target, w, a)[2:], weights, readout, axis=-1)
 
 
-def in_lanes(work: Work, y: jax.Array):
-    """Activation, target, weights `(n, d, lanes)` and readout `(n, 1, lanes)`."""
+def in_slots(work: Work, y: jax.Array):
+    """Activation, target, weights `(n, d, slots)` and readout `(n, 1, slots)`."""
     networks = work.network(y)
     problem = RiskProblem.of(work.target)
     target = CentredTarget(
@@ -65,8 +65,8 @@ def in_lanes(work: Work, y: jax.Array):
 
 
 def stage_hessian(work: Work, y: jax.Array) -> dict:
-    """The short closed forms of the solver's loop, along the lanes."""
-    f, target, weights, readout = in_lanes(work, y)
+    """The short closed forms of the solver's loop, along the slots."""
+    f, target, weights, readout = in_slots(work, y)
     move_readout = "readout" not in work.freeze
     return timed(
         lambda w, a: centred_hessian(f, target, w, a, move_readout), weights, readout, axis=-1
@@ -101,23 +101,23 @@ def stage_eigenvalues(work: Work, y: jax.Array) -> dict:
 
 
 def timed(function: Callable, *batch: jax.Array, axis: int = 0) -> dict:
-    """Seconds a lane of a batched function; `axis` is that of the lanes."""
+    """Seconds a slot of a batched function; `axis` is that of the slots."""
     run = jax.jit(function)
     timing = common.per_call(lambda: run(*batch))
-    lanes = batch[0].shape[axis]
+    slots = batch[0].shape[axis]
     return {
         "compile_seconds": timing["compile_seconds"],
-        "microseconds_per_lane": 1e6 * timing["median_seconds"] / lanes,
-        "repeats": [1e6 * taken / lanes for taken in timing["seconds"]],
+        "microseconds_per_slot": 1e6 * timing["median_seconds"] / slots,
+        "repeats": [1e6 * taken / slots for taken in timing["seconds"]],
     }
 
 
-def whole_runs(work: Work, runs: int, repeats: int, lanes: int | None) -> list[dict]:
+def whole_runs(work: Work, runs: int, repeats: int, slots: int | None) -> list[dict]:
     """Whole runs through the public entry points, divided by their steps, with the first call's
     compilation.
     """
     starts = work.starts(runs)
-    extra = {} if lanes is None else {"lanes": lanes}
+    extra = {} if slots is None else {"slots": slots}
     calls = {"flow and polish": jc.solve_many}
     if flow_many is not None:
         calls["flow alone"] = flow_many
@@ -166,7 +166,7 @@ STAGES = {
 def main() -> None:
     made = common.parser(__doc__, "stages.json")
     made.add_argument("--work", choices=list(WORKS), default="B")
-    made.add_argument("--lanes", type=int, default=32)
+    made.add_argument("--slots", type=int, default=32)
     made.add_argument("--runs", type=int, default=256)
     made.add_argument("--repeats", type=int, default=3)
     made.add_argument(
@@ -177,11 +177,11 @@ def main() -> None:
     work = WORKS[options.work]
     # first, so that its first call compiles
     whole = whole_runs(work, options.runs, options.repeats, None)
-    y = points(work, options.lanes, options.along)
+    y = points(work, options.slots, options.along)
     rows = []
     for name, stage in STAGES.items():
         rows.append({"stage": name, **stage(work, y)})
-        print(f"{name:26s} {rows[-1]['microseconds_per_lane']:10.2f} µs a lane", flush=True)
+        print(f"{name:26s} {rows[-1]['microseconds_per_slot']:10.2f} µs a slot", flush=True)
     for row in whole:
         print(
             f"{row['what']:26s} {row['microseconds_per_step']:10.2f} µs a step, "
@@ -189,7 +189,7 @@ def main() -> None:
             flush=True,
         )
     common.write(
-        options.out, {"work": work.name, "lanes": options.lanes, "stages": rows, "whole": whole}
+        options.out, {"work": work.name, "slots": options.slots, "stages": rows, "whole": whole}
     )
 
 

@@ -112,7 +112,7 @@ def show(row: dict) -> None:
 def versus(work: Work, options) -> list[dict]:
     """All rows of one work."""
     runs = options.runs or RUNS[work.name]
-    extra = {} if options.lanes is None else {"lanes": options.lanes}
+    extra = {} if options.slots is None else {"slots": options.slots}
     rows = ours(work, runs, options.repeats, extra)
     for row in rows:
         show(row)
@@ -210,7 +210,7 @@ def arguments():
         help="runs of every rival (default: chosen so that it takes seconds)",
     )
     made.add_argument("--rival-repeats", type=int, default=3)
-    made.add_argument("--lanes", type=int, help="lanes of ours (default: its own choice)")
+    made.add_argument("--slots", type=int, help="slots of ours (default: its own choice)")
     made.add_argument(
         "--processes",
         type=int,

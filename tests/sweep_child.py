@@ -1,6 +1,6 @@
 """The small sweep that tests of sweeps do, in this process and in others.
 
-One shape, few lanes and programs kept on disk: a process starts in the time that it takes to trace
+One shape, few slots and programs kept on disk: a process starts in the time that it takes to trace
 the solver.
 """
 
@@ -30,13 +30,13 @@ def small_plan(**changes) -> sweep.Plan:
 
 def do(directory: str, runs: int = 99) -> None:
     """The sweep, or what is missing of it."""
-    sweep.run(small_plan(runs=runs), directory, lanes=LANES, programs=PROGRAMS)
+    sweep.run(small_plan(runs=runs), directory, slots=LANES, programs=PROGRAMS)
 
 
 def done_sweep(folder) -> tuple:
     """A folder with a sweep that nobody disturbed, in blocks of 3, and what its progress was."""
     told: list[sweep.Progress] = []
-    sweep.run(small_plan(runs=FEW), folder, lanes=LANES, progress=told.append)
+    sweep.run(small_plan(runs=FEW), folder, slots=LANES, progress=told.append)
     return folder, told
 
 

@@ -25,7 +25,7 @@ def _matrix(eigenvalues, seed=0):
 
 
 def _quartic(dim=5, seed=1):
-    """The field `−Ay − y³` of `φ = yᵀAy/2 + Σy⁴/4`, lane by lane, and a start."""
+    """The field `−Ay − y³` of `φ = yᵀAy/2 + Σy⁴/4`, slot by slot, and a start."""
     matrix, _ = _matrix(np.linspace(-1.0, 8.0, dim), seed)
     start = np.random.default_rng(seed).normal(size=dim)
     return lambda y: -jnp.asarray(matrix, y.dtype) @ y - y**3, start
@@ -145,7 +145,7 @@ def test_the_spectral_radius_is_bounded_within_its_safety_factor(seed):
     assert 4.0 <= mended <= 1.2 * 4.0 + 1e-12
 
 
-def test_lanes_step_as_they_would_alone():
+def test_slots_step_as_they_would_alone():
     field, start = _quartic()
     y = jnp.asarray(np.stack([start, 0.1 * start, 2 * start, -start, start], axis=1))
     h = jnp.asarray([0.1, 1.0, 0.01, 3.0, 1e5])
@@ -160,10 +160,10 @@ def test_lanes_step_as_they_would_alone():
     together = step(y, h, v)
     stages = np.asarray(together[-1])
     assert len(set(stages.tolist())) >= 4
-    for lane in range(5):
-        alone = step(y[:, lane], h[lane], v[:, lane])
+    for slot in range(5):
+        alone = step(y[:, slot], h[slot], v[:, slot])
         for many, single in zip(together, alone, strict=True):
-            np.testing.assert_allclose(many[..., lane], single, rtol=1e-11, atol=1e-11)
+            np.testing.assert_allclose(many[..., slot], single, rtol=1e-11, atol=1e-11)
     assert stages[4] == 0
     assert np.all(np.isnan(together[2][:, 4]))
 

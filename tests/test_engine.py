@@ -1,4 +1,4 @@
-"""Batches in lanes: whatever the lanes, devices, order and dimension, every run ends at its own
+"""Batches in slots: whatever the slots, devices, order and dimension, every run ends at its own
 critical point.
 
 One small problem (erf, two neurons for four, 67 runs) serves most claims, so that few programs are
@@ -18,7 +18,7 @@ import jaxcompress as jc
 from tests.problems import network, run
 
 RELU, ERF, IDENTITY = jc.activations.relu, jc.activations.erf, jc.activations.identity
-RUNS, LANES = 67, 8  # neither lanes nor devices divide the runs
+RUNS, LANES = 67, 8  # neither slots nor devices divide the runs
 RESULTS = jc.RESULTS
 
 # What shares a compiled program runs in one worker.
@@ -97,8 +97,8 @@ def problem():
 
 @pytest.fixture(scope="module")
 def base(problem):
-    """Its ends with eight lanes on one device."""
-    return jc.solve_many(*problem, lanes=LANES)
+    """Its ends with eight slots on one device."""
+    return jc.solve_many(*problem, slots=LANES)
 
 
 @base_group
@@ -112,15 +112,15 @@ def test_every_run_ends_at_a_critical_point_of_the_exact_risk(problem, base):
 
 @pytest.fixture(scope="module")
 def listened(problem):
-    """The same in three lanes, and what a listener hears meanwhile."""
+    """The same in three slots, and what a listener hears meanwhile."""
     heard = []
-    sols = jc.solve_many(*problem, lanes=3, progress=lambda count: heard.append(int(count)))
+    sols = jc.solve_many(*problem, slots=3, progress=lambda count: heard.append(int(count)))
     jax.effects_barrier()
     return sols, heard
 
 
 @base_group
-def test_three_lanes_and_a_listener_change_no_end(base, listened):
+def test_three_slots_and_a_listener_change_no_end(base, listened):
     sols, heard = listened
     assert _distance(sols.network, base.network) <= 1e-9  # worst case 1e-13
     assert len(heard) >= RUNS // 3 - 1  # once a deck at least
@@ -134,11 +134,11 @@ def test_the_listener_hears_ever_larger_numbers(listened):
 
 
 @base_group
-def test_drawn_starts_in_more_lanes_on_two_devices_end_where_the_batch_does(problem, base):
+def test_drawn_starts_in_more_slots_on_two_devices_end_where_the_batch_does(problem, base):
     drawn = jc.initialize.Starts(
         jax.random.key(0), RUNS, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF
     )
-    sols = jc.solve_many(drawn, problem[1], lanes=32, devices=jax.devices()[:2])
+    sols = jc.solve_many(drawn, problem[1], slots=32, devices=jax.devices()[:2])
     assert sols.risk.shape == (RUNS,)
     assert len(sols.risk.sharding.device_set) == 2
     assert _distance(sols.network, base.network) <= 1e-9  # worst case 1.4e-13
@@ -162,9 +162,9 @@ def test_drawn_starts_are_those_of_the_batch_and_fewer_than_one_is_refused():
 
 
 @base_group
-def test_one_run_in_more_lanes_than_runs_ends_where_it_does_in_the_batch(problem, base):
+def test_one_run_in_more_slots_than_runs_ends_where_it_does_in_the_batch(problem, base):
     starts, target = problem
-    one = jc.solve_many(run(starts, slice(4, 5)), target, lanes=50)
+    one = jc.solve_many(run(starts, slice(4, 5)), target, slots=50)
     assert one.risk.shape == (1,)
     assert _distance(one.network, run(base.network, slice(4, 5))) <= 1e-9
     alone = jc.solve(run(starts, 4), target)
@@ -175,7 +175,7 @@ def test_one_run_in_more_lanes_than_runs_ends_where_it_does_in_the_batch(problem
 def test_the_order_of_the_queue_changes_no_bit_of_any_end(problem, base):
     starts, target = problem
     order = np.random.default_rng(0).permutation(RUNS)
-    shuffled = jax.device_get(jc.solve_many(run(starts, order), target, lanes=LANES))
+    shuffled = jax.device_get(jc.solve_many(run(starts, order), target, slots=LANES))
     expected = run(jax.device_get(base), order)
     for name in set(base.stats) - {"occupancy"}:  # that is one number of the whole batch
         assert _identical(shuffled.stats[name], expected.stats[name]), name
@@ -203,9 +203,9 @@ def test_changed_tolerances_rates_budgets_seeds_and_targets_compile_nothing(prob
         jax.jit(lambda x: x + jnp.pi)(jnp.ones(1)).block_until_ready()
     assert found  # the listener hears
     with compilations() as found:
-        jc.solve_many(starts, target, lanes=LANES, rtol=1e-4, atol=1e-6, max_steps=300)
-        jc.solve_many(*others, lanes=LANES, gradient_tolerance=1e-9, flow_tolerance=1e-7)
-        sols = jc.solve_many(starts, target, lanes=LANES, rates={"readout": 0.5})
+        jc.solve_many(starts, target, slots=LANES, rtol=1e-4, atol=1e-6, max_steps=300)
+        jc.solve_many(*others, slots=LANES, gradient_tolerance=1e-9, flow_tolerance=1e-7)
+        sols = jc.solve_many(starts, target, slots=LANES, rates={"readout": 0.5})
         jax.block_until_ready(sols)
     assert found == []
 
@@ -215,7 +215,7 @@ def test_runs_that_overflow_say_so_and_disturb_no_other(problem, base):
     starts, target = problem
     broken = np.isin(np.arange(RUNS), (0, 3, 40))
     wild = jnp.where(jnp.asarray(broken)[:, None], 1e200 * starts.readout, starts.readout)
-    sols = jc.solve_many(jc.TwoLayer(starts.weights, wild, activation=ERF), target, lanes=LANES)
+    sols = jc.solve_many(jc.TwoLayer(starts.weights, wild, activation=ERF), target, slots=LANES)
     assert _identical(run(sols.network, ~broken), run(base.network, ~broken))
     assert np.array_equal(_is(sols, RESULTS.nonfinite), broken)
     assert np.array_equal(sols.converged, ~broken)
@@ -229,7 +229,7 @@ def test_runs_whose_budget_is_spent_say_so_wherever_the_polish_ends(problem, bas
     starts, target = problem
     needed = np.asarray(base.stats["steps"])
     budget = int(np.median(needed))
-    sols = jc.solve_many(starts, target, lanes=LANES, max_steps=budget)
+    sols = jc.solve_many(starts, target, slots=LANES, max_steps=budget)
     spent, steps = _is(sols, RESULTS.max_steps_reached), np.asarray(sols.stats["steps"])
     assert 0 < spent.sum() < RUNS
     assert np.array_equal(sols.converged, ~spent)
@@ -245,7 +245,7 @@ def test_runs_whose_budget_is_spent_say_so_wherever_the_polish_ends(problem, bas
 
 @base_group
 def test_a_tolerance_below_rounding_is_reported_as_such(problem):
-    sols = jc.solve_many(*problem, lanes=LANES, gradient_tolerance=1e-25)
+    sols = jc.solve_many(*problem, slots=LANES, gradient_tolerance=1e-25)
     exact = np.asarray(sols.gradient_norm) <= 1e-25
     assert exact.sum() < RUNS // 2
     assert np.array_equal(_is(sols, RESULTS.gradient_floor), ~exact)
@@ -296,8 +296,8 @@ def _twins(runs=10):
 @pytest.mark.parametrize("make", [_well_spanned, _in_the_span, _twins])
 def test_the_ends_in_many_dimensions_are_those_in_few_turned(make):
     starts, target = make()
-    few = jc.solve_many(starts, target, lanes=4)
-    many = jc.solve_many(_up(starts), _up(target), lanes=4)
+    few = jc.solve_many(starts, target, slots=4)
+    many = jc.solve_many(_up(starts), _up(target), slots=4)
     assert np.all(few.converged)
     assert _slopes(few.network, target).max() <= 1e-10
     assert _distance(_up(few.network), many.network) <= 1e-10  # worst case 2e-12
@@ -315,10 +315,10 @@ def test_runs_with_targets_of_their_own_are_reduced_to_the_same_ends():
     ]
     which = np.arange(10) % 3
     targets = jax.tree.map(lambda *leaves: jnp.stack(leaves)[which], *kinds)
-    sols = jc.solve_many(_up(starts), _up(targets), lanes=4)
+    sols = jc.solve_many(_up(starts), _up(targets), slots=4)
     assert np.all(sols.converged)
     for i, kind in enumerate(kinds):
-        shared = jc.solve_many(starts, kind, lanes=4)
+        shared = jc.solve_many(starts, kind, slots=4)
         mine = which == i
         # worst case 2e-12
         assert _distance(run(_up(shared.network), mine), run(sols.network, mine)) <= 1e-10
@@ -346,7 +346,7 @@ def _frozen():
 @pytest.mark.parametrize("make", [_anisotropic, _frozen])
 def test_other_structures_end_at_critical_points_of_the_exact_risk(make):
     starts, target, law, freeze = make()
-    sols = jc.solve_many(starts, target, inputs=law, freeze=freeze, rates={"weights": 2.0}, lanes=3)
+    sols = jc.solve_many(starts, target, inputs=law, freeze=freeze, rates={"weights": 2.0}, slots=3)
     assert np.all(sols.converged)
     assert _slopes(sols.network, target, law, freeze).max() <= 1e-9  # 5e-16
     for name in freeze:
@@ -360,7 +360,7 @@ def test_flows_alone_are_followed_to_the_tolerance_or_say_what_stopped_them():
     starts = jc.TwoLayer(
         starts.weights, 1 + starts.readout**2, starts.bias, starts.output_bias, IDENTITY
     )
-    sols = jc.flow_many(starts, target, gradient_tolerance=1e-9, lanes=2)
+    sols = jc.flow_many(starts, target, gradient_tolerance=1e-9, slots=2)
     assert np.all(sols.converged)
     assert np.all(_is(sols, RESULTS.converged))
     assert sols.eigenvalues is None
@@ -371,7 +371,7 @@ def test_flows_alone_are_followed_to_the_tolerance_or_say_what_stopped_them():
     best = np.sqrt(2 / np.pi) * (b / np.sqrt(1 + (V**2).sum(1))) @ V
     found = np.asarray(sols.network.readout[:, 0, None] * sols.network.weights[:, 0])
     np.testing.assert_allclose(found, np.broadcast_to(best, found.shape), atol=1e-7)
-    cut = jc.flow_many(starts, target, gradient_tolerance=1e-9, max_steps=4, lanes=2)
+    cut = jc.flow_many(starts, target, gradient_tolerance=1e-9, max_steps=4, slots=2)
     assert np.all(_is(cut, RESULTS.max_steps_reached))
     assert np.all(np.asarray(cut.stats["steps"]) == 4)
     assert not np.any(cut.converged)
@@ -387,7 +387,7 @@ MANY = 240
 def sliding():
     """ReLU starts, of which 19 of 240 slide, their target and their ends."""
     starts, target = _starts(RELU, 2, 4, MANY), jc.targets.orthonormal(4, 4, activation=RELU)
-    return starts, target, jc.solve_many(starts, target, lanes=LANES)
+    return starts, target, jc.solve_many(starts, target, slots=LANES)
 
 
 @relu_group
@@ -455,13 +455,13 @@ def test_lsoda_sees_the_same_neuron_fall_to_zero(sliding):
 
 
 @relu_group
-def test_lanes_are_busy_while_runs_of_very_different_lengths_wait(sliding):
+def test_slots_are_busy_while_runs_of_very_different_lengths_wait(sliding):
     starts, target, _ = sliding
     factors = jnp.asarray(np.random.default_rng(0).permutation(np.geomspace(0.1, 10, MANY)))
     mixed = jc.TwoLayer(
         starts.weights * factors[:, None, None], starts.readout * factors[:, None], activation=RELU
     )
-    sols = jc.solve_many(mixed, target, lanes=LANES)
+    sols = jc.solve_many(mixed, target, slots=LANES)
     steps = np.asarray(sols.stats["steps"])
     assert steps.max() > 2.5 * np.median(steps)
     assert steps.max() < 2000

@@ -112,7 +112,7 @@ def test_the_method_is_stiffly_accurate_and_vanishes_at_infinite_stiffness():
 
 
 def _stability(z):
-    """`R(z)` of one step on `y′ = λy`, all `z = λh` at once as lanes."""
+    """`R(z)` of one step on `y′ = λy`, all `z = λh` at once as slots."""
     z = jnp.asarray(z)
     step = jax.jit(
         lambda z: rosenbrock_stages(
@@ -138,8 +138,8 @@ def test_halving_the_step_divides_the_error_by_thirty_two(exact):
     def end(count):
         def step(_, y):
             hessian = (-jax.jacfwd(_field)(y[:, 0]))[None]
-            lanes = lambda y: -_field(y[:, 0])[:, None]  # noqa: E731
-            return rosenbrock_stages(lanes, hessian, y, lanes(y), 1 / count[None])[0]
+            slots = lambda y: -_field(y[:, 0])[:, None]  # noqa: E731
+            return rosenbrock_stages(slots, hessian, y, slots(y), 1 / count[None])[0]
 
         return jax.lax.fori_loop(0, count.astype(int), step, jnp.asarray(START)[:, None])[:, 0]
 
@@ -202,8 +202,8 @@ def test_a_step_too_long_for_its_matrix_is_nan_and_is_rejected(exact):
     start = 1e-3 * START
     column = jnp.asarray(start)[:, None]
     hessian = (-jax.jacfwd(_field)(column[:, 0]))[None]
-    lanes = lambda y: -_field(y[:, 0])[:, None]  # noqa: E731
-    point, _ = rosenbrock_stages(lanes, hessian, column, lanes(column), jnp.asarray([100.0]))
+    slots = lambda y: -_field(y[:, 0])[:, None]  # noqa: E731
+    point, _ = rosenbrock_stages(slots, hessian, column, slots(column), jnp.asarray([100.0]))
     assert np.all(np.isnan(point))
     controller = diffrax.PIDController(rtol=1e-8, atol=1e-10)
     out = _diffeqsolve(_field, jnp.asarray(start), 100.0, controller, 100.0)

@@ -113,13 +113,13 @@ def test_a_pool_of_processes_leaves_what_one_leaves_even_when_a_worker_is_killed
                 small_plan(runs=RUNS),
                 folder,
                 executor=pool,
-                lanes=LANES,
+                slots=LANES,
                 programs=PROGRAMS,
                 progress=tell,
             )
     assert 5 <= marks(folder) < 66
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=processes) as pool:
-        state = sweep.resume(folder, executor=pool, lanes=LANES, programs=PROGRAMS)
+        state = sweep.resume(folder, executor=pool, slots=LANES, programs=PROGRAMS)
     assert state.done == state.converged == 2 * RUNS
     assert files(folder) == undisturbed
 

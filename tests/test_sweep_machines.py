@@ -50,7 +50,7 @@ def test_a_dask_cluster_that_loses_a_worker_leaves_what_one_process_leaves(undis
                 small_plan(runs=RUNS),
                 folder,
                 executor=executor,
-                lanes=LANES,
+                slots=LANES,
                 programs=PROGRAMS,
                 progress=tell,
             )
@@ -64,7 +64,7 @@ import sys, jax
 jax.distributed.initialize(sys.argv[1], num_processes=2, process_id=int(sys.argv[2]))
 from jaxcompress import sweep
 from tests.sweep_child import LANES, PROGRAMS, small_plan
-state = sweep.run(small_plan(runs=int(sys.argv[4])), sys.argv[3], lanes=LANES, programs=PROGRAMS)
+state = sweep.run(small_plan(runs=int(sys.argv[4])), sys.argv[3], slots=LANES, programs=PROGRAMS)
 print(jax.process_count(), state.done_here)
 """
 

@@ -292,10 +292,10 @@ def test_a_worker_with_other_versions_is_warned_of_once(tmp_path, monkeypatch):
     assert {note["versions"]["numpy"] for note in notes} == {"1.0"}
 
 
-def test_a_block_notes_its_lanes_and_devices(tmp_path):
-    sweep.run(made(), tmp_path / "store", lanes=5)
+def test_a_block_notes_its_slots_and_devices(tmp_path):
+    sweep.run(made(), tmp_path / "store", slots=5)
     note = json.loads((tmp_path / "store/sweep/log/000003.json").read_text())
-    assert note["lanes"] == 5
+    assert note["slots"] == 5
     assert note["devices"] == 2  # of conftest
 
 

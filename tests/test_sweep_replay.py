@@ -26,7 +26,7 @@ def test_a_block_is_repeated_bit_for_bit(done):
     store = open_store(done[0])
     for number, run in ((1, 4), (7, 21)):
         block = _blocks.block_of(store.plan, number)
-        runs, solution = sweep.replay_block(done[0], run, lanes=LANES)
+        runs, solution = sweep.replay_block(done[0], run, slots=LANES)
         assert runs == range(block.first, block.first + block.count)
         for path, data in _layout.chunks_of(
             store.plan, block, arrays_of(store.plan, block, solution)
@@ -67,7 +67,7 @@ def test_a_trajectory_is_a_dataset_from_the_start_of_a_run_to_its_end(done):
 
 
 def test_a_polished_run_alone_has_the_end_and_the_index_that_are_stored(tmp_path):
-    state = sweep.run(small_plan(runs=3, solver={}), tmp_path / "polished", lanes=LANES)
+    state = sweep.run(small_plan(runs=3, solver={}), tmp_path / "polished", slots=LANES)
     assert state.converged == 6
     again = sweep.replay(tmp_path / "polished", 5)
     group = xarray.open_zarr(tmp_path / "polished", group="networks/erf-n1-d2")

@@ -56,7 +56,7 @@ def part(tmp_path_factory):
     """A sweep that was stopped halfway through its first cell."""
     folder = tmp_path_factory.mktemp("sweep") / "part"
     with pytest.raises(Enough):
-        sweep.run(small_plan(runs=9), folder, lanes=LANES, progress=stop_at(6))
+        sweep.run(small_plan(runs=9), folder, slots=LANES, progress=stop_at(6))
     return folder
 
 

@@ -36,7 +36,7 @@ def copy(done, tmp_path):
 
 
 def resumed(folder):
-    return sweep.resume(folder, lanes=LANES)
+    return sweep.resume(folder, slots=LANES)
 
 
 def test_a_stranger_finds_a_dataset_that_explains_itself(done):
@@ -111,7 +111,7 @@ def test_the_numbers_are_those_of_the_solver_and_the_end_points_have_the_risk_th
 def test_runs_that_are_shared_out_over_devices_end_where_they_did(done):
     assert len(jax.devices()) > 1
     plan = small_plan(runs=FEW, block=FEW)
-    many = run_block(plan, 1, lanes=LANES, devices=jax.devices())
+    many = run_block(plan, 1, slots=LANES, devices=jax.devices())
     with xarray.open_zarr(done[0]) as data:
         assert bool(many.converged.all())
         # gradients of 1e-8 leave 1e-16
@@ -145,7 +145,7 @@ def test_what_has_not_been_done_is_marked_as_such(done, tmp_path):
             raise Enough
 
     with pytest.raises(Enough):
-        sweep.run(small_plan(runs=FEW), tmp_path / "part", lanes=LANES, progress=stop)
+        sweep.run(small_plan(runs=FEW), tmp_path / "part", slots=LANES, progress=stop)
     with xarray.open_zarr(tmp_path / "part") as data:
         there = np.arange(2 * FEW).reshape(2, FEW) < 9
         np.testing.assert_array_equal(data.result.values == -1, ~there)
@@ -244,7 +244,7 @@ def test_a_folder_that_is_removed_under_a_sweep_is_reported(tmp_path):
         shutil.rmtree(tmp_path / "gone")
 
     with pytest.raises(OSError, match=r"gone: sweep/plan\.json is gone: .* no block is stored"):
-        sweep.run(small_plan(runs=FEW), tmp_path / "gone", lanes=LANES, progress=remove)
+        sweep.run(small_plan(runs=FEW), tmp_path / "gone", slots=LANES, progress=remove)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -290,7 +290,7 @@ def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(
     with monkeypatch.context() as patch:
         limited(patch, allowed, code)
         with pytest.raises(OSError, match=said) as caught:
-            sweep.run(small_plan(runs=FEW), folder, lanes=LANES, progress=told.append)
+            sweep.run(small_plan(runs=FEW), folder, slots=LANES, progress=told.append)
     assert caught.value.errno == code
     assert len(told) == max(blocks, 0)
     assert (folder / "sweep/plan.json").exists() == (blocks >= 0)
@@ -305,7 +305,7 @@ def test_a_disk_that_takes_no_more_is_reported_and_what_was_done_stays(
             ends = xarray.open_zarr(folder, group="networks/erf-n1-d2")
             assert np.isfinite(data.risk.values[there]).all()
             assert np.isfinite(ends.weights.values[there]).all()
-    sweep.run(small_plan(runs=FEW), folder, lanes=LANES)
+    sweep.run(small_plan(runs=FEW), folder, slots=LANES)
     assert files(folder) == files(done[0])
 
 
@@ -320,7 +320,7 @@ def test_random_targets_biases_and_gaussian_inputs_reach_the_store_as_they_were_
     # takes.
     sizes = {"activation": "sin", "n": 1, "k": 3, "d": 3}
     made = small_plan(runs=2, **sizes, target=target, inputs=inputs, start=start)
-    assert sweep.run(made, tmp_path / "biased", lanes=LANES).converged == 2
+    assert sweep.run(made, tmp_path / "biased", slots=LANES).converged == 2
     points = np.random.default_rng(0).multivariate_normal(
         np.full(3, 0.5), 2 * (0.7 * np.eye(3) + 0.3), 200_000
     )

@@ -7,12 +7,12 @@ point in it to the rounding floor.
 
 Inside, from the outside in: `_solve` (what users call) checks and compiles, for batches of few
 sizes (`_sizes`); `_batch` turns networks into vectors and ends into a `Solution`, `_reduction`
-takes superfluous input dimensions off; `_engine` sends the runs (their `_state`) through lanes
-(`_lanes`), one phase after another: the flow (`_stepping`, whose methods are `_rosenbrock` and
-`_chebyshev`, chosen in `_method`; `_slide` is its event), the hand-over (`_newton`), the polish
-(`_polish`), or the search of saddles (`_critical`). All phases are the same loop of stages
-(`_phase`), the one place of the program that evaluates the risk and the one that evaluates the
-Hessian, of vectors that `_motions` supplies. `_flow` follows one run with its trajectory by
+takes superfluous input dimensions off; `_engine` sends the runs (their `_state`) through slots
+(`_slots`), one phase after another: the flow (`_stepping`, whose methods are `_rosenbrock` and
+`_chebyshev`, chosen in `_method`; `_vanishing` is its event), the hand-over (`_hand_over`), the
+polish (`_polish`), or the search of saddles (`_saddle_search`). All phases are the same loop of
+stages (`_phase`), the one place of the program that evaluates the risk and the one that evaluates
+the Hessian, of vectors that `_objective` supplies. `_flow` follows one run with its trajectory by
 diffrax, for which `_diffrax` wraps both methods.
 """
 

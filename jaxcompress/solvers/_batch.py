@@ -13,13 +13,13 @@ from jaxcompress.networks import Starts, TargetMoments, TwoLayer
 from jaxcompress.risk import Samples
 from jaxcompress.risk.internal import Target
 from jaxcompress.solvers._engine import Batch, flow_runs, search_runs, solve_runs
-from jaxcompress.solvers._lanes import Occupancy, Progress
 from jaxcompress.solvers._method import MATRIX_MOST, Method, choose, for_runs
-from jaxcompress.solvers._motions import AbstractMotions, Measured, measured, motions_of
+from jaxcompress.solvers._objective import AbstractObjective, Measured, measured, objective_of
 from jaxcompress.solvers._polish import MAX_STEPS
 from jaxcompress.solvers._reduction import in_coordinates, lift_weights, reduce_weights, span_of
+from jaxcompress.solvers._slots import Occupancy, Progress
 from jaxcompress.solvers._solution import RESULTS, Solution, either
-from jaxcompress.solvers._state import Lane
+from jaxcompress.solvers._state import Slot
 from jaxcompress.solvers._stepping import FlowOptions
 from jaxcompress.special.internal import precision
 
@@ -86,29 +86,29 @@ class Runs(eqx.Module):
         )
         return measured(targets, self.inputs, self.form, self.freeze)
 
-    def motions(self, rates: dict[str, Array]) -> AbstractMotions:
-        """The motions of all runs."""
+    def objective(self, rates: dict[str, Array]) -> AbstractObjective:
+        """The objective of all runs."""
         zero = jnp.zeros((), jnp.int32)
-        return motions_of(self.problem(zero), self.shared, self.student(zero), self.freeze, rates)
+        return objective_of(self.problem(zero), self.shared, self.student(zero), self.freeze, rates)
 
-    def method(self, unknowns: int, lanes: int) -> Method:
+    def method(self, unknowns: int, slots: int) -> Method:
         """How to step."""
-        return choose(unknowns, self.form, _pairs_a_neuron(self.targets), lanes)
+        return choose(unknowns, self.form, _pairs_a_neuron(self.targets), slots)
 
-    def load(self, motions: AbstractMotions) -> tuple[Array, Any]:
+    def load(self, objective: AbstractObjective) -> tuple[Array, Any]:
         """The unknowns of every run and what is its own, with a leading axis of runs."""
 
         def one(run: Array) -> tuple[Array, Any]:
-            return motions.load(self.student(run), None if self.shared else self.problem(run))
+            return objective.load(self.student(run), None if self.shared else self.problem(run))
 
         return jax.lax.map(
             one, jnp.arange(self.count, dtype=jnp.int32), batch_size=min(self.count, _BLOCK)
         )
 
-    def batch(self, motions: AbstractMotions, lanes: int, progress: Progress | None) -> Batch:
-        """All of them as vectors, ready for the lanes."""
-        y, own = self.load(motions)
-        return Batch(y, own, jnp.arange(self.count, dtype=jnp.int32) < self.real, lanes, progress)
+    def batch(self, objective: AbstractObjective, slots: int, progress: Progress | None) -> Batch:
+        """All of them as vectors, ready for the slots."""
+        y, own = self.load(objective)
+        return Batch(y, own, jnp.arange(self.count, dtype=jnp.int32) < self.real, slots, progress)
 
 
 BatchSolver = Callable[[Runs, Options, int, Progress | None], Solution]
@@ -118,17 +118,17 @@ def _share(occupancy: Occupancy) -> Array:
     return jnp.where(occupancy.all > 0, occupancy.busy / jnp.maximum(occupancy.all, 1), 1)
 
 
-def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
+def flow_batch(runs: Runs, options: Options, slots: int, progress: Progress | None) -> Solution:
     """The flow of every run to its own end."""
-    motions = runs.motions(options.rates)
-    batch = runs.batch(motions, lanes, progress)
-    method = runs.method(motions.root.shape[0], lanes)
+    objective = runs.objective(options.rates)
+    batch = runs.batch(objective, slots, progress)
+    method = runs.method(objective.root.shape[0], slots)
     ends, occupancy = flow_runs(
-        motions, method, options.flow, batch, motions.root.shape[0] <= MATRIX_MOST
+        objective, method, options.flow, batch, objective.root.shape[0] <= MATRIX_MOST
     )
     converged = ends.course.norm <= options.flow.gradient_tolerance
     return Solution(
-        network=jax.vmap(_without_rates(motions).network)(ends.point.y, batch.own),
+        network=jax.vmap(_without_rates(objective).network)(ends.point.y, batch.own),
         risk=or_infinite(ends.point.risk),
         risk_floor=or_infinite(ends.point.floor),
         gradient_norm=ends.course.norm,
@@ -139,20 +139,20 @@ def flow_batch(runs: Runs, options: Options, lanes: int, progress: Progress | No
     )
 
 
-def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
+def solve_batch(runs: Runs, options: Options, slots: int, progress: Progress | None) -> Solution:
     """Flow, hand-over and polish of every run; with more unknowns than a matrix can have, the flow
     alone.
     """
-    motions = runs.motions(options.rates)
-    unknowns = motions.root.shape[0]
+    objective = runs.objective(options.rates)
+    unknowns = objective.root.shape[0]
     if unknowns > MATRIX_MOST:
         alone = eqx.tree_at(lambda o: o.flow.gradient_tolerance, options, options.final_tolerance)
-        return flow_batch(runs, alone, lanes, progress)
-    batch = runs.batch(motions, lanes, progress)
-    method = runs.method(unknowns, lanes)
-    ends, occupancy = solve_runs(motions, method, options.flow, options.final_tolerance, batch)
+        return flow_batch(runs, alone, slots, progress)
+    batch = runs.batch(objective, slots, progress)
+    method = runs.method(unknowns, slots)
+    ends, occupancy = solve_runs(objective, method, options.flow, options.final_tolerance, batch)
     arrived = ends.newton.taken | (ends.course.norm <= options.flow.gradient_tolerance)
-    out = as_solution(_without_rates(motions), ends, batch.own, options.final_tolerance)
+    out = as_solution(_without_rates(objective), ends, batch.own, options.final_tolerance)
     # Where the flow itself was cut short, the polished point is a critical one, but not known to be
     # the flow's: that is what to report.
     converged = out.converged & arrived
@@ -167,15 +167,15 @@ def solve_batch(runs: Runs, options: Options, lanes: int, progress: Progress | N
     return eqx.tree_at(where, out, (ends.course.time, converged, result, stats))
 
 
-def critical_batch(runs: Runs, options: Options, lanes: int, progress: Progress | None) -> Solution:
+def critical_batch(runs: Runs, options: Options, slots: int, progress: Progress | None) -> Solution:
     """A critical point of any kind for every start; nobody is told about progress, and nothing
     flows.
     """
-    motions = runs.motions(options.rates)
-    batch = runs.batch(motions, lanes, None)
+    objective = runs.objective(options.rates)
+    batch = runs.batch(objective, slots, None)
     budget = options.flow.max_steps
-    ends = search_runs(motions, options.final_tolerance, budget, batch)
-    out = as_solution(motions, ends, batch.own, options.final_tolerance, budget)
+    ends = search_runs(objective, options.final_tolerance, budget, batch)
+    out = as_solution(objective, ends, batch.own, options.final_tolerance, budget)
     assert out.index is not None  # a polish has its spectrum
     known = out.index >= 0  # a network of zeros may have none
     stats = {"steps": out.stats["polish_steps"], "flat_modes": out.stats["flat_modes"]}
@@ -184,13 +184,13 @@ def critical_batch(runs: Runs, options: Options, lanes: int, progress: Progress 
 
 
 def in_span(
-    solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress: Progress | None
+    solver: BatchSolver, runs: Runs, options: Options, slots: int, progress: Progress | None
 ) -> Solution:
     """Any of these in as few dimensions as the weights span (`_reduction`), where the inputs have
     more.
     """
     if not reduces(runs):
-        return solver(runs, options, lanes, progress)
+        return solver(runs, options, slots, progress)
     students = runs.all_students()
     rows = span_of(runs.targets)
     reduced = reduce_weights(rows, students.weights)
@@ -203,7 +203,7 @@ def in_span(
         runs.freeze,
         runs.count,
     )
-    solution = solver(small, options, lanes, progress)
+    solution = solver(small, options, slots, progress)
     lifted = lift_weights(reduced, rows, students.weights, solution.network.weights)
     return eqx.tree_at(lambda s: s.network.weights, solution, lifted)
 
@@ -235,8 +235,8 @@ def _pairs_a_neuron(target: Target) -> int:
 
 
 def as_solution(
-    motions: AbstractMotions,
-    ends: Lane,
+    objective: AbstractObjective,
+    ends: Slot,
     own: Any,
     tolerance: Array,
     max_steps: Array | int = MAX_STEPS,
@@ -256,7 +256,7 @@ def as_solution(
     stuck = either(known, stuck, RESULTS.nonfinite)
     flats = jnp.sum(jnp.abs(values) <= flat * largest, axis=1)
     return Solution(
-        network=jax.vmap(motions.network)(point.y, own),
+        network=jax.vmap(objective.network)(point.y, own),
         risk=or_infinite(point.risk),
         risk_floor=or_infinite(point.floor),
         gradient_norm=or_infinite(gradient_norm),
@@ -269,7 +269,7 @@ def as_solution(
     )
 
 
-def _at_zero(ends: Lane) -> Array:
+def _at_zero(ends: Slot) -> Array:
     """How many neurons slid to norm zero and stay there."""
     slide = ends.course.slide
     if slide is None:
@@ -277,7 +277,7 @@ def _at_zero(ends: Lane) -> Array:
     return jnp.sum(slide.frozen, axis=1, dtype=jnp.int32)
 
 
-def _flow_stats(ends: Lane, method: Method, occupancy: Array) -> dict[str, Any]:
+def _flow_stats(ends: Slot, method: Method, occupancy: Array) -> dict[str, Any]:
     course = ends.course
     return {
         "steps": course.steps,
@@ -291,15 +291,15 @@ def _flow_stats(ends: Lane, method: Method, occupancy: Array) -> dict[str, Any]:
     }
 
 
-def _flow_result(ends: Lane, options: FlowOptions, converged: Array) -> Any:
+def _flow_result(ends: Slot, options: FlowOptions, converged: Array) -> Any:
     result = either(ends.course.time >= options.t1, RESULTS.time_reached, RESULTS.max_steps_reached)
     fine = jnp.all(jnp.isfinite(ends.point.y), axis=1) & jnp.isfinite(ends.course.norm)
     arrived = either(_at_zero(ends) > 0, RESULTS.neuron_at_zero, RESULTS.converged)
     return either(converged, arrived, either(fine, result, RESULTS.nonfinite))
 
 
-def _without_rates(motions: AbstractMotions) -> AbstractMotions:
-    return eqx.tree_at(lambda m: m.root, motions, jnp.ones_like(motions.root))
+def _without_rates(objective: AbstractObjective) -> AbstractObjective:
+    return eqx.tree_at(lambda m: m.root, objective, jnp.ones_like(objective.root))
 
 
 def or_infinite(number: Array) -> Array:

@@ -21,9 +21,9 @@ from jaxtyping import Array
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solvers._batch import or_infinite
-from jaxcompress.solvers._motion import Motion
 from jaxcompress.solvers._solution import RESULTS, Solution, either
 from jaxcompress.solvers._spectrum import eigenvalues
+from jaxcompress.solvers._vector_risk import VectorRisk
 from jaxcompress.special.internal import precision
 
 _MAX_STEPS = 80
@@ -72,10 +72,10 @@ def certify(
     if gradient_tolerance is None:
         gradient_tolerance = precision(problem.energy.dtype).critical
     tolerance = gradient_tolerance * jnp.maximum(problem.energy, 1)
-    motion = Motion.of(problem, student, ())
+    function = VectorRisk.of(problem, student, ())
     if polish:
-        return _certified(motion, _polished(motion, tolerance), tolerance)
-    (risk, floor), gradient = motion.value_and_gradient(motion.vector())
+        return _certified(function, _polished(function, tolerance), tolerance)
+    (risk, floor), gradient = function.value_and_gradient(function.vector())
     gradient_norm = jnp.max(jnp.abs(gradient))
     converged = gradient_norm <= tolerance
     return Solution(
@@ -90,21 +90,21 @@ def certify(
     )
 
 
-def _polished(motion: Motion, tolerance: Array) -> _State:
+def _polished(function: VectorRisk, tolerance: Array) -> _State:
     """Trial after trial; the first is the point itself, of which nothing is known yet."""
-    y = motion.vector()
+    y = function.vector()
     infinity, count = jnp.full((), jnp.inf, y.dtype), jnp.zeros((), jnp.int32)
     none = jnp.zeros((y.size, y.size), y.dtype)
     least = _LEAST * jnp.asarray(precision(y.dtype).flat, y.dtype)
     start = _State(y, infinity, infinity, jnp.full_like(y, jnp.inf), none, y, least, count, count)
     return jax.lax.while_loop(
-        lambda state: ~_ended(state, tolerance), lambda state: _try(motion, least, state), start
+        lambda state: ~_ended(state, tolerance), lambda state: _try(function, least, state), start
     )
 
 
-def _try(motion: Motion, least: Array, state: _State) -> _State:
+def _try(function: VectorRisk, least: Array, state: _State) -> _State:
     """Measure the trial, keep it or not, and take the next step from what is kept."""
-    (risk, floor), gradient = motion.value_and_gradient(state.trial)
+    (risk, floor), gradient = function.value_and_gradient(state.trial)
     old, new = jnp.linalg.norm(state.gradient), jnp.linalg.norm(gradient)
     first = state.steps == 0
     lower = risk < state.risk - 4 * floor  # comparisons are false for NaN
@@ -113,7 +113,7 @@ def _try(motion: Motion, least: Array, state: _State) -> _State:
     y = jnp.where(better, state.trial, state.y)
     risk, floor = jnp.where(better, risk, state.risk), jnp.where(better, floor, state.floor)
     gradient = jnp.where(better, gradient, state.gradient)
-    hessian = jax.lax.cond(better, lambda: motion.hessian(y), lambda: state.hessian)
+    hessian = jax.lax.cond(better, lambda: function.hessian(y), lambda: state.hessian)
     shift = jnp.where(better, jnp.maximum(least, _FALL * state.shift), _RISE * state.shift)
     shift = jnp.where(first, least, shift)
     size = jnp.max(jnp.abs(jnp.diagonal(hessian)))
@@ -144,7 +144,7 @@ def _ended(state: _State, tolerance: Array) -> Array:
     return fruitless | broken | (largest <= _ENOUGH * tolerance) | (state.steps >= _MAX_STEPS)
 
 
-def _certified(motion: Motion, end: _State, tolerance: Array) -> Solution:
+def _certified(function: VectorRisk, end: _State, tolerance: Array) -> Solution:
     flat = precision(end.risk.dtype).flat
     spectrum = eigenvalues(end.hessian)
     known = jnp.all(jnp.isfinite(spectrum))
@@ -154,7 +154,7 @@ def _certified(motion: Motion, end: _State, tolerance: Array) -> Solution:
     stuck = either(end.steps < _MAX_STEPS, RESULTS.gradient_floor, RESULTS.max_steps_reached)
     stuck = either(known, stuck, RESULTS.nonfinite)
     return Solution(
-        network=motion.network(end.y),
+        network=function.network(end.y),
         risk=or_infinite(end.risk),
         risk_floor=or_infinite(end.floor),
         gradient_norm=or_infinite(gradient_norm),

@@ -80,7 +80,7 @@ def spectral_radius(
     The power method `v ← Jv/‖Jv‖`, for a symmetric Jacobian: `‖Jv‖` is no more than the radius, and
     it is enlarged by 20 %. Where the field states its own derivative, that is used.
 
-    Arguments: `field`, which treats lanes apart; `f`, the field at `y`; `v`, the vector of an
+    Arguments: `field`, which treats slots apart; `f`, the field at `y`; `v`, the vector of an
     earlier point, or zeros to start from `f`.
     Where it fails: a vector that was right until another eigenvalue overtook it is left within a
     few calls only, 16 at worst in the trials above; the error estimate rejects what grows
@@ -111,7 +111,7 @@ def radius_of(
 
     def multiply(carry):
         count, v, radius, last = carry
-        # a lane that has settled stays, or it would depend on the others
+        # a slot that has settled stays, or it would depend on the others
         moving = going(count, radius, last)
         image = push(v)
         size = length(image)
@@ -124,7 +124,7 @@ def radius_of(
 
 
 def _generic(y: Float[Array, "P ..."]) -> Float[Array, "P ..."]:
-    """A fixed vector without a structure, the same in every lane."""
+    """A fixed vector without a structure, the same in every slot."""
     vector = np.random.default_rng(0).standard_normal(y.shape[0])
     return jnp.broadcast_to(jnp.asarray(vector, y.dtype).reshape(-1, *[1] * (y.ndim - 1)), y.shape)
 
@@ -141,7 +141,7 @@ def chebyshev_step(
     error, the stages.
 
     The error is `0.8(y − y1) + 0.4h(f0 + f1)`, of order `h³`. Stages are field evaluations, the one
-    at the new point included. Lanes with fewer stages wait for the longest. A step that
+    at the new point included. Slots with fewer stages wait for the longest. A step that
     `stage_count` refuses has no stages, and all its results are NaN.
     """
     h, rho = (jnp.broadcast_to(jnp.asarray(x, y.dtype), y.shape[1:]) for x in (h, rho))
@@ -191,7 +191,7 @@ def first_displacement(f0: Array, h: Array, stages: Int[Array, "..."]) -> Displa
 def next_displacement(
     j: Array, now: Displacement, f: Array, f0: Array, h: Array, stages: Int[Array, "..."]
 ) -> Displacement:
-    """`d_{j+1}` from the field `f` at `y + d_j`; a lane whose stages are over stays."""
+    """`d_{j+1}` from the field `f` at `y + d_j`; a slot whose stages are over stays."""
     delta, w0, w1 = _constants(stages, h.dtype)
     value, slope, curvature = _polynomials((j + 1).astype(h.dtype), delta)
     b = curvature / (slope * slope)

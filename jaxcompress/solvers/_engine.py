@@ -1,7 +1,7 @@
 """The phases of a batch, one after another, over one store of runs.
 
 The flow goes down a ladder of gradients. On every rung, Newton's method asks whether it may take
-over (`_newton`); runs that it refuses flow on to the next rung, and on the last one the flow has
+over (`_hand_over`); runs that it refuses flow on to the next rung, and on the last one the flow has
 arrived by itself. Runs that Newton left at their floor get their spectrum, the others the polish
 (`_polish`) with theirs. All of this is one compiled loop of queues around one loop of passes
 (`_phase`): which phase a queue goes through is data, and what happens between two queues is
@@ -16,11 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.solvers._critical import Search, first_radius
-from jaxcompress.solvers._lanes import Occupancy, Progress, queue_of, run_in_lanes
+from jaxcompress.solvers._hand_over import HandOver
 from jaxcompress.solvers._method import Method
-from jaxcompress.solvers._motions import AbstractMotions
-from jaxcompress.solvers._newton import HandOver
+from jaxcompress.solvers._objective import AbstractObjective
 from jaxcompress.solvers._phase import (
     AbstractPhase,
     Measurement,
@@ -29,9 +27,17 @@ from jaxcompress.solvers._phase import (
     one_pass,
 )
 from jaxcompress.solvers._polish import Polish, Spectrum
-from jaxcompress.solvers._slide import frozen_unknowns, may_slide, no_slide, release, released_norm
-from jaxcompress.solvers._state import Lane, at_start, lanes_last
+from jaxcompress.solvers._saddle_search import Search, first_radius
+from jaxcompress.solvers._slots import Occupancy, Progress, queue_of, run_in_slots
+from jaxcompress.solvers._state import Slot, at_start, slots_last
 from jaxcompress.solvers._stepping import Flow, FlowOptions
+from jaxcompress.solvers._vanishing import (
+    frozen_unknowns,
+    may_slide,
+    no_slide,
+    release,
+    released_norm,
+)
 
 # The highest rung of the ladder and the ratio of one rung to the next.
 _TOP, _RUNG = 1e-3, 0.1
@@ -48,7 +54,7 @@ class Batch(NamedTuple):
     y: Float[Array, "runs P"]
     own: Any
     real: Bool[Array, " runs"]
-    lanes: int
+    slots: int
     progress: Progress | None = None
 
 
@@ -57,7 +63,7 @@ class Round(NamedTuple):
     ladder, the root of the rates (one as soon as the unknowns are parameters), whether it is the
     first, the occupancy of the flow."""
 
-    store: Lane
+    store: Slot
     phase: Array
     waiting: Bool[Array, " runs"]
     level: Array
@@ -67,13 +73,17 @@ class Round(NamedTuple):
 
 
 def solve_runs(
-    motions: AbstractMotions, method: Method, options: FlowOptions, tolerance: Array, batch: Batch
-) -> tuple[Lane, Occupancy]:
+    objective: AbstractObjective,
+    method: Method,
+    options: FlowOptions,
+    tolerance: Array,
+    batch: Batch,
+) -> tuple[Slot, Occupancy]:
     """Flow, hand-over, spectrum and polish. In the store that comes back the unknowns are
     parameters.
     """
 
-    def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
+    def phases(here: AbstractObjective, level: Array) -> list[AbstractPhase]:
         rung = eqx.tree_at(lambda o: o.gradient_tolerance, options, level)
         return [
             Flow(here, method, rung),
@@ -82,7 +92,7 @@ def solve_runs(
             Polish(here, tolerance),
         ]
 
-    def after(here: AbstractMotions, now: Round) -> Round:
+    def after(here: AbstractObjective, now: Round) -> Round:
         return jax.lax.switch(
             now.phase,
             [
@@ -96,19 +106,19 @@ def solve_runs(
         )
 
     top = jnp.maximum(jnp.asarray(_TOP, batch.y.dtype), options.gradient_tolerance)
-    return _in_rounds(motions, method, batch, top, phases, after, True, True)
+    return _in_rounds(objective, method, batch, top, phases, after, True, True)
 
 
 def flow_runs(
-    motions: AbstractMotions, method: Method, options: FlowOptions, batch: Batch, matrix: bool
-) -> tuple[Lane, Occupancy]:
+    objective: AbstractObjective, method: Method, options: FlowOptions, batch: Batch, matrix: bool
+) -> tuple[Slot, Occupancy]:
     """Flow until `options` say so, released neurons included; without a `matrix` no Hessian is ever
     made. In the store that comes back the unknowns are parameters."""
 
-    def phases(here: AbstractMotions, level: Array) -> list[AbstractPhase]:
+    def phases(here: AbstractObjective, level: Array) -> list[AbstractPhase]:
         return [Flow(here, method, options), Measurement(here)]
 
-    def after(here: AbstractMotions, now: Round) -> Round:
+    def after(here: AbstractObjective, now: Round) -> Round:
         return jax.lax.cond(
             now.phase == _FLOW,
             lambda: _after_flow_alone(here, options, batch, now),
@@ -116,54 +126,58 @@ def flow_runs(
         )
 
     return _in_rounds(
-        motions, method, batch, options.gradient_tolerance, phases, after, matrix, method.implicit
+        objective, method, batch, options.gradient_tolerance, phases, after, matrix, method.implicit
     )
 
 
-def search_runs(motions: AbstractMotions, tolerance: Array, max_steps: Array, batch: Batch) -> Lane:
+def search_runs(
+    objective: AbstractObjective, tolerance: Array, max_steps: Array, batch: Batch
+) -> Slot:
     """A critical point of any kind for each point, with its spectrum."""
     store = at_start(batch.y, None, False)
     store = store._replace(polish=store.polish._replace(radius=first_radius(batch.y)))
-    return _one_queue(motions, Search(motions, tolerance, max_steps), store, batch)
+    return _one_queue(objective, Search(objective, tolerance, max_steps), store, batch)
 
 
-def _one_queue(motions: AbstractMotions, phase: AbstractPhase, store: Lane, batch: Batch) -> Lane:
+def _one_queue(
+    objective: AbstractObjective, phase: AbstractPhase, store: Slot, batch: Batch
+) -> Slot:
     zero = jnp.zeros((), jnp.int32)
-    return run_in_lanes(
-        lambda lane, own, kept: one_pass([phase], zero, lane, own, kept, False),
+    return run_in_slots(
+        lambda slot, own, kept: one_pass([phase], zero, slot, own, kept, False),
         phase.ended,
         store,
         batch.own,
         queue_of(batch.real),
-        batch.lanes,
-        kept=blank_matrices(batch.y.shape[1], batch.lanes, batch.y.dtype, True, False),
+        batch.slots,
+        kept=blank_matrices(batch.y.shape[1], batch.slots, batch.y.dtype, True, False),
     )[0]
 
 
 def _in_rounds(
-    motions: AbstractMotions,
+    objective: AbstractObjective,
     method: Method,
     batch: Batch,
     level: Array,
-    phases: Callable[[AbstractMotions, Array], list[AbstractPhase]],
-    after: Callable[[AbstractMotions, Round], Round],
+    phases: Callable[[AbstractObjective, Array], list[AbstractPhase]],
+    after: Callable[[AbstractObjective, Round], Round],
     matrix: bool,
     factors: bool,
-) -> tuple[Lane, Occupancy]:
+) -> tuple[Slot, Occupancy]:
     """Queue after queue until the phases are done, all real runs in the first; with a `matrix` that
     some phase `factors`, or without."""
-    kept = blank_matrices(batch.y.shape[1], batch.lanes, batch.y.dtype, matrix, factors)
+    kept = blank_matrices(batch.y.shape[1], batch.slots, batch.y.dtype, matrix, factors)
 
     def one(now: Round) -> Round:
-        here = eqx.tree_at(lambda m: m.root, motions, now.root)
+        here = eqx.tree_at(lambda m: m.root, objective, now.root)
         known = phases(here, now.level)
-        store, used = run_in_lanes(
-            lambda lane, own, kept: one_pass(known, now.phase, lane, own, kept, factors),
-            lambda lane: choose_by(now.phase, known, lambda one: one.ended(lane)),
+        store, used = run_in_slots(
+            lambda slot, own, kept: one_pass(known, now.phase, slot, own, kept, factors),
+            lambda slot: choose_by(now.phase, known, lambda one: one.ended(slot)),
             now.store,
             batch.own,
             queue_of(now.waiting, told=now.first),
-            batch.lanes,
+            batch.slots,
             batch.progress,
             kept,
         )
@@ -172,8 +186,8 @@ def _in_rounds(
         return after(here, now._replace(store=store, used=total, first=jnp.zeros((), bool)))
 
     slide = None
-    if may_slide(motions):
-        slide = no_slide(motions, batch.y.T, lanes_last(batch.own))
+    if may_slide(objective):
+        slide = no_slide(objective, batch.y.T, slots_last(batch.own))
         slide = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), slide)
     store = at_start(batch.y, slide, bool(method.stages))
     nothing = jnp.zeros((), jnp.float32)
@@ -182,7 +196,7 @@ def _in_rounds(
         _number(_FLOW),
         batch.real,
         level,
-        motions.root,
+        objective.root,
         jnp.ones((), bool),
         Occupancy(nothing, nothing),
     )
@@ -190,9 +204,9 @@ def _in_rounds(
     return end.store, end.used
 
 
-def _after_flow(motions: AbstractMotions, options: FlowOptions, now: Round) -> Round:
+def _after_flow(objective: AbstractObjective, options: FlowOptions, now: Round) -> Round:
     """Who has come down to this rung is offered to Newton's method, frozen neurons at zero."""
-    store = _with_norm(motions, now)
+    store = _with_norm(objective, now)
     course = store.course
     going = (course.steps < options.max_steps) & (course.time < options.t1)
     asking = now.waiting & (course.norm <= now.level) & going
@@ -202,42 +216,47 @@ def _after_flow(motions: AbstractMotions, options: FlowOptions, now: Round) -> R
         over=newton.over & ~asking,
         steps=jnp.where(asking, 0, newton.steps),
     )
-    store = _set_to_rest(motions, store._replace(newton=newton), asking)
+    store = _set_to_rest(objective, store._replace(newton=newton), asking)
     return now._replace(store=store, phase=_number(_NEWTON), waiting=asking)
 
 
 def _after_newton(
-    motions: AbstractMotions, options: FlowOptions, tolerance: Array, batch: Batch, now: Round
+    objective: AbstractObjective, options: FlowOptions, tolerance: Array, batch: Batch, now: Round
 ) -> Round:
     """Who was refused, or has a neuron that is free after all, flows on; when nobody does, all go
     to the polish.
     """
     last = now.level <= options.gradient_tolerance
     taken = now.store.newton.taken
-    store, freed = _release(motions, options, now.store, batch, now.waiting & (taken | last))
+    store, freed = _release(objective, options, now.store, batch, now.waiting & (taken | last))
     store = _unset_from_rest(store, now.waiting & ~taken & ~freed)
     waiting = freed | (now.waiting & ~taken & ~last)
     store = store._replace(course=store.course._replace(idle=waiting))
     store, waiting, phase, root = _to_parameters(
-        motions, store, batch, waiting, lambda left: taken & (left <= tolerance), (_FLOW, _SPECTRUM)
+        objective,
+        store,
+        batch,
+        waiting,
+        lambda left: taken & (left <= tolerance),
+        (_FLOW, _SPECTRUM),
     )
     level = jnp.maximum(_RUNG * now.level, options.gradient_tolerance)
     return now._replace(store=store, phase=phase, waiting=waiting, level=level, root=root)
 
 
 def _after_flow_alone(
-    motions: AbstractMotions, options: FlowOptions, batch: Batch, now: Round
+    objective: AbstractObjective, options: FlowOptions, batch: Batch, now: Round
 ) -> Round:
     """Who has a neuron that is free after all flows on; when nobody does, points that moved to rest
     are measured.
     """
-    store = _with_norm(motions, now)
+    store = _with_norm(objective, now)
     arrived = now.waiting & (store.course.norm <= options.gradient_tolerance)
     store = _remember(store)
-    store, freed = _release(motions, options, store, batch, arrived)
+    store, freed = _release(objective, options, store, batch, arrived)
     store = store._replace(course=store.course._replace(idle=freed))
     store, waiting, phase, root = _to_parameters(
-        motions, store, batch, freed, lambda left: jnp.zeros_like(freed), (_FLOW, _MEASURE)
+        objective, store, batch, freed, lambda left: jnp.zeros_like(freed), (_FLOW, _MEASURE)
     )
     waiting = waiting | (batch.real & ~store.point.known & (phase == _MEASURE))
     return now._replace(store=store, phase=phase, waiting=waiting, root=root)
@@ -248,13 +267,13 @@ def _number(phase: int) -> Array:
 
 
 def _to_parameters(
-    motions: AbstractMotions,
-    store: Lane,
+    objective: AbstractObjective,
+    store: Slot,
     batch: Batch,
     waiting: Bool[Array, " runs"],
     settled: Callable[[Array], Bool[Array, " runs"]],
     phases: tuple[int, int],
-) -> tuple[Lane, Bool[Array, " runs"], Array, Array]:
+) -> tuple[Slot, Bool[Array, " runs"], Array, Array]:
     """When no run flows on: neurons that are frozen go to zero, and the unknowns are parameters
     from here on.
 
@@ -262,32 +281,32 @@ def _to_parameters(
     the next phase (the second then, the first otherwise) and the root.
     """
     over = ~jnp.any(waiting)
-    store = _set_to_rest(motions, store, over & batch.real)
-    point, root = store.point, jnp.where(over, motions.root, 1)
+    store = _set_to_rest(objective, store, over & batch.real)
+    point, root = store.point, jnp.where(over, objective.root, 1)
     point = point._replace(y=root[None] * point.y, gradient=point.gradient / root[None])
     left = jnp.max(jnp.abs(point.gradient), axis=1)
     waiting = jnp.where(over, batch.real & settled(left), waiting)
     phase = jnp.where(over, _number(phases[1]), _number(phases[0]))
-    return store._replace(point=point), waiting, phase, jnp.where(over, 1, motions.root)
+    return store._replace(point=point), waiting, phase, jnp.where(over, 1, objective.root)
 
 
-def _with_norm(motions: AbstractMotions, now: Round) -> Lane:
+def _with_norm(objective: AbstractObjective, now: Round) -> Slot:
     """The store with what the flow has left of every gradient, without what is frozen."""
     store = now.store
     gradient, slide = store.point.gradient.T, store.course.slide
     if slide is not None:
-        gradient = jnp.where(frozen_unknowns(motions, lanes_last(slide)), 0, gradient)
-    norm = jnp.where(now.waiting, motions.largest(gradient), store.course.norm)
+        gradient = jnp.where(frozen_unknowns(objective, slots_last(slide)), 0, gradient)
+    norm = jnp.where(now.waiting, objective.largest(gradient), store.course.norm)
     return store._replace(course=store.course._replace(norm=norm))
 
 
-def _set_to_rest(motions: AbstractMotions, store: Lane, which: Bool[Array, " runs"]) -> Lane:
+def _set_to_rest(objective: AbstractObjective, store: Slot, which: Bool[Array, " runs"]) -> Slot:
     """Frozen neurons at zero, in the runs that are meant; these must be measured again."""
     slide = store.course.slide
     if slide is None:
         return store
     store = _remember(store)
-    still = frozen_unknowns(motions, lanes_last(slide)).T & which[:, None]
+    still = frozen_unknowns(objective, slots_last(slide)).T & which[:, None]
     moved = jnp.any(still & (store.point.y != 0), axis=1)
     point = store.point._replace(
         y=jnp.where(still, 0, store.point.y), known=store.point.known & ~moved
@@ -295,7 +314,7 @@ def _set_to_rest(motions: AbstractMotions, store: Lane, which: Bool[Array, " run
     return store._replace(point=point)
 
 
-def _remember(store: Lane) -> Lane:
+def _remember(store: Slot) -> Slot:
     """The store with the points of now as those from which neurons are released."""
     slide = store.course.slide
     if slide is None:
@@ -303,7 +322,7 @@ def _remember(store: Lane) -> Lane:
     return store._replace(course=store.course._replace(slide=slide._replace(before=store.point.y)))
 
 
-def _unset_from_rest(store: Lane, which: Bool[Array, " runs"]) -> Lane:
+def _unset_from_rest(store: Slot, which: Bool[Array, " runs"]) -> Slot:
     """The points before `_set_to_rest`, in the runs that are meant."""
     slide = store.course.slide
     if slide is None:
@@ -314,15 +333,14 @@ def _unset_from_rest(store: Lane, which: Bool[Array, " runs"]) -> Lane:
 
 
 def _release(
-    motions: AbstractMotions,
+    objective: AbstractObjective,
     options: FlowOptions,
-    store: Lane,
+    store: Slot,
     batch: Batch,
     asking: Bool[Array, " runs"],
-) -> tuple[Lane, Bool[Array, " runs"]]:
-    """Release neurons that only seemed to be held at zero (`_slide.release`), at the end of their
-    runs; these flow on from where they stood before Newton.
-    Returns which runs they are."""
+) -> tuple[Slot, Bool[Array, " runs"]]:
+    """Release neurons that only seemed to be held at zero (`_vanishing.release`), at the end of
+    their runs; these flow on from where they stood before Newton. Returns which runs they are."""
     slide = store.course.slide
     if slide is None:
         return store, jnp.zeros_like(asking)
@@ -332,7 +350,7 @@ def _release(
         y, own, frozen, size, held = run
 
         def free():
-            return release(motions, y, own, frozen, released_norm(size, options.rtol))
+            return release(objective, y, own, frozen, released_norm(size, options.rtol))
 
         return jax.lax.cond(held, free, lambda: (y, frozen))
 

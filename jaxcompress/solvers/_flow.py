@@ -19,7 +19,7 @@ from jaxcompress.networks import TwoLayer
 from jaxcompress.risk.internal import Target
 from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless
 from jaxcompress.solvers._method import IMPLICIT_MOST, METHODS
-from jaxcompress.solvers._motions import AbstractMotions, measured, motions_of
+from jaxcompress.solvers._objective import AbstractObjective, measured, objective_of
 from jaxcompress.solvers._solution import RESULTS, Solution, either
 from jaxcompress.special.internal import precision
 
@@ -95,48 +95,48 @@ def _times(save_at, t1: float, dtype) -> Array:
 
 @eqx.filter_jit
 def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> Solution:
-    motions = motions_of(
+    objective = objective_of(
         measured(target, inputs, student, freeze), True, student, freeze, options["rates"]
     )
-    return flow(motions, *motions.load(student, None), options, times, max_steps)
+    return flow(objective, *objective.load(student, None), options, times, max_steps)
 
 
 @eqx.filter_custom_jvp
-def _gradient(of: tuple[AbstractMotions, Any], y: Float[Array, " P"]) -> Float[Array, " P"]:
+def _gradient(of: tuple[AbstractObjective, Any], y: Float[Array, " P"]) -> Float[Array, " P"]:
     """The gradient of one run; its derivative is the Hessian assembled in weight space, once for
     all tangents.
     """
-    motions, own = of
-    return motions.measure(y[:, None], own)[2][:, 0]
+    objective, own = of
+    return objective.measure(y[:, None], own)[2][:, 0]
 
 
 @_gradient.def_jvp
 def _gradient_jvp(primals, tangents):
-    (motions, own), y = primals
-    return _gradient((motions, own), y), motions.hessian(y[:, None], own)[0] @ tangents[1]
+    (objective, own), y = primals
+    return _gradient((objective, own), y), objective.hessian(y[:, None], own)[0] @ tangents[1]
 
 
 def flow(
-    motions: AbstractMotions,
+    objective: AbstractObjective,
     start: Float[Array, " P"],
     own: Any,
     options: dict,
     times: Float[Array, " times"] | None,
     max_steps: int,
 ) -> Solution:
-    """The flow of one run from its unknowns, fit for `jit`; `own` as `motions.load` returns it."""
+    """The flow of one run from its unknowns, fit for `jit`; `own` as `objective.load` gives it."""
     import diffrax  # see `_diffrax`: slow to load, and only this function needs it
 
     from jaxcompress.solvers._diffrax import Chebyshev, Rodas5P
 
-    root, tolerance, alone = motions.root, options["gradient_tolerance"], own
+    root, tolerance, alone = objective.root, options["gradient_tolerance"], own
     own = jax.tree.map(lambda leaf: leaf[..., None], own)
 
     def velocity(t, y, args):
-        return -_gradient((motions, own), y)
+        return -_gradient((objective, own), y)
 
     def arrived(t, y, args, **kwargs):
-        return jnp.max(jnp.abs(_gradient((motions, own), y)) / root) <= tolerance
+        return jnp.max(jnp.abs(_gradient((objective, own), y)) / root) <= tolerance
 
     end_only = diffrax.SubSaveAt(t1=True)
     saveat = diffrax.SaveAt(
@@ -163,14 +163,14 @@ def flow(
     trajectory = None
     if times is not None:
         kept = jnp.where(jnp.isfinite(out.ts[1])[:, None], out.ys[1], end)
-        trajectory = jax.vmap(lambda y: motions.network(y, alone))(kept)
-    risk, floor, gradient = (x[..., 0] for x in motions.measure(end[:, None], own))
+        trajectory = jax.vmap(lambda y: objective.network(y, alone))(kept)
+    risk, floor, gradient = (x[..., 0] for x in objective.measure(end[:, None], own))
     gradient_norm = jnp.max(jnp.abs(gradient) / root)
     converged = gradient_norm <= tolerance
     result = either(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
     result = either(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
     return Solution(
-        network=motions.network(end, alone),
+        network=objective.network(end, alone),
         risk=risk,
         risk_floor=floor,
         gradient_norm=gradient_norm,

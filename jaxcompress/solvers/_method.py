@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcompress.networks import TwoLayer
-from jaxcompress.solvers._motions import NARROW
+from jaxcompress.solvers._objective import NARROW
 
 # Unknowns beyond which a factorisation a step is out of question, and beyond which one Hessian is.
 IMPLICIT_MOST, MATRIX_MOST = 2000, 4000
@@ -42,17 +42,17 @@ class Method(NamedTuple):
     implicit: bool
 
 
-def choose(unknowns: int, student: TwoLayer, target_width: int, lanes: int) -> Method:
+def choose(unknowns: int, student: TwoLayer, target_width: int, slots: int) -> Method:
     """Compare the operations of one implicit step with those of one gradient.
 
     An implicit step factors `P³/3`, solves sixteen triangles of `P²` (at the speed of memory, a
     fifth of that of arithmetic) and assembles a Hessian, some twenty operations an entry; a
-    gradient is `n(n + k)` pairs of `4d + 60`. Lanes in lockstep would all wait for the one with the
-    most stages: several lanes never mix.
+    gradient is `n(n + k)` pairs of `4d + 60`. Slots in lockstep would all wait for the one with the
+    most stages: several slots never mix.
     """
     if unknowns > IMPLICIT_MOST:
         return Method(METHODS.chebyshev, _ALONE, False)
-    if unknowns <= NARROW or lanes > 1:
+    if unknowns <= NARROW or slots > 1:
         return Method(METHODS.rosenbrock, 0, True)
     step = unknowns**3 / 3 + (16 * 5 + 20) * unknowns**2
     gradient = student.width * (student.width + target_width) * (4 * student.dim + 60)

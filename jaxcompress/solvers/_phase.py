@@ -1,4 +1,4 @@
-"""One pass over the lanes: the one place of a solver that evaluates the risk, and the one that
+"""One pass over the slots: the one place of a solver that evaluates the risk, and the one that
 evaluates the Hessian.
 
 Every method here is the same loop. It has a matrix `M` made of the Hessian at the point `y`, a
@@ -22,10 +22,10 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.solvers._chebyshev import Displacement
-from jaxcompress.solvers._lanes import spread
-from jaxcompress.solvers._motions import NARROW, AbstractMotions
+from jaxcompress.solvers._objective import NARROW, AbstractObjective
 from jaxcompress.solvers._rosenbrock import apply_inverse
-from jaxcompress.solvers._state import Lane, Point
+from jaxcompress.solvers._slots import spread
+from jaxcompress.solvers._state import Point, Slot
 
 # Vectors that a step may keep: the stages of Rodas5P. There is a row more, into which goes what
 # nobody will read.
@@ -33,7 +33,7 @@ KEPT = 8
 
 
 class Matrices(NamedTuple):
-    """The Hessian of every lane and what `apply_inverse` needs of `M`; `None` for what no phase
+    """The Hessian of every slot and what `apply_inverse` needs of `M`; `None` for what no phase
     makes. Those of large problems are kept from pass to pass, and written anew only where they are
     needed: to clear and to copy them costs as much as a stage (ReLU, n = k = d = 20: half of an
     explicit step)."""
@@ -47,7 +47,7 @@ class Work(NamedTuple):
 
     `first`, the vector `k_0`; `length` of the step; `values`, eigenvalues where they were computed;
     `foreseen`, the gradient that a step should leave. Where steps may be explicit: whether this one
-    is, how many stages each lane has, and its first displacement.
+    is, how many stages each slot has, and its first displacement.
     """
 
     first: Array
@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
 
 class Track(NamedTuple):
-    """Of a lane's last correction by Newton's method: its size, its share of the one before, and
+    """Of a slot's last correction by Newton's method: its size, its share of the one before, and
     whether more are wanted."""
 
     size: Array
@@ -90,37 +90,37 @@ class Stages(NamedTuple):
 
 
 class AbstractPhase(abc.ABC):
-    """One method, seen as a loop of stages. `motions` are those of the pass."""
+    """One method, seen as a loop of stages. `objective` is that of the pass."""
 
     # `A` and `C` of the stages; nothing reads the last vector.
     table: ClassVar[np.ndarray]
     pulls: ClassVar[np.ndarray] = np.zeros((KEPT + 1, KEPT + 1))
 
-    def __init__(self, motions: AbstractMotions):
-        self.motions = motions
+    def __init__(self, objective: AbstractObjective):
+        self.objective = objective
 
-    def needs_matrix(self, lane: Lane) -> Array:
+    def needs_matrix(self, slot: Slot) -> Array:
         """Whether a pass needs the Hessian at all."""
-        return jnp.any(lane.point.known)
+        return jnp.any(slot.point.known)
 
-    def look(self, hessian: Array | None, lane: Lane, own: Any) -> Lane:
-        """The lanes with what must be measured before the pass is planned."""
-        return lane
+    def look(self, hessian: Array | None, slot: Slot, own: Any) -> Slot:
+        """The slots with what must be measured before the pass is planned."""
+        return slot
 
-    def needs_factor(self, lane: Lane) -> Array:
+    def needs_factor(self, slot: Slot) -> Array:
         """Whether a pass factors a matrix."""
         return jnp.zeros((), bool)
 
-    def factored(self, hessian: Array, lane: Lane, own: Any) -> Array:
+    def factored(self, hessian: Array, slot: Slot, own: Any) -> Array:
         """The factor of `M`, where one is needed."""
         return hessian
 
     @abc.abstractmethod
-    def prepare(self, matrices: Matrices, lane: Lane, own: Any) -> Work:
+    def prepare(self, matrices: Matrices, slot: Slot, own: Any) -> Work:
         """What a pass starts from."""
 
     def absorb(
-        self, stage: Stages, pulled: Array, factored: Array | None, work: Work, lane: Lane
+        self, stage: Stages, pulled: Array, factored: Array | None, work: Work, slot: Slot
     ) -> tuple[Array, Track, Displacement | None, Array]:
         """From what a stage found: the next vector, the track, the next displacement, and whether
         the loop goes on. `pulled` is `Σ_j C_ij k_j`. One stage is all, unless a method says
@@ -128,12 +128,12 @@ class AbstractPhase(abc.ABC):
         return jnp.zeros_like(pulled), stage.track, stage.displacement, jnp.zeros((), bool)
 
     @abc.abstractmethod
-    def finish(self, work: Work, stages: Stages, lane: Lane, own: Any) -> Lane:
-        """Every lane after the pass."""
+    def finish(self, work: Work, stages: Stages, slot: Slot, own: Any) -> Slot:
+        """Every slot after the pass."""
 
     @abc.abstractmethod
-    def ended(self, lane: Lane) -> Array:
-        """Which lanes are at an end."""
+    def ended(self, slot: Slot) -> Array:
+        """Which slots are at an end."""
 
 
 class Measurement(AbstractPhase):
@@ -141,17 +141,17 @@ class Measurement(AbstractPhase):
 
     table = np.zeros((KEPT + 1, KEPT + 1))
 
-    def needs_matrix(self, lane):
+    def needs_matrix(self, slot):
         return jnp.zeros((), bool)
 
-    def prepare(self, matrices, lane, own):
-        return blank_work(lane)
+    def prepare(self, matrices, slot, own):
+        return blank_work(slot)
 
-    def finish(self, work, stages, lane, own):
-        return lane
+    def finish(self, work, stages, slot, own):
+        return slot
 
-    def ended(self, lane):
-        return lane.point.known
+    def ended(self, slot):
+        return slot.point.known
 
 
 # A trial of one vector.
@@ -159,23 +159,23 @@ TRIAL = np.zeros((KEPT + 1, KEPT + 1))
 TRIAL[1, 0] = 1
 
 
-def blank_work(lane: Lane) -> Work:
+def blank_work(slot: Slot) -> Work:
     """Work that moves nothing."""
-    y = lane.point.y
-    lanes = y.shape[1]
-    zero, still = jnp.zeros(lanes, y.dtype), jnp.zeros_like(y)
+    y = slot.point.y
+    slots = y.shape[1]
+    zero, still = jnp.zeros(slots, y.dtype), jnp.zeros_like(y)
     work = Work(still, zero, still, zero)
-    if lane.course.curvature is None:
+    if slot.course.curvature is None:
         return work
     return work._replace(
         explicit=jnp.zeros((), bool),
-        stages=jnp.full(lanes, KEPT, jnp.int32),
+        stages=jnp.full(slots, KEPT, jnp.int32),
         displacement=Displacement(still, still, zero, zero, zero),
     )
 
 
 def kept_where(better: Array, found: Found, point: Point) -> Point:
-    """What a pass found in the lanes where it is `better`, and the point from which it set out
+    """What a pass found in the slots where it is `better`, and the point from which it set out
     elsewhere.
     """
     end = Point(found.y, found.gradient, found.risk, found.floor, point.known)
@@ -191,33 +191,33 @@ def choose_by(
     return jax.lax.switch(phase, [lambda one=one: what(one) for one in phases])
 
 
-def blank_matrices(unknowns: int, lanes: int, dtype, matrix: bool, factored: bool) -> Matrices:
+def blank_matrices(unknowns: int, slots: int, dtype, matrix: bool, factored: bool) -> Matrices:
     """What a queue of large problems begins with, and small ones do without."""
     if unknowns <= NARROW or not matrix:
         return Matrices(None, None)
-    zeros = jnp.zeros((lanes, unknowns, unknowns), dtype)
-    return Matrices(zeros, zeros.reshape(lanes, -1) if factored else None)
+    zeros = jnp.zeros((slots, unknowns, unknowns), dtype)
+    return Matrices(zeros, zeros.reshape(slots, -1) if factored else None)
 
 
 def one_pass(
     phases: Sequence[AbstractPhase],
     phase: Array,
-    lane: Lane,
+    slot: Slot,
     own: Any,
     kept: Matrices,
     factors: bool,
-) -> tuple[Lane, Matrices]:
-    """Advance every lane by one pass of the phase with this number. Some phase `factors` a matrix,
+) -> tuple[Slot, Matrices]:
+    """Advance every slot by one pass of the phase with this number. Some phase `factors` a matrix,
     or none does.
     """
-    motions = phases[0].motions
-    hessian = _hessian(phases, phase, lane, own, kept)
-    if lane.course.curvature is not None:
-        lane = choose_by(phase, phases, lambda one: one.look(hessian, lane, own))
-    factored = _factored(phases, phase, lane, own, hessian, kept) if factors else None
+    objective = phases[0].objective
+    hessian = _hessian(phases, phase, slot, own, kept)
+    if slot.course.curvature is not None:
+        slot = choose_by(phase, phases, lambda one: one.look(hessian, slot, own))
+    factored = _factored(phases, phase, slot, own, hessian, kept) if factors else None
     matrices = Matrices(hessian, factored)
-    point = lane.point
-    work = choose_by(phase, phases, lambda one: one.prepare(matrices, lane, own))
+    point = slot.point
+    work = choose_by(phase, phases, lambda one: one.prepare(matrices, slot, own))
     tables = jnp.asarray(np.stack([[one.table, one.pulls] for one in phases]), point.y.dtype)
     table, pulls = tables[phase]
 
@@ -227,8 +227,8 @@ def one_pass(
         if stages.displacement is not None:
             moved = jnp.where(work.explicit, stages.displacement.moved, moved)
         y = jnp.where(point.known[None], point.y + moved, point.y)
-        found = Found(y, *motions.measure(y, own))
-        # a lane with fewer stages than others keeps what its last one found
+        found = Found(y, *objective.measure(y, own))
+        # a slot with fewer stages than others keeps what its last one found
         if work.stages is not None:
             more = (i <= work.stages) | ~point.known
             found = jax.tree.map(
@@ -237,17 +237,17 @@ def one_pass(
         now = stages._replace(found=found)
         pulled = jnp.tensordot(pulls[i], stages.kept, 1)
         vector, track, displacement, going = choose_by(
-            phase, phases, lambda one: one.absorb(now, pulled, factored, work, lane)
+            phase, phases, lambda one: one.absorb(now, pulled, factored, work, slot)
         )
         kept = jax.lax.dynamic_update_index_in_dim(stages.kept, vector, jnp.minimum(i, KEPT), 0)
         return Stages(i + 1, going & jnp.any(point.known), kept, found, track, displacement)
 
     end = jax.lax.while_loop(
-        lambda stages: stages.going, stage, _first_stage(phases, phase, work, lane)
+        lambda stages: stages.going, stage, _first_stage(phases, phase, work, slot)
     )
-    after = choose_by(phase, phases, lambda one: one.finish(work, end, lane, own))
+    after = choose_by(phase, phases, lambda one: one.finish(work, end, slot, own))
     found = end.found
-    fresh = lane._replace(
+    fresh = slot._replace(
         point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known))
     )
     after = jax.tree.map(
@@ -258,8 +258,8 @@ def one_pass(
     return after, matrices
 
 
-def _first_stage(phases: Sequence[AbstractPhase], phase: Array, work: Work, lane: Lane) -> Stages:
-    point = lane.point
+def _first_stage(phases: Sequence[AbstractPhase], phase: Array, work: Work, slot: Slot) -> Stages:
+    point = slot.point
     number = jnp.ones((), jnp.int32)
     kept = jnp.zeros((KEPT + 1, *point.y.shape), point.y.dtype)
     kept = jax.lax.dynamic_update_index_in_dim(kept, work.first, 0, 0)
@@ -272,23 +272,23 @@ def _first_stage(phases: Sequence[AbstractPhase], phase: Array, work: Work, lane
 
 
 def _hessian(
-    phases: Sequence[AbstractPhase], phase: Array, lane: Lane, own: Any, kept: Matrices
+    phases: Sequence[AbstractPhase], phase: Array, slot: Slot, own: Any, kept: Matrices
 ) -> Array | None:
-    """The Hessian of every lane at its point. Small ones are always made; large ones only for a
+    """The Hessian of every slot at its point. Small ones are always made; large ones only for a
     pass that needs them."""
-    motions, y = phases[0].motions, lane.point.y
+    objective, y = phases[0].objective, slot.point.y
     if y.shape[0] <= NARROW:
-        return motions.hessian(y, own)
+        return objective.hessian(y, own)
     if kept.hessian is None:
         return None
-    needed = choose_by(phase, phases, lambda one: one.needs_matrix(lane))
-    return _anew(needed, y, lambda y: motions.hessian(y, own), kept.hessian)
+    needed = choose_by(phase, phases, lambda one: one.needs_matrix(slot))
+    return _anew(needed, y, lambda y: objective.hessian(y, own), kept.hessian)
 
 
 def _factored(
     phases: Sequence[AbstractPhase],
     phase: Array,
-    lane: Lane,
+    slot: Slot,
     own: Any,
     hessian: Array | None,
     kept: Matrices,
@@ -296,13 +296,13 @@ def _factored(
     assert hessian is not None  # a phase that factors has a matrix
 
     def made(y: Array) -> Array:
-        here = lane._replace(point=lane.point._replace(y=y))
+        here = slot._replace(point=slot.point._replace(y=y))
         return choose_by(phase, phases, lambda one: one.factored(hessian, here, own))
 
     if kept.factored is None:
-        return made(lane.point.y)
-    needed = choose_by(phase, phases, lambda one: one.needs_factor(lane))
-    return _anew(needed, lane.point.y, lambda y: _flat(made(y)), kept.factored)
+        return made(slot.point.y)
+    needed = choose_by(phase, phases, lambda one: one.needs_factor(slot))
+    return _anew(needed, slot.point.y, lambda y: _flat(made(y)), kept.factored)
 
 
 def _flat(factored: Array) -> Array:

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.solvers._motions import AbstractMotions
+from jaxcompress.solvers._objective import AbstractObjective
 from jaxcompress.solvers._phase import KEPT, TRIAL, AbstractPhase, Found, blank_work, kept_where
 from jaxcompress.solvers._spectrum import eigenvalues
-from jaxcompress.solvers._state import Lane
+from jaxcompress.solvers._state import Slot
 from jaxcompress.solvers._vectors import length
 from jaxcompress.special.internal import precision
 
@@ -29,20 +29,20 @@ _PATIENCE = 6
 
 
 class Spectrum(AbstractPhase):
-    """For lanes that are at their floor already: the eigenvalues alone."""
+    """For slots that are at their floor already: the eigenvalues alone."""
 
     table = np.zeros((KEPT + 1, KEPT + 1))
 
-    def prepare(self, matrices, lane, own):
-        return blank_work(lane)._replace(values=eigenvalues(matrices.hessian).T)
+    def prepare(self, matrices, slot, own):
+        return blank_work(slot)._replace(values=eigenvalues(matrices.hessian).T)
 
-    def finish(self, work, stages, lane, own):
-        return lane._replace(
-            polish=lane.polish._replace(eigenvalues=work.values, steps=lane.polish.steps + 1)
+    def finish(self, work, stages, slot, own):
+        return slot._replace(
+            polish=slot.polish._replace(eigenvalues=work.values, steps=slot.polish.steps + 1)
         )
 
-    def ended(self, lane):
-        return lane.polish.steps > 0
+    def ended(self, slot):
+        return slot.polish.steps > 0
 
 
 class Polish(AbstractPhase):
@@ -52,22 +52,22 @@ class Polish(AbstractPhase):
 
     table = TRIAL
 
-    def __init__(self, motions: AbstractMotions, tolerance: Array):
-        super().__init__(motions)
+    def __init__(self, objective: AbstractObjective, tolerance: Array):
+        super().__init__(objective)
         self.tolerance = tolerance
 
-    def prepare(self, matrices, lane, own):
-        gradient = lane.point.gradient
+    def prepare(self, matrices, slot, own):
+        gradient = slot.point.gradient
         values, basis, curved = modes(matrices.hessian)
         sizes = jnp.where(curved, jnp.abs(values), 1)
         slope = jnp.where(curved, jnp.einsum("bij,ib->jb", basis, gradient), 0)
-        step = slope / (sizes + damping(slope, sizes, lane.polish.radius)[None])
-        return blank_work(lane)._replace(
+        step = slope / (sizes + damping(slope, sizes, slot.polish.radius)[None])
+        return blank_work(slot)._replace(
             first=-jnp.einsum("bij,jb->ib", basis, step), values=values
         )
 
-    def finish(self, work, stages, lane, own):
-        point, found, polish = lane.point, stages.found, lane.polish
+    def finish(self, work, stages, slot, own):
+        point, found, polish = slot.point, stages.found, slot.polish
         old, new = length(point.gradient), length(found.gradient)
         lower = found.risk < point.risk - 4 * found.floor  # comparisons are false for NaN
         better = lower | ((found.risk <= point.risk + 4 * found.floor) & (new < old))
@@ -75,15 +75,15 @@ class Polish(AbstractPhase):
         size = length(work.first)
         grown = jnp.maximum(polish.radius, 2 * size)
         radius = jnp.where(better, grown, 0.25 * jnp.minimum(size, polish.radius))
-        return after_trial(lane, found, work.values, better, radius, progress)
+        return after_trial(slot, found, work.values, better, radius, progress)
 
-    def ended(self, lane):
-        return can_do_no_better(self.motions, lane, self.tolerance, _PATIENCE, MAX_STEPS)
+    def ended(self, slot):
+        return can_do_no_better(self.objective, slot, self.tolerance, _PATIENCE, MAX_STEPS)
 
 
 def modes(
-    hessian: Float[Array, "lanes P P"],
-) -> tuple[Float[Array, "P lanes"], Float[Array, "lanes P P"], Bool[Array, "P lanes"]]:
+    hessian: Float[Array, "slots P P"],
+) -> tuple[Float[Array, "P slots"], Float[Array, "slots P P"], Bool[Array, "P slots"]]:
     """Eigenvalues, eigenvectors, and which modes are curved: the others are flat, or look it."""
     values, basis = jnp.linalg.eigh(hessian, symmetrize_input=False)
     values = values.T
@@ -92,31 +92,35 @@ def modes(
 
 
 def after_trial(
-    lane: Lane, found: Found, values: Array, better: Array, radius: Array, progress: Array
-) -> Lane:
-    """Every lane after a trial: at the point found where that is better, with the spectrum of the
+    slot: Slot, found: Found, values: Array, better: Array, radius: Array, progress: Array
+) -> Slot:
+    """Every slot after a trial: at the point found where that is better, with the spectrum of the
     point before."""
-    return lane._replace(
-        point=kept_where(better, found, lane.point),
-        polish=lane.polish._replace(
+    return slot._replace(
+        point=kept_where(better, found, slot.point),
+        polish=slot.polish._replace(
             eigenvalues=values,
             radius=radius,
-            stalls=jnp.where(progress, 0, lane.polish.stalls + 1),
-            steps=lane.polish.steps + 1,
+            stalls=jnp.where(progress, 0, slot.polish.stalls + 1),
+            steps=slot.polish.steps + 1,
         ),
     )
 
 
 def can_do_no_better(
-    motions: AbstractMotions, lane: Lane, tolerance: Array, patience: int, max_steps: Array | int
-) -> Bool[Array, " lanes"]:
-    """Which lanes are at their end: one fruitless trial within the tolerance, several outside it,
+    objective: AbstractObjective,
+    slot: Slot,
+    tolerance: Array,
+    patience: int,
+    max_steps: Array | int,
+) -> Bool[Array, " slots"]:
+    """Which slots are at their end: one fruitless trial within the tolerance, several outside it,
     or the budget. The spectrum is then that of the point, or of the one before its last step, which
     was one of rounding."""
-    within = motions.largest(lane.point.gradient) <= tolerance
-    fruitless = lane.polish.stalls >= jnp.where(within, 1, patience)
-    still = jnp.all(lane.point.gradient == 0, axis=0)
-    return (lane.polish.steps > 0) & (fruitless | still | (lane.polish.steps >= max_steps))
+    within = objective.largest(slot.point.gradient) <= tolerance
+    fruitless = slot.polish.stalls >= jnp.where(within, 1, patience)
+    still = jnp.all(slot.point.gradient == 0, axis=0)
+    return (slot.polish.steps > 0) & (fruitless | still | (slot.polish.steps >= max_steps))
 
 
 def damping(slope: Array, sizes: Array, radius: Array) -> Array:

@@ -117,8 +117,8 @@ _EXPLICIT = 64
 
 
 def factor(
-    hessian: Float[Array, "lanes P P"], shift: Float[Array, " lanes"]
-) -> Float[Array, "lanes P P"]:
+    hessian: Float[Array, "slots P P"], shift: Float[Array, " slots"]
+) -> Float[Array, "slots P P"]:
     """What `apply_inverse` needs of `shift·I + hessian`; NaN where that is not positive
     definite.
     """
@@ -134,8 +134,8 @@ def factor(
 
 
 def apply_inverse(
-    factored: Float[Array, "lanes P P"], right: Float[Array, "P lanes"]
-) -> Float[Array, "P lanes"]:
+    factored: Float[Array, "slots P P"], right: Float[Array, "P slots"]
+) -> Float[Array, "P slots"]:
     """The solution of the systems that were factored."""
     if right.shape[0] <= _EXPLICIT:
         half = jnp.einsum("bij,jb->bi", factored, right)
@@ -155,11 +155,11 @@ PULLS = np.pad(_C, ((0, 1), (0, 1)))
 
 def rosenbrock_stages(
     gradient: Callable[[Array], Array],
-    hessian: Float[Array, "lanes P P"],
-    y: Float[Array, "P lanes"],
-    slope: Float[Array, "P lanes"],
-    h: Float[Array, " lanes"],
-) -> tuple[Float[Array, "P lanes"], Float[Array, "8 P lanes"]]:
+    hessian: Float[Array, "slots P P"],
+    y: Float[Array, "P slots"],
+    slope: Float[Array, "P slots"],
+    h: Float[Array, " slots"],
+) -> tuple[Float[Array, "P slots"], Float[Array, "8 P slots"]]:
     """One step of length `h` from `y`, where the gradient is `slope`: the new point and the stages
     `k`.
 

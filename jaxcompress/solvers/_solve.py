@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress._compiling import compiler_options
+from jaxcompress._internal.deprecation import renamed_arguments
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.networks import Starts, TwoLayer
@@ -25,10 +26,10 @@ from jaxcompress.solvers._batch import (
     solve_batch,
 )
 from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless
-from jaxcompress.solvers._lanes import Progress
 from jaxcompress.solvers._method import MATRIX_MOST
-from jaxcompress.solvers._motions import NARROW
+from jaxcompress.solvers._objective import NARROW
 from jaxcompress.solvers._sizes import padded, trimmed
+from jaxcompress.solvers._slots import Progress
 from jaxcompress.solvers._solution import Solution
 from jaxcompress.solvers._stepping import FlowOptions
 from jaxcompress.special.internal import precision
@@ -79,6 +80,7 @@ def solve(
     return raise_unless(solution) if throw else solution
 
 
+@renamed_arguments(lanes="slots")
 def solve_many(
     students: TwoLayer | Starts,
     targets: Target,
@@ -91,7 +93,7 @@ def solve_many(
     rtol: float = 1e-3,
     atol: float = 1e-4,
     max_steps: int = 2000,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Solution:
@@ -99,11 +101,11 @@ def solve_many(
     may have one.
 
     Arguments as for `solve`, the input law shared by all runs. `students` may be
-    `initialize.Starts`, drawn run by run. `lanes` (static) is the number of runs that are under way
+    `initialize.Starts`, drawn run by run. `slots` (static) is the number of runs that are under way
     at a time; left out, it suits the size of the problem and the device. `devices` (static) share
     the runs between them; left out, these are all local ones, but on a CPU one, whose processes
     scale better than its threads. `progress` (static: another function compiles anew) is told how
-    many runs have left the queue, whenever another `lanes` of them have, on every device for
+    many runs have left the queue, whenever another `slots` of them have, on every device for
     itself. Batches are filled up to the next of a few sizes (1, 4, 16, 64, 256, …) with runs that
     are not solved: 17, 40 and 64 runs are one compiled program. Nothing is raised for a run that
     does not converge: its `result` says so, and the others are not disturbed.
@@ -113,10 +115,11 @@ def solve_many(
     """
     numbers = (gradient_tolerance, flow_tolerance, rtol, atol, max_steps)
     return _many(
-        solve_batch, students, targets, inputs, freeze, rates, numbers, lanes, devices, progress
+        solve_batch, students, targets, inputs, freeze, rates, numbers, slots, devices, progress
     )
 
 
+@renamed_arguments(lanes="slots")
 def flow_many(
     students: TwoLayer | Starts,
     targets: Target,
@@ -128,7 +131,7 @@ def flow_many(
     rtol: float = 1e-3,
     atol: float = 1e-4,
     max_steps: int = 2000,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Solution:
@@ -138,7 +141,7 @@ def flow_many(
     """
     numbers = (None, gradient_tolerance, rtol, atol, max_steps)
     return _many(
-        flow_batch, students, targets, inputs, freeze, rates, numbers, lanes, devices, progress
+        flow_batch, students, targets, inputs, freeze, rates, numbers, slots, devices, progress
     )
 
 
@@ -150,7 +153,7 @@ def critical_points(
     freeze: Sequence[str] = (),
     gradient_tolerance: float | None = None,
     max_steps: int = 300,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> Solution:
     """A critical point of any index for every start, minima, saddles and maxima alike, by descent
@@ -176,12 +179,12 @@ def critical_points(
     """
     numbers = (gradient_tolerance, None, 1.0, 1.0, max_steps)
     return _many(
-        critical_batch, students, targets, inputs, freeze, None, numbers, lanes, devices, None
+        critical_batch, students, targets, inputs, freeze, None, numbers, slots, devices, None
     )
 
 
 def _many(
-    solver: BatchSolver, students, targets, inputs, freeze, rates, numbers, lanes, devices, progress
+    solver: BatchSolver, students, targets, inputs, freeze, rates, numbers, slots, devices, progress
 ) -> Solution:
     inputs = StandardNormal() if inputs is None else inputs
     one_student, one_target, count = _without_runs(students, targets)
@@ -189,9 +192,9 @@ def _many(
     if isinstance(students, TwoLayer):
         check_finite("students", **students.parameters())
     check_finite("targets", **targets.parameters())
-    if lanes is not None and not lanes >= 1:
+    if slots is not None and not slots >= 1:
         raise ValueError(
-            f"solve_many: given lanes={lanes!r}; expected at least 1; leave it out for a good "
+            f"solve_many: given slots={slots!r}; expected at least 1; leave it out for a good "
             "choice"
         )
     options = _options(one_student, rates, *numbers)
@@ -205,13 +208,13 @@ def _many(
         )
     if devices is None:
         devices = jax.local_devices() if jax.default_backend() != "cpu" else ()
-    return _run(solver, runs, options, lanes or best_lanes(unknowns), progress, tuple(devices))
+    return _run(solver, runs, options, slots or best_slots(unknowns), progress, tuple(devices))
 
 
-def best_lanes(unknowns: int) -> int:
-    """Lanes that suit the size of a problem. On a CPU a step of erf takes, per lane, 69, 54 and 48
-    µs with 1, 8 and 32 lanes at 52 unknowns, and 169, 334 and 866 µs at 99, where the Hessians of
-    several lanes leave the cache; other devices get as many as keep them busy within 2 GiB."""
+def best_slots(unknowns: int) -> int:
+    """Slots that suit the size of a problem. On a CPU a step of erf takes, per slot, 69, 54 and 48
+    µs with 1, 8 and 32 slots at 52 unknowns, and 169, 334 and 866 µs at 99, where the Hessians of
+    several slots leave the cache; other devices get as many as keep them busy within 2 GiB."""
     if jax.default_backend() != "cpu":
         return max(1, min(16384, 2**31 // (48 * unknowns**2)))
     return 32 if unknowns <= NARROW else 1
@@ -284,7 +287,7 @@ def _run(
     solver: BatchSolver,
     runs: Runs,
     options: Options,
-    lanes: int,
+    slots: int,
     progress: Progress | None,
     devices: tuple = (),
 ) -> Solution:
@@ -294,11 +297,11 @@ def _run(
     if not all(
         is_concrete(leaf) for leaf in jax.tree.leaves(eqx.filter((runs, options), eqx.is_array))
     ):
-        return in_span(solver, runs, options, min(lanes, runs.count), progress)
+        return in_span(solver, runs, options, min(slots, runs.count), progress)
     full = padded(runs, len(devices))
     long = full.count > _LONG or runs.unknowns > NARROW
     compiled = _compiled(jax.default_backend(), long)
-    solution = compiled(solver, full, options, lanes, progress, devices)
+    solution = compiled(solver, full, options, slots, progress, devices)
     return trimmed(solution, np.asarray(full.real))
 
 
@@ -310,7 +313,7 @@ def _compiled(backend: str, long: bool) -> Callable[..., Solution]:
 
 
 def _over_devices(
-    solver: BatchSolver, runs: Runs, options: Options, lanes: int, progress, devices: tuple
+    solver: BatchSolver, runs: Runs, options: Options, slots: int, progress, devices: tuple
 ) -> Solution:
     """The shares of the runs, each on its device, which has nothing to wait for: no value crosses
     devices.
@@ -319,7 +322,7 @@ def _over_devices(
 
     def one_device(students, targets, first, real, options) -> Solution:
         mine = Runs(students, targets, runs.inputs, first[0], real[0], runs.freeze, share)
-        return in_span(solver, mine, options, min(lanes, share), progress)
+        return in_span(solver, mine, options, min(slots, share), progress)
 
     if not devices:
         return one_device(runs.students, runs.targets, runs.first, runs.real, options)

@@ -1,6 +1,6 @@
 """What is known of a run: where it stands, its flow, its Newton steps, its polish.
 
-In the lanes every array has the lanes as its last axis, in the store the runs as its first.
+In the slots every array has the slots as its last axis, in the store the runs as its first.
 """
 
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.solvers._slide import Slide
+from jaxcompress.solvers._vanishing import Slide
 
 
 class Point(NamedTuple):
@@ -69,7 +69,7 @@ class Polish(NamedTuple):
     steps: Array
 
 
-class Lane(NamedTuple):
+class Slot(NamedTuple):
     """Everything about a run that changes."""
 
     point: Point
@@ -78,13 +78,13 @@ class Lane(NamedTuple):
     polish: Polish
 
 
-def at_start(y: Array, slide: Slide | None, curved: bool) -> Lane:
+def at_start(y: Array, slide: Slide | None, curved: bool) -> Slot:
     """Runs `(runs, P)` of which nothing but the point is known."""
     runs = y.shape[0]
     blank, infinite = jnp.zeros(runs, y.dtype), jnp.full(runs, jnp.inf, y.dtype)
     count, no = jnp.zeros(runs, jnp.int32), jnp.zeros(runs, bool)
     curvature = Curvature(jnp.zeros_like(y), blank, count) if curved else None
-    return Lane(
+    return Slot(
         Point(y, jnp.zeros_like(y), blank, blank, no),
         Course(blank, blank, count, count, count, ~no, infinite, slide, curvature),
         Newton(no, no, count, count),
@@ -92,6 +92,6 @@ def at_start(y: Array, slide: Slide | None, curved: bool) -> Lane:
     )
 
 
-def lanes_last(tree: Any) -> Any:
+def slots_last(tree: Any) -> Any:
     """The rows of a store with the runs as last axis."""
     return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), tree)

@@ -82,11 +82,11 @@ def estimate(plan: Plan) -> Estimate:
 
 
 def _memory(plan: Plan, cell: Cell, count: int) -> int:
-    """Bytes of a block in work: its runs, the lanes' Hessians, targets of its own."""
+    """Bytes of a block in work: its runs, the slots' Hessians, targets of its own."""
     number = np.dtype(plan.precision).itemsize
     own = plan.target_bytes(cell) * (block_size(plan) if cell.own_targets else 1)
-    lanes = min(32 * 6 * count**2, 2**31 // number)
-    return number * (block_size(plan) * count * _COPIES + lanes) + 2 * own
+    slots = min(32 * 6 * count**2, 2**31 // number)
+    return number * (block_size(plan) * count * _COPIES + slots) + 2 * own
 
 
 def _disk(plan: Plan) -> int:

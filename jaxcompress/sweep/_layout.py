@@ -4,7 +4,7 @@
     networks/SHAPE/ weights, readout, … of the cells of one shape, (network_cell, seed, …)
     sweep/plan.json plan, format and versions; written last when a store is made
     sweep/blocks/000123.json what is done, of which plan, with a checksum of every chunk; written
-    last of a block sweep/log/000123.json what it cost, with which lanes, devices and versions; no
+    last of a block sweep/log/000123.json what it cost, with which slots, devices and versions; no
     part of the results sweep/parts/ files on their way; gone when the sweep is complete
 
 Chunks are the plain little-endian bytes of their arrays, so that they depend on no compressor and

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress._internal.deprecation import renamed_arguments
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solvers import Solution, gradient_flow, solve
@@ -100,23 +101,24 @@ def _replay(
         return solution, problem, times
 
 
+@renamed_arguments(lanes="slots")
 def replay_block(
     source: Plan | str | os.PathLike,
     run: int,
     *,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> tuple[range, Solution]:
     """Do the whole block of run `run` again, bit for bit as the sweep did it on such a processor.
 
-    Arguments: a `Plan` or a folder; the run's number; `lanes` and `devices`, those that the sweep
+    Arguments: a `Plan` or a folder; the run's number; `slots` and `devices`, those that the sweep
     was given (noted in `sweep/log`).
     Returns the numbers of the block's runs and their `Solution`, with a leading axis.
     Raises `ValueError` when there is no such run or no such sweep.
     """
     plan = _plan(source)
     block = block_with(plan, run)
-    solution = run_block(plan, block.number, lanes=lanes, devices=devices)
+    solution = run_block(plan, block.number, slots=slots, devices=devices)
     return range(block.first, block.first + block.count), solution
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 import jax
 
+from jaxcompress._internal.deprecation import renamed_arguments
 from jaxcompress.sweep._blocks import block_count, block_of, each_shape_first, in_order
 from jaxcompress.sweep._plan import Plan
 from jaxcompress.sweep._store import (
@@ -55,7 +56,7 @@ class Options:
     """How the work is done, which the results do not depend on but for their last bits."""
 
     executor: concurrent.futures.Executor | None
-    lanes: int | None
+    slots: int | None
     devices: Sequence[jax.Device] | None
     programs: str | os.PathLike | None
     progress: Told | None
@@ -69,12 +70,13 @@ class Options:
             )
 
 
+@renamed_arguments(lanes="slots")
 def run(
     plan: Plan,
     directory: str | os.PathLike,
     *,
     executor: concurrent.futures.Executor | None = None,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     programs: str | os.PathLike | None = None,
     progress: Told | None = None,
@@ -84,7 +86,7 @@ def run(
     Arguments: the plan; a new folder, an empty one, or one with the store of this plan; `executor`,
     any of the kind of `concurrent.futures`, whose workers see the folder under the same path (left
     out: here, one block after the other; under `jax.distributed`, every process does its share);
-    `lanes`, `devices` as for `solve_many` (`devices` are those of this process: not together with
+    `slots`, `devices` as for `solve_many` (`devices` are those of this process: not together with
     an executor); `programs`, a folder in which compiled programs are kept for the next process
     (`keep_programs`); `progress(state)`, told after every block.
     Returns the last `Progress` (under `jax.distributed`, that of this process). Killed at any
@@ -93,17 +95,18 @@ def run(
     `OSError` when a block cannot be stored or a worker died: what was done stays. What `progress`
     raises ends the call and passes as it is.
     """
-    options = Options(executor, lanes, devices, programs, progress)
+    options = Options(executor, slots, devices, programs, progress)
     with _explained(directory):
         store = create(directory, plan)
     return _finish(store, options)
 
 
+@renamed_arguments(lanes="slots")
 def resume(
     directory: str | os.PathLike,
     *,
     executor: concurrent.futures.Executor | None = None,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     programs: str | os.PathLike | None = None,
     progress: Told | None = None,
@@ -114,7 +117,7 @@ def resume(
     Arguments, returns and raises as for `run`; `ValueError` also for the store of another format or
     version.
     """
-    options = Options(executor, lanes, devices, programs, progress)
+    options = Options(executor, slots, devices, programs, progress)
     return _finish(open_store(directory), options)
 
 
@@ -197,11 +200,11 @@ def _blocks_done(
     programs = None if options.programs is None else os.path.abspath(options.programs)
     if options.executor is None:
         for number in _share(in_order(store.plan, numbers)):
-            yield number, do_block(*place, number, options.lanes, options.devices, programs)
+            yield number, do_block(*place, number, options.slots, options.devices, programs)
         return
     numbers = (in_order if programs is None else each_shape_first)(store.plan, numbers)
     futures = {
-        options.executor.submit(do_block, *place, n, options.lanes, None, programs): n
+        options.executor.submit(do_block, *place, n, options.slots, None, programs): n
         for n in numbers
     }
     try:

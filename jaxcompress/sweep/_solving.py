@@ -1,7 +1,7 @@
 """One block, from its number to the arrays that are stored: the only place of the room where
 anything is solved.
 
-A block is a function of the plan and its number: same processor, versions and lanes, same bits.
+A block is a function of the plan and its number: same processor, versions and slots, same bits.
 """
 
 from collections.abc import Sequence
@@ -29,12 +29,12 @@ def run_block(
     plan: Plan,
     number: int,
     *,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> Solution:
     """Solve block `number` of a plan, exactly as the sweep does.
 
-    Arguments: the plan; the number of a block; `lanes` and `devices` as for `solve_many`. Returns
+    Arguments: the plan; the number of a block; `slots` and `devices` as for `solve_many`. Returns
     the `Solution` of its runs, with a leading axis.
     Raises `ValueError` for a block that there is not.
     """
@@ -48,7 +48,7 @@ def run_block(
             targets_of(plan, block.cell, runs),
             inputs=inputs_of(plan, block.cell),
             freeze=plan.freeze,
-            lanes=lanes,
+            slots=slots,
             devices=devices,
             **plan.solver.options(),
         )

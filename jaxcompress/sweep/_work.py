@@ -35,7 +35,7 @@ def do_block(
     directory: str,
     fingerprint: str,
     number: int,
-    lanes: int | None = None,
+    slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     programs: str | None = None,
 ) -> Done:
@@ -53,7 +53,7 @@ def do_block(
     _enter(fingerprint, shape_of(store.plan, block.cell))
     with compile_clock() as clock:
         solution = jax.block_until_ready(
-            run_block(store.plan, number, lanes=lanes, devices=devices)
+            run_block(store.plan, number, slots=slots, devices=devices)
         )
         arrays = arrays_of(store.plan, block, solution)
     solved = time.perf_counter()
@@ -65,7 +65,7 @@ def do_block(
         "store_seconds": time.perf_counter() - solved,
         "device": used[0].device_kind,
         "devices": len(used),
-        "lanes": lanes,
+        "slots": slots,
         "versions": versions(),
     }
     store.note(number, cost)

@@ -1,12 +1,12 @@
-"""A queue of runs through a fixed number of lanes, inside one compiled loop.
+"""A queue of runs through a fixed number of slots, inside one compiled loop.
 
-A lane that has finished hands its result over and takes the next run, so a batch does not wait for
-its slowest member, and what is kept in fast memory does not grow with the number of runs. The lanes
+A slot that has finished hands its result over and takes the next run, so a batch does not wait for
+its slowest member, and what is kept in fast memory does not grow with the number of runs. The slots
 start empty: the loop's own step is the one place where runs are loaded, and loading evaluates
 nothing.
 
-Every array of a lane's state has the lanes as its last axis; every array of the store has the runs
-as its first. No arithmetic crosses lanes: the result of a run depends neither on its neighbours nor
+Every array of a slot's state has the slots as its last axis; every array of the store has the runs
+as its first. No arithmetic crosses slots: the result of a run depends neither on its neighbours nor
 on its place in the queue.
 """
 
@@ -31,21 +31,21 @@ class Queue(NamedTuple):
 
 
 class Occupancy(NamedTuple):
-    """Lane steps that belonged to a run and all lane steps, as long as runs were waiting."""
+    """Slot steps that belonged to a run and all slot steps, as long as runs were waiting."""
 
     busy: Array
     all: Array
 
 
 class _Carry(NamedTuple):
-    """The loop: states of the lanes, what steps keep, places in the queue, the next place, the
+    """The loop: states of the slots, what steps keep, places in the queue, the next place, the
     store.
     """
 
     state: Any
     own: Any
     kept: Any
-    places: Int[Array, " lanes"]
+    places: Int[Array, " slots"]
     next: Int[Array, ""]
     store: Any
     occupancy: Occupancy
@@ -57,22 +57,22 @@ def queue_of(waiting: Bool[Array, " runs"], told: Bool[Array, ""] | bool = False
     return Queue(order, jnp.sum(waiting, dtype=jnp.int32), jnp.asarray(told))
 
 
-def run_in_lanes(
+def run_in_slots(
     step: Callable[[Any, Any, Any], tuple[Any, Any]],
     done: Callable[[Any], Array],
     store: Any,
     own: Any,
     queue: Queue,
-    lanes: int,
+    slots: int,
     progress: Progress | None = None,
     kept: Any = None,
 ) -> tuple[Any, Occupancy]:
-    """Put the runs of a queue through `lanes` lanes and return the store with their rows replaced.
+    """Put the runs of a queue through `slots` slots and return the store with their rows replaced.
 
-    A row of the store is the state of its run. `step(state, own, kept)` advances all lanes, `own`
+    A row of the store is the state of its run. `step(state, own, kept)` advances all slots, `own`
     being what of each run never changes and `kept` what one step leaves to the next, whatever the
     runs; `done(state)` tells which have ended. `progress(count)` is told how many runs have left
-    the queue, whenever that is another `lanes` of them.
+    the queue, whenever that is another `slots` of them.
     """
     runs = queue.order.shape[0]
 
@@ -97,7 +97,7 @@ def run_in_lanes(
         )
         after = carry.next + jnp.sum(taken, dtype=jnp.int32)
         if progress is not None:
-            _tell(progress, queue, carry.next, after, lanes)
+            _tell(progress, queue, carry.next, after, slots)
         state, kept = step(state, own_rows, carry.kept)
         active = places < queue.length
         ended = done(state) & active
@@ -110,16 +110,16 @@ def run_in_lanes(
             state,
         )
         waiting = after < queue.length
-        now = Occupancy(jnp.sum(active, dtype=jnp.float32), jnp.full((), lanes, jnp.float32))
+        now = Occupancy(jnp.sum(active, dtype=jnp.float32), jnp.full((), slots, jnp.float32))
         occupancy = jax.tree.map(lambda n, m: n + jnp.where(waiting, m, 0), carry.occupancy, now)
         places = jnp.where(ended, queue.length, places)
         return _Carry(state, own_rows, kept, places, after, store, occupancy)
 
     zero, nothing = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
     blank, own_blank = jax.tree.map(
-        lambda leaf: jnp.zeros((*leaf.shape[1:], lanes), leaf.dtype), (store, own)
+        lambda leaf: jnp.zeros((*leaf.shape[1:], slots), leaf.dtype), (store, own)
     )
-    empty = jnp.broadcast_to(queue.length, (lanes,))
+    empty = jnp.broadcast_to(queue.length, (slots,))
     first = _Carry(blank, own_blank, kept, empty, zero, store, Occupancy(nothing, nothing))
     end = jax.lax.while_loop(
         lambda carry: (carry.next < queue.length) | jnp.any(carry.places < queue.length),
@@ -129,14 +129,14 @@ def run_in_lanes(
     return end.store, end.occupancy
 
 
-def _tell(progress: Progress, queue: Queue, before: Array, after: Array, lanes: int) -> None:
-    """Call `progress` when another `lanes` runs have left the queue, the first ones excepted."""
-    full = (after // lanes > before // lanes) & (after > lanes) | (after == queue.length) & (
+def _tell(progress: Progress, queue: Queue, before: Array, after: Array, slots: int) -> None:
+    """Call `progress` when another `slots` runs have left the queue, the first ones excepted."""
+    full = (after // slots > before // slots) & (after > slots) | (after == queue.length) & (
         after > before
     )
     jax.lax.cond(full & queue.told, lambda: jax.debug.callback(progress, after), lambda: None)
 
 
 def spread(mask: Array, leaf: Array) -> Array:
-    """A mask over lanes, with the axes of a leaf."""
+    """A mask over slots, with the axes of a leaf."""
     return mask.reshape((1,) * (leaf.ndim - 1) + mask.shape)

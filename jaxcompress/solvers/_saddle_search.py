@@ -14,7 +14,7 @@ Methods Reveal Gradient-Flat Regions of Deep Network Losses* (where it gets stuc
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.solvers._motions import AbstractMotions
+from jaxcompress.solvers._objective import AbstractObjective
 from jaxcompress.solvers._phase import TRIAL, AbstractPhase, blank_work
 from jaxcompress.solvers._polish import after_trial, can_do_no_better, damping, modes
 from jaxcompress.solvers._vectors import length
@@ -38,28 +38,28 @@ class Search(AbstractPhase):
 
     table = TRIAL
 
-    def __init__(self, motions: AbstractMotions, tolerance: Array, max_steps: Array):
-        super().__init__(motions)
+    def __init__(self, objective: AbstractObjective, tolerance: Array, max_steps: Array):
+        super().__init__(objective)
         self.tolerance, self.max_steps = tolerance, max_steps
 
-    def prepare(self, matrices, lane, own):
+    def prepare(self, matrices, slot, own):
         values, basis, curved = modes(matrices.hessian)
         largest = jnp.max(jnp.abs(values), axis=0)[None]
         # in units of the largest: squares of float32 do not underflow
         unit = jnp.where(largest > 0, largest, 1)
         shares = jnp.where(curved, values / unit, 0)
-        slope = jnp.einsum("bij,ib->jb", basis, lane.point.gradient)
+        slope = jnp.einsum("bij,ib->jb", basis, slot.point.gradient)
         scaled = shares * slope / unit
         squares = jnp.where(curved, shares**2, 1)
-        step = scaled / (squares + damping(scaled, squares, lane.polish.radius)[None])
+        step = scaled / (squares + damping(scaled, squares, slot.polish.radius)[None])
         first = -jnp.einsum("bij,jb->ib", basis, step)
-        return blank_work(lane)._replace(
+        return blank_work(slot)._replace(
             first=first, values=values, foreseen=length(slope - values * step)
         )
 
-    def finish(self, work, stages, lane, own):
-        found, polish = stages.found, lane.polish
-        old, new, foreseen = length(lane.point.gradient), length(found.gradient), work.foreseen
+    def finish(self, work, stages, slot, own):
+        found, polish = stages.found, slot.polish
+        old, new, foreseen = length(slot.point.gradient), length(found.gradient), work.foreseen
         better = new < old  # false for NaN
         gain = (
             (old - new)
@@ -69,9 +69,9 @@ class Search(AbstractPhase):
         size = length(work.first)
         small, grown = 0.25 * jnp.minimum(size, polish.radius), jnp.maximum(polish.radius, 2 * size)
         radius = jnp.where(gain > 0.75, grown, jnp.where(gain > 0.25, polish.radius, small))
-        within = self.motions.largest(lane.point.gradient) <= self.tolerance
+        within = self.objective.largest(slot.point.gradient) <= self.tolerance
         progress = better & (new < jnp.where(within, 0.5, 1 - _LITTLE) * old)
-        return after_trial(lane, found, work.values, better, radius, progress)
+        return after_trial(slot, found, work.values, better, radius, progress)
 
-    def ended(self, lane):
-        return can_do_no_better(self.motions, lane, self.tolerance, _PATIENCE, self.max_steps)
+    def ended(self, slot):
+        return can_do_no_better(self.objective, slot, self.tolerance, _PATIENCE, self.max_steps)

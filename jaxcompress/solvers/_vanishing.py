@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.risk.internal import AbstractCentredTarget, CentredTarget
-from jaxcompress.solvers._motions import AbstractMotions, CentredMotions, is_homogeneous
+from jaxcompress.solvers._objective import AbstractObjective, CentredObjective, is_homogeneous
 from jaxcompress.solvers._vectors import direction, length
 
 # A neuron may be frozen below `rtol` times the largest norm at the start: it reaches zero from
@@ -39,63 +39,63 @@ _DESCENTS = 30
 
 
 class Slide(NamedTuple):
-    """Which neurons of a lane are frozen, the largest norm at the start, and the point from which
+    """Which neurons of a slot are frozen, the largest norm at the start, and the point from which
     frozen ones would be released, where they have been set to zero."""
 
-    frozen: Bool[Array, "n lanes"]
-    size: Float[Array, " lanes"]
-    before: Float[Array, "P lanes"]
+    frozen: Bool[Array, "n slots"]
+    size: Float[Array, " slots"]
+    before: Float[Array, "P slots"]
 
 
-def may_slide(motions: AbstractMotions) -> bool:
+def may_slide(objective: AbstractObjective) -> bool:
     """Whether the problem has neurons that can: known where the short formulas serve."""
-    return isinstance(motions, CentredMotions) and is_homogeneous(motions.f)
+    return isinstance(objective, CentredObjective) and is_homogeneous(objective.f)
 
 
-def no_slide(motions: Any, y: Float[Array, "P lanes"], own) -> Slide:
+def no_slide(objective: Any, y: Float[Array, "P slots"], own) -> Slide:
     """Nothing frozen yet."""
-    weights, _ = motions.parts(y, own)
+    weights, _ = objective.parts(y, own)
     norms = length(weights, 1)
     return Slide(jnp.zeros(norms.shape, bool), jnp.max(norms, 0), y)
 
 
-def frozen_unknowns(motions: Any, slide: Slide) -> Bool[Array, "P lanes"]:
+def frozen_unknowns(objective: Any, slide: Slide) -> Bool[Array, "P slots"]:
     """Which unknowns stand still: the weights of frozen neurons."""
-    n, lanes = slide.frozen.shape
-    wide = jnp.broadcast_to(slide.frozen[:, None], (n, motions.neuron, lanes))
-    is_weight = jnp.arange(motions.neuron) < motions.template.dim
-    return (wide & is_weight[None, :, None]).reshape(n * motions.neuron, lanes)
+    n, slots = slide.frozen.shape
+    wide = jnp.broadcast_to(slide.frozen[:, None], (n, objective.neuron, slots))
+    is_weight = jnp.arange(objective.neuron) < objective.template.dim
+    return (wide & is_weight[None, :, None]).reshape(n * objective.neuron, slots)
 
 
 def small_neurons(
-    motions: Any, y: Float[Array, "P lanes"], own, atol: Array
-) -> Float[Array, "P lanes"]:
+    objective: Any, y: Float[Array, "P slots"], own, atol: Array
+) -> Float[Array, "P slots"]:
     """The absolute error allowed: for weights at most a share of their neuron's norm, or steps
     would cross zero.
     """
-    weights, _ = motions.parts(y, own)
+    weights, _ = objective.parts(y, own)
     norms = length(weights, 1)
     # of the weights' rate
-    root = motions.root.reshape(motions.template.width, motions.neuron)[:, :1]
+    root = objective.root.reshape(objective.template.width, objective.neuron)[:, :1]
     allowed = jnp.minimum(atol, _RESOLVED * norms / root)
-    is_weight = jnp.arange(motions.neuron) < motions.template.dim
+    is_weight = jnp.arange(objective.neuron) < objective.template.dim
     wide = jnp.where(is_weight[None, :, None], allowed[:, None], atol)
     return jnp.maximum(wide.reshape(y.shape), jnp.finfo(y.dtype).tiny)
 
 
 def follow(
-    motions: Any,
-    y: Float[Array, "P lanes"],
-    gradient: Float[Array, "P lanes"],
+    objective: Any,
+    y: Float[Array, "P slots"],
+    gradient: Float[Array, "P slots"],
     own,
     slide: Slide,
     rtol: Array,
-) -> tuple[Float[Array, "P lanes"], Slide, Bool[Array, " lanes"]]:
-    """Freeze, turn or release the neurons of each lane.
+) -> tuple[Float[Array, "P slots"], Slide, Bool[Array, " slots"]]:
+    """Freeze, turn or release the neurons of each slot.
     Returns the points, the slides and where something changed.
     """
-    weights, readout = motions.parts(y, own)
-    slope = motions.slopes(gradient)
+    weights, readout = objective.parts(y, own)
+    slope = objective.slopes(gradient)
     norm, unit = length(weights, 1), direction(weights, 1)
     radial = jnp.sum(slope * unit, 1)
     across = slope - radial[:, None] * unit
@@ -104,14 +104,14 @@ def follow(
     caught = ~slide.frozen & (radial > 0) & (norm < jnp.where(straight, near, _ANYHOW * near))
     released = slide.frozen & (radial < 0)
     frozen = (slide.frozen & ~released) | caught
-    turned = _turn(unit, slope, motions.pull(readout, weights, own))
+    turned = _turn(unit, slope, objective.pull(readout, weights, own))
     place = jnp.where(frozen, _FROZEN, _RELEASED * rtol) * slide.size[None]
     moved = frozen | released
     weights = jnp.where(
         moved[:, None], place[:, None] * jnp.where(frozen[:, None], turned, unit), weights
     )
     return (
-        motions.with_weights(y, weights),
+        objective.with_weights(y, weights),
         slide._replace(frozen=frozen),
         jnp.any(caught | released, 0),
     )
@@ -129,15 +129,15 @@ def _direction_or(before: Array, x: Array, axis: int) -> Array:
 
 
 def release(
-    motions: Any, y: Float[Array, " P"], own, frozen: Bool[Array, " n"], norm: Float[Array, ""]
+    objective: Any, y: Float[Array, " P"], own, frozen: Bool[Array, " n"], norm: Float[Array, ""]
 ) -> tuple[Float[Array, " P"], Bool[Array, " n"]]:
     """One run at its end: release the frozen neuron whose least `F` is most negative, if any is, at
     a norm.
     """
-    weights, readout = motions.parts(y, own)
+    weights, readout = objective.parts(y, own)
     alive = jnp.where(frozen[:, None], 0, weights)
-    target = motions.target_of(own)
-    against = _against(motions.f, target, alive, readout)
+    target = objective.target_of(own)
+    against = _against(objective.f, target, alive, readout)
     units = direction(jnp.concatenate([alive, target.directions()]), 1)
     candidates = jnp.concatenate([units, -units])
     n, c, d = weights.shape[0], *candidates.shape
@@ -149,7 +149,7 @@ def release(
         """One step from `directions`, which are returned behind the next ones, with `F` there."""
         directions, _, _ = carry
         rows = directions.reshape(n * c, d)
-        pulls = [sign * part.cross(motions.f, rows, each).by_weights for part, sign in against]
+        pulls = [sign * part.cross(objective.f, rows, each).by_weights for part, sign in against]
         gradient = 2 * functools.reduce(jnp.add, pulls).reshape(n, c, d)
         following = _direction_or(directions, bound[:, None, None] * directions - gradient, 2)
         return following, directions, jnp.sum(gradient * directions, 2)
@@ -165,7 +165,7 @@ def release(
     falls = (worth < -jnp.sqrt(jnp.finfo(y.dtype).eps)) & (worth <= jnp.min(worth)) & frozen
     chosen = jnp.take_along_axis(ends, best[:, None, None], 1)[:, 0]
     weights = jnp.where(falls[:, None], norm * chosen, weights)
-    return motions.with_weights(y[:, None], weights[..., None])[:, 0], frozen & ~falls
+    return objective.with_weights(y[:, None], weights[..., None])[:, 0], frozen & ~falls
 
 
 def _against(

@@ -29,38 +29,38 @@ _CORRECTIONS, _USEFUL = 6, 1 / 4
 
 
 class HandOver(AbstractPhase):
-    """Corrections with one factor a pass, two at least. The first pass decides whether a lane is
-    taken over; a lane ends when a further correction would be lost in the rounding of the point,
+    """Corrections with one factor a pass, two at least. The first pass decides whether a slot is
+    taken over; a slot ends when a further correction would be lost in the rounding of the point,
     when its gradient has stopped falling, or at once when it is not taken over."""
 
     table = np.tril(np.ones((KEPT + 1, KEPT + 1)), -1)
 
-    def needs_factor(self, lane):
-        return jnp.any(lane.point.known)
+    def needs_factor(self, slot):
+        return jnp.any(slot.point.known)
 
-    def factored(self, hessian, lane, own):
+    def factored(self, hessian, slot, own):
         # Along exact symmetries the gradient has no part, and the curvature there, zero at the end,
         # is replaced by the largest; other zero modes (neurons at zero) are lifted by what counts
         # as flat.
-        y = lane.point.y
+        y = slot.point.y
         size = jnp.max(jnp.abs(jnp.diagonal(hessian, axis1=1, axis2=2)), axis=1)
-        symmetries = self.motions.symmetries(y, own)
+        symmetries = self.objective.symmetries(y, own)
         if symmetries is not None:
             hessian += size[:, None, None] * jnp.einsum("bmp,bmq->bpq", symmetries, symmetries)
         return factor(hessian, precision(y.dtype).flat * size)
 
-    def prepare(self, matrices, lane, own):
-        gradient = lane.point.gradient
-        work = blank_work(lane)._replace(length=jnp.ones_like(lane.point.risk))
+    def prepare(self, matrices, slot, own):
+        gradient = slot.point.gradient
+        work = blank_work(slot)._replace(length=jnp.ones_like(slot.point.risk))
         return work._replace(first=-solved(matrices.factored, gradient))
 
-    def absorb(self, stage, pulled, factored, work, lane):
-        now, newton = stage.track, lane.newton
+    def absorb(self, stage, pulled, factored, work, slot):
+        now, newton = stage.track, slot.newton
         first = stage.number == 1  # the second correction is always made: its size decides
         may = newton.taken | ((newton.steps == 0) & (now.ratio <= _CONTRACTION))
         wanted = jnp.where(stage.number == 2, may, now.wanted)
         useful = wanted & (now.ratio <= _USEFUL) & ~_lost(now, stage.found.y)  # false for NaN
-        on = (first | useful) & lane.point.known
+        on = (first | useful) & slot.point.known
         going = jnp.any(on) & (stage.number < _CORRECTIONS)
         vector = jax.lax.cond(
             going,
@@ -69,14 +69,14 @@ class HandOver(AbstractPhase):
         )
         size = length(vector)
         then = Track(size, size / jnp.maximum(now.size, jnp.finfo(size.dtype).tiny), wanted)
-        go = on & going  # a lane that needs no more stays, or it would depend on the others
+        go = on & going  # a slot that needs no more stays, or it would depend on the others
         track = jax.tree.map(
             lambda new, old: jnp.where(go, new, old), then, now._replace(wanted=wanted)
         )
         return vector, track, stage.displacement, going
 
-    def finish(self, work, stages, lane, own):
-        point, newton, found = lane.point, lane.newton, stages.found
+    def finish(self, work, stages, slot, own):
+        point, newton, found = slot.point, slot.newton, stages.found
         falling = length(found.gradient) < 0.5 * length(point.gradient)  # false for NaN
         wanted = stages.track.wanted
         go = wanted & falling
@@ -87,10 +87,10 @@ class HandOver(AbstractPhase):
             steps=newton.steps + 1,
             total=newton.total + 1,
         )
-        return lane._replace(point=after, newton=newton)
+        return slot._replace(point=after, newton=newton)
 
-    def ended(self, lane):
-        return lane.newton.over
+    def ended(self, slot):
+        return slot.newton.over
 
 
 def _lost(now: Track, y: Array) -> Array:

@@ -1,12 +1,12 @@
-"""The moving parameters of many students side by side: unknowns first, lanes last.
+"""The moving parameters of many students side by side: unknowns first, slots last.
 
-A solver's loop sees vectors `y (P, lanes)` and asks for gradients and Hessians there. What differs
-between lanes beside `y` (frozen parameters, a target of its own) travels as `own`, arrays whose
-last axis is the lanes.
+A solver's loop sees vectors `y (P, slots)` and asks for gradients and Hessians there. What differs
+between slots beside `y` (frozen parameters, a target of its own) travels as `own`, arrays whose
+last axis is the slots.
 
-`CentredMotions` evaluates the short closed forms of `risk.centred_risk`; `GeneralMotions` serves
-every other problem by mapping one `Motion`. The rates of the flow are absorbed: in `y = θ/√rate` it
-is the plain gradient flow of the risk.
+`CentredObjective` evaluates the short closed forms of `risk.centred_risk`; `GeneralObjective`
+serves every other problem by mapping one `VectorRisk`. The rates of the flow are absorbed: in `y =
+θ/√rate` it is the plain gradient flow of the risk.
 """
 
 import abc
@@ -32,18 +32,18 @@ from jaxcompress.risk.internal import (
     centred_risk,
     problem_of,
 )
-from jaxcompress.solvers._motion import Motion
+from jaxcompress.solvers._vector_risk import VectorRisk
 from jaxcompress.solvers._vectors import direction, length
 
-# Unknowns up to which a processor's vectors run along the lanes; beyond it, along the unknowns of
-# one lane.
+# Unknowns up to which a processor's vectors run along the slots; beyond it, along the unknowns of
+# one slot.
 NARROW = 64
 
 # A target as its students meet it.
 Measured = AbstractProblem | AbstractCentredTarget
 
 
-class AbstractMotions(eqx.Module):
+class AbstractObjective(eqx.Module):
     """What a batched solver asks of its problem. `root (P,)` is the square root of every unknown's
     rate.
     """
@@ -62,27 +62,27 @@ class AbstractMotions(eqx.Module):
 
     @abc.abstractmethod
     def measure(
-        self, y: Float[Array, "P lanes"], own: Any
-    ) -> tuple[Array, Array, Float[Array, "P lanes"]]:
-        """Risk and rounding floor `(lanes,)`, and the gradient by `y`."""
+        self, y: Float[Array, "P slots"], own: Any
+    ) -> tuple[Array, Array, Float[Array, "P slots"]]:
+        """Risk and rounding floor `(slots,)`, and the gradient by `y`."""
 
     @abc.abstractmethod
-    def hessian(self, y: Float[Array, "P lanes"], own: Any) -> Float[Array, "lanes P P"]:
+    def hessian(self, y: Float[Array, "P slots"], own: Any) -> Float[Array, "slots P P"]:
         """The Hessian by `y`."""
 
-    def symmetries(self, y: Float[Array, "P lanes"], own: Any) -> Float[Array, "lanes m P"] | None:
+    def symmetries(self, y: Float[Array, "P slots"], own: Any) -> Float[Array, "slots m P"] | None:
         """Orthonormal directions along which exact symmetries keep the risk constant; `None` for
         none known.
         """
         return None
 
-    def largest(self, gradient: Float[Array, "P lanes"]) -> Float[Array, " lanes"]:
+    def largest(self, gradient: Float[Array, "P slots"]) -> Float[Array, " slots"]:
         """`max|∂R/∂θ|` from the gradient by `y`."""
         return jnp.max(jnp.abs(gradient) / self.root[:, None], axis=0)
 
 
 def each(function: Callable, *arguments: Any, out_axes: Any = -1) -> Any:
-    """`function` on every lane; one lane is taken as it is, without a batch axis."""
+    """`function` on every slot; one slot is taken as it is, without a batch axis."""
     leaves = jax.tree.leaves(arguments)
     if leaves[0].shape[-1] != 1:
         return jax.vmap(function, in_axes=-1, out_axes=out_axes)(*arguments)
@@ -90,9 +90,9 @@ def each(function: Callable, *arguments: Any, out_axes: Any = -1) -> Any:
     return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, out_axes), out)
 
 
-class GeneralMotions(AbstractMotions):
-    """Any problem: one `Motion`, mapped over the lanes. `problem` is shared, or `None` where every
-    run has its own.
+class GeneralObjective(AbstractObjective):
+    """Any problem: one `VectorRisk`, mapped over the slots. `problem` is shared, or `None` where
+    every run has its own.
     """
 
     problem: AbstractProblem | None
@@ -100,34 +100,36 @@ class GeneralMotions(AbstractMotions):
     freeze: tuple[str, ...] = eqx.field(static=True)
     root: Float[Array, " P"]
 
-    def _motion(self, own) -> Motion:
+    def _function(self, own) -> VectorRisk:
         everything, problem = own
         problem = self.problem if problem is None else problem
         assert problem is not None  # one of the two is there
-        return Motion(problem, everything, self.template, self.freeze)
+        return VectorRisk(problem, everything, self.template, self.freeze)
 
     def load(self, student, problem):
-        motion = Motion.of(problem if self.problem is None else self.problem, student, self.freeze)
-        return motion.vector() / self.root, (motion.frozen, problem)
+        function = VectorRisk.of(
+            problem if self.problem is None else self.problem, student, self.freeze
+        )
+        return function.vector() / self.root, (function.frozen, problem)
 
     def network(self, y, own):
-        return self._motion(own).network(self.root * y)
+        return self._function(own).network(self.root * y)
 
     def measure(self, y, own):
         def one(y, own):
-            (risk, floor), gradient = self._motion(own).value_and_gradient(self.root * y)
+            (risk, floor), gradient = self._function(own).value_and_gradient(self.root * y)
             return risk, floor, self.root * gradient
 
         return each(one, y, own)
 
     def hessian(self, y, own):
         def one(y, own):
-            return self.root[:, None] * self._motion(own).hessian(self.root * y) * self.root[None]
+            return self.root[:, None] * self._function(own).hessian(self.root * y) * self.root[None]
 
         return each(one, y, own, out_axes=0)
 
 
-class CentredMotions(AbstractMotions):
+class CentredObjective(AbstractObjective):
     """Activations with short formulas, no biases, standard normal inputs.
 
     `own` is the frozen readout or `None`, and the target or `None`. Unknowns are ordered neuron by
@@ -198,12 +200,12 @@ class CentredMotions(AbstractMotions):
         return wide.reshape(-1, n, n * self.neuron)
 
     def parts(self, y: Array, own: Any) -> tuple[Array, Array]:
-        """Weights `(n, d, *lanes)` and readout `(n, o, *lanes)`."""
+        """Weights `(n, d, *slots)` and readout `(n, o, *slots)`."""
         blocks = (_column(self.root, y) * y).reshape(self.template.width, self.neuron, *y.shape[1:])
         d = self.template.dim
         return blocks[:, :d], blocks[:, d:] if self.move_readout else own[0]
 
-    def slopes(self, gradient: Float[Array, "P lanes"]) -> Float[Array, "n d lanes"]:
+    def slopes(self, gradient: Float[Array, "P slots"]) -> Float[Array, "n d slots"]:
         """`∂R/∂w` from the gradient by `y`."""
         blocks = (gradient / self.root[:, None]).reshape(
             self.template.width, self.neuron, *gradient.shape[1:]
@@ -211,8 +213,8 @@ class CentredMotions(AbstractMotions):
         return blocks[:, : self.template.dim]
 
     def with_weights(
-        self, y: Float[Array, "P lanes"], weights: Float[Array, "n d lanes"]
-    ) -> Float[Array, "P lanes"]:
+        self, y: Float[Array, "P slots"], weights: Float[Array, "n d slots"]
+    ) -> Float[Array, "P slots"]:
         """The unknowns with other weights."""
         blocks = y.reshape(self.template.width, self.neuron, *y.shape[1:])
         root = self.root.reshape(self.template.width, self.neuron, 1)
@@ -220,25 +222,25 @@ class CentredMotions(AbstractMotions):
         return jnp.concatenate([weights / root[:, :d], blocks[:, d:]], axis=1).reshape(y.shape)
 
     def target_of(self, own: Any) -> AbstractCentredTarget:
-        """The target of one lane."""
+        """The target of one slot."""
         target = self.target if own[1] is None else own[1]
         assert target is not None  # one of the two is there
         return target
 
     def _targets_of(self, own: Any) -> AbstractCentredTarget:
-        """The targets of all lanes; a shared one for as many as there are."""
+        """The targets of all slots; a shared one for as many as there are."""
         target = self.target_of(own)
         return target if own[1] is not None else jax.tree.map(lambda leaf: leaf[..., None], target)
 
     def pull(
-        self, readout: Float[Array, "n o lanes"], weights: Float[Array, "n d lanes"], own: Any
-    ) -> Float[Array, "n lanes"]:
+        self, readout: Float[Array, "n o slots"], weights: Float[Array, "n d slots"], own: Any
+    ) -> Float[Array, "n slots"]:
         """A bound of the curvature of the risk by the direction of each neuron, at unit norm."""
         mine = jnp.sum(jnp.abs(readout) * length(weights, 1)[:, None], 0) / math.pi
         return 2 * jnp.sum(jnp.abs(readout) * (mine + self._targets_of(own).pull())[None], 1)
 
     def _wide(self, one: Callable, y: Array, own: Any) -> Any:
-        """`one` along the lanes where they are many and narrow, lane by lane otherwise."""
+        """`one` along the slots where they are many and narrow, slot by slot otherwise."""
         if y.shape[0] <= NARROW and y.shape[-1] > 1:
             return one(y, own, self._targets_of(own))
         return each(lambda y, own: one(y, own, self.target_of(own)), y, own)
@@ -249,7 +251,7 @@ class CentredMotions(AbstractMotions):
 
 
 def _column(vector: Array, like: Array) -> Array:
-    """A vector of unknowns with the lanes' axis, if there is one."""
+    """A vector of unknowns with the slots' axis, if there is one."""
     return vector.reshape(-1, *([1] * (like.ndim - 1)))
 
 
@@ -303,22 +305,22 @@ def _is_plain(student: TwoLayer, freeze: tuple[str, ...]) -> bool:
     return student.bias is None and student.output_bias is None and "weights" not in freeze
 
 
-def motions_of(
+def objective_of(
     problem: Measured,
     shared: bool,
     student: TwoLayer,
     freeze: tuple[str, ...],
     rates: dict[str, Array],
-) -> AbstractMotions:
-    """The motions of a batch: `student` is any one of them, `problem` the target of all or, not
+) -> AbstractObjective:
+    """The objective of a batch: `student` is any one of them, `problem` the target of all or, not
     `shared`, any one.
     """
     target = as_centred(problem)
     if target is None or not _is_plain(student, freeze) or not target.serves(student.activation):
         # a short form was chosen for a student that it serves
         assert isinstance(problem, AbstractProblem)
-        root = jnp.sqrt(Motion.of(problem, student, freeze).scale(rates))
-        return GeneralMotions(
+        root = jnp.sqrt(VectorRisk.of(problem, student, freeze).scale(rates))
+        return GeneralObjective(
             problem=problem if shared else None, template=student, freeze=freeze, root=root
         )
     move_readout = "readout" not in freeze
@@ -327,7 +329,7 @@ def motions_of(
         jnp.broadcast_to(rates["readout"], o)
     ] * move_readout
     root = jnp.sqrt(jnp.tile(jnp.concatenate(row), n))
-    return CentredMotions(
+    return CentredObjective(
         target=target if shared else None,
         root=root,
         template=student,

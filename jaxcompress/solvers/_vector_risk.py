@@ -13,7 +13,7 @@ from jaxcompress.risk import AbstractProblem
 from jaxcompress.risk.internal import hessian, parameter_mask
 
 
-class Motion(eqx.Module):
+class VectorRisk(eqx.Module):
     """The moving parameters of a student as one flat vector, with the risk's derivatives in it.
 
     `frozen` is the whole student, flattened; entries where `moving` is false keep its values.
@@ -25,7 +25,7 @@ class Motion(eqx.Module):
     freeze: tuple[str, ...] = eqx.field(static=True)
 
     @classmethod
-    def of(cls, problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str]) -> "Motion":
+    def of(cls, problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str]) -> "VectorRisk":
         """Split a student into what moves and what does not. Raises `ValueError` for unknown
         names.
         """
