@@ -75,7 +75,7 @@ def searched(S, t, width, starts=16, seed=0):
             rng.random(width) < 0.25 * (start % 3), -1, 1
         )
         x = np.concatenate([rng.normal(size=width * d), readout])
-        options = {"maxiter": 2000, "ftol": 0, "gtol": 1e-9, "maxcor": 20}
+        options = {"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-9, "maxcor": 20}
         risks.append(
             scipy.optimize.minimize(packed, x, jac=True, method="L-BFGS-B", options=options).fun
         )
