@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.risk._centred_pairs import (
+    Border,
+    Pairs,
     across,
     apply,
     blocks,
@@ -60,24 +62,33 @@ def centred_hessian(
     c, p = table(readout, readout), across(own, weights, weights, f)
     in_bend, in_cross = formulas(f, f).second(own.s, own.t, own.q, jnp.sum(p * p, 2))
     bend = summed(in_bend, c, p, weights) - cross.bend
-    n, d = weights.shape[:2]
-    runs = weights.shape[2:]
+    border = _border(f, own, cross.residual, weights, readout) if move_readout else None
+    out = blocks(in_cross, c, p, weights, bend, border)
+    unknowns = out.shape[0] * out.shape[1]
+    return 2 * out.reshape(unknowns, unknowns, *weights.shape[2:])
+
+
+def _border(
+    f: AbstractActivation,
+    own: Pairs,
+    residual: Float[Array, "n d o *runs"],
+    weights: Float[Array, "n d *runs"],
+    readout: Float[Array, "n o *runs"],
+) -> Border:
+    """Half the derivatives by the readout; `residual` is what the target adds to those of a neuron
+    by itself.
+    """
+    n, o, *runs = readout.shape
     one = [1] * len(runs)
     itself = jnp.eye(n, dtype=weights.dtype).reshape(n, 1, n, 1, *one)
-    inner_blocks = blocks(in_cross, c, p, weights) + itself * bend[:, :, None]
-    if not move_readout:
-        return 2 * inner_blocks.reshape(n * d, n * d, *runs)
-    o = readout.shape[1]
     inner = formulas(f, f).first(own.s, own.t, own.q)
     slope = (
         inner.own[:, None] * weights[:, :, None]
         + inner.other[:, None] * jnp.swapaxes(weights, 0, 1)[None]
     )
-    residual = apply(inner.own, readout)[:, None] * weights[:, :, None]
-    residual += mixed(inner.other, readout, weights) - cross.residual
-    edge = slope[:, :, :, None] * readout[:, None, None] + itself * residual[:, :, None]
+    mine = apply(inner.own, readout)[:, None] * weights[:, :, None]
+    mine += mixed(inner.other, readout, weights) - residual
+    upper = slope[:, :, :, None] * readout[:, None, None] + itself * mine[:, :, None]
     each = jnp.eye(o, dtype=weights.dtype).reshape(1, o, 1, o, *one)
-    corner = inner.value[:, None, :, None] * each
-    upper = jnp.concatenate([inner_blocks, edge], 3)
-    lower = jnp.concatenate([jnp.moveaxis(edge, (0, 1, 2, 3), (2, 3, 0, 1)), corner], 3)
-    return 2 * jnp.concatenate([upper, lower], 1).reshape(n * (d + o), n * (d + o), *runs)
+    lower = jnp.moveaxis(upper, (0, 1, 2, 3), (2, 3, 0, 1))
+    return Border(upper, lower, inner.value[:, None, :, None] * each)

@@ -4,7 +4,10 @@ With that axis a processor's vectors run along it, and everything is sums of pro
 the same lines are products of matrices.
 """
 
+from typing import NamedTuple
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -76,13 +79,56 @@ def summed(second: CentredSecond, c: Array, p: Array, x: Array) -> Float[Array, 
     return square + ww[:, None, None] * x[:, :, None] * x[:, None] + identity[:, None, None] * eye
 
 
-def blocks(second: CentredSecond, c: Array, p: Array, x: Array) -> Float[Array, "n d n d *runs"]:
-    """`c_il E[q xxᵀ]_il` for every pair."""
-    d = x.shape[1]
-    eye = jnp.eye(d, dtype=x.dtype).reshape(1, d, 1, d, *([1] * (x.ndim - 2)))
-    identity, pp, pw, ww = ((c * part)[:, None, :, None] for part in second)
-    left, right = jnp.swapaxes(p, 1, 2)[:, :, :, None], p[:, None]
-    x_left, x_right = x[:, :, None, None], x[:, None, None]
-    return (
-        identity * eye + left * (pp * right + pw * x_right) + x_left * (pw * right + ww * x_right)
-    )
+class Border(NamedTuple):
+    """What belongs to the readout in a Hessian: `upper (n, d, n, o, *runs)`, derivatives by weights
+    and readout; `lower (n, o, n, d, *runs)`, the same transposed; `corner (n, o, n, o, *runs)`.
+    """
+
+    upper: Array
+    lower: Array
+    corner: Array
+
+
+def blocks(
+    second: CentredSecond,
+    c: Array,
+    p: Array,
+    x: Array,
+    diagonal: Float[Array, "n d d *runs"],
+    border: Border | None,
+) -> Float[Array, "n e n e *runs"]:
+    """`c_il E[q xxᵀ]_il` for every pair, with `diagonal_i` besides where `i = l` and the border,
+    `e = d + o`; without a border `e = d`.
+    """
+    n, d = x.shape[:2]
+    identity, pp, pw, ww = ((c * part)[:, :, None] for part in second)
+    by_p, by_x = pp * p + pw * x[:, None], pw * p + ww * x[:, None]
+    itself = jnp.eye(n, dtype=x.dtype)
+    eye = jnp.eye(d, dtype=x.dtype)
+    if c.ndim == 2:
+        # Row by row, for XLA would compute what a pair needs anew in each of its d² entries: 1.6 ms
+        # a Hessian instead of 0.3 for ReLU, n = k = d = 20, and 6.5 instead of 5 for erf, n = 25, k = 50, d = 51.
+        inner = identity, p, by_p, x, by_x, itself, diagonal
+        rows = jax.lax.map(lambda row: _row(eye, *row), inner)
+        return _bordered(rows, border, 1)
+    one = [1] * (x.ndim - 2)
+    left, x_left = jnp.swapaxes(p, 1, 2)[:, :, :, None], x[:, :, None, None]
+    spread = identity[:, None] * eye.reshape(1, d, 1, d, *one)
+    spread += left * by_p[:, None] + x_left * by_x[:, None]
+    spread += itself.reshape(n, 1, n, 1, *one) * diagonal[:, :, None]
+    return _bordered(spread, border, 1)
+
+
+def _row(eye, identity, p, by_p, x, by_x, itself, diagonal) -> Float[Array, "d n d"]:
+    """The blocks of one neuron with all: arguments as in `blocks`, without their first axis."""
+    out = eye[:, None] * identity[None] + p.T[:, :, None] * by_p[None]
+    return out + x[:, None, None] * by_x[None] + itself[None, :, None] * diagonal[:, None]
+
+
+def _bordered(inner: Array, border: Border | None, axis: int) -> Array:
+    """Blocks with their border; `axis` is that of the rows within a block."""
+    if border is None:
+        return inner
+    upper = jnp.concatenate([inner, border.upper], axis + 2)
+    lower = jnp.concatenate([border.lower, border.corner], axis + 2)
+    return jnp.concatenate([upper, lower], axis)
