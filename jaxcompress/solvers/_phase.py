@@ -218,24 +218,23 @@ def one_pass(
     matrices = Matrices(hessian, factored)
     point = slot.point
     work = choose_by(phase, phases, lambda one: one.prepare(matrices, slot, own))
-    tables = jnp.asarray(np.stack([[one.table, one.pulls] for one in phases]), point.y.dtype)
-    table, pulls = tables[phase]
+    tables = np.stack([np.stack([one.table, one.pulls], 1) for one in phases])
+    rows = jnp.asarray(tables, point.y.dtype)[phase]
 
     def stage(stages: Stages) -> Stages:
         i = stages.number
-        moved = jnp.tensordot(table[i], stages.kept, 1)
+        moved, pulled = jnp.tensordot(rows[i], stages.kept, 1)
         if stages.displacement is not None:
             moved = jnp.where(work.explicit, stages.displacement.moved, moved)
         y = jnp.where(point.known[None], point.y + moved, point.y)
         found = Found(y, *objective.measure(y, own))
         # a slot with fewer stages than others keeps what its last one found
-        if work.stages is not None:
+        if work.stages is not None and point.y.shape[1] > 1:
             more = (i <= work.stages) | ~point.known
             found = jax.tree.map(
                 lambda new, old: jnp.where(spread(more, new), new, old), found, stages.found
             )
         now = stages._replace(found=found)
-        pulled = jnp.tensordot(pulls[i], stages.kept, 1)
         vector, track, displacement, going = choose_by(
             phase, phases, lambda one: one.absorb(now, pulled, factored, work, slot)
         )
