@@ -83,7 +83,9 @@ class Flow(AbstractPhase):
             return -self._moving(course, self.objective.measure(y, own)[2])
 
         def push(v: Array) -> Array:
-            return -self._moving(course, jnp.einsum("bij,jb->ib", hessian, self._moving(course, v)))
+            # in this order of axes XLA leaves the matrices as they lie (a copy costs twice the product)
+            along = jnp.einsum("bij,bj->bi", hessian, self._moving(course, v).T).T
+            return -self._moving(course, along)
 
         def measure() -> Curvature:
             if hessian is None:
