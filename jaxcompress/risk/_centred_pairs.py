@@ -107,7 +107,8 @@ def blocks(
     eye = jnp.eye(d, dtype=x.dtype)
     if c.ndim == 2:
         # Row by row, for XLA would compute what a pair needs anew in each of its d² entries: 1.6 ms
-        # a Hessian instead of 0.3 for ReLU, n = k = d = 20, and 6.5 instead of 5 for erf, n = 25, k = 50, d = 51.
+        # a Hessian instead of 0.3 for ReLU, n = k = d = 20, and 6.5 instead of 5 for erf, n = 25,
+        # k = 50, d = 51.
         inner = identity, p, by_p, x, by_x, itself, diagonal
         rows = jax.lax.map(lambda row: _row(eye, *row), inner)
         return _bordered(rows, border, 1)

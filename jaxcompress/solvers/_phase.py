@@ -215,7 +215,7 @@ def one_pass(
     if slot.course.curvature is not None:
         slot = choose_by(phase, phases, lambda one: one.look(hessian, slot, own))
     flat = _factored(phases, phase, slot, own, hessian, kept) if factors else None
-    factored = flat if kept.factored is None or flat is None else flat.reshape(hessian.shape)
+    factored = flat if flat is None or hessian is None else flat.reshape(hessian.shape)
     matrices = Matrices(hessian, factored)
     point = slot.point
     work = choose_by(phase, phases, lambda one: one.prepare(matrices, slot, own))
@@ -299,15 +299,11 @@ def _factored(
         here = slot._replace(point=slot.point._replace(y=y))
         return choose_by(phase, phases, lambda one: one.factored(hessian, here, own))
 
-    if kept.factored is None:
-        return made(slot.point.y)
+    old, y = kept.factored, slot.point.y
+    if old is None:
+        return made(y)
     needed = choose_by(phase, phases, lambda one: one.needs_factor(slot))
-    return _anew(
-        needed,
-        slot.point.y,
-        lambda y: _columns(made(y)).reshape(kept.factored.shape),
-        kept.factored,
-    )
+    return _anew(needed, y, lambda y: _columns(made(y)).reshape(old.shape), old)
 
 
 def _columns(factored: Array) -> Array:

@@ -83,7 +83,7 @@ class Flow(AbstractPhase):
             return -self._moving(course, self.objective.measure(y, own)[2])
 
         def push(v: Array) -> Array:
-            # in this order of axes XLA leaves the matrices as they lie (a copy costs twice the product)
+            # in this order of axes XLA leaves matrices as they lie: copies cost twice the product
             along = jnp.einsum("bij,bj->bi", hessian, self._moving(course, v).T).T
             return -self._moving(course, along)
 
