@@ -7,20 +7,18 @@ import os
 import pathlib
 import resource
 
-# Compilation is most of the suite's time. LLVM's level zero and XLA's older emitters take a third of
-# the processor time (seconds for value and gradient of a kernel 1.2 instead of 3.5, for a batched
-# solver 6.7 instead of 17.8; 30 ms for one operation instead of 60), and what they make runs half as
-# fast; modules that are not split among threads save another quarter. Notebooks inherit this; tests
-# of the last digits (`tests.compiling.usual_jit`) compile as users do.
-_XLA = (
-    "--xla_force_host_platform_device_count=2",
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
+# Compilation is most of the suite's time. LLVM's level zero and XLA's older emitters take a third
+# of the processor time (seconds for value and gradient of a kernel 1.2 instead of 3.5, for a
+# batched solver 6.7 instead of 17.8; 30 ms for one operation instead of 60), and what they make
+# runs half as fast; modules that are not split among threads save another quarter. Notebooks
+# inherit this; tests of the last digits (`tests.compiling.usual_jit`) compile as users do.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0 "
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
-os.environ.setdefault("XLA_FLAGS", " ".join(_XLA))
-# One thread of BLAS in every worker: two that spin for two cores took the oracles in SciPy ten times
-# as long.
+# One thread of BLAS in every worker: two that spin for two cores took the oracles in SciPy ten
+# times as long.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Workers share what they compile, and so do the next run in this checkout, the kernels of notebooks

@@ -12,8 +12,8 @@ takes superfluous input dimensions off; `_engine` sends the runs (their `_state`
 `_chebyshev`, chosen in `_method`; `_vanishing` is its event), the hand-over (`_hand_over`), the
 polish (`_polish`), or the search of saddles (`_saddle_search`). All phases are the same loop of
 stages (`_phase`), and `_pass` is the one place of the program that evaluates the risk and the one
-that evaluates the Hessian, of vectors that `_objective` supplies. `_flow` follows one run with its trajectory by
-diffrax, for which `_diffrax` wraps both methods.
+that evaluates the Hessian, of vectors that `_objective` supplies. `_flow` follows one run with its
+trajectory by diffrax, for which `_diffrax` wraps both methods.
 """
 
 import importlib
