@@ -13,7 +13,7 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress import infinite_width as iw
-from jaxcompress import sectors, theory
+from jaxcompress import narrow, sectors, theory
 
 KEY = jax.random.key(0)
 
@@ -107,7 +107,57 @@ OLD = {
 }
 
 
+SAMPLES = jc.Samples(np.random.default_rng(0).normal(size=(4, 3)), np.arange(4.0))
+STARTS = narrow.mirrored_lecun(KEY, 4, 3, activation=jc.activations.tanh, floor=1.0, runs=2)
+ONE = jax.tree.map(lambda leaf: leaf[0], STARTS)
+
+
+def test_twice_the_half_risk_on_samples_is_the_empirical_risk_everywhere():
+    fitted = narrow.fit(ONE, SAMPLES, max_steps=2)
+    trained = narrow.train(STARTS, SAMPLES, [0.01], steps=2, records=1)
+    assert 2 * float(narrow.half_risk(ONE, SAMPLES)) == float(jc.empirical_risk(ONE, SAMPLES))
+    for network, half in (
+        (fitted.network, fitted.half_risk),
+        (jax.tree.map(lambda leaf: leaf[1, 0], trained.network), trained.half_risk[1, 0, -1]),
+        (jax.tree.map(lambda leaf: leaf[1, 0], trained.network), trained.final_half_risk[1, 0]),
+    ):
+        assert 2 * half == pytest.approx(float(jc.empirical_risk(network, SAMPLES)), rel=1e-13)
+
+
+def test_the_risks_of_theory_and_sectors_are_population_risks():
+    erf = jc.activations.erf
+    target = jc.targets.orthonormal(4, 4, activation=erf)
+    network = theory.copy_average(target, theory.best_partition(erf, 2, 4))
+    risk = float(jc.population_risk(network, target))
+    assert float(theory.copy_average_risk(erf, (1, 3))) == pytest.approx(risk, abs=1e-14)
+    point = sectors.solve_sector(sectors.copy_average_sector(2, 4), erf)
+    assert float(point.risk) == pytest.approx(risk, abs=1e-14)
+    assert int(point.stats["steps"]) > 0
+
+
 OLD |= {
+    "narrow: loss": (
+        lambda: narrow.loss(ONE, SAMPLES),
+        lambda: narrow.half_risk(ONE, SAMPLES),
+        "narrow.loss is now called .*narrow.half_risk",
+    ),
+    "narrow: fit": (
+        lambda: (fit := narrow.fit(ONE, SAMPLES, max_steps=2)) and (fit.loss, fit.steps),
+        lambda: (
+            (fit := narrow.fit(ONE, SAMPLES, max_steps=2)) and (fit.half_risk, fit.stats["steps"])
+        ),
+        r'Fit.steps is now called Fit.stats\["steps"\]',
+    ),
+    "narrow: train": (
+        lambda: narrow.train(STARTS, SAMPLES, [0.1], steps=2, records=1).final_loss,
+        lambda: narrow.train(STARTS, SAMPLES, [0.1], steps=2, records=1).final_half_risk,
+        "Training.final_loss is now called Training.final_half_risk",
+    ),
+    "narrow: width": (
+        lambda: (narrow.min_width(n=64, d=8), narrow.counting_width(n=64, d=8)),
+        lambda: (narrow.min_width(samples=64, dim=8), narrow.counting_width(64, 8)),
+        "min_width: the argument n is now called samples",
+    ),
     "theory: partitions": (
         lambda: list(theory.partitions(5, 2)),
         lambda: list(theory.partitions(2, 5)),

@@ -221,7 +221,7 @@ def _run(system, start, times, method, *, many: bool) -> Path:
     batch = leaves[-1].ndim - system.rank
     if batch != many:
         raise ValueError(
-            f"{where}: given a start with {batch} leading axes; expected {int(many)}; use "
+            f"{where}: given an initial point with {batch} leading axes; expected {int(many)}; use "
             f"{'flow' if many else 'flow_batch'}, or jax.vmap for more axes"
         )
     return (_many if many else _one)(system, start, times, Adaptive() if method is None else method)

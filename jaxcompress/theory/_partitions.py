@@ -50,8 +50,9 @@ def _either_order(function: Callable[_P, _R]) -> Callable[_P, _R]:
             DeprecationWarning,
             stacklevel=2,
         )
-        new: Any = dict(zip("kn", sizes, strict=False)) | kwargs
-        return function(*args[:place], **new)
+        first: Any = args[:place]
+        named: Any = dict(zip("kn", sizes, strict=False)) | kwargs
+        return function(*first, **named)
 
     return call
 
