@@ -95,7 +95,7 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
             path = iw.flow(system, start, times, method=method)
             apart = jnp.linalg.norm(iw.linear_part(path.states) - limit.optimum[None], axis=-1)
             for name, value in (
-                ("risk", path.risk),
+                ("risk", path.half_risk),
                 ("distance", gaps(path.states)),
                 ("to optimum", apart),
             ):
@@ -117,7 +117,7 @@ def odd(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
         "rms": {str(w): v for w, v in rms.items()},
         "limit": {
             "times": fine,
-            "risk": limit.risk(fine),
+            "risk": limit.half_risk(fine),
             "distance": limit.distance(fine),
             "bound": limit.bound(fine),
             "moments": apart,
@@ -152,7 +152,7 @@ def norm(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     shown = [0, 2, 8, 20, 80]
     histograms = [iw.angle_histogram(path.at(i), 24) for i in shown]
     psi = np.linspace(0, np.pi / 2, 61)
-    total = np.asarray(path.risk + path.dissipated)
+    total = np.asarray(path.half_risk + path.dissipated)
     return {
         "near": near,
         "far": far,
@@ -160,7 +160,7 @@ def norm(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
         "alpha": iw.norm_mass(near),
         **observed(path, near),
         "dissipation identity": float(np.ptp(total)),
-        "risk never rises": bool(np.all(np.diff(np.asarray(path.risk)) < 0)),
+        "risk never rises": bool(np.all(np.diff(np.asarray(path.half_risk)) < 0)),
         "shown": [float(times[i]) for i in shown],
         "edges": histograms[0][0],
         "plus": [h[1] for h in histograms],
@@ -179,7 +179,7 @@ def observed(path: iw.Path, near: int) -> dict[str, Any]:
     )
     return {
         "times": path.times,
-        "risk": path.risk,
+        "risk": path.half_risk,
         "mass_plus": mass.plus,
         "mass_minus": mass.minus,
         "alignment_plus": lean.plus,
@@ -217,7 +217,9 @@ def far(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
     h, rest, times = 2, 3, jnp.linspace(0, 4, 17)
     target = iw.NormTarget(h)
     widths, seeds = ((32,), 2) if small else ((64, 256, 1024), 5)
-    measure = jax.jit(lambda states: jax.lax.map(lambda state: iw.far_dependence(state, h), states))
+    measure = jax.jit(
+        lambda states: jax.lax.map(lambda state: iw.conditional_variance(state, h), states)
+    )
     rows = []
     for width in widths:
         runs = []
@@ -226,12 +228,12 @@ def far(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
                 jax.random.fold_in(jax.random.key(width), seed), width, h + rest
             )
             path = iw.flow(iw.ParticleSystem(target), start, times, method=iw.FixedSteps(4))
-            runs.append({"risk": path.risk, "dependence": measure(path.states)})
+            runs.append({"risk": path.half_risk, "dependence": measure(path.states)})
         rows.append({"width": width, **{k: [run[k] for run in runs] for k in runs[0]}})
     orbits = iw.reduced_start(jax.random.key(0), 32 if small else 256, h, rest)
     path = iw.flow(iw.ReducedSystem(target, rest), orbits, times, method=iw.FixedSteps(4))
     limit = jax.jit(
-        lambda states: jax.lax.map(lambda state: iw.far_dependence(state, h, rest), states)
+        lambda states: jax.lax.map(lambda state: iw.conditional_variance(state, h, rest), states)
     )(path.states)
     angles = iw.flow(iw.AngleSystem(h, rest), iw.angle_start(h, rest, 32 if small else 100), times)
     return {
@@ -239,8 +241,8 @@ def far(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
         "far": rest,
         "times": times,
         "rows": rows,
-        "orbits": {"risk": path.risk, "dependence": limit},
-        "angles": {"risk": angles.risk},
+        "orbits": {"risk": path.half_risk, "dependence": limit},
+        "angles": {"risk": angles.half_risk},
     }
 
 
@@ -287,7 +289,7 @@ def staircase(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
                 path.states
             )
         rows.append(
-            {"target": name, "energy": target.energy, "risk": path.risk, "learned": learned}
+            {"target": name, "energy": target.energy, "risk": path.half_risk, "learned": learned}
         )
     return {"near": dim, "far": rest, "width": width, "times": times, "rows": rows}
 
@@ -310,10 +312,10 @@ def dimension(small: bool, record: dict, keep: Callable[[dict], None]) -> dict:
                 "d": d,
                 "modes": system.kernel.modes,
                 "tail": system.kernel.tail,
-                "steps": path.steps,
+                "steps": path.stats["steps"],
                 "first call": seconds,
                 "seconds": again,
-                "identity": float(np.ptp(np.asarray(path.risk + path.dissipated))),
+                "identity": float(np.ptp(np.asarray(path.half_risk + path.dissipated))),
                 **observed(path, 3),
             }
         )
@@ -331,7 +333,7 @@ def final_risks(far: int, nodes: int, times) -> dict[str, float]:
     out = {}
     for modes in (128, 512):
         system = iw.AngleSystem(3, far, kernel=iw.Spectral(3, far, modes=modes))
-        out[str(modes)] = float(iw.flow(system, iw.angle_start(3, far, nodes), times).risk[-1])
+        out[str(modes)] = float(iw.flow(system, iw.angle_start(3, far, nodes), times).half_risk[-1])
     return out
 
 

@@ -59,14 +59,14 @@ def over_particles(small: bool) -> list[dict]:
     the particles.
     """
     system = iw.AngleSystem(3, 7)
-    motion = jax.jit(lambda state: system.motion(state))
+    velocity = jax.jit(lambda state: system.velocity(state))
     rows: list[dict] = []
     for nodes in (100, 200) if small else (500, 1000, 2000, 4000, 8000, 16000):
         angle = np.linspace(0, np.pi / 2, nodes)
         state = iw.AngleParticles(
             jnp.asarray(np.tile(angle, 2)), jnp.repeat(jnp.array([1.0, -1.0]), nodes)
         )
-        timed = common.per_call(lambda s=state: motion(s), at_least=0.1)
+        timed = common.per_call(lambda s=state: velocity(s), at_least=0.1)
         row = {"particles": 2 * nodes, "cpu seconds": timed["median_cpu_seconds"]}
         rows.append(
             row | ({"over the last": row["cpu seconds"] / rows[-1]["cpu seconds"]} if rows else {})

@@ -78,9 +78,9 @@ def width_row(n: int, d: int, name: str, m: int, labels: str) -> dict:
         "activation": name,
         "m": m,
         "labels": labels,
-        "loss": out.loss,
-        "steps": out.steps,
-        "reached": np.asarray(out.loss) < 1e-20,
+        "loss": out.half_risk,
+        "steps": out.stats["steps"],
+        "reached": np.asarray(out.half_risk) < 1e-20,
         "largest_readout": np.max(np.abs(np.asarray(out.network.readout)), axis=1),
     }
 
@@ -98,8 +98,8 @@ def acceptance_row(n: int, d: int, name: str) -> dict:
         "n": n,
         "d": d,
         "activation": name,
-        "loss": out.loss,
-        "steps": out.steps,
+        "loss": out.half_risk,
+        "steps": out.stats["steps"],
     }
 
 
@@ -229,7 +229,7 @@ def training_group(task: str, what: dict, group: dict, by, steps: int = STEPS) -
         part = slice(i * SEEDS, (i + 1) * SEEDS)
         mine = jax.tree.map(
             lambda leaf, part=part: leaf[part],
-            (out.network, out.loss, out.diverged, starts, feasible),
+            (out.network, out.half_risk, out.diverged, starts, feasible),
         )
         first = {
             "kind": "training",
@@ -290,7 +290,9 @@ def speed_row() -> dict:
     )
     feasible = narrow.FeasibleSet.of(starts, 4.0, KAPPA, ZETA)
     options = {"optimiser": narrow.momentum(0.9), "feasible": feasible, "steps": STEPS}
-    record, _ = common.repeated(lambda: narrow.train(starts, samples, RATES[:7], **options).loss, 3)
+    record, _ = common.repeated(
+        lambda: narrow.train(starts, samples, RATES[:7], **options).half_risk, 3
+    )
     return {"kind": "speed", "seeds": SEEDS, "rates": 7, "steps": STEPS, **record}
 
 

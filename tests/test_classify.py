@@ -62,7 +62,7 @@ def group(partition):
 
 
 @pytest.mark.parametrize(
-    "partition", [p for k in (2, 3, 5) for n in range(1, k) for p in partitions(k, n)], ids=str
+    "partition", [p for k in (2, 3, 5) for n in range(1, k) for p in partitions(n, k)], ids=str
 )
 def test_every_copy_average_point_is_named_with_its_partition_wherever_symmetries_take_it(
     partition,

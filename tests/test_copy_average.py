@@ -31,7 +31,7 @@ from jaxcompress.theory._averaging import best_neuron
 MANY = [1, 2, 3, 5, 20, 1000, 10**6, 10**9, 10**12]
 LARGEST = 12
 EVERY = [
-    (k, each) for k in range(1, LARGEST + 1) for n in range(1, k + 1) for each in partitions(k, n)
+    (k, each) for k in range(1, LARGEST + 1) for n in range(1, k + 1) for each in partitions(n, k)
 ]
 
 
@@ -89,7 +89,7 @@ def test_the_recorded_values_are_met():
     assert abs(float(one_neuron(act.relu, 5).risk) - 1.560152994504) < 1e-12
     assert abs(float(copy_average_risk(act.erf, (1, 1, 4))) - 0.05675452774074974) < 1e-15
     assert (
-        abs(float(copy_average_risk(act.erf, best_partition(act.erf, 8, 6))) - 0.040593177314)
+        abs(float(copy_average_risk(act.erf, best_partition(act.erf, 6, 8))) - 0.040593177314)
         < 1e-12
     )
 
@@ -354,24 +354,24 @@ def test_one_group_or_copies_alone_are_served_for_every_activation():
 def test_copies_and_one_average_are_the_best_partition_by_enumeration():
     for k in range(1, 15):
         for n in range(1, k + 1):
-            ranked = rank_partitions(act.erf, k, n)
+            ranked = rank_partitions(act.erf, n, k)
             assert (
                 ranked[0].partition
-                == best_partition(act.erf, k, n)
+                == best_partition(act.erf, n, k)
                 == (1,) * (n - 1) + (k - n + 1,)
             )
-            assert sorted(each.partition for each in ranked) == list(partitions(k, n))
+            assert sorted(each.partition for each in ranked) == list(partitions(n, k))
             assert all(low.risk < high.risk + 1e-15 for low, high in itertools.pairwise(ranked))
             if len(ranked) > 1:  # The least gap is 5.85e-3, at (2, 2) against (1, 3).
                 assert ranked[1].risk - ranked[0].risk > 5.8e-3
-    assert best_partition(act.erf, 10**6, 3) == (1, 1, 10**6 - 2)
+    assert best_partition(act.erf, 3, 10**6) == (1, 1, 10**6 - 2)
     for f in (act.sin, act.normal_cdf):
-        assert best_partition(f, 9, 4) == rank_partitions(f, 9, 4)[0].partition == (1, 1, 1, 6)
+        assert best_partition(f, 4, 9) == rank_partitions(f, 4, 9)[0].partition == (1, 1, 1, 6)
     # For hermite(2) a group of ℓ leaves ℓ − 1: all partitions tie, to 1e-14, and rounding puts them
     # in order.
-    ranked = rank_partitions(act.hermite(2), 9, 4)
+    ranked = rank_partitions(act.hermite(2), 4, 9)
     risks = {each.partition: float(each.risk) for each in ranked}
-    assert best_partition(act.hermite(2), 9, 4) == (1, 1, 1, 6)
+    assert best_partition(act.hermite(2), 4, 9) == (1, 1, 1, 6)
     assert all(risk == pytest.approx(risks[1, 1, 1, 6], rel=1e-14) for risk in risks.values())
 
 
@@ -394,15 +394,15 @@ def test_others_leave_more_than_the_best_function_would(f):
 
 
 def test_partitions_are_all_there_once_and_rising():
-    counted = [sum(1 for n in range(1, k + 1) for _ in partitions(k, n)) for k in (1, 5, 12, 20)]
+    counted = [sum(1 for n in range(1, k + 1) for _ in partitions(n, k)) for k in (1, 5, 12, 20)]
     assert counted == [1, 7, 77, 627]
-    assert list(partitions(7, 3)) == [(1, 1, 5), (1, 2, 4), (1, 3, 3), (2, 2, 3)]
-    assert len(list(partitions(1005, 1000))) == 7  # no deeper than their number
+    assert list(partitions(3, 7)) == [(1, 1, 5), (1, 2, 4), (1, 3, 3), (2, 2, 3)]
+    assert len(list(partitions(1000, 1005))) == 7  # no deeper than their number
     five, two = np.int64(5), np.int32(2)
-    assert list(partitions(five, two)) == [(1, 4), (2, 3)]
+    assert list(partitions(two, five)) == [(1, 4), (2, 3)]
     assert (
-        best_partition(act.erf, five, two)
-        == rank_partitions(act.erf, five, two)[0].partition
+        best_partition(act.erf, two, five)
+        == rank_partitions(act.erf, two, five)[0].partition
         == (1, 4)
     )
     assert one_neuron(act.erf, five).risk == one_neuron(act.erf, 5).risk
@@ -429,7 +429,7 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: one_neuron(act.erf, 0), "one_neuron: given k=0; expected an integer, 1 at least"),
+        (lambda: one_neuron(act.erf, 0), "one_neuron: given k=0; expected an integer, at least 1"),
         (
             lambda: one_neuron(act.erf, 2, dtype=jnp.int32),
             "one_neuron: given dtype=int32; expected float32 or float64",
@@ -483,17 +483,17 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
             "expected one network of one output",
         ),
         (
-            lambda: list(partitions(2, 3)),
-            "partitions: given k=2 and n=3; expected integers 1 ≤ n ≤ k",
+            lambda: list(partitions(n=3, k=2)),
+            "partitions: given n=3 and k=2; expected integers 1 ≤ n ≤ k",
         ),
-        (lambda: best_partition(act.erf, 3, 0), "best_partition: given k=3 and n=0"),
+        (lambda: best_partition(act.erf, 0, 3), "best_partition: given n=0 and k=3"),
         (
-            lambda: best_partition(act.gelu, 4, 1),
+            lambda: best_partition(act.gelu, 1, 4),
             "best_partition: given gelu .* best norms are zero or infinite",
         ),
-        (lambda: best_partition(act.relu, 4, 2), "best_partition: given relu .* not critical"),
-        (lambda: rank_partitions(act.relu, 4, 2), "rank_partitions: given relu .* not critical"),
-        (lambda: rank_partitions(act.erf, 3, True), "rank_partitions: given k=3 and n=True"),
+        (lambda: best_partition(act.relu, 2, 4), "best_partition: given relu .* not critical"),
+        (lambda: rank_partitions(act.relu, 2, 4), "rank_partitions: given relu .* not critical"),
+        (lambda: rank_partitions(act.erf, True, 3), "rank_partitions: given n=True and k=3"),
     ],
 )
 def test_what_has_no_prediction_is_refused(call, words):

@@ -234,8 +234,8 @@ def test_velocities_are_gradients_of_the_population_risk():
     system = iw.ParticleSystem(iw.NetworkTarget(teacher, law))
     half_risk = lambda state: 0.5 * jc.population_risk(state.network(), teacher, inputs=law)  # noqa: E731
     value, gradient = jax.jit(jax.value_and_grad(half_risk))(start)
-    motion, risk = jax.jit(lambda state: (system.motion(state), system.risk(state)))(start)
-    assert float(risk) == pytest.approx(float(value), abs=1e-15)
+    motion, half = jax.jit(lambda state: (system.velocity(state), system.half_risk(state)))(start)
+    assert float(half) == pytest.approx(float(value), abs=1e-15)
     np.testing.assert_allclose(motion.velocity.weights, -5 * gradient.weights, rtol=0, atol=2e-15)
     np.testing.assert_allclose(motion.velocity.readout, -5 * gradient.readout, rtol=0, atol=2e-15)
     slope = 5 * (jnp.sum(gradient.weights**2) + jnp.sum(gradient.readout**2))
@@ -261,7 +261,9 @@ def test_a_step_of_the_angles_costs_what_its_particles_cost():
     def flops(nodes):
         system = iw.AngleSystem(3, 7)
         compiled = (
-            jax.jit(lambda state: system.motion(state)).lower(iw.angle_start(3, 7, nodes)).compile()
+            jax.jit(lambda state: system.velocity(state))
+            .lower(iw.angle_start(3, 7, nodes))
+            .compile()
         )
         cost = compiled.cost_analysis()
         return cost["flops"] + cost["transcendentals"]
@@ -321,7 +323,7 @@ def test_the_dependence_on_the_rest_is_a_conditional_variance():
     density = scipy.stats.norm.pdf(np.linspace(-9, 9, 801)) * (18 / 800)
     mean = f @ density
     expected = density @ (f**2 @ density - mean**2)
-    assert float(iw.far_dependence(start, 1)) == pytest.approx(expected, abs=1e-5)
+    assert float(iw.conditional_variance(start, 1)) == pytest.approx(expected, abs=1e-5)
     orbits = iw.reduce_particles(start, 1)
-    both = iw.far_dependence(iw.lift(orbits, 1), 1)
-    assert float(iw.far_dependence(orbits, 1, 1)) == pytest.approx(float(both), abs=1e-15)
+    both = iw.conditional_variance(iw.lift(orbits, 1), 1)
+    assert float(iw.conditional_variance(orbits, 1, 1)) == pytest.approx(float(both), abs=1e-15)

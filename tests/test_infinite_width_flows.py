@@ -61,7 +61,9 @@ def test_the_odd_flow_falls_at_the_predicted_rate(linear, moments):
     measured = np.log(distance[-2] / distance[-1]) / (times[-1] - times[-2])
     assert float(measured) == pytest.approx(float(theory.rate), rel=1e-2)  # measured 5e-5
     np.testing.assert_allclose(theory.distance(moments.times), distance, rtol=1e-5)
-    np.testing.assert_allclose(theory.risk(moments.times), moments.risk, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        theory.half_risk(moments.times), moments.half_risk, rtol=0, atol=1e-12
+    )
     assert np.all(distance <= np.asarray(theory.bound(moments.times)))
     assert float(theory.distance(jnp.array([100.0]))[0]) < 1e-90
     np.testing.assert_allclose(
@@ -87,7 +89,7 @@ def test_the_closed_form_keeps_its_digits_for_any_target(W):
     np.testing.assert_allclose(theory.norm(jnp.array(times)), norms, rtol=3e-15)
     # 20ε in exp(−20)
     np.testing.assert_allclose(theory.distance(jnp.array(times))[:3], distances[:3], rtol=2e-14)
-    assert jnp.all(jnp.isfinite(theory.risk(jnp.array(times))))
+    assert jnp.all(jnp.isfinite(theory.half_risk(jnp.array(times))))
     # 4e-6, of exp(−20)
     np.testing.assert_allclose(single.norm(jnp.array(times, jnp.float32)), norms, rtol=1e-5)
 
@@ -97,7 +99,7 @@ def test_a_zero_odd_target_leaves_a_zero_predictor():
     for values in (
         theory.norm(TIMES),
         theory.distance(TIMES),
-        theory.risk(TIMES) - 0.25,
+        theory.half_risk(TIMES) - 0.25,
         theory.predictor(TIMES),
     ):
         assert jnp.all(values == 0)
@@ -130,12 +132,12 @@ def test_anisotropic_inputs_follow_the_moment_equation():
     np.testing.assert_allclose(
         iw.second_moments(net.states).reshape(3, -1), known, rtol=0, atol=1e-10
     )
-    np.testing.assert_allclose(net.risk, path.risk, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(net.half_risk, path.half_risk, rtol=0, atol=1e-10)
     np.testing.assert_allclose(jnp.linalg.inv(covariance) @ moment, system.optimum(), rtol=1e-12)
     # What is left of the risk falls at least at the rate that H and Σ grant now.
     least = 0.5 * (target.energy - moment @ np.linalg.solve(covariance, moment))
     rates = jax.vmap(system.contraction)(path.states)
-    assert jnp.all(path.dissipation >= rates * (path.risk - least))
+    assert jnp.all(path.dissipation >= rates * (path.half_risk - least))
 
 
 def test_the_angle_flow_has_its_reference_values(angles):
@@ -143,18 +145,18 @@ def test_the_angle_flow_has_its_reference_values(angles):
     got = [(float(mass.plus[i]), float(mass.minus[i])) for i in (4, 8)]
     assert got[0] == pytest.approx((1.5396073865, 0.1653292599), abs=6e-11)
     assert got[1] == pytest.approx((2.9466892333, 0.0905133703), abs=6e-11)
-    assert [float(angles.risk[i]) for i in (4, 8)] == pytest.approx(
+    assert [float(angles.half_risk[i]) for i in (4, 8)] == pytest.approx(
         (0.722091219628, 0.217055024300), abs=6e-13
     )
 
 
 def test_risk_falls_by_what_is_dissipated(angles, moments):
-    assert float(angles.risk[0]) == 1.5
+    assert float(angles.half_risk[0]) == 1.5
     for path in (angles, moments):
-        assert jnp.all(jnp.diff(path.risk) < 0)
-        total = path.risk + path.dissipated
+        assert jnp.all(jnp.diff(path.half_risk) < 0)
+        total = path.half_risk + path.dissipated
         assert jnp.ptp(total) < 1e-9  # acceptance 1e-6
-    slope = np.gradient(np.asarray(angles.risk), np.asarray(angles.times))[4]
+    slope = np.gradient(np.asarray(angles.half_risk), np.asarray(angles.times))[4]
     assert -slope == pytest.approx(float(angles.dissipation[4]), rel=0.05)
 
 
@@ -164,9 +166,10 @@ def test_the_angle_flow_heads_for_its_minimiser(angles):
     assert jnp.all(jnp.diff(distance.mass_gap) > 0)
     limit = iw.AngleParticles(jnp.zeros(1), jnp.array([iw.norm_mass(3)]))
     system = iw.AngleSystem(3, 7)
-    assert float(system.risk(limit)) < 1e-9
+    assert float(system.half_risk(limit)) < 1e-9
     assert (
-        max(float(jnp.max(jnp.abs(each))) for each in jax.tree.leaves(system.motion(limit))) < 1e-9
+        max(float(jnp.max(jnp.abs(each))) for each in jax.tree.leaves(system.velocity(limit)))
+        < 1e-9
     )
 
 
@@ -177,14 +180,14 @@ def test_reduced_and_full_flow_of_one_orbit_are_the_same_steps():
     short = iw.flow(iw.ReducedSystem(target, 1), orbits, times, method=method)
     full = iw.flow(iw.ParticleSystem(target), iw.lift(orbits, 1), times, method=method)
     again = jax.tree.map(lambda x: x[:, ::2], iw.reduce_particles(full.states, 2))
-    for name in ("readout", "near", "far"):
+    for name in ("readout", "weights_target", "norm_rest"):
         # 2e-16
         np.testing.assert_allclose(
             getattr(again, name), getattr(short.states, name), rtol=0, atol=1e-12
         )
-    np.testing.assert_allclose(full.risk, short.risk, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(full.half_risk, short.half_risk, rtol=0, atol=1e-12)
     assert jnp.max(jnp.abs(short.states.balance)) < 1e-6  # of fixed steps; measured 1.6e-7
-    assert int(short.steps) == 30
+    assert int(short.stats["steps"]) == 30
 
 
 def test_angles_reduced_and_full_particles_follow_one_flow():
@@ -195,7 +198,7 @@ def test_angles_reduced_and_full_particles_follow_one_flow():
     target = iw.NormTarget(1)
     by_angle = iw.flow(iw.AngleSystem(1, 1, kernel=iw.Quadrature(1, 1)), start, times)
     full = iw.flow(iw.ParticleSystem(target), iw.lift(orbits, 1), times)
-    np.testing.assert_allclose(full.risk, by_angle.risk, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(full.half_risk, by_angle.half_risk, rtol=0, atol=1e-8)
     assert jnp.max(jnp.abs(full.states.balance)) < 1e-9
     back = iw.to_angles(iw.reduce_particles(full.at(1), 1), tolerance=1e-6)
     np.testing.assert_allclose(back.angle[::4], by_angle.states.angle[1], rtol=0, atol=1e-8)
@@ -211,13 +214,15 @@ def test_angles_reduced_and_full_particles_follow_one_flow():
 
 def test_the_velocity_of_orbits_is_the_gradient_of_their_risk():
     draw = iw.reduced_start(jax.random.key(6), 8, 2, 3)
-    start = iw.ReducedParticles(1.3 * draw.readout, draw.near, draw.far, jnp.arange(1.0, 9) / 36)
-    system = iw.ReducedSystem(iw.NormTarget(2), 3, nodes=6)
-    gradient, motion = jax.jit(lambda start: (jax.grad(system.risk)(start), system.motion(start)))(
-        start
+    start = iw.ReducedParticles(
+        1.3 * draw.readout, draw.weights_target, draw.norm_rest, jnp.arange(1.0, 9) / 36
     )
+    system = iw.ReducedSystem(iw.NormTarget(2), 3, nodes=6)
+    gradient, motion = jax.jit(
+        lambda start: (jax.grad(system.half_risk)(start), system.velocity(start))
+    )(start)
     velocity = motion.velocity
-    for name in ("readout", "near", "far"):
+    for name in ("readout", "weights_target", "norm_rest"):
         slope = -np.asarray(getattr(gradient, name)).T / np.asarray(start.shares)
         # measured 3e-16
         np.testing.assert_allclose(getattr(velocity, name).T, slope, rtol=0, atol=5e-15)
@@ -235,34 +240,41 @@ def test_angles_and_orbits_move_alike_in_one_and_three_dimensions():
 
     @jax.jit
     def both(start, orbits):
-        moves = angles.motion(start), reduced.motion(orbits)
-        return *moves, (angles.risk(start), reduced.risk(orbits))
+        moves = angles.velocity(start), reduced.velocity(orbits)
+        return *moves, (angles.half_risk(start), reduced.half_risk(orbits))
 
     one, other, risks = jax.device_get(both(start, orbits))
     orbits = jax.device_get(orbits)
-    near, far, slope = np.abs(orbits.near[:, 0]), orbits.far, other.velocity
-    toward = np.sign(orbits.near[:, 0]) * slope.near[:, 0]
+    near, far, slope = np.abs(orbits.weights_target[:, 0]), orbits.norm_rest, other.velocity
+    toward = np.sign(orbits.weights_target[:, 0]) * slope.weights_target[:, 0]
     norm = np.sqrt(near**2 + far**2)
-    mass = slope.readout * norm + orbits.readout * (near * toward + far * slope.far) / norm
+    mass = slope.readout * norm + orbits.readout * (near * toward + far * slope.norm_rest) / norm
     np.testing.assert_allclose(mass[::2], one.velocity.mass, rtol=0, atol=1e-14)  # measured 4e-16
     np.testing.assert_allclose(
-        ((near * slope.far - far * toward) / norm**2)[::2], one.velocity.angle, rtol=0, atol=1e-14
+        ((near * slope.norm_rest - far * toward) / norm**2)[::2],
+        one.velocity.angle,
+        rtol=0,
+        atol=1e-14,
     )
     assert float(risks[0]) == pytest.approx(float(risks[1]), abs=1e-14)
     assert float(one.dissipation) == pytest.approx(float(other.dissipation), abs=1e-14)
 
 
 def test_a_changed_tolerance_does_not_compile_again(monkeypatch):
-    traced, motion = [], iw.MomentSystem.motion
+    traced, motion = [], iw.MomentSystem.velocity
 
     def counted(self, state):
         traced.append(1)
         return motion(self, state)
 
-    monkeypatch.setattr(iw.MomentSystem, "motion", counted)
+    monkeypatch.setattr(iw.MomentSystem, "velocity", counted)
     system = iw.MomentSystem(iw.linear_target(jnp.array([1.0, 2.0, 3.0])), 3)
     steps = [
-        int(iw.flow(system, iw.isotropic_moments(3), [1.0], method=iw.Adaptive(rtol, 1e-13)).steps)
+        int(
+            iw.flow(system, iw.isotropic_moments(3), [1.0], method=iw.Adaptive(rtol, 1e-13)).stats[
+                "steps"
+            ]
+        )
         and len(traced)
         for rtol in (1e-6, 1e-11)
     ]
@@ -273,8 +285,8 @@ def test_a_million_dimensions_take_the_same_steps_and_stay_finite():
     far = 10**6 - 3
     path = iw.flow(iw.AngleSystem(3, far), iw.angle_start(3, far, 48), TIMES)
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(path))
-    assert jnp.all(jnp.diff(path.risk) < 0)
-    total = path.risk + path.dissipated
+    assert jnp.all(jnp.diff(path.half_risk) < 0)
+    total = path.half_risk + path.dissipated
     assert float(jnp.ptp(total)) < 1e-6
 
 
@@ -284,12 +296,12 @@ def test_runs_of_a_batch_are_runs_alone():
     alone = iw.doubled_start(jax.random.fold_in(jax.random.key(5), 1), 6, 2)
     np.testing.assert_array_equal(starts.weights[1], alone.weights)
     system, times = iw.ParticleSystem(target), jnp.array([1.0])
-    many = iw.flow_many(system, starts, times, method=iw.FixedSteps(8))
+    many = iw.flow_batch(system, starts, times, method=iw.FixedSteps(8))
     one = iw.flow(system, alone, times, method=iw.FixedSteps(8))
-    assert many.risk.shape == (3, 1)
+    assert many.half_risk.shape == (3, 1)
     np.testing.assert_allclose(many.states.weights[1], one.states.weights, rtol=0, atol=1e-13)
     # ½ E f*², for the predictor is zero
-    assert float(system.risk(alone)) == pytest.approx(0.625, abs=1e-15)
+    assert float(system.half_risk(alone)) == pytest.approx(0.625, abs=1e-15)
 
 
 def test_single_precision_stays_single():
@@ -298,7 +310,7 @@ def test_single_precision_stays_single():
     assert {
         leaf.dtype for leaf in jax.tree.leaves(path) if jnp.issubdtype(leaf.dtype, jnp.floating)
     } == {jnp.dtype("float32")}
-    assert float(path.risk[0]) == pytest.approx(0.722091219628, abs=1e-4)
+    assert float(path.half_risk[0]) == pytest.approx(0.722091219628, abs=1e-4)
     target = iw.NormTarget(2, dtype=jnp.float32)
     net = iw.uniform_start(jax.random.key(0), 8, 4, dtype=jnp.float32)
     orbits = iw.reduced_start(jax.random.key(0), 8, 2, 3, dtype=jnp.float32)
@@ -307,10 +319,14 @@ def test_single_precision_stays_single():
     @jax.jit
     def motions(net, wide, orbits):
         single, double = iw.ParticleSystem(target), iw.ParticleSystem(iw.NormTarget(2))
-        return single.motion(net), double.motion(wide), iw.ReducedSystem(target, 3).motion(orbits)
+        return (
+            single.velocity(net),
+            double.velocity(wide),
+            iw.ReducedSystem(target, 3).velocity(orbits),
+        )
 
     motion, double, reduced = motions(net, wide, orbits)
     assert motion.velocity.weights.dtype == jnp.float32
     np.testing.assert_allclose(motion.velocity.weights, double.velocity.weights, rtol=0, atol=1e-6)
     assert math.isfinite(float(motion.dissipation))
-    assert reduced.velocity.near.dtype == jnp.float32
+    assert reduced.velocity.weights_target.dtype == jnp.float32

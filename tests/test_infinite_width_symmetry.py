@@ -97,7 +97,7 @@ def test_nothing_at_all_has_every_symmetry():
 
 
 def test_targets_are_invariant_under_rotations_of_what_they_do_not_read():
-    action = iw.far_rotations(KEY, 2, 5)
+    action = iw.complement_rotations(KEY, 2, 5)
     polynomial = iw.hermite_target(lambda x: x[:, 0] * x[:, 1] + x[:, 0], 2, 2)
     for target in (iw.NormTarget(2), polynomial):
         assert jnp.max(iw.target_defect(action, target)) < 1e-14
@@ -120,7 +120,7 @@ def test_starts_are_balanced_and_have_their_pairs():
     assert jnp.all(paired.readout[:4] == -paired.readout[4:])
     orbits = iw.reduced_start(KEY, 8, 2, 10**6, runs=400)
     assert jnp.max(jnp.abs(orbits.balance)) < 1e-15
-    share = jnp.mean(jnp.sum(orbits.near**2, -1)) * (10**6 + 2) / 2
+    share = jnp.mean(jnp.sum(orbits.weights_target**2, -1)) * (10**6 + 2) / 2
     assert float(share) == pytest.approx(1, abs=0.1)  # 5 standard errors of 1600 draws
 
 
@@ -129,8 +129,8 @@ def test_lifts_are_the_function_of_their_orbits():
     for full in (iw.lift(orbits, 3), iw.lift(orbits, 3, key=KEY, copies=2)):
         back = iw.reduce_particles(full, 2)
         each = full.width // 6
-        np.testing.assert_allclose(back.far[::each], orbits.far, rtol=1e-14)
-        np.testing.assert_allclose(back.near[::each], orbits.near, rtol=1e-14)
+        np.testing.assert_allclose(back.norm_rest[::each], orbits.norm_rest, rtol=1e-14)
+        np.testing.assert_allclose(back.weights_target[::each], orbits.weights_target, rtol=1e-14)
         assert float(jnp.sum(full.shares)) == pytest.approx(1)
     state = iw.angle_start(3, 2, 5)
     again = iw.to_angles(iw.lift_angles(state, 3))
@@ -165,7 +165,7 @@ def batch():
 
 def report(system, begin):
     method = iw.FixedSteps(1)
-    flow = iw.flow_many if begin.shares.ndim == 2 else iw.flow
+    flow = iw.flow_batch if begin.shares.ndim == 2 else iw.flow
     return iw.symmetry_report(
         iw.sign_flips(3), iw.NormTarget(2), start(), flow(system, begin, [1.0], method=method)
     )
@@ -181,9 +181,9 @@ REFUSED = {
         lambda: iw.flow(iw.ParticleSystem(iw.NormTarget(4)), start(), [1.0]),
         "d_H = 4 .* d = 3",
     ),
-    "d_H = d": (lambda: iw.reduce_particles(start(), 3), "near=3 .* 1 ≤ near < 3"),
-    "no H⊥": (lambda: iw.AngleSystem(3, 0), "far=0"),
-    "no H": (lambda: iw.NormTarget(0), "near=0"),
+    "d_H = d": (lambda: iw.reduce_particles(start(), 3), "dim_target=3 .* 1 ≤ dim_target < 3"),
+    "no H⊥": (lambda: iw.AngleSystem(3, 0), "dim_rest=0"),
+    "no H": (lambda: iw.NormTarget(0), "dim_target=0"),
     "not orthogonal": (
         lambda: iw.Action(2 * jnp.eye(2)[None]),
         "not orthogonal .* expected QQᵀ = I",
@@ -192,7 +192,7 @@ REFUSED = {
     "a zero root": (lambda: iw.reflections([[0.0, 0.0]]), "none of them zero"),
     "not balanced": (
         lambda: iw.to_angles(iw.ReducedParticles([1.0], [[1.0]], [1.0])),
-        r"up to 1.0e\+00; expected a balanced start",
+        r"up to 1.0e\+00; expected balanced orbits",
     ),
     "not odd": (lambda: iw.MomentSystem(even_target(), 2), "expected an odd target"),
     "not odd, closed form": (
@@ -245,10 +245,10 @@ REFUSED = {
     ),
     "a batch for one": (
         lambda: iw.flow(iw.ParticleSystem(linear()), iw.uniform_start(KEY, 4, 2, runs=2), [1.0]),
-        "1 leading axes; expected 0; use flow_many",
+        "1 leading axes; expected 0; use flow_batch",
     ),
     "one for a batch": (
-        lambda: iw.flow_many(iw.ParticleSystem(linear()), start(4, 2), [1.0]),
+        lambda: iw.flow_batch(iw.ParticleSystem(linear()), start(4, 2), [1.0]),
         "expected 1; use flow,",
     ),
     "no steps": (lambda: iw.FixedSteps(0), "between=0"),
@@ -308,7 +308,7 @@ REFUSED = {
             iw.ReducedParticles([1.0], [[0.0]], [-1.0]),
             [1.0],
         ),
-        "far from -1 to -1",
+        "norm_rest from -1 to -1",
     ),
     "an angle of x out of range": (
         lambda: iw.sphere_predictor(iw.angle_start(3, 7, 2), 3, 7, [2.0]),
@@ -317,10 +317,10 @@ REFUSED = {
     "many states": (lambda: iw.sphere_predictor(many_angles(), 3, 7, [0.0]), r"path.at\(i\)"),
     "a histogram of many states": (lambda: iw.angle_histogram(many_angles()), r"path.at\(i\)"),
     "no bins": (lambda: iw.angle_histogram(iw.angle_start(3, 7, 2), 0), "bins=0"),
-    "dependence on nothing": (lambda: iw.far_dependence(start(), 7), "near=7 .* of 3"),
+    "dependence on nothing": (lambda: iw.conditional_variance(start(), 7), "dim_target=7 .* of 3"),
     "dependence of orbits": (
-        lambda: iw.far_dependence(orbits(), 2),
-        "far=None for ReducedParticles",
+        lambda: iw.conditional_variance(orbits(), 2),
+        "dim_rest=None for ReducedParticles",
     ),
     "no nodes": (lambda: iw.Quadrature(2, 2, nodes=0), "nodes=0"),
     "no nodes of a start": (lambda: iw.angle_start(2, 2, 0), "nodes=0"),
@@ -344,7 +344,7 @@ REFUSED = {
         r"expected \(m, 2\)",
     ),
     "half a lift": (lambda: iw.lift(iw.reduced_start(KEY, 4, 1, 2), 2, copies=3), "key and copies"),
-    "rotations of nothing": (lambda: iw.far_rotations(KEY, 3, 3), "near < dim"),
+    "rotations of nothing": (lambda: iw.complement_rotations(KEY, 3, 3), "dim_target < dim"),
 }
 
 

@@ -95,13 +95,15 @@ def test_singular_value_radius_and_interpolant_have_the_digits_of_the_reference_
     assert float(narrow.certified_radius(start, samples)) == pytest.approx(5.756791e-3, abs=5e-10)
     family = narrow.interpolation(centres, samples, A.tanh)
     assert float(jnp.linalg.norm(family.direction)) == pytest.approx(8.260939, abs=5e-7)
-    assert float(narrow.loss(family.network(0.01), samples)) == pytest.approx(5.83505e-6, abs=5e-12)
+    assert float(narrow.half_risk(family.network(0.01), samples)) == pytest.approx(
+        5.83505e-6, abs=5e-12
+    )
 
 
 def test_the_interpolating_family_converges_at_fourth_order():
     samples, centres = page(10)
     family = narrow.interpolation(centres, samples, A.softplus)
-    losses = [float(narrow.loss(family.network(t), samples)) for t in (1e-2, 5e-3, 2.5e-3)]
+    losses = [float(narrow.half_risk(family.network(t), samples)) for t in (1e-2, 5e-3, 2.5e-3)]
     orders = np.log2(np.array(losses[:-1]) / np.array(losses[1:]))
     np.testing.assert_allclose(orders, 4, atol=0.05)
 
@@ -219,7 +221,7 @@ def test_levenberg_marquardt_reaches_zero_loss_at_twice_n_over_d(n, d, f):
     )
     out = narrow.fit(starts, samples)
     assert np.all(np.asarray(out.converged))
-    assert np.max(out.steps) < 60
+    assert np.max(out.stats["steps"]) < 60
     for i in range(3):
         student, x, y = jax.tree.map(
             lambda leaf, i=i: np.asarray(leaf[i]), (out.network, samples.inputs, samples.targets)
@@ -241,7 +243,7 @@ def test_with_too_few_neurons_the_fit_ends_where_scipys_does_and_says_so():
 
     end = np.concatenate([np.asarray(out.network.weights).ravel(), np.asarray(out.network.readout)])
     there = scipy.optimize.least_squares(residual, end, method="lm", xtol=1e-15, ftol=1e-15)
-    assert float(out.loss) == pytest.approx(there.cost, rel=1e-3)
+    assert float(out.half_risk) == pytest.approx(there.cost, rel=1e-3)
 
 
 def test_a_fit_of_two_outputs_reaches_zero_loss():
@@ -250,7 +252,7 @@ def test_a_fit_of_two_outputs_reaches_zero_loss():
     start = narrow.mirrored_lecun(
         jax.random.key(0), narrow.min_width(12, 6, 2), 6, activation=A.gelu, outputs=2
     )
-    assert narrow.fit(start, samples).loss < 1e-20
+    assert narrow.fit(start, samples).half_risk < 1e-20
 
 
 def test_float32_stays_float32_and_reaches_its_own_floor():
@@ -260,10 +262,10 @@ def test_float32_stays_float32_and_reaches_its_own_floor():
     )
     start = narrow.mirrored_lecun(jax.random.key(0), 8, 8, activation=A.tanh, dtype="float32")
     out = narrow.fit(start, samples)
-    assert {leaf.dtype for leaf in jax.tree.leaves((out.network, out.loss))} == {
+    assert {leaf.dtype for leaf in jax.tree.leaves((out.network, out.half_risk))} == {
         np.dtype("float32")
     }
-    assert out.loss <= 1e-10
+    assert out.half_risk <= 1e-10
     assert narrow.certified_radius(start, samples).dtype == np.float32
 
 
@@ -298,9 +300,9 @@ def test_opposite_samples_are_fine_where_the_derivative_is_not_even():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: narrow.min_width(0, 3), "given n=0"),
-        (lambda: narrow.min_width(6.5, 3), "given n=6.5"),
-        (lambda: narrow.counting_width(6, True), "d=True"),
+        (lambda: narrow.min_width(0, 3), "given samples=0"),
+        (lambda: narrow.min_width(6.5, 3), "given samples=6.5"),
+        (lambda: narrow.counting_width(6, True), "dim=True"),
         (lambda: narrow.lecun(jax.random.key(0), 4.0, 3, activation=A.tanh), "width 4.0"),
         (lambda: narrow.fit(*problem(4), max_steps=0), "max_steps=0"),
         (lambda: narrow.fit(*problem(4), max_steps=2.5), "max_steps=2.5"),
@@ -377,7 +379,7 @@ def test_radius_and_fit_under_jit_and_vmap_are_those_outside_with_samples_closed
     assert float(
         jax.vmap(lambda s: narrow.certified_radius(s, samples))(starts)[0]
     ) == pytest.approx(wanted, rel=1e-12)
-    assert jax.jit(lambda s: narrow.fit(s, samples).loss)(one) < 1e-20
+    assert jax.jit(lambda s: narrow.fit(s, samples).half_risk)(one) < 1e-20
     free = narrow.lecun(jax.random.key(0), 4, 2, activation=A.tanh, runs=2)
     # not mirrored
     np.testing.assert_array_equal(jax.vmap(lambda s: narrow.certified_radius(s, samples))(free), 0)

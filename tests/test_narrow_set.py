@@ -242,7 +242,7 @@ def test_the_scaled_residual_is_the_plain_one_of_the_scaled_problem():
         start.readout + 0.3 * rng.normal(size=4),
     )
     point = feasible.project(jc.TwoLayer(*moved, activation=A.tanh))
-    gradient = jax.grad(narrow.loss)(point, samples)
+    gradient = jax.grad(narrow.half_risk)(point, samples)
     # W̃ = (W − W0)/ε, ṽ = εv: a set about zero of radius one, floor εκ, gap εζ
     zero = jc.TwoLayer(jnp.zeros_like(start.weights), radius * start.readout, activation=A.tanh)
     scaled = narrow.FeasibleSet.of(zero, 1.0, radius * floor, radius * gap)
@@ -274,7 +274,7 @@ def test_the_optimality_bound_holds_at_a_thousand_random_points():
         activation=A.softplus,
     )
     bound, loss = jax.jit(
-        jax.vmap(lambda p: (narrow.optimality_bound(p, samples), narrow.loss(p, samples)))
+        jax.vmap(lambda p: (narrow.optimality_bound(p, samples), narrow.half_risk(p, samples)))
     )(points)
     ratio = np.asarray(bound) / np.asarray(loss)
     assert np.min(ratio) >= 1
@@ -291,7 +291,7 @@ def test_the_optimality_bound_holds_at_a_thousand_random_points():
     single = jc.Samples(x[:1], y[:1])
     one = jax.tree.map(lambda leaf: leaf[0], points)
     assert float(narrow.optimality_bound(one, single)) == pytest.approx(
-        float(narrow.loss(one, single)), rel=1e-12
+        float(narrow.half_risk(one, single)), rel=1e-12
     )
 
 
@@ -322,7 +322,7 @@ def test_the_bound_is_infinite_where_features_have_no_full_rank_up_to_rounding(s
     samples = jc.Samples(x, y)
     assert narrow.smallest_singular_value(narrow.features(A.softplus, net.weights, x)) == 0
     assert narrow.optimality_bound(net, samples) == np.inf
-    assert narrow.loss(net, samples) > 0.05
+    assert narrow.half_risk(net, samples) > 0.05
 
 
 @pytest.mark.parametrize("size", [1e-150, 1e-290, 1e-307])
@@ -333,7 +333,7 @@ def test_the_bound_does_not_depend_on_how_small_readouts_are(size):
     k = np.asarray(narrow.features(A.tanh, start.weights, samples.inputs))
     wanted = np.sum((k.T @ r) ** 2) / 12 / np.linalg.svd(k, compute_uv=False)[5] ** 2
     assert float(narrow.optimality_bound(tiny, samples)) == pytest.approx(wanted, rel=1e-9)
-    assert narrow.optimality_bound(tiny, samples) >= narrow.loss(tiny, samples)
+    assert narrow.optimality_bound(tiny, samples) >= narrow.half_risk(tiny, samples)
 
 
 def test_a_readout_of_zero_is_a_kkt_point_of_positive_loss_and_no_set_that_holds_it_is_certified():
@@ -342,7 +342,7 @@ def test_a_readout_of_zero_is_a_kkt_point_of_positive_loss_and_no_set_that_holds
     dead = jc.TwoLayer(start.weights, jnp.zeros(4), activation=A.tanh)
     assert feasible.contains(dead)
     assert narrow.kkt_residual(dead, samples, feasible) < 1e-12
-    assert narrow.loss(dead, samples) > 0.1
+    assert narrow.half_risk(dead, samples) > 0.1
     assert narrow.certified_radius(start, samples, floor=0.0, gap=0.0) == 0
     assert not narrow.is_certified(feasible, samples, A.tanh)
 

@@ -96,7 +96,7 @@ def test_projected_momentum_does_the_steps_of_a_plain_loop(problem, constrained)
 def test_every_iterate_is_feasible_and_the_histories_are_those_of_the_ends(problem, constrained):
     starts, samples = problem
     feasible, out = constrained
-    assert out.loss.shape == (2, 2, 60)
+    assert out.half_risk.shape == (2, 2, 60)
     assert np.max(out.violation) < 4e-15  # recorded at every step, and the worst of all between
     assert np.any(
         np.abs(np.linalg.norm(out.network.weights - starts.weights[:, None], axis=(2, 3)) - 0.4)
@@ -106,8 +106,8 @@ def test_every_iterate_is_feasible_and_the_histories_are_those_of_the_ends(probl
         for j in range(2):
             end, here = run(out.network, i, j), run(feasible, i)
             assert here.contains(end)
-            assert float(narrow.loss(end, samples)) == pytest.approx(
-                float(out.loss[i, j, -1]), rel=1e-13
+            assert float(narrow.half_risk(end, samples)) == pytest.approx(
+                float(out.half_risk[i, j, -1]), rel=1e-13
             )
             assert float(narrow.kkt_residual(end, samples, here)) == pytest.approx(
                 float(out.kkt_residual[i, j, -1]), rel=1e-9, abs=1e-14
@@ -125,7 +125,7 @@ def test_without_constraints_the_projected_method_is_the_unconstrained_one(probl
         jax.tree.leaves(with_set.network), jax.tree.leaves(without.network), strict=True
     ):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(with_set.loss, without.loss)
+    np.testing.assert_array_equal(with_set.half_risk, without.half_risk)
     # up to the rounding of θ − (θ − ∇) in the residual
     np.testing.assert_allclose(with_set.kkt_residual, without.kkt_residual, rtol=1e-10)
 
@@ -165,7 +165,7 @@ def test_projections_of_optax_and_its_optimisers_take_part(problem):
         starts, samples, [0.05], optimiser=optax.adam, feasible=above, steps=40, records=2
     )
     assert np.min(out.network.weights) == 0
-    assert np.all(out.loss[..., -1] < out.loss[..., 0])
+    assert np.all(out.half_risk[..., -1] < out.half_risk[..., 0])
 
 
 def test_a_run_that_diverges_stays_finite_and_says_so(problem):
@@ -174,10 +174,10 @@ def test_a_run_that_diverges_stays_finite_and_says_so(problem):
         starts, samples, [0.1, 1e200], optimiser=narrow.momentum(0.9), steps=40, records=4
     )
     np.testing.assert_array_equal(out.diverged, [[False, True]] * 2)
-    assert np.all(np.isinf(out.final_loss[:, 1]))
-    assert np.all(np.isfinite(out.final_loss[:, 0]))
+    assert np.all(np.isinf(out.final_half_risk[:, 1]))
+    assert np.all(np.isfinite(out.final_half_risk[:, 0]))
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(out.network))
-    assert not np.any(np.isnan(out.loss))
+    assert not np.any(np.isnan(out.half_risk))
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.5])
@@ -208,13 +208,13 @@ def test_in_the_certified_region_a_converged_run_has_zero_loss_and_residual(gap)
         steps=8000,
         records=10,
     )
-    assert np.max(out.loss[..., -1]) < 1e-20
+    assert np.max(out.half_risk[..., -1]) < 1e-20
     assert np.max(out.kkt_residual[..., -1]) <= 1e-10
     assert np.max(out.violation) < 1e-12
     for i in range(2):
         end = run(out.network, i, 0)
         assert narrow.scaled_kkt_residual(end, samples, run(feasible, i)) <= 1e-10
-        assert narrow.loss(end, samples) <= narrow.optimality_bound(end, samples) * (1 + 1e-9)
+        assert narrow.half_risk(end, samples) <= narrow.optimality_bound(end, samples) * (1 + 1e-9)
 
 
 def test_adam_with_a_finite_ball_is_warned_of_and_rests_where_there_is_no_kkt_point(problem):
@@ -230,15 +230,15 @@ def test_adam_with_a_finite_ball_is_warned_of_and_rests_where_there_is_no_kkt_po
     ends = []
     for out in (plain, adam):
         # at rest, over a hundred steps
-        assert np.max(np.abs(np.diff(np.asarray(out.loss)[:, 0, -10:]))) < 1e-4
+        assert np.max(np.abs(np.diff(np.asarray(out.half_risk)[:, 0, -10:]))) < 1e-4
         for i in range(2):
             end, centre = run(out.network, i, 0), np.asarray(starts.weights[i])
-            moved = np.asarray(end.weights - jax.grad(narrow.loss)(end, samples).weights)
+            moved = np.asarray(end.weights - jax.grad(narrow.half_risk)(end, samples).weights)
             back = centre + (moved - centre) * min(1, 0.3 / np.linalg.norm(moved - centre))
             ends.append(np.linalg.norm(np.asarray(end.weights) - back))
     assert max(ends[:2]) < 1e-12
     assert min(ends[2:]) > 1e-2
-    assert np.all(plain.loss[..., -1] < adam.loss[..., -1])
+    assert np.all(plain.half_risk[..., -1] < adam.half_risk[..., -1])
     infinite = narrow.FeasibleSet.of(starts, jnp.inf, 1.0, 0.2)
     narrow.train(
         starts, samples, [1e-3], optimiser=optax.adam, **{**options, "feasible": infinite}
@@ -340,8 +340,8 @@ def test_in_float32_a_rate_of_1e21_leaves_runs_on_their_set_and_infinite_loss_is
     assert not np.any(out.diverged[:, 0])
     # readouts of 1e21, whose squares overflow; the other run is thrown back to its floor
     assert out.diverged[0, 1]
-    np.testing.assert_array_equal(out.diverged, np.isinf(out.final_loss))
-    assert not np.any(np.isinf(out.loss[..., -1]) & ~out.diverged)
+    np.testing.assert_array_equal(out.diverged, np.isinf(out.final_half_risk))
+    assert not np.any(np.isinf(out.half_risk[..., -1]) & ~out.diverged)
     moved = np.linalg.norm(
         np.asarray(out.network.weights - starts.weights[:, None], float), axis=(2, 3)
     )

@@ -478,7 +478,7 @@ def test_what_does_not_fit_is_refused():
         (lambda: solve_sector(sector, act.erf, freeze=("weights",))): "weights always move",
         (
             lambda: solve_sector(sector, act.erf, start=solved(copy_average_sector(6, 8), act.erf))
-        ): "one row a class",
+        ): "row for each class",
         (
             lambda: follow_sector(lambda k: perturbed_copy_sector(k, k), [4, 3], act.erf)
         ): "ascending",
@@ -486,12 +486,12 @@ def test_what_does_not_fit_is_refused():
             lambda: follow_sector(lambda k: perturbed_copy_sector(4, k), [4, 5], act.erf)
         ): "one structure",
         (lambda: fit_expansion([1, 2], [1.0, 2.0], terms=2)): "add sizes",
-        (lambda: solved(sector, act.erf).lift(3)): "k at least",
+        (lambda: solved(sector, act.erf).lift(3)): "at least k",
         (
             lambda: point_at(
                 perturbed_copy_sector(10**5, 10**5), solved(sector, act.erf).numbers
             ).lift()
-        ): "is its numbers",
+        ): "use the numbers",
         (
             lambda: sector_coordinates(sector, jc.targets.orthonormal(4, 4, activation=act.erf))
         ): "3 neurons",

@@ -398,7 +398,7 @@ def test_what_has_no_prediction_is_refused():
         jc.target_moments(two),
         jc.target_moments(jc.TwoLayer(jnp.ones((2, 3)), jnp.ones(2)), order=2),
     ):
-        with pytest.raises(ValueError, match="tight_frame: given moments of order"):
+        with pytest.raises(ValueError, match="predict_frame: given moments of order"):
             predict_frame(bad, 2, 3)
     one = jnp.ones(())
     for arguments in [

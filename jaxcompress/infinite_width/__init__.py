@@ -1,17 +1,36 @@
-"""Infinitely wide two-layer ReLU networks: the mean-field flow, what its symmetries leave of it,
-and its limits.
+"""Infinitely wide two-layer ReLU networks: the mean-field flow, its reductions by symmetries, and
+its limits.
 
-What enters: a target by its moments (a network, `‖x_H‖`, odd targets, Hermite expansions of any
-function), a centred input law, a start of balanced particles `(a, b)`. What leaves: paths of
-particles, or of the few numbers that are left of them by symmetry; closed forms for odd targets;
-masses, angles, predictors; and networks again. Predictors are means over particles, `f = Σ share a
-relu(b·x)`, and the risk here is `F = ½ E (f* − f)²`, with the ½ of Hajjar & Chizat 2022.
+What enters: a target known by its moments (a network, `‖x_H‖`, odd targets, Hermite expansions of
+any function), a centred input distribution, and an initial point of balanced particles `(a, b)`.
+What leaves: paths of particles, or of the few numbers that a symmetry leaves of them; closed forms
+for odd targets; masses, angles, predictors; and networks again.
 
-`flow(system, start, times)` follows one start, `flow_many` a batch. Systems: `ParticleSystem` for
-whole neurons, `ReducedSystem` for their orbits under rotations of H⊥, `AngleSystem` for `‖x_H‖`,
-`MomentSystem` for odd targets.
+H are the `dim_target = d_H` coordinates that the target reads, H⊥ the `dim_rest = d_⊥ = d − d_H`
+others. Predictors are means over particles, `f = Σ share a relu(b·x)`. Hajjar & Chizat 2022 put a
+factor ½ before the risk, `F = ½ E (f* − f)²`; here it is called `half_risk`, and `2·half_risk` is
+`population_risk` of the network.
+
+| question | function |
+| --- | --- |
+| how does a flow go on from one initial point, or from many? | `flow`, `flow_batch` |
+| which system? whole neurons | `ParticleSystem` |
+| orbits under rotations of H⊥, in any dimension | `ReducedSystem` |
+| the target `‖x_H‖`, by angles alone | `AngleSystem` |
+| an odd target, by second moments; in closed form | `MomentSystem`; `IsotropicOdd` |
+| where does it begin? | `uniform_start`, `paired_start`, `doubled_start` |
+| … as orbits; as angles | `reduced_start`; `angle_start` |
+| what does it keep? | `symmetry_report` |
+
+>>> from jaxcompress import infinite_width as iw
+>>> path = iw.flow(iw.AngleSystem(3, 7), iw.angle_start(3, 7, nodes=50), times=[1.0, 2.0])
+>>> path.half_risk.shape
+(2,)
 """
 
+from typing import TYPE_CHECKING
+
+from jaxcompress._internal.deprecation import renamed
 from jaxcompress.infinite_width._angle_kernels import (
     AbstractAngleKernel,
     Quadrature,
@@ -25,7 +44,14 @@ from jaxcompress.infinite_width._flow import (
     FixedSteps,
     Path,
     flow,
-    flow_many,
+    flow_batch,
+)
+from jaxcompress.infinite_width._groups import (
+    Action,
+    complement_rotations,
+    permutations,
+    reflections,
+    sign_flips,
 )
 from jaxcompress.infinite_width._hermite_target import HermiteTarget, hermite_target
 from jaxcompress.infinite_width._lift import lift, lift_angles
@@ -35,7 +61,7 @@ from jaxcompress.infinite_width._observables import (
     Signed,
     alignment,
     angle_histogram,
-    far_dependence,
+    conditional_variance,
     function_gap,
     limit_distance,
     masses,
@@ -64,22 +90,22 @@ from jaxcompress.infinite_width._starts import (
     uniform_start,
 )
 from jaxcompress.infinite_width._symmetry import (
-    Action,
-    Match,
+    Matching,
     SymmetryReport,
     average_start,
-    far_rotations,
     inputs_defect,
     match_start,
-    permutations,
-    reflections,
-    sign_flips,
     symmetry_report,
     target_defect,
 )
-from jaxcompress.infinite_width._system import AbstractSystem, Motion, ParticleSystem, ReducedSystem
+from jaxcompress.infinite_width._system import (
+    AbstractSystem,
+    ParticleSystem,
+    ReducedSystem,
+    Velocity,
+)
 from jaxcompress.infinite_width._targets import (
-    AbstractTarget,
+    AbstractFlowTarget,
     NetworkTarget,
     OddTarget,
     linear_target,
@@ -88,9 +114,9 @@ from jaxcompress.infinite_width._targets import (
 
 __all__ = [
     "AbstractAngleKernel",
+    "AbstractFlowTarget",
     "AbstractMethod",
     "AbstractSystem",
-    "AbstractTarget",
     "Action",
     "Adaptive",
     "AngleParticles",
@@ -100,9 +126,8 @@ __all__ = [
     "HermiteTarget",
     "IsotropicOdd",
     "LimitDistance",
-    "Match",
+    "Matching",
     "MomentSystem",
-    "Motion",
     "NetworkTarget",
     "NormTarget",
     "OddTarget",
@@ -115,16 +140,17 @@ __all__ = [
     "Signed",
     "Spectral",
     "SymmetryReport",
+    "Velocity",
     "alignment",
     "angle_histogram",
     "angle_kernel",
     "angle_start",
     "average_start",
+    "complement_rotations",
+    "conditional_variance",
     "doubled_start",
-    "far_dependence",
-    "far_rotations",
     "flow",
-    "flow_many",
+    "flow_batch",
     "function_gap",
     "hermite_target",
     "inputs_defect",
@@ -153,3 +179,16 @@ __all__ = [
     "to_angles",
     "uniform_start",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(
+        __name__,
+        {
+            "AbstractTarget": "AbstractFlowTarget",
+            "Motion": "Velocity",
+            "Match": "Matching",
+            "flow_many": "flow_batch",
+            "far_dependence": "conditional_variance",
+            "far_rotations": "complement_rotations",
+        },
+    )

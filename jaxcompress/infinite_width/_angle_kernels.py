@@ -1,4 +1,4 @@
-"""The pair kernel `K(θ, θ′)` of two orbits under the rotations of H and of H⊥, by two routes.
+"""The pair kernel `K(θ, θ′)` of two orbits under the rotations of H and of H⊥, in two ways.
 
 `K(θ,θ′) = E_{r,s} κ(cosθ cosθ′ r + sinθ sinθ′ s)`, `κ(z) = (√(1−z²) + (π − arccos z) z)/2π`, where
 `r`, `s` are coordinates of uniform unit vectors of `d_H` and `d_⊥` dimensions. The odd part of κ
@@ -8,6 +8,7 @@ averages to zero, and what is left is `(√(1−z²) + z arcsin z)/2π`, of deri
 import abc
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
+from jaxcompress._internal.deprecation import renamed_arguments, renamed_attribute
 from jaxcompress.infinite_width._rules import (
     check_count,
     check_dims,
@@ -25,12 +27,16 @@ from jaxcompress.infinite_width._rules import (
 )
 
 _CIRCLE = 2 * math.pi
-# No sum of modes is longer: 4096 leave 3e-12 of K in two dimensions, where it converges slowest.
+# The most modes that are summed: they leave 3e-12 of K in two dimensions, where the sum converges
+# slowest.
 _MOST = 4096
 
 
 class AbstractAngleKernel(eqx.Module):
-    """A way to sum `K` over particles; `dims = (d_H, d_⊥)`, static."""
+    """A way to sum `K` over particles; `dims = (d_H, d_⊥)`, static.
+
+    Example: `Spectral` and `Quadrature` are subclasses.
+    """
 
     dims: eqx.AbstractVar[tuple[int, int]]
 
@@ -41,17 +47,36 @@ class AbstractAngleKernel(eqx.Module):
         """`Σ_i charges_i K(θ, θ_i)` and its derivative by θ, at every `at`."""
 
 
+class _Partial(NamedTuple):
+    """A mode and the one before it, with derivatives by `u = cos²θ`, and the sums so far."""
+
+    value: Array
+    derivative: Array
+    before: Array
+    derivative_before: Array
+    total: Array
+    total_derivative: Array
+
+
 class Spectral(AbstractAngleKernel):
     """`K = Σ_j F_j(θ) F_j(θ′)`, `F_j = √d μ_{2j} p_j(cos 2θ)`: `O(particles × modes)`.
 
-    `p_j` are the polynomials in `cos²θ` that are orthonormal under its law Beta(d_H/2, d_⊥/2) at
-    the start, `μ_k` the coefficients of ReLU on the sphere: `μ_0 = Γ(d/2)/(2√π Γ((d+1)/2))`,
-    `μ_{k+2} = −μ_k (k−1)/(d+k+1)`. The factor is carried along in the recurrence, for in many
-    dimensions `p_j` overflows and `μ_{2j}` underflows.
+    `p_j` are the polynomials in `cos²θ` that are orthonormal under its distribution at time zero,
+    Beta(d_H/2, d_⊥/2); `μ_k` are the coefficients of ReLU on the sphere, `μ_0 = Γ(d/2)/(2√π
+    Γ((d+1)/2))`, `μ_{k+2} = −μ_k (k−1)/(d+k+1)`. The recurrence runs for their product, because in
+    many dimensions `p_j` overflows and `μ_{2j}` underflows.
 
-    Arguments: `near`, `far`; `modes`, or `None` for as many as leave at most `tolerance` of `K`, up
-    to 4096; all static. `tail` bounds what is left, `max |K − Σ|`; it is all of it at equal angles
-    in H or in H⊥.
+    Arguments (all static):
+
+    - `dim_target`, `dim_rest`: `d_H` and `d_⊥`
+    - `modes`: how many terms, up to 4096; left out, as many as leave at most `tolerance` of `K`
+    - `tolerance`: see `modes`
+    - `dtype`: the default float type when left out
+
+    `tail` bounds what is left out, `max |K − Σ|`; the bound is attained at equal angles in H or H⊥.
+    Raises `ValueError` for dimensions below 1, and for other numbers of modes.
+
+    Example: `AngleSystem(3, 7, kernel=Spectral(3, 7, modes=200))`.
     """
 
     dims: tuple[int, int] = eqx.field(static=True)
@@ -61,35 +86,40 @@ class Spectral(AbstractAngleKernel):
     first: Float[Array, ""]
     tail: float = eqx.field(static=True)
 
+    @renamed_arguments(near="dim_target", far="dim_rest")
     def __init__(
-        self, near: int, far: int, *, modes: int | None = None, tolerance: float = 1e-11, dtype=None
+        self,
+        dim_target: int,
+        dim_rest: int,
+        *,
+        modes: int | None = None,
+        tolerance: float = 1e-11,
+        dtype=None,
     ):
-        check_dims("Spectral", near, far)
-        rests = _rests(near, far)
+        check_dims("Spectral", dim_target, dim_rest)
+        remainders = _remainders(dim_target, dim_rest)
         if modes is None and not tolerance > 0:
             raise ValueError(
                 f"Spectral: given tolerance={tolerance}; expected more than zero; pass modes for a "
                 "number"
             )
         if modes is None:
-            modes = max(
-                1,
-                min(_MOST, int(np.argmax(rests <= tolerance)) if rests[-1] <= tolerance else _MOST),
-            )
+            enough = remainders <= tolerance
+            modes = max(1, int(np.argmax(enough))) if enough[-1] else _MOST
         if isinstance(modes, bool) or not isinstance(modes, int) or not 1 <= modes <= _MOST:
             raise ValueError(
                 f"Spectral: given modes={modes}; expected a whole number, 1 to {_MOST}; lower it, "
                 "or use Quadrature"
             )
-        self.dims = near, far
+        self.dims = dim_target, dim_rest
         dtype = dtype or jnp.result_type(float)
-        centre, up, back, first = _steps(near, far, modes)
+        centre, up, back, first = _steps(dim_target, dim_rest, modes)
         self.centre, self.up, self.back = (jnp.asarray(each, dtype) for each in (centre, up, back))
-        self.first, self.tail = jnp.asarray(first, dtype), float(rests[modes])
+        self.first, self.tail = jnp.asarray(first, dtype), float(remainders[modes])
 
     @property
     def modes(self) -> int:
-        """How many modes are summed."""
+        """The number of modes that are summed."""
         return self.centre.shape[0]
 
     def moments(
@@ -114,35 +144,33 @@ class Spectral(AbstractAngleKernel):
         """`Σ_j moments_j F_j(θ)` and its derivative by θ."""
         u = jnp.cos(angle) ** 2
 
-        def step(carry, numbers):
-            value, slope, before, slope_before, total, total_slope = carry
+        def step(carry: _Partial, numbers):
+            value, derivative, before, derivative_before, total, total_derivative = carry
             centre, up, back, moment = numbers
             after = up * (u - centre) * value - back * before
-            slope_after = up * (value + (u - centre) * slope) - back * slope_before
-            return (
-                after,
-                slope_after,
-                value,
-                slope,
-                total + moment * value,
-                total_slope + moment * slope,
+            derivative_after = up * (value + (u - centre) * derivative) - back * derivative_before
+            return _Partial(
+                value=after,
+                derivative=derivative_after,
+                before=value,
+                derivative_before=derivative,
+                total=total + moment * value,
+                total_derivative=total_derivative + moment * derivative,
             ), None
 
         zero = jnp.zeros_like(u)
-        start = (jnp.full_like(u, self.first), zero, zero, zero, zero, zero)
-        (*_, total, slope), _ = jax.lax.scan(
-            step, start, (self.centre, self.up, self.back, moments)
-        )
-        return total, -jnp.sin(2 * angle) * slope
+        first = _Partial(jnp.full_like(u, self.first), zero, zero, zero, zero, zero)
+        end, _ = jax.lax.scan(step, first, (self.centre, self.up, self.back, moments))
+        return end.total, -jnp.sin(2 * angle) * end.total_derivative
 
     def sums(self, at, sources, charges):
         return self.expansion(at, self.moments(sources, charges))
 
 
-def _steps(near: int, far: int, modes: int) -> tuple[NDArray, NDArray, NDArray, float]:
+def _steps(dim_target: int, dim_rest: int, modes: int) -> tuple[NDArray, NDArray, NDArray, float]:
     """`F_{j+1} = up_j (u − centre_j) F_j − back_j F_{j−1}` and `F_0`, on the host."""
-    d = near + far
-    centre, square = share_recurrence(near, far, modes + 1)
+    d = dim_target + dim_rest
+    centre, square = share_recurrence(dim_target, dim_rest, modes + 1)
     j = np.arange(modes)
     ratio = -(2 * j - 1) / (d + 2 * j + 1)
     root = np.sqrt(square)
@@ -152,15 +180,16 @@ def _steps(near: int, far: int, modes: int) -> tuple[NDArray, NDArray, NDArray, 
 
 
 @lru_cache(maxsize=64)
-def _rests(near: int, far: int) -> NDArray:
-    """What sums of 0, 1, … modes leave of `K` at most.
+def _remainders(dim_target: int, dim_rest: int) -> NDArray:
+    """Bounds for what sums of 0, 1, … modes leave out of `K`.
 
-    A Jacobi polynomial is largest at an end of its interval (Szegő, theorem 7.32.1), so the larger
-    of both ends bounds every mode; beyond `2·_MOST` modes they fall like `j^−5/2` at least (one
-    dimension; `j^−(p+3/2)` in p), of which the sum is `1/1.5` of the last times its number.
+    A Jacobi polynomial is largest at an end of its interval (Szegő, theorem 7.32.1), so that the
+    larger of the values at both ends bounds every mode. Beyond `2·_MOST` modes the values fall at
+    least like `j^−5/2` (one dimension; like `j^−(p+3/2)` in p), and the sum of those is the last
+    one times its number, over 1.5.
     """
     count = 2 * _MOST
-    centre, up, back, first = _steps(near, far, count)
+    centre, up, back, first = _steps(dim_target, dim_rest, count)
     bound = np.zeros(count)
     for u in (0.0, 1.0):
         value, before = first, 0.0
@@ -168,36 +197,48 @@ def _rests(near: int, far: int) -> NDArray:
             bound[j] = max(bound[j], value * value)
             value, before = up[j] * (u - centre[j]) * value - back[j] * before, value
     beyond = bound[-1] * count / 1.5
-    rests = np.cumsum(np.append(bound, beyond)[::-1])[::-1]
-    return rests[: _MOST + 1]
+    remainders = np.cumsum(np.append(bound, beyond)[::-1])[::-1]
+    return remainders[: _MOST + 1]
 
 
 class Quadrature(AbstractAngleKernel):
-    """`K` by Gauss rules in `r` and `s`: `O(particles² × nodes²)`, and sharing no formula with
+    """`K` by Gauss rules in `r` and `s`: `O(particles² × nodes²)`; it shares no formula with
     `Spectral`.
 
-    Arguments: `near`, `far`; `nodes` in each of `r` and `s`, two for a dimension of one; all
-    static. The error falls exponentially but for equal angles, where it is like `nodes^−(p+2)`, `p`
-    the smaller of the dimensions that are not one: 0.024 and 0.07 times it for p = 2 and 3. When
-    left out they are 64, and 160 in two dimensions, which leaves less than 1e-10. Memory:
-    `O(particles² × nodes)`, for it is a reference, not a way to many particles.
+    Arguments (all static):
+
+    - `dim_target`, `dim_rest`: `d_H` and `d_⊥`
+    - `nodes`: nodes in each of `r` and `s` (a dimension of one needs only two); left out, 64, and
+      160 in two dimensions, which leaves an error below 1e-10
+    - `dtype`: the default float type when left out
+
+    The error falls exponentially, except for equal angles, where it falls like `nodes^−(p+2)`, `p`
+    the smaller of the dimensions other than one, with the factors 0.024 and 0.07 for p = 2 and 3.
+    Memory: `O(particles² × nodes)`; it serves as a reference, not for many particles.
+
+    Example: `angle_kernel(Quadrature(3, 7), angles, angles)`.
     """
 
     dims: tuple[int, int] = eqx.field(static=True)
-    near: tuple[Float[Array, " r"], Float[Array, " r"]]
-    far: tuple[Float[Array, " s"], Float[Array, " s"]]
+    rule_target: tuple[Float[Array, " r"], Float[Array, " r"]]
+    rule_rest: tuple[Float[Array, " s"], Float[Array, " s"]]
 
-    def __init__(self, near: int, far: int, *, nodes: int | None = None, dtype=None):
-        check_dims("Quadrature", near, far)
+    near = renamed_attribute("near", "rule_target")
+    far = renamed_attribute("far", "rule_rest")
+
+    @renamed_arguments(near="dim_target", far="dim_rest")
+    def __init__(self, dim_target: int, dim_rest: int, *, nodes: int | None = None, dtype=None):
+        check_dims("Quadrature", dim_target, dim_rest)
         check_count("Quadrature", nodes=1 if nodes is None else nodes)
-        self.dims = near, far
+        self.dims = dim_target, dim_rest
         dtype = dtype or jnp.result_type(float)
-        self.near, self.far = _rule(near, nodes, dtype), _rule(far, nodes, dtype)
+        self.rule_target = _rule(dim_target, nodes, dtype)
+        self.rule_rest = _rule(dim_rest, nodes, dtype)
 
     def sums(self, at, sources, charges):
         cos, sin = jnp.cos(at)[:, None], jnp.sin(at)[:, None]
         cos_of, sin_of = jnp.cos(sources)[None], jnp.sin(sources)[None]
-        s, weight_s = (each[:, None, None] for each in self.far)
+        s, weight_s = (each[:, None, None] for each in self.rule_rest)
 
         def add(total, node):
             r, weight = node
@@ -211,7 +252,7 @@ class Quadrature(AbstractAngleKernel):
             )
             return jax.tree.map(jnp.add, total, tuple(both)), None
 
-        return jax.lax.scan(add, (jnp.zeros_like(at), jnp.zeros_like(at)), self.near)[0]
+        return jax.lax.scan(add, (jnp.zeros_like(at), jnp.zeros_like(at)), self.rule_target)[0]
 
 
 def _rule(dim: int, nodes: int | None, dtype) -> tuple[Array, Array]:
@@ -223,6 +264,9 @@ def _rule(dim: int, nodes: int | None, dtype) -> tuple[Array, Array]:
 def angle_kernel(
     kernel: AbstractAngleKernel, at: Float[Array, " n"], other: Float[Array, " m"]
 ) -> Float[Array, "n m"]:
-    """The table `K(θ_i, θ′_j)`."""
+    """The table `K(θ_i, θ′_j)`.
+
+    Example: `angle_kernel(Spectral(3, 7), angles, angles)`.
+    """
     one = jnp.ones((1,), at.dtype)
     return jax.vmap(lambda angle: kernel.sums(at, angle[None], one)[0], out_axes=1)(other)

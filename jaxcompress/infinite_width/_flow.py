@@ -1,9 +1,11 @@
-"""From a start to a path: adaptive and fixed steps, one run or many.
+"""From an initial point to a path: adaptive and fixed steps, one run or many.
 
-Static: the method's kind and counts, the number of times. Traced: start, target, times, tolerances.
+Static: the kind of the method and its counts, the number of times. Traced: the initial point, the
+target, the times and the tolerances.
 """
 
 import abc
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -12,51 +14,66 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.deprecation import renamed_attribute
 from jaxcompress.infinite_width._rules import check_count
 from jaxcompress.infinite_width._system import AbstractSystem
 from jaxcompress.kernels.internal import as_array, check_finite, is_concrete
 
 
 class Path(eqx.Module):
-    """What a flow leaves, at every time.
+    """A flow at every time that was asked for; of `flow_batch` all but `times` have an axis `runs`.
 
-    `times (times,)`; `states`, those of the system with a leading axis `times`; `risk`;
-    `dissipation`, `−dF/dt`; `dissipated`, its integral from the start, found by the same steps, so
-    that `risk + dissipated` is constant; `steps`, how many were tried. Of `flow_many` all but
-    `times` have a leading axis `runs`.
+    - `times (times,)`
+    - `states`: the states of the system, with a leading axis `times`
+    - `half_risk (times,)`: `F = ½ E (f* − f)²`, half the risk of the rest of the package
+    - `dissipation (times,)`: `−dF/dt`
+    - `dissipated (times,)`: its integral from time zero, found by the same steps, so that
+      `half_risk + dissipated` is constant
+    - `stats`: `"steps"`, the number of steps that were tried
+
+    Example: `path.half_risk[-1]`, `path.at(-1).network()`.
     """
 
     times: Float[Array, " times"]
-    states: object
-    risk: Float[Array, "*runs times"]
+    states: Any
+    half_risk: Float[Array, "*runs times"]
     dissipation: Float[Array, "*runs times"]
     dissipated: Float[Array, "*runs times"]
-    steps: Int[Array, "*runs"]
+    stats: dict[str, Int[Array, "*runs"]]
 
-    def at(self, index: int):
+    risk = renamed_attribute("risk", "half_risk")
+    steps = renamed_attribute("steps", 'stats["steps"]', lambda path: path.stats["steps"])
+
+    def at(self, index: int) -> Any:
         """The state at one of the times (of one run)."""
         return jax.tree.map(lambda leaf: leaf[index], self.states)
 
 
 class AbstractMethod(eqx.Module):
-    """How to step."""
+    """A method of integration.
+
+    Example: `Adaptive` and `FixedSteps` are subclasses.
+    """
 
     @abc.abstractmethod
     def integrate(self, field, start, times: Float[Array, " times"]):
-        """States at `times` of `y′ = field(y)`, `y(0) = start`, with a leading axis, and the number
-        of steps.
+        """The solution of `y′ = field(y)`, `y(0) = start`, at `times`.
+
+        Returns the states, with a leading axis `times`, and the number of steps.
         """
 
 
 class Adaptive(AbstractMethod):
-    """An explicit Runge–Kutta method with an error estimate: Dopri8 (Prince & Dormand 1981) by
-    diffrax.
+    """An explicit Runge–Kutta method with an error estimate: diffrax's Dopri8 (Prince & Dormand
+    1981).
 
-    Arguments: `rtol`, `atol`, allowed a step in the maximum norm, so that they do not depend on the
-    number of particles (1e-9 and 1e-11; float32: 1e-5 and 1e-6), traced; `max_steps`, static. A
-    step ends at every time that is kept.
+    Arguments: `rtol` and `atol`, traced, the error that a step may make in the maximum norm, which
+    does not depend on the number of particles (left out: 1e-9 and 1e-11; float32: 1e-5 and 1e-6);
+    `max_steps`, static. A step ends at every time that is kept.
     Raises `ValueError` for tolerances that are not positive, `RuntimeError` when the steps do not
     suffice.
+
+    Example: `flow(system, start, times, method=Adaptive(rtol=1e-12, atol=1e-13))`.
     """
 
     rtol: Float[Array, ""] | None
@@ -65,11 +82,9 @@ class Adaptive(AbstractMethod):
 
     def __init__(self, rtol=None, atol=None, max_steps: int = 100_000):
         check_count("Adaptive", max_steps=max_steps)
-        self.rtol, self.atol, self.max_steps = (
-            _tolerance("rtol", rtol),
-            _tolerance("atol", atol),
-            max_steps,
-        )
+        self.rtol = _tolerance("rtol", rtol)
+        self.atol = _tolerance("atol", atol)
+        self.max_steps = max_steps
 
     def integrate(self, field, start, times):
         single = times.dtype == jnp.float32
@@ -91,7 +106,7 @@ class Adaptive(AbstractMethod):
 
 
 def _tolerance(name: str, value) -> Array | None:
-    """As an array, for a changed number must not compile again."""
+    """As an array, so that a changed tolerance does not compile again."""
     if value is None:
         return None
     array = as_array("Adaptive", name, value).astype(jnp.result_type(float))
@@ -110,6 +125,8 @@ def _largest(tree) -> Array:
 class FixedSteps(AbstractMethod):
     """The classical Runge–Kutta method of order four, `between` (static) equal steps between
     consecutive times.
+
+    Example: `flow(system, start, times, method=FixedSteps(4))`.
     """
 
     between: int = eqx.field(static=True)
@@ -118,8 +135,8 @@ class FixedSteps(AbstractMethod):
         check_count("FixedSteps", between=self.between)
 
     def integrate(self, field, start, times):
-        def shift(y, size, slope):
-            return jax.tree.map(lambda u, v: u + size * v, y, slope)
+        def shift(y, size, velocity):
+            return jax.tree.map(lambda u, v: u + size * v, y, velocity)
 
         nothing = jax.tree.map(jnp.zeros_like, start)
         reach = jnp.asarray([0, 0.5, 0.5, 1], times.dtype)
@@ -127,9 +144,9 @@ class FixedSteps(AbstractMethod):
 
         def step(y, size):
             def stage(carry, numbers):
-                slope, mean = carry
-                slope = field(shift(y, size * numbers[0], slope))
-                return (slope, shift(mean, numbers[1], slope)), None
+                velocity, mean = carry
+                velocity = field(shift(y, size * numbers[0], velocity))
+                return (velocity, shift(mean, numbers[1], velocity)), None
 
             (_, mean), _ = jax.lax.scan(stage, (nothing, nothing), (reach, share))
             return shift(y, size, mean)
@@ -144,29 +161,38 @@ class FixedSteps(AbstractMethod):
 
 
 def flow(system: AbstractSystem, start, times, *, method: AbstractMethod | None = None) -> Path:
-    """Follow a flow from a start at time zero.
+    """Follow a flow from an initial point at time zero.
 
-    Arguments: `system`, one of `ParticleSystem`, `ReducedSystem`, `AngleSystem`, `MomentSystem`;
-    `start`, a state of it; `times (times,)`, ascending, the last one positive, at which to keep the
-    state; `method`, `Adaptive()` when left out.
+    Arguments:
+
+    - `system`: a `ParticleSystem`, `ReducedSystem`, `AngleSystem` or `MomentSystem`
+    - `start`: the initial point, a state of the system
+    - `times (times,)`: when to keep the state; ascending, the last one positive
+    - `method`: `Adaptive()` when left out
+
     Returns a `Path`.
-    Raises `ValueError` for a start or times that do not fit.
+    Raises `ValueError` for an initial point or times that do not fit.
+
+    Example: `flow(AngleSystem(3, 7), angle_start(3, 7, nodes=100), [1.0, 2.0, 4.0])`.
     """
     return _run(system, start, times, method, many=False)
 
 
-def flow_many(
+def flow_batch(
     system: AbstractSystem, starts, times, *, method: AbstractMethod | None = None
 ) -> Path:
-    """`flow` of many starts at once, with a leading axis `runs` on every array of `starts`.
+    """`flow` from many initial points at once: every array of `starts` has a leading axis `runs`.
 
-    With `Adaptive` every run has its own steps, and all wait for the slowest.
+    Arguments, returns and errors as for `flow`. With `Adaptive` every run has steps of its own, and
+    all wait for the slowest.
+
+    Example: `flow_batch(system, uniform_start(key, 64, 5, runs=8), times)`.
     """
     return _run(system, starts, times, method, many=True)
 
 
 def _run(system, start, times, method, *, many: bool) -> Path:
-    where = "flow_many" if many else "flow"
+    where = "flow_batch" if many else "flow"
     system.check(start)
     leaves = jax.tree.leaves(start)
     dtypes = {
@@ -175,7 +201,7 @@ def _run(system, start, times, method, *, many: bool) -> Path:
     if len(dtypes) > 1:
         raise ValueError(
             f"{where}: given a system and a start of dtypes {', '.join(sorted(map(str, dtypes)))}; "
-            "expected one; pass dtype= to the system, its target and the start"
+            "expected one; pass dtype= to the system, its target and the initial point"
         )
     times = as_array(where, "times", times).astype(leaves[0].dtype)
     check_finite(where, times=times)
@@ -190,13 +216,13 @@ def _run(system, start, times, method, *, many: bool) -> Path:
     ):
         raise ValueError(
             f"{where}: given times of shape {times.shape}; expected ascending numbers (times,) "
-            "from 0 on, the last one positive; the start is at time 0"
+            "from 0 on, the last one positive; the initial point is at time 0"
         )
     batch = leaves[-1].ndim - system.rank
     if batch != many:
         raise ValueError(
-            f"{where}: given a start with {batch} leading axes; expected {int(many)}; use "
-            f"{'flow' if many else 'flow_many'}, or jax.vmap for more axes"
+            f"{where}: given an initial point with {batch} leading axes; expected {int(many)}; use "
+            f"{'flow' if many else 'flow_batch'}, or jax.vmap for more axes"
         )
     return (_many if many else _one)(system, start, times, Adaptive() if method is None else method)
 
@@ -205,12 +231,12 @@ def _run(system, start, times, method, *, many: bool) -> Path:
 def _one(system, start, times, method) -> Path:
     zero = jnp.zeros((), times.dtype)
     (states, dissipated), steps = method.integrate(
-        lambda y: tuple(system.motion(y[0])), (start, zero), times
+        lambda y: tuple(system.velocity(y[0])), (start, zero), times
     )
-    risk, dissipation = jax.lax.map(
-        lambda s: (system.risk(s), system.motion(s).dissipation), states
+    half_risk, dissipation = jax.lax.map(
+        lambda s: (system.half_risk(s), system.velocity(s).dissipation), states
     )
-    return Path(times, states, risk, dissipation, dissipated, steps)
+    return Path(times, states, half_risk, dissipation, dissipated, {"steps": steps})
 
 
 @eqx.filter_jit

@@ -1,4 +1,4 @@
-"""Any target by its Hermite coefficients, of which ReLU sees degree one and the even ones."""
+"""Any target by its Hermite coefficients; ReLU sees those of degree one and of even degrees."""
 
 import itertools
 import math
@@ -11,21 +11,28 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.polynomial import hermite_e
 
-from jaxcompress.infinite_width._targets import AbstractTarget
+from jaxcompress.infinite_width._targets import AbstractFlowTarget
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.special.internal import divide, sqrt
 
-# Points of the tensor grid: 256 MiB of coordinates in eight dimensions; and as many as are taken
-# unasked.
-_MOST, _UNASKED = 2**22, 2**20
+# The largest tensor grid: 256 MiB of coordinates in eight dimensions.
+_MOST = 2**22
+# The largest one where the number of nodes is left to the package.
+_UNASKED = 2**20
 
 
-class HermiteTarget(AbstractTarget):
+class HermiteTarget(AbstractFlowTarget):
     """`f*` through `E[f* relu(b·x)] = ‖b‖ Σ_α (r_|α|/α!) f̂_α (b_H/‖b‖)^α`, standard normal inputs.
 
-    `f̂_α = E[f* He_α]`, `r_k = E[relu(z) He_k(z)]`. Made by `hermite_target`. `exponents` are the
-    `α`; `factors` are `r_|α| f̂_α/α!`; `second` is `E f*²`; `seen` the part of it in degrees that
-    were kept.
+    `f̂_α = E[f* He_α]`, `r_k = E[relu(z) He_k(z)]`. Fields:
+
+    - `exponents`: the multi-indices `α`
+    - `factors`: `r_|α| f̂_α/α!`
+    - `second`: the second moment `E f*²`
+    - `seen`: the part of it that lies in the degrees that were kept
+    - `inputs`: always `StandardNormal()`
+
+    Example: `hermite_target` builds it.
     """
 
     exponents: tuple[tuple[int, ...], ...] = eqx.field(static=True)
@@ -60,18 +67,25 @@ class HermiteTarget(AbstractTarget):
 def hermite_target(
     function: Callable, dim: int, degree: int, *, nodes: int | None = None, dtype=None
 ) -> HermiteTarget:
-    """Project `f*` on its Hermite orders up to `degree`, by Gauss–Hermite quadrature in `dim`
-    coordinates.
+    """Project `f*` on its Hermite orders up to `degree`, by Gauss–Hermite quadrature.
 
-    Arguments: `function`, from NumPy points `(N, dim)` to `(N,)`; `degree`, static; `nodes` a
-    coordinate, as many as make 10⁶ points when left out, from `degree + 1` (exact for polynomials
-    of that degree) to 160.
-    Returns a `HermiteTarget`; `target.second − target.seen` is the energy of the orders that were
-    left out: zero for a polynomial (a kink leaves an error in the pull, of about the square root of
-    it). It is itself a quadrature: 0.0062 for `|x|` to degree 8 with 160 nodes, of 0.0070, and with
-    `degree + 1` nodes always zero, by Parseval.
-    Raises `ValueError` when the grid is too large, the values have the wrong shape or are not
+    Arguments (all static):
+
+    - `function`: from NumPy points `(N, dim)` to values `(N,)`
+    - `dim`: the number of coordinates that the function reads
+    - `degree`: the highest total degree that is kept
+    - `nodes`: quadrature nodes in each coordinate; left out, as many as make 10⁶ points, at least
+      `degree + 1` (exact for polynomials of that degree) and at most 160
+    - `dtype`: the default float type when left out
+
+    Returns a `HermiteTarget`; `target.second − target.seen` is the second moment of the orders that
+    were left out: zero for a polynomial; a kink leaves an error in the pull of about its square
+    root. It is found by the same quadrature: for `|x|` to degree 8 and 160 nodes it is 0.0062
+    instead of 0.0070, and with `degree + 1` nodes it is always zero, by Parseval.
+    Raises `ValueError` when the grid is too large, or the values have the wrong shape or are not
     finite.
+
+    Example: `hermite_target(lambda x: x[:, 0] + x[:, 0] * x[:, 1], dim=2, degree=2)`.
     """
     count = (
         max(degree + 1, min(160, int(_UNASKED ** (1 / max(1, dim))))) if nodes is None else nodes
@@ -80,7 +94,7 @@ def hermite_target(
         raise ValueError(
             f"hermite_target: given dim {dim}, degree {degree} and {count} nodes a coordinate; "
             f"expected dim ≥ 1, degree ≥ 0 and at most {_MOST} points; lower nodes, or subclass "
-            "AbstractTarget with known moments"
+            "AbstractFlowTarget with known moments"
         )
     points, weights = hermite_e.hermegauss(count)
     weights = weights / weights.sum()

@@ -1,8 +1,9 @@
-"""Odd targets: the predictor is linear, and second moments or a closed form say how it moves.
+"""Odd targets: the predictor stays linear, and second moments or a closed form describe the flow.
 
-With a start that `(a, b) ↦ (−a, −b)` leaves invariant, `f = w·x` and every particle obeys `a′ = ½
-g·b`, `b′ = ½ a g`, `g = E[f*(x) x] − Σw`. The second moments `M = E[(a,b)(a,b)ᵀ]` close: `M′ = ½(GM
-+ MG)`, `G = [[0, gᵀ], [g, 0]]`, `w = M_{0b}/2`. `F = ½ E (f* − f)²`, with the ½.
+If the map `(a, b) ↦ (−a, −b)` leaves the initial point invariant, `f = w·x` and every particle
+obeys `a′ = ½ g·b`, `b′ = ½ a g`, `g = E[f*(x) x] − Σw`. The second moments `M = E[(a,b)(a,b)ᵀ]`
+close: `M′ = ½(GM + MG)`, `G = [[0, gᵀ], [g, 0]]`, `w = M_{0b}/2`. The half risk is `F = ½ E (f* −
+f)²`.
 """
 
 from typing import ClassVar
@@ -12,36 +13,42 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.infinite_width._laws import best_linear, times_covariance
+from jaxcompress._internal.deprecation import renamed_attribute
+from jaxcompress.infinite_width._inputs import best_linear, times_covariance
 from jaxcompress.infinite_width._particles import Particles
-from jaxcompress.infinite_width._system import AbstractSystem, Motion, half_square
-from jaxcompress.infinite_width._targets import AbstractTarget, check_room
+from jaxcompress.infinite_width._system import AbstractSystem, Velocity, half_square
+from jaxcompress.infinite_width._targets import AbstractFlowTarget, check_fits
 from jaxcompress.kernels import AbstractInputs, Gaussian
 from jaxcompress.kernels.internal import is_concrete
 
-# Directions at which a target is asked whether it is odd: to a neuron, an odd one looks the same
-# from all.
+# Directions in which a target is tested for oddness: the pull of an odd one is the same in all.
 _DIRECTIONS = 8
 
 
-def odd_moment(target: AbstractTarget, dim: int) -> Float[Array, " d"]:
+def odd_moment(target: AbstractFlowTarget, dim: int) -> Float[Array, " d"]:
     """`E[f*(x) x]` of an odd target.
 
-    An odd target pulls on all neurons alike, by half of this; asked at eight directions and their
-    opposites.
+    The pull of an odd target is the same on all neurons, half of this. It is evaluated in eight
+    directions and their opposites.
     Raises `ValueError` where the pulls differ by more than rounding: then the target is not odd.
-    (Even parts that no ReLU sees do not exist; odd parts of degree three and more are seen by
-    none.)
+    (ReLU sees every even part, and of an odd part of degree three and more it sees nothing.)
+
+    Example: `odd_moment(linear_target([1.0, 0.5]), dim=2)`.
     """
-    check_room("odd_moment", target, dim)
+    return checked_odd_moment("odd_moment", target, dim)
+
+
+def checked_odd_moment(where: str, target: AbstractFlowTarget, dim: int) -> Float[Array, " d"]:
+    """`odd_moment`, with the name of the public function in its errors."""
+    check_fits(where, target, dim)
     rows = np.random.default_rng(0).standard_normal((_DIRECTIONS, dim))
-    energy = target.energy
-    pulls = target.pull(jnp.asarray(np.concatenate([rows, -rows]), energy.dtype))
+    second_moment = target.energy
+    pulls = target.pull(jnp.asarray(np.concatenate([rows, -rows]), second_moment.dtype))
     if is_concrete(pulls):
-        spread, size = np.ptp(np.asarray(pulls), axis=0).max(), float(jnp.sqrt(energy))
-        if spread > 1e4 * float(jnp.finfo(energy.dtype).eps) * size:
+        spread, size = np.ptp(np.asarray(pulls), axis=0).max(), float(jnp.sqrt(second_moment))
+        if spread > 1e4 * float(jnp.finfo(second_moment.dtype).eps) * size:
             raise ValueError(
-                f"odd_moment: given a target whose pull on neurons differs by {spread:.1e} between "
+                f"{where}: given a target whose pull on neurons differs by {spread:.1e} between "
                 "directions; expected an odd target, f*(−x) = −f*(x); take its odd part, or use "
                 "ParticleSystem"
             )
@@ -49,12 +56,13 @@ def odd_moment(target: AbstractTarget, dim: int) -> Float[Array, " d"]:
 
 
 class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
-    """The flow of the second moments `M`, for any centred input law, exact for every start that is
-    odd.
+    """The flow of the second moments `M`, exact for every initial point that is odd.
 
-    Arguments: an odd `target`; `dim = d`.
-    Cost: `O(d²)` a velocity.
+    Arguments: an odd `target` on any centred distribution; `dim = d`.
+    Cost: `O(d²)` for a velocity.
     Raises `ValueError` for a target that is not odd.
+
+    Example: `flow(MomentSystem(linear_target(w), 5), isotropic_moments(5), times)`.
     """
 
     rank: ClassVar[int] = 2
@@ -62,25 +70,23 @@ class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
     energy: Float[Array, ""]
     inputs: AbstractInputs
 
-    def __init__(self, target: AbstractTarget, dim: int):
-        self.moment, self.energy, self.inputs = (
-            odd_moment(target, dim),
-            target.energy,
-            target.inputs,
-        )
+    def __init__(self, target: AbstractFlowTarget, dim: int):
+        self.moment = checked_odd_moment("MomentSystem", target, dim)
+        self.energy = target.energy
+        self.inputs = target.inputs
 
     def drive(self, state: Float[Array, "d+1 d+1"]) -> Float[Array, " d"]:
         """`g`."""
         return self.moment - times_covariance(self.inputs, predictor(state))
 
-    def motion(self, state):
+    def velocity(self, state):
         g = self.drive(state)
         drive = jnp.zeros_like(state).at[0, 1:].set(g).at[1:, 0].set(g)
         half = 0.5 * jnp.matmul(drive, state, precision="highest")
         speed = 0.25 * (state[0, 0] * g + jnp.matmul(state[1:, 1:], g, precision="highest"))
-        return Motion(half + half.T, jnp.dot(g, speed, precision="highest"))
+        return Velocity(half + half.T, jnp.dot(g, speed, precision="highest"))
 
-    def risk(self, state):
+    def half_risk(self, state):
         w = predictor(state)
         return half_square(self.energy, w @ self.moment, w @ times_covariance(self.inputs, w))
 
@@ -89,73 +95,88 @@ class MomentSystem(AbstractSystem[Float[Array, "d+1 d+1"]]):
         return best_linear(self.inputs, self.moment)
 
     def contraction(self, state: Float[Array, "d+1 d+1"]) -> Float[Array, ""]:
-        """`2 λ_min(H) λ_min(Σ)`, `H = ¼(E[a²] I + E[bbᵀ])`: at least the rate of `F − F*` now."""
+        """`2 λ_min(H) λ_min(Σ)`, `H = ¼(E[a²] I + E[bbᵀ])`: `F − F*` falls at least at this rate
+        now.
+        """
         least = jnp.linalg.eigvalsh(state[1:, 1:])[0]
-        law = (
+        least_of_inputs = (
             jnp.linalg.eigvalsh(self.inputs.covariance)[0]
             if isinstance(self.inputs, Gaussian)
             else 1
         )
-        return 0.5 * (state[0, 0] + least) * law
+        return 0.5 * (state[0, 0] + least) * least_of_inputs
 
     def check(self, state):
         size = self.moment.shape[0] + 1
         if not eqx.is_array(state) or state.shape[-2:] != (size, size):
             raise ValueError(
-                "MomentSystem: given a start of shape "
+                "MomentSystem: given an initial point of shape "
                 f"{getattr(state, 'shape', type(state).__name__)}; expected second moments "
                 f"({size}, {size}) of (a, b); see second_moments and isotropic_moments"
             )
 
 
 def predictor(state: Float[Array, "*lead d+1 d+1"]) -> Float[Array, "*lead d"]:
-    """`w = ½ E[ab]`."""
+    """`w = ½ E[ab]`, the linear predictor `f = w·x`, from second moments.
+
+    Example: `predictor(path.states)`.
+    """
     return 0.5 * state[..., 0, 1:]
 
 
 def second_moments(particles: Particles) -> Float[Array, "*runs d+1 d+1"]:
-    """`M = Σ share (a,b)(a,b)ᵀ`."""
+    """`M = Σ share (a,b)(a,b)ᵀ`.
+
+    Example: `flow(MomentSystem(target, d), second_moments(paired_start(key, 512, d)), times)`.
+    """
     rows = jnp.concatenate([particles.readout[..., None], particles.weights], -1)
     return jnp.einsum("...m,...mi,...mj->...ij", particles.shares, rows, rows, precision="highest")
 
 
 def isotropic_moments(dim: int, *, dtype=None) -> Float[Array, "d+1 d+1"]:
-    """`M` of the balanced start of infinite width: `a = ±1`, `b` uniform on the sphere."""
+    """`M` of the balanced initial point of infinite width: `a = ±1`, `b` uniform on the sphere.
+
+    Example: `isotropic_moments(5)`.
+    """
     return jnp.diag(jnp.asarray([1.0] + [1 / dim] * dim, dtype or jnp.result_type(float)))
 
 
 class IsotropicOdd(eqx.Module):
-    """The closed form for `Σ = vI` and the balanced start of infinite width (Hajjar & Chizat 2022).
+    """The closed form for `Σ = vI` and the balanced initial point of infinite width.
 
     With `V = 1 + 1/d`, `W = ‖w*‖`, `R = √(W² + V²/16)`, `T = tanh(vRt/2)`, `q = WT/(R + VT/4)`:
     `w(t) = (V/2) q/(1−q²) w*/W`, `1 − q = (V²/(16(R+W)) + VT/4 + W(1−T))/(R + VT/4)`, so that
     nothing cancels: to 3e-15 at any time, for `W` from 0 to 1e20.
-    Arguments: an odd `target` and `dim = d`.
-    Raises `ValueError` for a target that is not odd or a law with `Σ ≠ vI` (under a trace the
-    covariance is taken at its word).
+    Arguments: an odd `target`; `dim = d`.
+    Raises `ValueError` for a target that is not odd or inputs with `Σ ≠ vI` (under a trace the
+    covariance is not checked).
+    Reference: Hajjar & Chizat 2022.
+
+    Example: `IsotropicOdd(linear_target([1.0, -0.5]), 2).half_risk(times)`.
     """
 
     optimum: Float[Array, " d"]
     variance: Float[Array, ""]
     energy: Float[Array, ""]
 
-    def __init__(self, target: AbstractTarget, dim: int):
-        moment = odd_moment(target, dim)
+    risk = renamed_attribute("risk", "half_risk")
+
+    def __init__(self, target: AbstractFlowTarget, dim: int):
+        moment = checked_odd_moment("IsotropicOdd", target, dim)
         variance = jnp.ones((), moment.dtype)
         if isinstance(target.inputs, Gaussian):
             given, variance = target.inputs.covariance, target.inputs.covariance[0, 0]
             covariance = np.asarray(given) if is_concrete(given) else np.eye(dim)
             error = 5e3 * float(jnp.finfo(moment.dtype).eps)
-            if (
-                not np.abs(covariance - covariance[0, 0] * np.eye(dim)).max()
-                <= error * covariance[0, 0]
-                > 0
-            ):
+            apart = np.abs(covariance - covariance[0, 0] * np.eye(dim)).max()
+            if not apart <= error * covariance[0, 0] > 0:
                 raise ValueError(
                     "IsotropicOdd: given a covariance that is no positive multiple of I; expected "
                     "vI; use MomentSystem"
                 )
-        self.optimum, self.variance, self.energy = moment / variance, variance, target.energy
+        self.optimum = moment / variance
+        self.variance = variance
+        self.energy = target.energy
 
     @property
     def _letters(self) -> tuple[Array, Array, Array]:
@@ -187,8 +208,8 @@ class IsotropicOdd(eqx.Module):
         direction = jnp.where(W > 0, self.optimum / jnp.where(W > 0, W, 1), 0)
         return self.norm(times)[:, None] * direction[None]
 
-    def risk(self, times: Float[Array, " times"]) -> Float[Array, " times"]:
-        """`F(t)`, with the ½."""
+    def half_risk(self, times: Float[Array, " times"]) -> Float[Array, " times"]:
+        """`F(t) = ½ E (f* − f)²`."""
         least = half_square(
             self.energy, jnp.zeros_like(self.energy), -self.variance * self._letters[1] ** 2
         )
@@ -210,6 +231,10 @@ class IsotropicOdd(eqx.Module):
 
 
 def linear_part(particles: Particles) -> Float[Array, "*runs d"]:
-    """`½ Σ share a b`: the predictor's linear part, all of it for an odd law."""
+    """`½ Σ share a b`: the linear part of the predictor; of an odd distribution of particles, all
+    of it.
+
+    Example: `linear_part(path.states)`.
+    """
     charge = particles.shares * particles.readout
     return 0.5 * jnp.einsum("...m,...md->...d", charge, particles.weights, precision="highest")

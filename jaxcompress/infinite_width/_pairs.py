@@ -1,7 +1,7 @@
-"""What particles do to each other: `E[f(x) 1(b·x > 0) x]` for a network `f`, on standard normal
-inputs.
+"""The force of particles on each other: `E[f(x) 1(b·x > 0) x]` for a network `f`, on standard
+normal inputs.
 
-By homogeneity this vector is all: `E[f(x) relu(b·x)] = b · E[f(x) 1(b·x > 0) x]`.
+By homogeneity no other expectation is needed: `E[f(x) relu(b·x)] = b · E[f(x) 1(b·x > 0) x]`.
 """
 
 import jax
@@ -12,8 +12,8 @@ from jaxcompress.kernels import activations
 from jaxcompress.kernels.internal import AbstractCentred, centred
 
 _RELU: AbstractCentred = centred(activations.relu, activations.relu)  # type: ignore[assignment]
-# Pairs in one block of rows: 8 ns a pair up to here, and 20 to 35 from four times as many on, which
-# leave the cache (one core, float64, 1024 particles).
+# Pairs in one block of rows: up to here a pair takes 8 ns; blocks four times as large do not fit
+# the cache, and a pair takes 20 to 35 ns (one core, float64, 1024 particles).
 _BLOCK = 2**16
 
 
@@ -25,9 +25,9 @@ def network_pull(
 ) -> Float[Array, "m d"]:
     """`E[f(x) 1(b_i·x > 0) x]`, `f(x) = Σ_j charges_j relu(v_j·x)`.
 
-    `turned` are the `v_j` themselves where `weights` only have their norms (the average over an
-    angle). The pair's coefficients are those of `kernels.centred`; error 1e-16 of `Σ_j |charges_j|
-    ‖v_j‖`, also where neurons coincide.
+    `turned` are the `v_j` where `weights` only have their norms (in the average over an angle). The
+    pair's coefficients are those of `kernels.centred`; error 1e-16 of `Σ_j |charges_j| ‖v_j‖`, also
+    where neurons coincide.
     """
     turned = weights if turned is None else turned
     sizes = jnp.sum(weights * weights, -1)

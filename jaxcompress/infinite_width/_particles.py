@@ -1,7 +1,7 @@
-"""The three kinds of particles: all of a neuron, what a symmetry leaves of it, and its angle.
+"""The three kinds of particles: whole neurons, orbits under a symmetry, and angles.
 
-Shares are the weights of the particles under the law μ: `f(x) = Σ_i share_i a_i relu(b_i·x)`, `Σ
-share_i = 1`; they do not move.
+Shares are the weights of the particles under the probability distribution μ: `f(x) = Σ_i share_i
+a_i relu(b_i·x)`, `Σ share_i = 1`; the flow does not move them.
 """
 
 import equinox as eqx
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.deprecation import renamed_arguments, renamed_attribute
 from jaxcompress.kernels import activations
 from jaxcompress.kernels.internal import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.networks import TwoLayer
@@ -18,9 +19,15 @@ from jaxcompress.special.internal import sqrt
 class Particles(eqx.Module):
     """Neurons `(a, b)` of a network in mean-field scaling.
 
-    Arguments: `readout (*runs, m)`, the `a`; `weights (*runs, m, d)`, the `b`; `shares (*runs, m)`,
-    positive with sum one, `1/m` when left out; one floating dtype.
+    Arguments (of one floating dtype):
+
+    - `readout (*runs, m)`: the `a`
+    - `weights (*runs, m, d)`: the `b`
+    - `shares (*runs, m)`: positive with sum one; `1/m` when left out
+
     Raises `ValueError` for shapes or dtypes that do not fit.
+
+    Example: `Particles([1.0, -1.0], [[1.0, 0.0], [0.0, 1.0]]).network()`.
     """
 
     readout: Float[Array, "*runs m"]
@@ -28,10 +35,8 @@ class Particles(eqx.Module):
     shares: Float[Array, "*runs m"]
 
     def __init__(self, readout, weights, shares=None):
-        self.readout, self.weights = (
-            as_array("Particles", "readout", readout),
-            as_array("Particles", "weights", weights),
-        )
+        self.readout = as_array("Particles", "readout", readout)
+        self.weights = as_array("Particles", "weights", weights)
         self.shares = _shares("Particles", self.readout, shares)
         _check("Particles", self, {"weights": 1})
 
@@ -47,7 +52,7 @@ class Particles(eqx.Module):
 
     @property
     def balance(self) -> Float[Array, "*runs m"]:
-        """`a² − ‖b‖²`, which the flow keeps."""
+        """`a² − ‖b‖²`, which the flow conserves."""
         return self.readout**2 - jnp.sum(self.weights**2, -1)
 
     def network(self) -> TwoLayer:
@@ -58,43 +63,59 @@ class Particles(eqx.Module):
 class ReducedParticles(eqx.Module):
     """Orbits `(a, b_H, r = ‖b_⊥‖)` under the rotations of H⊥.
 
-    Arguments: `readout (*runs, m)`; `near (*runs, m, d_H)`; `far (*runs, m)`, not negative;
-    `shares` as in `Particles`.
+    Arguments (of one floating dtype):
+
+    - `readout (*runs, m)`: the `a`
+    - `weights_target (*runs, m, d_H)`: the `b_H`, the weights of the coordinates that the target
+      reads
+    - `norm_rest (*runs, m)`: the `r ≥ 0`, the norm of the weights of all others
+    - `shares (*runs, m)`: as in `Particles`
+
     Raises `ValueError` for shapes or dtypes that do not fit.
+
+    Example: `reduce_particles(particles, dim_target=2)`, `reduced_start(key, 256, 2, 10**6)`.
     """
 
     readout: Float[Array, "*runs m"]
-    near: Float[Array, "*runs m h"]
-    far: Float[Array, "*runs m"]
+    weights_target: Float[Array, "*runs m h"]
+    norm_rest: Float[Array, "*runs m"]
     shares: Float[Array, "*runs m"]
 
-    def __init__(self, readout, near, far, shares=None):
+    near = renamed_attribute("near", "weights_target")
+    far = renamed_attribute("far", "norm_rest")
+
+    @renamed_arguments(near="weights_target", far="norm_rest")
+    def __init__(self, readout, weights_target, norm_rest, shares=None):
         self.readout = as_array("ReducedParticles", "readout", readout)
-        self.near, self.far = (
-            as_array("ReducedParticles", "near", near),
-            as_array("ReducedParticles", "far", far),
-        )
+        self.weights_target = as_array("ReducedParticles", "weights_target", weights_target)
+        self.norm_rest = as_array("ReducedParticles", "norm_rest", norm_rest)
         self.shares = _shares("ReducedParticles", self.readout, shares)
-        _check("ReducedParticles", self, {"near": 1})
+        _check("ReducedParticles", self, {"weights_target": 1})
 
     @property
     def balance(self) -> Float[Array, "*runs m"]:
-        """`a² − ‖b‖²`, which the flow keeps."""
-        return self.readout**2 - jnp.sum(self.near**2, -1) - self.far**2
+        """`a² − ‖b‖²`, which the flow conserves."""
+        return self.readout**2 - jnp.sum(self.weights_target**2, -1) - self.norm_rest**2
 
     @property
     def stacked(self) -> Float[Array, "*runs m h+1"]:
         """`(b_H, r)`."""
-        return jnp.concatenate([self.near, self.far[..., None]], -1)
+        return jnp.concatenate([self.weights_target, self.norm_rest[..., None]], -1)
 
 
 class AngleParticles(eqx.Module):
     """Orbits of balanced particles under the rotations of H and of H⊥: `b/‖b‖ = cosθ s_H + sinθ
     s_⊥`.
 
-    Arguments: `angle (*runs, m)`, the θ in [0, π/2]; `mass (*runs, m)`, the signed `c = a‖b‖`;
-    `shares` as in `Particles`. The measure τ⁺ − τ⁻ has `share·c` at `θ`.
+    The measure τ⁺ − τ⁻ has the mass `share·c` at `θ`. Arguments (of one floating dtype):
+
+    - `angle (*runs, m)`: the `θ` in [0, π/2]
+    - `mass (*runs, m)`: the signed `c = a‖b‖`
+    - `shares (*runs, m)`: as in `Particles`
+
     Raises `ValueError` for shapes or dtypes that do not fit.
+
+    Example: `angle_start(3, 7, nodes=100)`, `to_angles(orbits)`.
     """
 
     angle: Float[Array, "*runs m"]
@@ -102,20 +123,16 @@ class AngleParticles(eqx.Module):
     shares: Float[Array, "*runs m"]
 
     def __init__(self, angle, mass, shares=None):
-        self.angle, self.mass = (
-            as_array("AngleParticles", "angle", angle),
-            as_array("AngleParticles", "mass", mass),
-        )
+        self.angle = as_array("AngleParticles", "angle", angle)
+        self.mass = as_array("AngleParticles", "mass", mass)
         self.shares = _shares("AngleParticles", self.mass, shares)
         _check("AngleParticles", self, {})
 
 
 def _shares(where: str, like: Array, shares) -> Array:
-    return (
-        jnp.full(like.shape, 1 / max(1, like.shape[-1] if like.ndim else 1), like.dtype)
-        if shares is None
-        else (as_array(where, "shares", shares))
-    )
+    if shares is not None:
+        return as_array(where, "shares", shares)
+    return jnp.full(like.shape, 1 / max(1, like.shape[-1] if like.ndim else 1), like.dtype)
 
 
 def _check(where: str, particles, longer: dict[str, int]) -> None:
@@ -137,20 +154,19 @@ def _check(where: str, particles, longer: dict[str, int]) -> None:
 
 
 def check_start(where: str, shares: Array) -> None:
-    """Raise `ValueError` unless the shares of a start are a law: velocities, of the same type, need
-    not be one.
+    """Raise `ValueError` unless the shares are a probability distribution.
+
+    Velocities have the same type, and their shares need not be one.
     """
     check_range(where, "shares", shares, 0, 1)
     if is_concrete(shares) and np.abs(np.asarray(shares).sum(-1) - 1).max() > slack(shares):
         raise ValueError(
-            f"{where}: given shares whose sum is not one; expected a law; divide them by their sum"
+            f"{where}: given shares whose sum is not one; expected one; divide them by their sum"
         )
 
 
 def check_range(where: str, name: str, values, least: float, most: float) -> None:
-    """Raise `ValueError` for concrete numbers out of `[least, most]` by more than a flow's steps
-    may leave.
-    """
+    """Raise `ValueError` for concrete numbers outside `[least, most]` by more than `slack`."""
     if is_concrete(values):
         array = np.asarray(values)
         if not np.all((array >= least - slack(array)) & (array <= most + slack(array))):
@@ -161,42 +177,55 @@ def check_range(where: str, name: str, values, least: float, most: float) -> Non
 
 
 def slack(array) -> float:
-    """1e-6 of one, 3e-3 in float32."""
+    """How far the steps of a flow may leave a constraint: 1e-6, and 3e-3 in float32."""
     return 1e-6 if array.dtype == np.float64 else 3e-3
 
 
-def reduce_particles(particles: Particles, near: int) -> ReducedParticles:
-    """`(a, b) ↦ (a, b_H, ‖b_⊥‖)`; `H` are the first `near` coordinates.
+@renamed_arguments(near="dim_target")
+def reduce_particles(particles: Particles, dim_target: int) -> ReducedParticles:
+    """`(a, b) ↦ (a, b_H, ‖b_⊥‖)`, where H are the first `dim_target` coordinates.
 
-    What is lost is where the particles of an orbit were: the reduced flow is that of the whole
-    orbit.
-    Raises `ValueError` unless `1 ≤ near < d`.
+    The places of the particles within their orbits are lost: the reduced flow is that of whole
+    orbits.
+    Raises `ValueError` unless `1 ≤ dim_target < d`.
+
+    Example: `reduce_particles(uniform_start(key, 512, 10), dim_target=3)`.
     """
-    if isinstance(near, bool) or not isinstance(near, int) or not 1 <= near < particles.dim:
+    if (
+        isinstance(dim_target, bool)
+        or not isinstance(dim_target, int)
+        or not 1 <= dim_target < particles.dim
+    ):
         raise ValueError(
-            f"reduce_particles: given near={near!r} for particles in {particles.dim} dimensions; "
-            f"expected 1 ≤ near < {particles.dim}; H must be smaller than the space"
+            f"reduce_particles: given dim_target={dim_target!r} for particles in {particles.dim} "
+            f"dimensions; expected 1 ≤ dim_target < {particles.dim}; H must be smaller than the "
+            "space"
         )
-    far = sqrt(jnp.sum(particles.weights[..., near:] ** 2, -1))
-    return ReducedParticles(particles.readout, particles.weights[..., :near], far, particles.shares)
+    norm_rest = sqrt(jnp.sum(particles.weights[..., dim_target:] ** 2, -1))
+    return ReducedParticles(
+        particles.readout, particles.weights[..., :dim_target], norm_rest, particles.shares
+    )
 
 
 def to_angles(particles: ReducedParticles, *, tolerance: float | None = None) -> AngleParticles:
     """Balanced orbits by their angles, `θ = atan2(r, ‖b_H‖)`, and signed masses, `c = a‖b‖`.
 
     Raises `ValueError` where `|a² − ‖b‖²|` is above `tolerance` (1e-8; 1e-4 in float32) times `a²`.
+
+    Example: `to_angles(reduced_start(key, 256, 3, 7))`.
     """
-    near = sqrt(jnp.sum(particles.near**2, -1))
+    norm_target = sqrt(jnp.sum(particles.weights_target**2, -1))
     if tolerance is None:
         tolerance = 1e-8 if particles.readout.dtype == jnp.float64 else 1e-4
     if is_concrete(particles.readout):
         gap, size = np.abs(np.asarray(particles.balance)), np.asarray(particles.readout) ** 2
         if not np.all(gap <= tolerance * size):
             raise ValueError(
-                f"to_angles: given particles with |a² − ‖b‖²| up to {gap.max():.1e}; expected a "
-                "balanced start, |a| = ‖b‖; the angle alone does not say how the others move"
+                f"to_angles: given particles with |a² − ‖b‖²| up to {gap.max():.1e}; expected "
+                "balanced orbits, |a| = ‖b‖; use ReducedSystem for others, whose angles do not "
+                "determine how they move"
             )
-    norm = sqrt(near**2 + particles.far**2)
+    norm = sqrt(norm_target**2 + particles.norm_rest**2)
     return AngleParticles(
-        jnp.arctan2(particles.far, near), particles.readout * norm, particles.shares
+        jnp.arctan2(particles.norm_rest, norm_target), particles.readout * norm, particles.shares
     )

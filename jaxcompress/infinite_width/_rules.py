@@ -1,9 +1,9 @@
-"""Gauss rules and recurrences of the laws of a uniform direction, stable for a million dimensions.
+"""Gauss rules and recurrences for a uniform direction, stable for a million dimensions.
 
-`u = ‖x_H‖²` of a uniform unit vector has the law Beta(d_H/2, d_⊥/2); one coordinate `s` has the
-density `∝ (1−s²)^{(d−3)/2}`. The rules are eigenproblems of symmetric tridiagonal matrices whose
-entries are sums of positive terms, so that nothing cancels when a dimension is enormous. Numbers of
-the host, in float64.
+`u = ‖x_H‖²` of a uniform unit vector has the distribution Beta(d_H/2, d_⊥/2); one coordinate `s`
+has the density `∝ (1−s²)^{(d−3)/2}`. The rules are eigenproblems of symmetric tridiagonal matrices
+whose entries are sums of positive terms, so that nothing cancels when a dimension is enormous. All
+of it is NumPy in float64.
 """
 
 import math
@@ -28,24 +28,22 @@ _SERIES = (
 _LARGE = 32.0
 
 
-def check_dims(where: str, near: int, far: int) -> None:
-    """Raise `ValueError` unless the target's dimension and the rest are whole numbers, 1 at
-    least.
-    """
-    for name, value in (("near", near), ("far", far)):
+def check_dims(where: str, dim_target: int, dim_rest: int) -> None:
+    """Raise `ValueError` unless both dimensions are whole numbers, at least 1."""
+    for name, value in (("dim_target", dim_target), ("dim_rest", dim_rest)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"{where}: given {name}={value!r}; expected a whole number, 1 at least (near = "
-                "d_H, far = d − d_H); the target must read fewer coordinates than there are"
+                f"{where}: given {name}={value!r}; expected a whole number, at least 1 (dim_target "
+                "= d_H, dim_rest = d − d_H); the target must read fewer coordinates than there are"
             )
 
 
 def check_count(where: str, **counts: int) -> None:
-    """Raise `ValueError` unless numbers of nodes, bins and steps are whole numbers, 1 at least."""
+    """Raise `ValueError` unless counts of nodes, bins and steps are whole numbers, at least 1."""
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(
-                f"{where}: given {name}={value!r}; expected a whole number, 1 at least; raise it"
+                f"{where}: given {name}={value!r}; expected a whole number, at least 1; raise it"
             )
 
 
@@ -63,7 +61,7 @@ def gamma_ratio(x: float) -> float:
 @lru_cache(maxsize=256)
 def coordinate_rule(dim: int, count: int) -> tuple[NDArray, NDArray]:
     """Nodes and weights for `E f(s)`, `s` one coordinate of a uniform unit vector of `dim`
-    dimensions; ±1 for one.
+    dimensions: `±1` where `dim` is one.
     """
     if dim == 1:
         return np.array([-1.0, 1.0]), np.array([0.5, 0.5])
@@ -75,20 +73,21 @@ def coordinate_rule(dim: int, count: int) -> tuple[NDArray, NDArray]:
 
 
 @lru_cache(maxsize=256)
-def share_rule(near: int, far: int, count: int) -> tuple[NDArray, NDArray]:
-    """Nodes and weights for `E f(u)`, `u ~ Beta(near/2, far/2)`."""
-    centre, square = share_recurrence(near, far, count)
+def share_rule(dim_target: int, dim_rest: int, count: int) -> tuple[NDArray, NDArray]:
+    """Nodes and weights for `E f(u)`, `u ~ Beta(dim_target/2, dim_rest/2)`."""
+    centre, square = share_recurrence(dim_target, dim_rest, count)
     nodes, weights = _gauss(centre, np.sqrt(square[1:]))
     return np.clip(nodes, 0, 1), weights
 
 
-def share_recurrence(near: int, far: int, count: int) -> tuple[NDArray, NDArray]:
+def share_recurrence(dim_target: int, dim_rest: int, count: int) -> tuple[NDArray, NDArray]:
     """`A_n`, `B_n` of the monic polynomials `q_{n+1} = (u − A_n) q_n − B_n q_{n−1}` under
-    Beta(near/2, far/2).
+    Beta(dim_target/2, dim_rest/2).
 
-    Jacobi's, with `α = far/2 − 1`, `β = near/2 − 1`, moved to [0, 1]; `B_0` is not used.
+    These are Jacobi polynomials, with `α = dim_rest/2 − 1`, `β = dim_target/2 − 1`, moved to [0,
+    1]; `B_0` is not used.
     """
-    alpha, beta = far / 2 - 1, near / 2 - 1
+    alpha, beta = dim_rest / 2 - 1, dim_target / 2 - 1
     n = np.arange(1, count)
     s = 2 * n + alpha + beta
     centre = ((2 * n + beta) * (s + alpha) + beta * beta + 2 * s) / (2 * s * (s + 2))
@@ -103,7 +102,7 @@ def share_recurrence(near: int, far: int, count: int) -> tuple[NDArray, NDArray]
 
 
 def _gauss(diagonal: NDArray, beside: NDArray) -> tuple[NDArray, NDArray]:
-    """Golub & Welsch 1969, for a law of mass one."""
+    """Golub & Welsch 1969, for a distribution of mass one."""
     nodes, vectors = eigh_tridiagonal(diagonal, beside)
     weights = vectors[0] ** 2
     return nodes, weights / weights.sum()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxcompress._internal.matching import cheapest_matching
 from jaxcompress.landscape._neurons import Neurons
 from jaxcompress.landscape._symmetries import TargetSymmetries
 
@@ -55,21 +56,13 @@ class Match(NamedTuple):
 
 def assign(costs: np.ndarray) -> tuple[float, np.ndarray]:
     """The cheapest perfect matching of a table `(n, n)` of costs ≥ 0; `inf` forbids a pair."""
-    match = _partners(costs)
+    match = cheapest_matching(costs)
     return float(np.sum(costs[np.arange(len(costs)), match])), match
-
-
-def _partners(costs: np.ndarray) -> np.ndarray:
-    """The column that each row gets in the cheapest perfect matching."""
-    # 0.3 s to load: whoever only names this folder does not wait
-    from scipy.optimize import linear_sum_assignment
-
-    return linear_sum_assignment(costs)[1]
 
 
 def totals(costs: np.ndarray) -> np.ndarray:
     """What the cheapest matchings of many tables `(many, n, n)` cost."""
-    match = np.array([_partners(table) for table in costs])
+    match = np.array([cheapest_matching(table) for table in costs])
     return np.sum(np.take_along_axis(costs, match[:, :, None], 2)[:, :, 0], axis=1)
 
 

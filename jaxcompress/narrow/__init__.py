@@ -1,16 +1,33 @@
-"""Narrow networks on finitely many samples: what they can express, where all is benign, and
-training that stays there.
+"""Narrow networks on finitely many samples: which samples they can interpolate, where no bad
+stationary point exists, and training that stays there.
 
-What enters: `Samples`, a `TwoLayer` or a law of starts, and the three numbers of a feasible set.
-What leaves: the width that suffices, networks that interpolate, certificates that no bad point is
-near, and histories of training, batched over seeds and rates. After Zhang, Zhang, Hong, Sun & Luo
-2021, *When expressivity meets trainability: fewer than n neurons can work*.
+What enters: `Samples`, a `TwoLayer` or a distribution of initial points, and the three numbers of a
+feasible set. What leaves: the width that suffices, networks that interpolate, certificates that no
+bad point is near, and histories of training, batched over seeds and rates. After Zhang, Zhang,
+Hong, Sun & Luo 2021, *When expressivity meets trainability: fewer than n neurons can work*.
 
-Letters in this room, where both papers and the package have their own: `m` neurons in `h = m/2`
-mirrored pairs, `n` samples of dimension `d`, `o` outputs; rows `X`, targets `y`; the loss is
-**half** a mean square, `ℓ = ‖f − y‖²/(2n)`, as in the paper: `empirical_risk` is `2ℓ`.
+Letters here, where both papers and the package have their own: `m` neurons in `h = m/2` mirrored
+pairs, `n` samples of dimension `d`, `o` outputs; rows `X`, targets `y`. The paper's loss is
+**half** a mean square, `ℓ = ‖f − y‖²/(2n)`; here it is called `half_risk`, and `2·half_risk` is
+`empirical_risk`.
+
+| question | function |
+| --- | --- |
+| how many neurons? | `min_width` suffice, `counting_width` is the least |
+| where to begin? | `mirrored_lecun`, `lecun`, `mirrored` |
+| to zero risk | `fit`, `interpolation` |
+| is the Jacobian of full rank? | `jacobian_rank`, `smallest_singular_value` |
+| where is no bad point? | `certified_radius`, `is_certified`, `optimality_bound` |
+| training inside a set | `FeasibleSet`, `train`; `kkt_residual`, `multipliers` |
+
+>>> from jaxcompress import narrow
+>>> narrow.min_width(64, 8), narrow.counting_width(64, 8)
+(16, 8)
 """
 
+from typing import TYPE_CHECKING
+
+from jaxcompress._internal.deprecation import renamed
 from jaxcompress.narrow._assumptions import NarrowWarning, check_assumptions
 from jaxcompress.narrow._certificate import certified_radius, is_certified, optimality_bound
 from jaxcompress.narrow._feasible import FeasibleSet
@@ -18,8 +35,8 @@ from jaxcompress.narrow._features import features, jacobian, jacobian_rank, smal
 from jaxcompress.narrow._interpolate import Interpolation, interpolation
 from jaxcompress.narrow._kkt import (
     Multipliers,
+    half_risk,
     kkt_residual,
-    loss,
     multipliers,
     scaled_kkt_residual,
 )
@@ -42,13 +59,13 @@ __all__ = [
     "counting_width",
     "features",
     "fit",
+    "half_risk",
     "interpolation",
     "is_certified",
     "jacobian",
     "jacobian_rank",
     "kkt_residual",
     "lecun",
-    "loss",
     "min_width",
     "mirrored",
     "mirrored_lecun",
@@ -60,3 +77,6 @@ __all__ = [
     "smallest_singular_value",
     "train",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__, {"loss": "half_risk"})

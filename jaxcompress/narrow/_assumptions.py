@@ -1,4 +1,4 @@
-"""What the theory takes for granted, and what no longer holds where it is not so."""
+"""The assumptions of the theory, and warnings of what does not hold without them."""
 
 import warnings
 
@@ -15,13 +15,15 @@ from jaxcompress.risk import Samples
 
 
 class NarrowWarning(UserWarning):
-    """A statement of the theory of narrow networks does not hold for what was given; the message
-    says which.
+    """A statement of the theory of narrow networks does not hold for the arguments of a call; the
+    message says which.
+
+    Example: `warnings.simplefilter("ignore", NarrowWarning)`.
     """
 
 
 def warn(message: str, depth: int = 4) -> None:
-    """Warn at the line of whoever called the room, `depth` calls above this one."""
+    """Warn at the line of the user's call, `depth` calls above this one."""
     warnings.warn(message, NarrowWarning, stacklevel=depth)
 
 
@@ -29,8 +31,10 @@ def check_assumptions(where: str, student: TwoLayer, samples: Samples) -> None:
     """Warn of widths, activations and samples for which Jacobians of full rank are not to be
     expected.
 
-    Leading axes are allowed on both; what only concrete arrays show is not looked for under a
-    trace.
+    Arguments: `where`, the name of the function to warn for; `student` and `samples`, with or
+    without leading axes. Under a trace the values of the samples are not looked at.
+
+    Example: `check_assumptions("my_study", student, samples)`.
     """
     n, d, o, m = samples.count, samples.dim, samples.outputs or 1, student.width
     least = min_width(n, d, o)
@@ -38,7 +42,7 @@ def check_assumptions(where: str, student: TwoLayer, samples: Samples) -> None:
         warn(
             f"{where}: width {m} is below min_width({n}, {d}, {o}) = {least}: the Jacobian by the "
             "weights at a mirrored start has no full row rank, so neither certificates nor zero "
-            "loss are guaranteed"
+            "risk are guaranteed"
         )
     shape = _shape_of(student.activation)
     if shape == "kinked":

@@ -1,5 +1,5 @@
-"""Where no bad point can be: the radius within which every KKT point has zero loss, and a bound
-valid everywhere.
+"""Where no bad point can be: the radius within which every KKT point has zero risk, and a bound
+that holds everywhere.
 
 Letters: `σ_h = σ_min(K(W_h))` of the start's upper half, `L2 = sup|σ″|`, `B = max‖x_i‖`, `q = ζ/κ`;
 `r` residuals, `u_j = K_jᵀ r`, `D_j` how far neuron `j` is from the start, `λ` the multiplier of the
@@ -34,22 +34,28 @@ def certified_radius(
     start: TwoLayer, samples: Samples, *, floor: float | Array = 1.0, gap: float | Array = 0.0
 ) -> Float[Array, ""]:
     """`ε* = √2 σ_min(K_h)/(L2 B‖X‖₂ (1 + ½(1 + ζ/κ)))`: below this radius every KKT point has zero
-    loss.
+    risk.
 
-    Arguments: a mirrored start of even width with one output and no biases, the samples, and `κ`,
-    `ζ` of the feasible set.
+    Arguments:
+
+    - `start`: a mirrored network of even width with one output and no biases
+    - `samples`: without leading axes
+    - `floor`, `gap`: `κ` and `ζ` of the feasible set
+
     Returns zero where nothing is certified, so with `κ = 0`: readouts of zero make any weights a
     KKT point; and under a trace for a start that is not mirrored. Raises `ValueError` for several
     outputs, biases, a start that is seen not to be mirrored, and shapes that do not fit. Warns
     (`NarrowWarning`) of what makes it zero.
     Reference: after Zhang et al. 2021, theorem 2, whose constants are not these; for `ζ > 0` the
     proof above needs no further term.
+
+    Example: `certified_radius(start, samples, floor=1.0, gap=0.5)`.
     """
     check_samples(start, samples)
     if start.bias is not None or start.output_bias is not None:
         raise ValueError(
-            "narrow.certified_radius: given a start with biases; expected none; append a constant "
-            "input instead"
+            "narrow.certified_radius: given an initial point with biases; expected none; "
+            "append a constant input instead"
         )
     check_assumptions("narrow.certified_radius", start, samples)
     return _radius(start.weights, start.activation, samples, floor, gap)
@@ -58,8 +64,11 @@ def certified_radius(
 def is_certified(
     feasible: FeasibleSet, samples: Samples, activation: AbstractActivation
 ) -> Bool[Array, ""]:
-    """Whether every KKT point of a feasible set is known to have zero loss. Errors as for
-    `certified_radius`.
+    """Whether every KKT point of a feasible set is known to have zero risk.
+
+    Raises `ValueError` for free signs, and as `certified_radius`.
+
+    Example: `is_certified(FeasibleSet.of(start, radius=1e-4, floor=1.0), samples, f)`.
     """
     if feasible.signs is None:
         raise ValueError(
@@ -107,14 +116,16 @@ def _halves_agree(weights: Array) -> Array:
 
 
 def optimality_bound(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
-    """`ℓ ≤ (n/2) Σ_j ‖∇_{w_j} ℓ‖²/v_j² / σ_min(K(W))²`: at every point, inside the feasible set or
-    not.
+    """`ℓ ≤ (n/2) Σ_j ‖∇_{w_j} ℓ‖²/v_j² / σ_min(K(W))²`: a bound of the half risk at every point,
+    inside the feasible set or not.
 
-    For `∇_{w_j} ℓ = v_j K_jᵀ r/n`, and `‖Kᵀ r‖ ≥ σ_min ‖r‖`. Neurons with readout zero are left out
-    of `K`.
+    It follows from `∇_{w_j} ℓ = v_j K_jᵀ r/n` and `‖Kᵀ r‖ ≥ σ_min ‖r‖`. Neurons with readout zero
+    are left out of `K`.
     Returns the bound, infinite where the rest has no full row rank up to rounding. Raises
     `ValueError` for several outputs, and for shapes that do not fit.
     Reference: Zhang et al. 2021, section 5.
+
+    Example: `half_risk(student, samples) <= optimality_bound(student, samples)`.
     """
     check_samples(student, samples)
     if samples.outputs is not None:

@@ -1,9 +1,9 @@
-"""The feasible set: weights in a ball about the start, readouts of given signs, away from zero,
-close in their pairs.
+"""The feasible set: weights in a ball about the initial point, readouts of given signs, away from
+zero, and close to each other in their pairs.
 
 `‖W − W0‖_F ≤ ε`; with signs `s (h,)` or `(h, o)`, `a = s·v_j`, `b = −s·v_{j+h}`: `a, b ≥ κ` and `|a
-− b| ≤ ζ`. The set is a product of the ball and of one polygon a pair, so every block is projected
-by itself.
+− b| ≤ ζ`. The set is a product of the ball and of one polygon a pair, so that every block is
+projected by itself.
 """
 
 import equinox as eqx
@@ -18,9 +18,13 @@ from jaxcompress.networks import TwoLayer
 class FeasibleSet(eqx.Module):
     """A closed convex set of networks. Build with `FeasibleSet.of(start, radius, floor, gap)`.
 
-    `center` is `W0`; `signs` are those of the upper half of the readout, `None` where they are
-    free; `radius` is `ε`, `floor` is `κ`, `gap` is `ζ`, all traced. With a leading axis on the
-    start every array has it: map over it.
+    - `center`: `W0`, the weights of the initial point
+    - `signs`: those of the upper half of the readout, `None` where they are free
+    - `radius`, `floor`, `gap`: `ε`, `κ` and `ζ`, traced
+
+    With a leading axis on the initial point every array has it: use `jax.vmap` over the set.
+
+    Example: `FeasibleSet.of(start, radius=1.0, floor=1.0, gap=0.5).project(network)`.
     """
 
     center: Float[Array, "*runs m d"]
@@ -39,14 +43,20 @@ class FeasibleSet(eqx.Module):
         *,
         free_signs: bool = False,
     ) -> "FeasibleSet":
-        """The set about a start, with the signs of its readout's upper half.
+        """The set about an initial point, with the signs of the upper half of its readout.
 
-        Arguments: `start`, of even width and without biases; `radius > 0`, `floor ≥ 0` and `gap ≥
-        0`; `free_signs` (static) lets readouts change sign, which needs `floor` 0. The defaults
-        with free signs constrain nothing.
+        Arguments:
+
+        - `start`: a network of even width and without biases
+        - `radius`: `ε > 0`
+        - `floor`: `κ ≥ 0`
+        - `gap`: `ζ ≥ 0`
+        - `free_signs`: lets readouts change sign, which needs `floor` 0 (static); then the defaults
+          constrain nothing
+
         Raises `ValueError` for anything else, for NaN, and for a radius that the dtype cannot tell
-        from zero beside `‖W0‖` (below `64 ε ‖W0‖`). A start outside is not refused: `project` takes
-        it in.
+        from zero beside `‖W0‖` (below `64 ε ‖W0‖`). An initial point outside the set is accepted:
+        `project` moves it inside.
         """
         m, axis = start.width, start.weights.ndim - 2
         if m % 2:
@@ -54,11 +64,7 @@ class FeasibleSet(eqx.Module):
                 f"FeasibleSet: given {m} neurons; expected an even number, in mirrored pairs; add "
                 "one"
             )
-        if start.bias is not None or start.output_bias is not None:
-            raise ValueError(
-                "FeasibleSet: given a start with biases; expected none; append a constant input "
-                "instead"
-            )
+        _check_no_biases(start)
         check_finite("FeasibleSet", **start.parameters())
         _check_numbers(radius, floor, gap, free_signs)
         _check_resolved(start.weights, radius)
@@ -122,7 +128,7 @@ class FeasibleSet(eqx.Module):
     def scaled(
         self, network: TwoLayer, by_weights: Array, by_readout: Array
     ) -> tuple[Array, Array]:
-        """What is left of `θ − P(θ − ∇)` by block in the variables `(W − W0)/ε`, `εv`."""
+        """`θ − P(θ − ∇)` by block, in the variables `(W − W0)/ε`, `εv`."""
         r = self.radius
         weights = network.weights - self._into_ball(network.weights - r * r * by_weights, r)
         readout = network.readout - self._into_pairs(
@@ -131,8 +137,8 @@ class FeasibleSet(eqx.Module):
         return weights / r, readout * r
 
     def violation(self, network: TwoLayer) -> Float[Array, ""]:
-        """By how much the worst constraint is exceeded, zero inside: each as the length that its
-        own variables lack.
+        """By how much the worst constraint is exceeded, as a length in its own variables; zero
+        inside the set.
         """
         self.check(network)
         a, b = self.pairs(network.readout)
@@ -147,8 +153,8 @@ class FeasibleSet(eqx.Module):
     def contains(
         self, network: TwoLayer, tolerance: float | Array | None = None
     ) -> Bool[Array, ""]:
-        """Whether the violation is at most `tolerance`; left out, their rounding, 16 `ε` of their
-        norm.
+        """Whether the violation is at most `tolerance`; left out, 16 `ε` of the norm of the
+        parameters, their rounding.
         """
         if tolerance is None:
             sizes = [jnp.max(jnp.abs(leaf)) for leaf in (network.weights, network.readout)]
@@ -170,11 +176,7 @@ class FeasibleSet(eqx.Module):
                 f"{network.readout.shape}; expected {self.center.shape} and {signs}, those of the "
                 "start; use jax.vmap for leading axes"
             )
-        if network.bias is not None or network.output_bias is not None:
-            raise ValueError(
-                "FeasibleSet: given a network with biases; expected none; append a constant input "
-                "instead"
-            )
+        _check_no_biases(network)
         check_finite("FeasibleSet: network", **network.parameters())
 
 
@@ -183,6 +185,14 @@ def length(x: Array) -> Float[Array, ""]:
     largest = jnp.max(jnp.abs(x))
     unit = jnp.where(largest > 0, largest, 1)
     return unit * jnp.sqrt(jnp.sum((x / unit) ** 2))
+
+
+def _check_no_biases(network: TwoLayer) -> None:
+    if network.bias is not None or network.output_bias is not None:
+        raise ValueError(
+            "FeasibleSet: given a network with biases; expected none; append a constant input "
+            "instead"
+        )
 
 
 def _check_numbers(radius, floor, gap, free_signs: bool) -> None:

@@ -21,7 +21,10 @@ def features(
     activation: AbstractActivation, weights: Float[Array, "m d"], inputs: Float[Array, "n d"]
 ) -> Float[Array, "n m*d"]:
     """`K(W)`: gradients by the weights at readouts one, neuron after neuron.
+
     Raises `ValueError` unless shapes fit.
+
+    Example: `features(activations.tanh, student.weights, samples.inputs)`.
     """
     weights, inputs = jnp.asarray(weights), jnp.asarray(inputs)
     if weights.ndim != 2 or inputs.ndim != 2 or weights.shape[1] != inputs.shape[1]:
@@ -35,7 +38,12 @@ def features(
 
 
 def jacobian(student: TwoLayer, samples: Samples) -> Float[Array, "rows P"]:
-    """`∂f(x_s)/∂θ`, all parameters. Raises `ValueError` when the two do not fit together."""
+    """`∂f(x_s)/∂θ` by all parameters.
+
+    Raises `ValueError` when the two do not fit together.
+
+    Example: `jacobian(student, samples)`.
+    """
     check_samples(student, samples)
     x, a, f = samples.inputs, outgoing(student), student.activation
     n, o, m = samples.count, a.shape[1], student.width
@@ -59,12 +67,21 @@ def jacobian_rank(
 ) -> Int[Array, ""]:
     """The rank of the Jacobian by the weights, or by all parameters.
 
-    `parameters` (static); `tolerance`, the share of the largest singular value up to which one
-    counts as zero (`max(rows, columns)·ε` when left out, as NumPy's).
-    Raises `ValueError` when the two do not fit together.
+    Arguments:
+
+    - `student`, `samples`: without leading axes
+    - `parameters`: `"weights"` or `"all"` (static)
+    - `tolerance`: singular values up to this share of the largest count as zero; left out,
+      `max(rows, columns)·ε`, as in NumPy
+
+    Raises `ValueError` when student and samples do not fit together.
+
+    Example: `jacobian_rank(start, samples, "weights")`.
     """
     if parameters not in ("weights", "all"):
-        raise ValueError(f'narrow.jacobian_rank: given {parameters!r}; expected "weights" or "all"')
+        raise ValueError(
+            f'narrow.jacobian_rank: given {parameters!r}; expected "weights" or "all"; choose one'
+        )
     matrix = jacobian(student, samples)
     return jnp.linalg.matrix_rank(
         matrix[:, : student.weights.size] if parameters == "weights" else matrix, tolerance
@@ -75,8 +92,10 @@ def smallest_singular_value(matrix: Float[Array, "n p"]) -> Float[Array, ""]:
     """The least `‖Aᵀr‖` of unit `r (n,)`: the `n`-th singular value, zero for more rows than
     columns.
 
-    What is at most `max(n, p)·ε` of the largest one counts as zero, as in `jacobian_rank`: it is
-    rounding.
+    A value of at most `max(n, p)·ε` of the largest one is rounding, and counts as zero, as in
+    `jacobian_rank`.
+
+    Example: `smallest_singular_value(features(f, weights, inputs))`.
     """
     n, p = matrix.shape
     if n > p:

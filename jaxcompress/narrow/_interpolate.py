@@ -17,8 +17,12 @@ from jaxcompress.risk import Samples
 
 
 class Interpolation(eqx.Module):
-    """`u`, the solution of least norm of `K_h u = y`, and the centres `W_h` about which it is a
-    direction.
+    """`u`, the solution of least norm of `K_h u = y`, and the centres `W_h` from which it points.
+
+    - `weights`: `W_h`
+    - `direction`: `u`, one row for each centre
+
+    Example: `interpolation(weights, samples, activations.tanh).network(1e-3)`.
     """
 
     weights: Float[Array, "h d"]
@@ -26,7 +30,7 @@ class Interpolation(eqx.Module):
     activation: AbstractActivation = eqx.field(static=True)
 
     def network(self, step: float | Array) -> TwoLayer:
-        """Weights `W_h ± t u`, readouts `±1/(2t)`: central differences, so that the loss is
+        """Weights `W_h ± t u`, readouts `±1/(2t)`: central differences, so that the half risk is
         `O(t⁴)`.
 
         Raises `ValueError` for a step that is zero or not finite.
@@ -47,14 +51,16 @@ class Interpolation(eqx.Module):
 def interpolation(
     weights: Float[Array, "h d"], samples: Samples, activation: AbstractActivation
 ) -> Interpolation:
-    """The family of networks that tends to zero loss on samples with one output.
+    """The family of networks that tends to zero risk on samples with one output.
 
     Arguments: the centres `W_h (m/2, d)`, the samples, the activation.
-    Returns an `Interpolation`, whose `network(t)` has a loss of order `t⁴`; as `t → 0` rounding
-    enters as `ε/t`. Raises `ValueError` for several outputs and shapes that do not fit. Warns
-    (`NarrowWarning`) where `K_h` cannot be expected to have full row rank; the direction is then
-    the least-squares one.
+    Returns an `Interpolation`, whose `network(t)` has a half risk of order `t⁴`; as `t → 0`
+    rounding enters as `ε/t`. Raises `ValueError` for several outputs and shapes that do not fit.
+    Warns (`NarrowWarning`) where `K_h` cannot be expected to have full row rank; the direction is
+    then the least-squares one.
     Reference: Zhang et al. 2021, theorem 1.
+
+    Example: `interpolation(start.weights[: m // 2], samples, activations.tanh)`.
     """
     if samples.outputs is not None or samples.runs:
         raise ValueError(

@@ -1,6 +1,4 @@
-"""First-order optimality on the feasible set: the loss, its projected gradient, and the multipliers
-behind it.
-"""
+"""First-order optimality on the feasible set: half risk, projected gradient, multipliers."""
 
 from typing import NamedTuple
 
@@ -16,9 +14,12 @@ from jaxcompress.risk import Samples, empirical_risk
 from jaxcompress.risk.internal import check_samples
 
 
-def loss(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
-    """`ℓ = ‖f − y‖²/(2n)`: half of `empirical_risk`, as in the paper. Raises `ValueError` as
-    there.
+def half_risk(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
+    """`ℓ = ‖f − y‖²/(2n)`, the loss of the paper: half of `empirical_risk`.
+
+    Raises `ValueError` as `empirical_risk`.
+
+    Example: `half_risk(fit(start, samples).network, samples)`.
     """
     return 0.5 * empirical_risk(student, samples)
 
@@ -29,16 +30,18 @@ def kkt_residual(
     """`‖θ − P(θ − ∇ℓ)‖`, zero exactly at the KKT points; without a set, the norm of the gradient.
 
     Raises `ValueError` when shapes do not fit together, and for NaN.
+
+    Example: `kkt_residual(student, samples, FeasibleSet.of(start, radius=1.0))`.
     """
-    check_samples(student, samples)  # under the derivative NaN would pass unseen
-    gradient = jax.grad(loss)(student, samples)
+    check_samples(student, samples)  # a derivative would let NaN pass
+    gradient = jax.grad(half_risk)(student, samples)
     return residual_of(student, gradient, feasible)
 
 
 def residual_of(
     student: TwoLayer, gradient: TwoLayer, feasible: FeasibleSet | None
 ) -> Float[Array, ""]:
-    """The same from a gradient that is known."""
+    """`kkt_residual`, given the gradient."""
     if feasible is None:
         return norm(jax.tree.leaves(gradient))
     moved = feasible.project(jax.tree.map(jnp.subtract, student, gradient))
@@ -53,27 +56,34 @@ def norm(leaves: list[Array]) -> Array:
 def scaled_kkt_residual(
     student: TwoLayer, samples: Samples, feasible: FeasibleSet
 ) -> Float[Array, ""]:
-    """`kkt_residual` in the variables `(W − W0)/ε`, `εv`, in which the loss does not know how small
-    `ε` is.
+    """`kkt_residual` in the variables `(W − W0)/ε`, `εv`, in which its size does not depend on `ε`.
 
     Raises `ValueError` for an infinite radius, when shapes do not fit together, and for NaN.
+
+    Example: `scaled_kkt_residual(student, samples, FeasibleSet.of(start, radius=1e-4))`.
     """
     if is_concrete(feasible.radius) and not np.all(np.isfinite(np.asarray(feasible.radius))):
         raise ValueError(
-            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, which is "
-            "the unit of the scale; use kkt_residual"
+            "narrow.scaled_kkt_residual: given an infinite radius; expected a finite one, the unit "
+            "of length; use kkt_residual"
         )
     feasible.check(student)
     check_samples(student, samples)
-    gradient = jax.grad(loss)(student, samples)
+    gradient = jax.grad(half_risk)(student, samples)
     return norm(list(feasible.scaled(student, gradient.weights, gradient.readout)))
 
 
 class Multipliers(NamedTuple):
-    """Multipliers `≥ 0` at a KKT point, with which constraints are active; `gap` belongs to `a − b
-    ≤ ζ` (positive) or to `b − a ≤ ζ` (negative). `stationarity` is the norm of what they leave of
-    the gradient, and of the negative parts that a multiplier would need to have: zero exactly at
-    KKT points."""
+    """The multipliers at a KKT point, and which constraints are active.
+
+    - `ball`, `floor_a`, `floor_b`: the multipliers `≥ 0` of `‖W − W0‖ ≤ ε`, `a ≥ κ`, `b ≥ κ`
+    - `gap`: that of `a − b ≤ ζ` where it is positive, of `b − a ≤ ζ` where it is negative
+    - `ball_active`, `floor_a_active`, `floor_b_active`, `gap_active`: whether each is active
+    - `stationarity`: the norm of what the multipliers leave of the gradient, and of the negative
+      parts that a multiplier would need to have: zero exactly at KKT points
+
+    Example: `multipliers(student, samples, feasible).stationarity`.
+    """
 
     ball: Float[Array, ""]
     floor_a: Array
@@ -91,14 +101,23 @@ def multipliers(
 ) -> Multipliers:
     """The multipliers of `∇ℓ + Σ multiplier·∇constraint = 0` on the constraints that are active.
 
-    Arguments: a feasible point; `tolerance`, how far from its bound, relative to the size of the
-    variables, a constraint counts as active.
-    Raises `ValueError` when shapes do not fit together, and for NaN. Where several sets of
-    multipliers serve (all three constraints of a pair active) `gap` balances the floors.
+    Arguments:
+
+    - `student`: a feasible point
+    - `samples`: without leading axes
+    - `feasible`: the constraints
+    - `tolerance`: how far from its bound, relative to the size of the variables, a constraint still
+      counts as active
+
+    Returns `Multipliers`. Where several sets of multipliers fit (all three constraints of a pair
+    are active), `gap` balances the floors.
+    Raises `ValueError` when shapes do not fit together, and for NaN.
+
+    Example: `multipliers(student, samples, FeasibleSet.of(start, radius=1.0))`.
     """
     feasible.check(student)
     check_samples(student, samples)
-    gradient = jax.grad(loss)(student, samples)
+    gradient = jax.grad(half_risk)(student, samples)
     out = student.weights - feasible.center
     size, radius = norm([out]), feasible.radius
     ball_on = size >= radius * (1 - tolerance)

@@ -1,12 +1,12 @@
-"""Levenberg–Marquardt to zero loss, for networks that can interpolate: as an optimistix solver,
+"""Levenberg–Marquardt to zero risk, for networks that can interpolate: as an optimistix solver,
 with lineax' Cholesky.
 
-Letters: residuals `r = (f − y)/√n`, so that `½|r|² = ℓ`; `J` their Jacobian, with more columns than
-rows; damping `μ`. A step is `−Jᵀ (J Jᵀ + μ I)⁻¹ r`, a system of the size of the samples. With `μ =
-θ ℓ` it is quadratically convergent wherever `J` keeps full rank, isolated solution or not
-(Yamashita & Fukushima 2001); `θ` falls where the linear model is right and rises where it is wrong.
-Optimistix' own method, with a QR decomposition of `[J; √μ I]` and a Jacobian column by column, does
-the same steps at the price of the parameters.
+Letters: residuals `r = (f − y)/√n`, so that `½|r|² = ℓ` is the half risk; `J` their Jacobian, with
+more columns than rows; damping `μ`. A step is `−Jᵀ (J Jᵀ + μ I)⁻¹ r`, a system of the size of the
+samples. With `μ = θ ℓ` it converges quadratically wherever `J` keeps full rank, whether or not the
+solution is isolated (Yamashita & Fukushima 2001); `θ` falls where the linear model is right and
+rises where it is wrong. Optimistix' own method takes the same steps, by a QR decomposition of `[J;
+√μ I]` and a Jacobian column by column, at the price of the number of parameters.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ import optimistix
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxcompress._internal.deprecation import renamed_attribute
 from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions
 from jaxcompress.narrow._features import jacobian
@@ -44,10 +45,13 @@ class _State(eqx.Module):
 
 
 class LevenbergMarquardt(optimistix.AbstractLeastSquaresSolver):
-    """The method above. `atol` is the loss `½|r|²` at which it stops; the other two are optimistix'
-    and not used.
+    """The method above, as a solver for `optimistix.least_squares`.
 
-    `options["jacobian"]` must be a function `(y, args) → (residual, matrix)` of flat vectors.
+    `atol` is the half risk `½|r|²` at which it stops; optimistix asks for `rtol` and `norm`, which
+    are not used. `options["jacobian"]` must be a function `(y, args) → (residual, matrix)` of flat
+    vectors.
+
+    Example: `fit` calls `optimistix.least_squares(residual, LevenbergMarquardt(atol=1e-20), …)`.
     """
 
     rtol: float = 0.0
@@ -73,7 +77,7 @@ class LevenbergMarquardt(optimistix.AbstractLeastSquaresSolver):
         gain = (now - then) / _nonzero(now - foreseen)
         # false for NaN
         taken = (gain >= _TAKEN) & jnp.isfinite(then) & jnp.all(jnp.isfinite(matrix))
-        # θ multiplies a loss that has changed: what is to fall or rise is the damping
+        # θ multiplies a half risk that has changed: what is to fall or rise is the damping
         factor = jnp.where(taken, jnp.where(gain >= _GOOD, _FALL, 1.0), _RISE)
         theta = jnp.maximum(state.theta * factor, jnp.finfo(r.dtype).tiny)
         new = _State(residual, matrix, theta, jnp.zeros_like(state.rejected))
@@ -90,7 +94,7 @@ class LevenbergMarquardt(optimistix.AbstractLeastSquaresSolver):
         )
 
     def postprocess(self, fn, y, aux, args, options, state, tags, result):
-        return y, aux, {"loss": _half_square(state.residual)}
+        return y, aux, {"half_risk": _half_square(state.residual)}
 
 
 def _half_square(r: Array) -> Array:
@@ -102,14 +106,23 @@ def _nonzero(x: Array) -> Array:
 
 
 class Fit(eqx.Module):
-    """Networks that were fitted: the loss `‖f − y‖²/(2n)`, whether it is within the tolerance, the
-    steps taken.
+    """Networks that were fitted.
+
+    - `network`: their parameters, with the leading axis of the students
+    - `half_risk`: `‖f − y‖²/(2n)`, half of `empirical_risk`
+    - `converged`: whether it is within the tolerance
+    - `stats`: `"steps"`, the number of steps taken
+
+    Example: `fit(starts, samples).half_risk.max()`.
     """
 
     network: TwoLayer
-    loss: Float[Array, "*runs"]
+    half_risk: Float[Array, "*runs"]
     converged: Bool[Array, "*runs"]
-    steps: Int[Array, "*runs"]
+    stats: dict[str, Int[Array, "*runs"]]
+
+    loss = renamed_attribute("loss", "half_risk")
+    steps = renamed_attribute("steps", 'stats["steps"]', lambda found: found.stats["steps"])
 
 
 def fit(
@@ -119,17 +132,25 @@ def fit(
     tolerance: float | Array | None = None,
     max_steps: int = 256,
 ) -> Fit:
-    """Take students to zero loss by Levenberg–Marquardt, all parameters moving.
+    """Take students to zero risk by Levenberg–Marquardt; all parameters move.
 
-    Arguments: one network, or a leading axis of them (`runs`), and samples, shared or with that
-    axis too; `tolerance`, the loss at which a run ends (left out: 1e-21 in float64, 1e-10 in
-    float32), traced; `max_steps`, static.
-    Returns a `Fit`, with the leading axis of the students: runs do not disturb each other, and one
-    that does not get there says so in `converged`. Raises `ValueError` when the two do not fit
-    together, for NaN in any run, and for `max_steps` that is no whole number from 1 on. Warns
-    (`NarrowWarning`) as `check_assumptions`.
-    Where it fails: below the counting width, and near it for bounded activations with targets that
-    they meet only at infinity, where the budget ends.
+    Arguments:
+
+    - `students`: one network, or a leading axis `runs` of them
+    - `samples`: shared by all runs, or with that axis too
+    - `tolerance`: the half risk at which a run ends, traced; left out, 1e-21 in float64 and 1e-10
+      in float32
+    - `max_steps`: the most steps of a run (static)
+
+    Returns a `Fit` with the leading axis of the students. Runs do not disturb each other; one that
+    does not reach the tolerance says so in `converged`.
+    Raises `ValueError` when students and samples do not fit together, for NaN in any run, and
+    unless `max_steps` is a whole number of at least 1. Warns (`NarrowWarning`) as
+    `check_assumptions`.
+    Where it fails: below the counting width; and near it for bounded activations, if the targets
+    are met only in the limit of infinite weights: there the step budget ends.
+
+    Example: `fit(mirrored_lecun(key, min_width(32, 8), 8, activation=f), samples).converged`.
     """
     if (
         not isinstance(students, TwoLayer)
@@ -157,8 +178,8 @@ def fit(
         tolerance = precision(one.weights.dtype).zero_loss
     if is_concrete(tolerance) and not tolerance >= 0:
         raise ValueError(
-            f"narrow.fit: given tolerance={tolerance}; expected a number ≥ 0; leave it out for a "
-            "good one"
+            f"narrow.fit: given tolerance={tolerance}; expected a number ≥ 0; leave it out for the "
+            "default"
         )
     return _compiled(students, samples, jnp.asarray(tolerance, one.weights.dtype), max_steps)
 
@@ -194,7 +215,6 @@ def _fit_one(student: TwoLayer, samples: Samples, tolerance: Array, max_steps: i
         adjoint=optimistix.ImplicitAdjoint(),
         throw=False,
     )
-    loss = out.state.residual @ out.state.residual / 2
-    return Fit(
-        unravel(out.value), loss, loss <= tolerance, out.stats["num_steps"].astype(jnp.int32)
-    )
+    half_risk = out.state.residual @ out.state.residual / 2
+    steps = out.stats["num_steps"].astype(jnp.int32)
+    return Fit(unravel(out.value), half_risk, half_risk <= tolerance, {"steps": steps})

@@ -30,6 +30,8 @@ def slope_bounds(activation: AbstractActivation) -> tuple[float, float]:
     0.09623, GELU 1.1290 and 0.79788.
     Where it fails: functions of the user's own that grow, or turn, only beyond |z| = 30 or within
     1e-2, or whose derivative jumps by less than a thousandth of its largest value.
+
+    Example: `slope_bounds(activations.tanh)`.
     """
     with jax.ensure_compile_time_eval():
         first = np.inf if _jumps(activation) else _largest(activation.derivative)

@@ -1,4 +1,4 @@
-"""Starts: LeCun's law, and its mirror image, whose function is zero."""
+"""Initial points: LeCun's distribution, and mirrored networks, whose function is zero."""
 
 import jax
 import jax.numpy as jnp
@@ -22,22 +22,30 @@ def lecun(
     runs: int | None = None,
     dtype=None,
 ) -> TwoLayer:
-    """LeCun's start: rows of the weights `N(0, I/d)`, readouts `N(0, 1/m)`, their sizes raised to
-    `floor`.
+    """LeCun's initial point: weights `N(0, I/d)`, readouts `N(0, 1/m)` of size at least `floor`.
 
-    Arguments: `width`, `dim`, `outputs` (`None`: one scalar output) are static sizes; `floor ≥ 0`,
-    a least size of every readout, which keeps its sign (0: none); with `runs`, run `i` draws from
-    `fold_in(key, i)` and every array gets a leading axis. `dtype` is the default float type when
-    left out.
+    Arguments:
+
+    - `key`: a key of JAX
+    - `width`, `dim`: `m` and `d` (static)
+    - `activation`: that of the network (static)
+    - `outputs`: how many (static); left out, one scalar output
+    - `floor`: the least size of a readout, `≥ 0`; smaller ones are raised to it and keep their sign
+    - `runs`: with it (static), every array has a leading axis, and run `i` draws from
+      `fold_in(key, i)`
+    - `dtype`: the default float type when left out
+
     Returns a `TwoLayer`.
-    Raises `ValueError` for sizes that are no whole numbers from 1 on, and a negative floor.
+    Raises `ValueError` unless sizes are whole numbers of at least 1, and for a negative floor.
     Reference: LeCun, Bottou, Orr & Müller 1998.
+
+    Example: `lecun(jax.random.key(0), 16, 8, activation=activations.tanh, runs=4)`.
     """
     _check("narrow.lecun", width, dim, outputs, floor, runs)
     dtype = dtype or jnp.result_type(float)
     if runs is not None:
-        law = Starts(key, runs, _lecun, **_given(width, dim, activation, outputs, dtype))
-        return jax.vmap(lambda i: _raised(law.draw(i), floor))(jnp.arange(runs))
+        starts = Starts(key, runs, _lecun, **_given(width, dim, activation, outputs, dtype))
+        return jax.vmap(lambda i: _raised(starts.draw(i), floor))(jnp.arange(runs))
     return _raised(_lecun(key, **_given(width, dim, activation, outputs, dtype)), floor)
 
 
@@ -77,22 +85,24 @@ def mirrored_lecun(
     runs: int | None = None,
     dtype=None,
 ) -> TwoLayer:
-    """The mirrored LeCun start: weights `[W_h; W_h]`, readouts `[a; −a]`, `a = max(|N(0, 1/m)|,
-    floor)`: `f ≡ 0`.
+    """The mirrored LeCun initial point: weights `[W_h; W_h]`, readouts `[a; −a]`, so that `f ≡ 0`.
 
-    With several outputs the signs of `a` form a Walsh pattern, `(−1)^popcount(j & o)` for pair `j`
-    and output `o`: two outputs with the same signs would have parallel gradients. Arguments and
-    returns as for `lecun`.
-    Raises `ValueError` as `lecun`, and for odd `width`.
+    `a = max(|N(0, 1/m)|, floor)`. With several outputs the signs of `a` form a Walsh pattern,
+    `(−1)^popcount(j & o)` for pair `j` and output `o`, because two outputs with the same signs
+    would have parallel gradients.
+    Arguments and returns as for `lecun`.
+    Raises `ValueError` as `lecun`, and for an odd `width`.
     Reference: Zhang et al. 2021, section 4.
+
+    Example: `mirrored_lecun(jax.random.key(0), 16, 8, activation=activations.tanh, floor=1.0)`.
     """
     _check("narrow.mirrored_lecun", width, dim, outputs, floor, runs)
     half = _half("narrow.mirrored_lecun", width)
-    # the variance of a readout is 1/m, of all neurons, not of the half that is drawn
-    law = lecun(key, half, dim, activation=activation, outputs=outputs, runs=runs, dtype=dtype)
-    sizes = jnp.maximum(jnp.abs(law.readout) * 0.5**0.5, jnp.asarray(floor, law.readout.dtype))
+    # the variance of a readout is 1/m, with all m neurons, not the half of them that is drawn
+    drawn = lecun(key, half, dim, activation=activation, outputs=outputs, runs=runs, dtype=dtype)
+    sizes = jnp.maximum(jnp.abs(drawn.readout) * 0.5**0.5, jnp.asarray(floor, drawn.readout.dtype))
     signs = _walsh(half, outputs, sizes.dtype)
-    return _mirrored(law.weights, sizes * jnp.broadcast_to(signs, sizes.shape), activation)
+    return _mirrored(drawn.weights, sizes * jnp.broadcast_to(signs, sizes.shape), activation)
 
 
 def mirrored(
@@ -101,7 +111,10 @@ def mirrored(
     activation: AbstractActivation,
 ) -> TwoLayer:
     """The network `[W; W]`, `[a; −a]` of `2h` neurons, whose function is zero.
+
     Raises `ValueError` as `TwoLayer`.
+
+    Example: `mirrored(weights, readout, activations.tanh)`.
     """
     half = TwoLayer(weights, readout, activation=activation)
     check_finite("narrow.mirrored", **half.parameters())
@@ -125,8 +138,8 @@ def _walsh(half: int, outputs: int | None, dtype) -> Array:
 def _half(where: str, width: int) -> int:
     if width % 2:
         raise ValueError(
-            f"{where}: given width {width}; expected an even number, for neurons come in mirrored "
-            "pairs; add one"
+            f"{where}: given width {width}; expected an even number, because neurons come in "
+            "mirrored pairs; add one"
         )
     return width // 2
 
@@ -138,6 +151,4 @@ def _check(where: str, width, dim, outputs, floor, runs) -> None:
             "whole numbers of at least 1; raise what is below, or leave outputs and runs out"
         )
     if is_concrete(floor) and not np.all(np.asarray(floor) >= 0):
-        raise ValueError(
-            f"{where}: given floor={floor}; expected a number that is not negative; 0 is no floor"
-        )
+        raise ValueError(f"{where}: given floor={floor}; expected a number ≥ 0; 0 means no floor")

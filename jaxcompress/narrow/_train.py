@@ -1,10 +1,10 @@
-"""Training by first-order methods on the feasible set, or without one: all seeds and all rates in
+"""Training by first-order methods, on the feasible set or without one: all seeds and all rates in
 one compiled call.
 
 A step is `θ ← P(θ + update)`, the update any optax optimiser's at this rate, times a factor for
 each block. The set is a product of blocks, so that blocks may have steps of their own; inside a
 block an update must be a multiple of the gradient (or of sums of such), or there are fixed points
-that are no KKT points.
+that are not KKT points.
 """
 
 import functools
@@ -17,10 +17,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxcompress._internal.deprecation import renamed_attribute
 from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions, warn
 from jaxcompress.narrow._feasible import FeasibleSet
-from jaxcompress.narrow._kkt import loss, norm
+from jaxcompress.narrow._kkt import half_risk, norm
 from jaxcompress.narrow._width import is_count
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples, minibatches
@@ -33,29 +34,40 @@ Projection = Callable[[TwoLayer], TwoLayer]
 class Training(eqx.Module):
     """Runs with axes `(runs, rates)`, and their histories with a last axis `records`.
 
-    `loss` is `‖f − y‖²/(2n)` on all samples; `kkt_residual` is `‖θ − P(θ − ∇ℓ)‖`, the norm of the
-    gradient without a set; `violation` is the worst of all iterates since the record before. `steps
-    (records,)`. A run that would have left the finite numbers stays where it was, is `diverged`, as
-    one whose loss is too large for its dtype, and has an infinite `final_loss`.
+    - `network`: the end points
+    - `half_risk`: `‖f − y‖²/(2n)` on all samples, half of `empirical_risk`
+    - `kkt_residual`: `‖θ − P(θ − ∇ℓ)‖`; without a set, the norm of the gradient
+    - `violation`: the worst violation of all iterates since the record before
+    - `diverged`: whether parameters or half risk would have become infinite or NaN; the run then
+      stayed where it was. A run of a first-order method ends with its budget, so that there is no
+      `converged`: look at `kkt_residual`
+    - `steps (records,)`: the number of the step of each record
+
+    Example: `train(starts, samples, [0.01, 0.1]).final_half_risk.min(axis=1)`.
     """
 
     network: TwoLayer
-    loss: Float[Array, "runs rates records"]
+    half_risk: Float[Array, "runs rates records"]
     kkt_residual: Float[Array, "runs rates records"]
     violation: Float[Array, "runs rates records"]
     diverged: Bool[Array, "runs rates"]
     steps: Int[Array, " records"]
 
+    loss = renamed_attribute("loss", "half_risk")
+    final_loss = renamed_attribute("final_loss", "final_half_risk")
+
     @property
-    def final_loss(self) -> Float[Array, "runs rates"]:
-        """The loss at the end, infinite where a run diverged."""
-        return jnp.where(self.diverged, jnp.inf, self.loss[..., -1])
+    def final_half_risk(self) -> Float[Array, "runs rates"]:
+        """The half risk at the end, infinite where a run diverged."""
+        return jnp.where(self.diverged, jnp.inf, self.half_risk[..., -1])
 
 
 @functools.lru_cache(maxsize=32)
 def momentum(beta: float = 0.9) -> Optimiser:
-    """Gradient descent with heavy-ball momentum, as `optax.sgd`; the same object for the same
-    number.
+    """Gradient descent with heavy-ball momentum, by `optax.sgd`; the same object for the same
+    `beta`, so that `train` compiles once.
+
+    Example: `train(starts, samples, rates, optimiser=momentum(0.9))`.
     """
     return functools.partial(optax.sgd, momentum=beta)
 
@@ -73,21 +85,29 @@ def train(
     key: Array | None = None,
     records: int | None = None,
 ) -> Training:
-    """Train every start at every rate, on the loss `‖f − y‖²/(2n)`.
+    """Train from every initial point at every rate, on the half risk `‖f − y‖²/(2n)`.
 
-    Arguments: `starts`, a leading axis `runs` on every array; `samples`, shared or with that axis;
-    `rates (rates,)`, traced. `optimiser` (static), a function from a rate to an optax
-    transformation: `optax.sgd`, `narrow.momentum(0.9)`, `optax.adam`. `feasible`, made from the
-    starts; or any function from a network to a network (static), for example of
-    `optax.projections`; or `None`: unconstrained. `block_rates`, factors on the updates of
-    "weights" and "readout". `batch_size` (static) draws minibatches with `key`, run `i` from
-    `fold_in(key, i)`, the same for all rates; left out, every step sees all samples. `steps` and
-    `records`, static: the history has `records` entries, evenly spaced; left out, the largest
-    divisor of `steps` up to 20.
+    Arguments:
+
+    - `starts`: networks with a leading axis `runs`
+    - `samples`: shared, or with that axis too
+    - `rates (rates,)`: learning rates, traced
+    - `optimiser`: a function from a rate to an optax transformation (static): `optax.sgd`,
+      `narrow.momentum(0.9)`, `optax.adam`
+    - `feasible`: a `FeasibleSet` made from the starts; or any function from a network to a network
+      (static), for example of `optax.projections`; left out, training is unconstrained
+    - `block_rates`: factors for the updates of "weights" and "readout"
+    - `steps`: the number of steps (static)
+    - `batch_size`: the size of minibatches (static); left out, every step sees all samples
+    - `key`: for minibatches; run `i` draws from `fold_in(key, i)`, the same ones for all rates
+    - `records`: the length of the history (static); left out, a divisor of `steps` up to 20
+
     Returns a `Training`.
-    Raises `ValueError` for what does not fit together. Warns (`NarrowWarning`) as
-    `check_assumptions`, and with a finite ball of optimisers whose updates are no multiples of the
-    gradient within a block: Adam, clipped entries, weight decay.
+    Raises `ValueError` when arguments do not fit together. Warns (`NarrowWarning`) as
+    `check_assumptions`, and, with a finite ball, of optimisers whose updates are not multiples of
+    the gradient within a block: Adam, clipped entries, weight decay.
+
+    Example: `train(starts, samples, [0.01, 0.1], feasible=FeasibleSet.of(starts, radius=1.0))`.
     """
     one = _check_networks(starts, samples)
     rates = jnp.asarray(rates, starts.weights.dtype)
@@ -107,9 +127,9 @@ def train(
         if ball and not _uniform(optimiser, one):
             warn(
                 "narrow.train: the updates of this optimiser are no multiples of the gradient, "
-                "for it scales single parameters, as Adam does, clips them, or adds to them, as "
-                "weight decay does: with a finite ball its fixed points need not be KKT points, "
-                "so the certificate says nothing about where it ends",
+                "because it scales single parameters, as Adam does, clips them, or adds to them, "
+                "as weight decay does: with a finite ball its fixed points need not be KKT points, "
+                "and the certificate says nothing about where it ends",
                 depth=3,
             )
     factors = {
@@ -127,7 +147,7 @@ def train(
 
 
 def _check_networks(starts: TwoLayer, samples: Samples) -> TwoLayer:
-    """One of the starts. Raises `ValueError` for what does not fit together."""
+    """One of the initial points, once everything fits together."""
     if not isinstance(starts, TwoLayer) or not isinstance(samples, Samples):
         raise ValueError(
             f"narrow.train: given starts of type {type(starts).__name__} and samples of type "
@@ -238,7 +258,7 @@ def _compiled(
 
 
 def _run(start, samples, feasible, rows, method, factors, steps, records) -> Training:
-    """One run: `records` times a loop of steps and a look at all samples."""
+    """One run: `records` times a loop of steps, then a record on all samples."""
     every = steps // records
     project = feasible.project if isinstance(feasible, FeasibleSet) else feasible
     project = (lambda network: network) if project is None else project
@@ -250,7 +270,7 @@ def _run(start, samples, feasible, rows, method, factors, steps, records) -> Tra
     def step(carry, batch):
         network, memory, diverged, worst = carry
         data = samples if batch is None else samples.batch(batch)
-        updates, new_memory = method.update(jax.grad(loss)(network, data), memory, network)
+        updates, new_memory = method.update(jax.grad(half_risk)(network, data), memory, network)
         new = project(optax.apply_updates(network, scaled(updates)))
         broken = ~jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(new)]))
         keep = diverged | broken
@@ -265,7 +285,7 @@ def _run(start, samples, feasible, rows, method, factors, steps, records) -> Tra
         network, memory, diverged = carry
         begin = (network, memory, diverged, jnp.zeros((), start.weights.dtype))
         (network, memory, diverged, worst), _ = jax.lax.scan(step, begin, batches, length=every)
-        value, gradient = jax.value_and_grad(loss)(network, samples)
+        value, gradient = jax.value_and_grad(half_risk)(network, samples)
         moved = project(jax.tree.map(jnp.subtract, network, gradient))
         residual = norm(jax.tree.leaves(jax.tree.map(jnp.subtract, network, moved)))
         diverged = diverged | ~jnp.isfinite(value)
@@ -274,7 +294,7 @@ def _run(start, samples, feasible, rows, method, factors, steps, records) -> Tra
 
     batches = None if rows is None else rows.reshape(records, every, -1)
     begin = (start, method.init(start), jnp.zeros((), bool))
-    (network, _, diverged), (losses, residuals, worst) = jax.lax.scan(
+    (network, _, diverged), (values, residuals, worst) = jax.lax.scan(
         record, begin, batches, length=records
     )
-    return Training(network, losses, residuals, worst, diverged, every * jnp.arange(1, records + 1))
+    return Training(network, values, residuals, worst, diverged, every * jnp.arange(1, records + 1))

@@ -1,39 +1,48 @@
-"""How many neurons suffice, and how few could: by counting."""
+"""How many neurons suffice, and how few could, by counting."""
 
 import numpy as np
 
+from jaxcompress._internal.deprecation import renamed_arguments
 
-def min_width(n: int, d: int, outputs: int = 1) -> int:
-    """The smallest even `m` at which a mirrored start has a Jacobian by the weights of full row
-    rank `n·outputs`.
 
-    `m = 2 ⌈n·outputs / min(n, d)⌉`: at a mirrored start the rank is `min(n·outputs, (m/2) min(n,
-    d))`, for `h` pairs of neurons have `h` independent gradients, each of them among the inputs.
-    With `n ≥ d` this is the paper's `2n/d`. Arguments, static whole numbers from 1 on: samples,
-    input dimension, outputs.
+@renamed_arguments(n="samples", d="dim")
+def min_width(samples: int, dim: int, outputs: int = 1) -> int:
+    """The smallest even width `m` at which a mirrored start has a Jacobian by the weights of full
+    row rank `n·outputs`.
+
+    `m = 2 ⌈n·outputs / min(n, d)⌉` for `n` samples of dimension `d`: at a mirrored start the rank
+    is `min(n·outputs, (m/2) min(n, d))`, because `h` pairs of neurons have `h` independent
+    gradients, each of them among the inputs. With `n ≥ d` this is the paper's `2n/d`.
+    Arguments (static whole numbers, at least 1): `samples`, how many there are; `dim`, of the
+    inputs; `outputs`.
     Raises `ValueError` for others.
     Reference: Zhang et al. 2021, theorem 1.
     Where it fails: inputs that span less than `min(n, d)` dimensions, and see `check_assumptions`.
+
+    Example: `min_width(64, 8) == 16`.
     """
-    _check("min_width", n, d, outputs)
-    return 2 * -(-n * outputs // min(n, d))
+    _check("min_width", samples, dim, outputs)
+    return 2 * -(-samples * outputs // min(samples, dim))
 
 
-def counting_width(n: int, d: int, outputs: int = 1) -> int:
-    """The smallest `m` with as many parameters as equations, `m (d + outputs) ≥ n·outputs`: `n/(d +
-    1)` for one output.
+@renamed_arguments(n="samples", d="dim")
+def counting_width(samples: int, dim: int, outputs: int = 1) -> int:
+    """The smallest width `m` with as many parameters as equations: `m (d + outputs) ≥ n·outputs`.
 
-    Arguments and errors as for `min_width`. Below it, almost no targets can be met.
+    For one output it is `n/(d + 1)`, rounded up. Below it, almost no targets can be met.
+    Arguments and errors as for `min_width`.
+
+    Example: `counting_width(64, 8) == 8`.
     """
-    _check("counting_width", n, d, outputs)
-    return -(-n * outputs // (d + outputs))
+    _check("counting_width", samples, dim, outputs)
+    return -(-samples * outputs // (dim + outputs))
 
 
-def _check(where: str, n: int, d: int, outputs: int) -> None:
-    if not all(is_count(number) for number in (n, d, outputs)):
+def _check(where: str, samples: int, dim: int, outputs: int) -> None:
+    if not all(is_count(number) for number in (samples, dim, outputs)):
         raise ValueError(
-            f"{where}: given n={n}, d={d}, outputs={outputs}; expected whole numbers of at least "
-            f"1; round or raise them"
+            f"{where}: given samples={samples}, dim={dim}, outputs={outputs}; expected whole "
+            "numbers of at least 1; round or raise them"
         )
 
 

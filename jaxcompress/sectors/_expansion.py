@@ -12,8 +12,12 @@ from jaxcompress.kernels.internal import as_integer
 
 
 class Expansion(NamedTuple):
-    """`Σ_j coefficients_j k^exponents_j`, and how far one more term moves each coefficient:
-    `errors`, signless.
+    """The expansion `Σ_j coefficients_j k^exponents_j`.
+
+    - `coefficients (terms,)`, `exponents (terms,)`
+    - `errors (terms,)`: by how much one more term changes each coefficient
+
+    Example: `fit_expansion(found.sizes, found.risk, terms=3).coefficients[0]`.
     """
 
     coefficients: Float[np.ndarray, " terms"]
@@ -33,21 +37,30 @@ def fit_expansion(
     at all sizes.
 
     With `κ` the smallest size, the unknowns are `c_j κ^{−j·step}` and the columns `(κ/k)^{j·step}`,
-    between 0 and 1, solved for by singular values. Sizes that span a factor of 10 to 100 do best.
-    Arguments: `sizes (m,)` and `values (m,)`, `m > terms`; `step`, ½ for an expansion in `1/√k`;
-    `leading`, the first exponent.
-    Returns an `Expansion` in float64. The errors are the differences to a fit with one term more:
-    they show what is left out, and rounding, which both spoil the last terms first.
+    between 0 and 1; they are found by singular values. Sizes that span a factor of 10 to 100 do
+    best.
+
+    Arguments:
+
+    - `sizes (m,)`, `values (m,)`: with `m > terms` different sizes
+    - `terms`: how many terms
+    - `step`: the distance of the exponents, ½ for an expansion in `1/√k`
+    - `leading`: the first exponent
+
+    Returns an `Expansion` in float64. The errors are the differences to a fit with one more term:
+    they show the terms left out, and rounding; both affect the last terms first.
     Raises `ValueError` for fewer than `terms + 1` different sizes, or for a step that is not
     positive and finite.
-    Where it fails: an exponent that is not there (`1/√k` fitted with `step = 1`) shows as errors
-    that do not fall with the number of terms.
+    Where it fails: if an exponent is missing (`1/√k`, fitted with `step = 1`), the errors do not
+    fall with the number of terms.
+
+    Example: `fit_expansion([100, 200, 400, 800], risks, terms=3)`.
     """
     k, y, count = np.asarray(sizes, np.float64), np.asarray(values, np.float64), as_integer(terms)
     if not (np.all(np.isfinite(k)) and np.all(np.isfinite(y))):
         raise ValueError(
-            "fit_expansion: given NaN or infinite entries; expected finite ones; leave out what "
-            "was lost"
+            "fit_expansion: given NaN or infinite entries; expected finite ones; leave out the "
+            "others"
         )
     few = count is None or count < 1 or len(np.unique(k)) <= count
     if k.ndim != 1 or y.shape != k.shape or few or k.min() <= 0 or not 0 < step < math.inf:

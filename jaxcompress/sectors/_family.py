@@ -1,5 +1,5 @@
-"""One kind of critical point for ever wider targets: a family of sectors, followed from size to
-size.
+"""One kind of critical point for wider and wider targets: a family of sectors, followed from size
+to size.
 """
 
 import itertools
@@ -9,28 +9,31 @@ from collections.abc import Callable, Sequence
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.kernels.internal import as_integer
+from jaxcompress.sectors._point import SectorPoint
 from jaxcompress.sectors._sector import Sector, SectorNumbers
-from jaxcompress.sectors._solve import SectorPoint, solve_sector
+from jaxcompress.sectors._solve import solve_sector
 from jaxcompress.sectors._starts import default_start
 
-# Between sizes further apart than this factor others are solved too, so that the prediction stays
-# close: copy–averages, perturbed copies and turned ReLUs were all kept from 20 to 10⁶, at 1 ms a
-# size.
+# Where consecutive sizes differ by more than this factor, sizes between them are solved too, so
+# that the prediction stays close: copy–averages, perturbed copies and turned ReLUs were all kept
+# from 20 to 10⁶, at 1 ms for each size.
 _STRIDE = 2.0
-# Numbers that change faster than this with k are not following a power of k, but on their way
-# through zero.
+# A number that changes faster than this power of k does not follow a power: it is about to change
+# its sign.
 _STEEPEST = 2.5
 
 
 class SectorFamily(eqx.Module):
-    """Points of a family, one a size.
+    """Points of a family, one for each size; the properties stack them.
 
-    `sizes`: the parameters `k` that were asked for. `points`: a `SectorPoint` for each. The
-    properties stack them.
+    - `sizes`: the parameters `k` that were asked for (static)
+    - `points`: a `SectorPoint` for each
+
+    Example: `fit_expansion(found.sizes, found.risk, terms=3)`.
     """
 
     sizes: tuple[int, ...] = eqx.field(static=True)
@@ -38,12 +41,12 @@ class SectorFamily(eqx.Module):
 
     @property
     def risk(self) -> Float[Array, " sizes"]:
-        """Risks, as `fit_expansion` takes them."""
+        """The population risks, without a factor ½, as `fit_expansion` takes them."""
         return jnp.stack([point.risk for point in self.points])
 
     @property
     def numbers(self) -> SectorNumbers:
-        """Numbers, with a leading axis for the sizes."""
+        """The numbers, with a leading axis for the sizes."""
         return SectorNumbers(
             *(jnp.stack(part) for part in zip(*(p.numbers for p in self.points), strict=True))
         )
@@ -52,6 +55,11 @@ class SectorFamily(eqx.Module):
     def converged(self) -> Bool[Array, " sizes"]:
         """Which points are critical."""
         return jnp.stack([point.converged for point in self.points])
+
+    @property
+    def stats(self) -> dict[str, Int[Array, " sizes"]]:
+        """`"steps"`, the number of steps that were tried for each size."""
+        return {"steps": jnp.stack([point.stats["steps"] for point in self.points])}
 
 
 def follow_sector(
@@ -62,24 +70,35 @@ def follow_sector(
     start: SectorNumbers | SectorPoint | None = None,
     freeze: tuple[str, ...] = (),
 ) -> SectorFamily:
-    """Follow a critical point through a family of sectors, `solve_sector` from size to size.
+    """Follow a critical point through a family of sectors, by `solve_sector` from size to size.
 
-    Each start is predicted from the two points before, every number by the power of `k` that joins
-    them. Sizes that lie further apart than a factor 2 are joined by others in between, which are
-    not returned.
-    Arguments: `family`, from `k` to a `Sector`, of one structure (the same partners and as many
-    target classes) for all integers within the range; `sizes`, ascending integers; `start`, for the
-    first size, and `freeze` as in `solve_sector`.
-    Returns a `SectorFamily`. Raises `ValueError` for sizes that do not ascend, for a family that
-    changes structure, and as `solve_sector`.
-    Where it fails: where the family ends or leaves its sector's minimum, another one is found; look
-    at the numbers.
+    Every initial point is predicted from the two points before it: each number follows the power of
+    `k` that joins its last two values. Between sizes more than a factor 2 apart others are solved
+    too; they are not returned.
+
+    Arguments:
+
+    - `family`: a function from `k` to a `Sector`, of one structure (the same partners and as many
+      target classes) for all integers in the range
+    - `sizes`: ascending integers `k`
+    - `activation`: erf or relu
+    - `start`: the initial point for the first size, as in `solve_sector`
+    - `freeze`: as in `solve_sector`
+
+    Returns a `SectorFamily`.
+    Raises `ValueError` for sizes that do not ascend, for a family that changes its structure, and
+    as `solve_sector`.
+    Where it fails: where the family ends, or is no longer a minimum of its sector, another point is
+    found; look at the numbers.
+
+    Example: `follow_sector(lambda k: copy_average_sector(k - 2, k), [100, 1000], activations.erf)`.
     """
     whole = tuple(size for size in map(as_integer, sizes) if size is not None)
     falling = any(one >= two for one, two in itertools.pairwise(whole))
     if not whole or len(whole) < len(sizes) or whole[0] < 1 or falling:
         raise ValueError(
-            f"follow_sector: given sizes={sizes!r}; expected ascending positive integers"
+            f"follow_sector: given sizes={sizes!r}; expected ascending positive integers; sort "
+            "them, and leave out what occurs twice"
         )
     sizes = whole
     found: dict[int, SectorPoint] = {}
@@ -100,7 +119,7 @@ def follow_sector(
 
 
 def _path(sizes: tuple[int, ...]) -> list[int]:
-    """The sizes and others between them, a stride apart at most, as far as integers can be."""
+    """The sizes, and others between them: at most a stride apart, as far as integers allow it."""
     out = {sizes[0]}
     for one, two in itertools.pairwise(sizes):
         steps = max(1, math.ceil(math.log(two / one) / math.log(_STRIDE)))
@@ -109,8 +128,8 @@ def _path(sizes: tuple[int, ...]) -> list[int]:
 
 
 def _extrapolated(size: int, known: list[int], numbers: list[SectorNumbers]) -> SectorNumbers:
-    """Every number by the power of the size that joins its last two values; what turns its sign
-    stays.
+    """Every number by the power of the size that joins its last two values; numbers that change
+    their sign stay as they are.
     """
     stride = math.log(known[1] / known[0])
     out = []
@@ -124,7 +143,7 @@ def _extrapolated(size: int, known: list[int], numbers: list[SectorNumbers]) -> 
 
 
 def _scaled(sector: Sector, point: SectorPoint, freeze: tuple[str, ...]) -> SectorNumbers:
-    """A point's numbers times what the default start gains between two sectors; where it has none,
+    """The numbers of a point, scaled as those of the default initial point; where these are zero,
     by `1/n`.
     """
     shrink = point.sector.n / sector.n

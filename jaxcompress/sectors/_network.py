@@ -1,4 +1,4 @@
-"""Between the numbers of a sector and the network itself. Letters as in `_sector`."""
+"""From the numbers of a sector to a network, and back. Letters as in `_sector`."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,9 +19,9 @@ def lifted(
     given, dim = dim, sector.k if dim is None else as_integer(dim)
     if dim is None or dim < sector.k or sector.n * dim > _LARGEST:
         raise ValueError(
-            f"lift: given dim={given!r} for {sector.n} neurons against {sector.k}; expected an "
-            f"integer, k at least, and {_LARGEST} weights at most; a point of more neurons is its "
-            "numbers"
+            f"SectorPoint.lift: given dim={given!r} for {sector.n} neurons against {sector.k}; "
+            f"expected an integer, at least k, and at most {_LARGEST} weights; use the numbers "
+            "of a point of more neurons"
         )
     a, e, c = (np.asarray(part) for part in numbers)
     first = np.concatenate([[0], np.cumsum(sector.targets)])
@@ -39,14 +39,16 @@ def lifted(
 
 
 def sector_coordinates(sector: Sector, network: TwoLayer) -> SectorNumbers:
-    """The numbers of the nearest network of a sector: averages over its group, and the inverse of
+    """The numbers of the nearest network of a sector: averages over its group; the inverse of
     `lift`.
 
-    Arguments: a network of `n` neurons, one output and no biases, ordered as `SectorPoint.lift`
-    orders it, whose first `k` inputs are the target's directions.
-    Returns `SectorNumbers` in its dtype, a start for `solve_sector`.
-    Raises `ValueError` for networks of other shapes. Where it fails: it orders nothing; an
-    `align`ed network does.
+    Arguments: `sector`; `network`, of `n` neurons, one output and no biases, in the order of
+    `SectorPoint.lift`, whose first `k` inputs are the target's directions.
+    Returns `SectorNumbers` in its dtype, an initial point for `solve_sector`.
+    Raises `ValueError` for networks of other shapes.
+    Where it fails: it does not order the neurons; `landscape.align` does.
+
+    Example: `solve_sector(sector, activations.erf, start=sector_coordinates(sector, network))`.
     """
     if network.parameters().keys() != {"weights", "readout"} or network.readout.shape != (
         sector.n,
@@ -59,7 +61,7 @@ def sector_coordinates(sector: Sector, network: TwoLayer) -> SectorNumbers:
     if network.dim < sector.k:
         raise ValueError(
             f"sector_coordinates: given {network.dim} inputs for {sector}; expected {sector.k} at "
-            "least, the target's directions first; rotate the network so"
+            "least, the target's directions first; rotate the network to them"
         )
     ends = np.cumsum(sector.sizes)[:-1]
     columns = np.cumsum(sector.targets)
@@ -76,7 +78,9 @@ def sector_coordinates(sector: Sector, network: TwoLayer) -> SectorNumbers:
 
 
 def _average(rows: np.ndarray, partner: int | None, ends: np.ndarray) -> tuple[float, np.ndarray]:
-    """Own part and overlaps of one class; the partner's own entry is told from those beside it."""
+    """Own part and overlaps of one class; the entry of the partner counts apart from those beside
+    it.
+    """
     blocks = np.split(np.asarray(rows)[:, : ends[-1]], ends[:-1], axis=1)
     overlaps = np.array([block.mean() for block in blocks])
     if partner is None:

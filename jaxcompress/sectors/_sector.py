@@ -1,4 +1,4 @@
-"""Sectors: networks that a group of permutations of an orthonormal target leaves as they are, and
+"""Sectors: networks that a group of permutations of an orthonormal target leaves invariant, in
 their few numbers.
 
 Letters, here and in the other files on sectors: target classes `h`, of `k_h` neurons `v_i`; student
@@ -18,11 +18,16 @@ from jaxcompress.kernels.internal import as_integer
 
 
 class SectorNumbers(NamedTuple):
-    """The numbers of a point: readouts `a_g`, own parts `e_g` (zero for single neurons), overlaps
-    `c_gh`.
+    """The numbers of a point, for each class of the student.
 
-    Where a paired class has one neuron, its own part and its overlap with its partner are one
-    number: the own part has it, and the overlap is zero.
+    - `readout (G,)`: the readouts `a_g`
+    - `own (G,)`: the own parts `e_g`, zero for single neurons
+    - `overlaps (G, H)`: the overlaps `c_gh`
+
+    If a paired class has one neuron, its own part and its overlap with its partner are one number:
+    the own part has it, and the overlap is zero.
+
+    Example: `solve_sector(sector, activations.erf).numbers.overlaps`.
     """
 
     readout: Float[Array, " G"]
@@ -37,13 +42,16 @@ class Sector:
     Arguments: `targets`, the sizes `k_h` of the target's classes; `partners`, for each class of the
     student the number of the target class that it is paired with, or `None` for a single neuron.
     Two classes may share a partner. All neurons have the activation of the target. By the principle
-    of symmetric criticality a point that is critical within the sector is critical among all
-    networks; a minimum within it may be a saddle outside. For ReLUs of readout one, `n = k`, the
-    minima that descents end in are in `Sector((k−p, p), (0, 1))`: beside `k − p` copies a class of
-    `p` neurons turns round, `w_j ≈ −v_j + (2/k) Σ v` over all targets, or with `2/p` over its own.
+    of symmetric criticality, a point that is critical within the sector is critical among all
+    networks; a minimum within it may be a saddle outside. For ReLU networks of readout one, `n =
+    k`, gradient descent ends in minima of `Sector((k−p, p), (0, 1))`: beside `k − p` copies there
+    is a class of `p` turned neurons, `w_j ≈ −v_j + (2/k) Σ v` over all targets, or with `2/p` over
+    its own.
     Raises `ValueError` for sizes below one and partners that do not exist.
     Reference: Arjevani & Field 2019, *On the principle of least symmetry breaking in shallow ReLU
     models*.
+
+    Example: `Sector((5, 3), (0, None))`: five copies, and one neuron for three others.
     """
 
     targets: tuple[int, ...]
@@ -85,20 +93,18 @@ class Sector:
 
     @property
     def group(self) -> str:
-        """The isotropy, as `S5×S3`: all permutations within target classes, partners moving
-        along.
+        """The isotropy, such as `S5×S3`: all permutations within target classes, and with them
+        those of the partners.
         """
         return "×".join(f"S{size}" for size in self.targets if size > 1) or "1"
 
     @property
     def free(self) -> int:
-        """How many numbers a point has."""
+        """The number of free numbers of a point."""
         return len(self.places())
 
     def places(self, freeze: tuple[str, ...] = ()) -> tuple[int, ...]:
-        """Where the free numbers stand in `(a, e, c)`, laid out one after another, rows of `c`
-        first.
-        """
+        """The places of the free numbers in `(a, e, c)`, written one after another, `c` by rows."""
         width, height = len(self.partners), len(self.targets)
         out = [] if "readout" in freeze else list(range(width))
         out += [width + g for g, partner in enumerate(self.partners) if partner is not None]
@@ -109,26 +115,30 @@ class Sector:
 
 
 def copy_average_sector(n: int, k: int) -> Sector:
-    """The sector of copy–average points: `n − 1` neurons each with a target neuron, one with the
-    other `k − n + 1`.
+    """The sector of copy–average points: `n − 1` neurons copy a target neuron each, one averages
+    the other `k − n + 1`.
 
-    Arguments: `1 ≤ n ≤ k`, the students first.
+    Arguments: `n` and `k ≥ n`, the widths of student and target.
     Returns `Sector((n−1, k−n+1), (0, None))`; for `n = 1`, `Sector((k,), (None,))`.
-    Raises `ValueError` otherwise.
-    Reference: Şimşek et al. 2023; for ReLU the point leans, and is no longer a copy and an average.
+    Raises `ValueError` for other sizes.
+    Reference: Şimşek et al. 2023. For ReLU the point is tilted: no longer copies and an average.
+
+    Example: `copy_average_sector(6, 8) == Sector((5, 3), (0, None))`.
     """
     n, k = _checked("copy_average_sector", n, k)
     return Sector((k,), (None,)) if n == 1 else Sector((n - 1, k - n + 1), (0, None))
 
 
 def perturbed_copy_sector(n: int, k: int) -> Sector:
-    """The sector of perturbed copies: `n` neurons each with a target neuron, and `k − n` target
-    neurons without.
+    """The sector of perturbed copies: `n` neurons approximately copy a target neuron each, and `k −
+    n` target neurons have no copy.
 
-    Arguments: `1 ≤ n ≤ k`, the students first.
+    Arguments: `n` and `k ≥ n`, the widths of student and target.
     Returns `Sector((n, k−n), (0,))`; for `n = k`, `Sector((k,), (0,))`.
-    Raises `ValueError` otherwise.
+    Raises `ValueError` for other sizes.
     Reference: Şimşek et al. 2023.
+
+    Example: `perturbed_copy_sector(6, 8) == Sector((6, 2), (0,))`.
     """
     n, k = _checked("perturbed_copy_sector", n, k)
     return Sector((k,), (0,)) if n == k else Sector((n, k - n), (0,))
@@ -139,6 +149,6 @@ def _checked(where: str, n: int, k: int) -> tuple[int, int]:
     width, height = as_integer(n), as_integer(k)
     if width is None or height is None or not 1 <= width <= height:
         raise ValueError(
-            f"{where}: given n={n!r}, k={k!r}; expected integers with 1 ≤ n ≤ k, no more students"
+            f"{where}: given n={n!r}, k={k!r}; expected integers with 1 ≤ n ≤ k; lower n or raise k"
         )
     return width, height

@@ -7,76 +7,53 @@ diag|H|^{−1/2}`, `DHD = Q diag(λ) Qᵀ`, `μ ≥ 0` the damping.
 import functools
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.kernels.internal import Relu, check_concrete
-from jaxcompress.networks import TwoLayer
-from jaxcompress.sectors._network import lifted
+from jaxcompress.sectors._point import SectorPoint, checked_start
 from jaxcompress.sectors._risk import Classes, classes, known_rests, sector_risk, squares, steepest
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.sectors._starts import default_start
 from jaxcompress.special.internal import divide, precision
 
-# Measured: 21 to 110 trials, of which the last 20 are patience.
+# Measured: a search takes 21 to 110 trials, of which the last 20 are patience.
 _MAX_STEPS = 500
-# So many trials in a row without real progress are the end. Damping that has fallen to 1e-14 needs
-# 15 to be back at 1: with 6 of them, erf's perturbed copy of 10 neurons among 20 stopped at |g| =
-# 4e-4.
+# The search ends after this number of trials in a row without real progress. Damping that has
+# fallen to 1e-14 needs 15 of them to return to 1: with 6, erf's perturbed copy of 10 neurons among
+# 20 stopped at |g| = 4e-4.
 _PATIENCE = 20
-# Fresh damping leaves valleys in which it had run up: erf's average of 4999 beside a copy, ReLU's
-# of 99 970 beside 30.
+# A second search starts with fresh damping and leaves valleys in which the damping had grown: erf's
+# average of 4999 beside a copy, ReLU's of 99 970 beside 30.
 _ROUNDS = 2
-# After scaling by D, directions that neither order 0 nor order 1 feels have λ of 1/k and more; the
-# flat ones of ReLU come out at 1e-15 of the largest or less.
+# After scaling by D, directions to which orders 0 and 1 are blind have λ of at least 1/k; the flat
+# ones of ReLU have at most 1e-15 of the largest.
 _FLAT = 1e-14
-# Gradients that no number can lower are measured at up to 0.65 of ε|H||x|, for 2 to 10⁶ neurons.
+# Gradients that no change of the numbers lowers are at most 0.65 of ε|H||x|, for 2 to 10⁶ neurons.
 _ROUNDING = 4.0
 
 
-class SectorPoint(eqx.Module):
-    """A point of a sector.
-
-    `readout (G,)`, `own (G,)`, `overlaps (G, H)`: its numbers (`SectorNumbers`). `risk`.
-    `gradient_norm`: the largest entry of the gradient of the *full* risk, over all weights and
-    readouts that are free. `converged`: whether that is at its floor. `eigenvalues`, ascending: of
-    the Hessian in the free numbers, scaled to a diagonal of ±1; their signs are those of the
-    Hessian.
+class _Found(NamedTuple):
+    """Where a search has ended: the numbers, the risk and the norm of the full gradient there,
+    whether that is zero up to rounding, `DHD`, and the number of trials.
     """
 
-    readout: Float[Array, " G"]
-    own: Float[Array, " G"]
-    overlaps: Float[Array, "G H"]
-    risk: Float[Array, ""]
-    gradient_norm: Float[Array, ""]
-    converged: Bool[Array, ""]
-    eigenvalues: Float[Array, " P"]
-    sector: Sector = eqx.field(static=True)
-    activation: AbstractActivation = eqx.field(static=True)
-
-    @property
-    def numbers(self) -> SectorNumbers:
-        """The numbers alone."""
-        return SectorNumbers(self.readout, self.own, self.overlaps)
-
-    def lift(self, dim: int | None = None, dtype=None) -> TwoLayer:
-        """The network, against the target `v_i = e_i` of `targets.orthonormal(k, dim)`.
-
-        Target classes stand one after another, and so do student classes, their neurons in the
-        order of their partners.
-        Arguments: `dim`, `k` when left out.
-        Raises `ValueError` for `dim < k` or more than 10⁸ weights.
-        """
-        return lifted(self.sector, self.numbers, self.activation, dim, dtype or self.risk.dtype)
+    numbers: SectorNumbers
+    risk: Array
+    gradient_norm: Array
+    converged: Array
+    scaled_hessian: Array
+    steps: Array
 
 
 class _State(NamedTuple):
-    """The free numbers with risk, gradient and Hessian there; damping; fruitless trials; trials."""
+    """The free numbers `x` with risk, gradient and Hessian there; the damping; how many trials in a
+    row were fruitless, and how many there were in all.
+    """
 
     x: Array
     risk: Array
@@ -94,27 +71,34 @@ def solve_sector(
     start: SectorNumbers | SectorPoint | None = None,
     freeze: tuple[str, ...] = (),
 ) -> SectorPoint:
-    """Go down to a minimum of the risk within a sector, a critical point of the full risk (an exact
-    saddle is kept).
+    """Go down to a minimum of the risk within a sector: a critical point of the full risk.
 
-    Damped Newton steps `−DQ(|λ| + μ)⁻¹QᵀDg`, flat directions left alone, until rounding hides all
-    progress. Sizes and partners are traced: one compilation serves all sectors with as many
-    classes.
-    Arguments: `activation`, erf or relu, also that of the target; `start`, numbers of the sector,
-    or a point of another one of the same structure (`follow_sector`); `freeze`, `("readout",)` or
-    nothing: the readout stays as in the start.
-    Returns a `SectorPoint`, of ReLUs the one with `|w| = |a|` unless frozen. Which minimum it is
-    depends on the start. `converged` says that the full gradient is within 1e-10 and the rounding
-    `4ε|H||x|`, what the last bits of the numbers make of it.
-    Raises `ValueError` for other activations, starts of other shapes, inside of jit, and where JAX
-    has no float64: the numbers of a thousand neurons differ from a copy by less than float32
-    resolves.
+    Damped Newton steps `−DQ(|λ| + μ)⁻¹QᵀDg`, without the flat directions, until rounding hides all
+    progress. An exact saddle is kept.
+
+    Arguments:
+
+    - `sector`: its sizes and partners are traced, so that one compilation serves all sectors with
+      as many classes
+    - `activation`: erf or relu, also that of the target (static)
+    - `start`: the initial point: numbers of the sector, or a point of another sector of the same
+      structure (see `follow_sector`); a guess is made when left out
+    - `freeze`: `("readout",)` keeps the readouts of the initial point (static)
+
+    Returns a `SectorPoint`; of ReLU networks the one with `|w| = |a|` unless frozen. Which minimum
+    it is depends on the initial point. `converged` says that the full gradient is within 1e-10 plus
+    the rounding `4ε|H||x|`, the change that the last bits of the numbers cause.
+    Raises `ValueError` for other activations, initial points of other shapes, inside of jit, and
+    where JAX has no float64: the numbers of a thousand neurons differ from a copy by less than
+    float32 resolves.
     Reference: Arjevani & Field 2019, 2020 (the equations of a sector, and their expansion in
     `1/√k`).
-    Where it fails: a point that is a saddle even within its sector is left again; put it in a
-    larger group. Erf neurons that average many thousands of targets hardly feel their norm: beside
-    copies they may end unconverged, from the default start or followed (10 against 10⁶ at |g| =
-    7e-6, where 2e-9 is rounding); `one_neuron` has them.
+    Where it fails: it leaves a point that is a saddle within its sector too; put it into a larger
+    group. Erf neurons that average many thousands of targets hardly depend on their norm: beside
+    copies the search may end unconverged, from the default initial point or followed (10 against
+    10⁶ at |g| = 7e-6, where rounding is 2e-9); `one_neuron` has them.
+
+    Example: `solve_sector(perturbed_copy_sector(6, 8), activations.erf).lift()`.
     """
     known_rests("solve_sector", activation)
     if set(freeze) - {"readout"}:
@@ -128,57 +112,35 @@ def solve_sector(
     places = np.array(sector.places(tuple(freeze)))
     free = np.isin(np.arange(sum(part.size for part in numbers)), places)
     known = classes(sector), jnp.asarray(free)
+    steps = 0
     for _ in range(_ROUNDS):
         found = _newton(activation, *known, numbers)
-        check_concrete("solve_sector", found[1])
+        check_concrete("solve_sector", found.risk)
+        steps += found.steps
         if isinstance(activation, Relu) and "readout" not in freeze:
-            found = _newton(activation, *known, _balanced(known[0], found[0]))
-        if bool(found[3]):
+            found = _newton(activation, *known, _balanced(known[0], found.numbers))
+            steps += found.steps
+        if bool(found.converged):
             break
-        numbers = found[0]
-    (a, e, c), risk, norm, converged, bent = found
-    values = jnp.asarray(np.linalg.eigvalsh(np.asarray(bent)[np.ix_(places, places)]))
-    # where all is copied rounding leaves −3e-18
-    return SectorPoint(a, e, c, jnp.maximum(risk, 0), norm, converged, values, sector, activation)
-
-
-def checked_start(where: str, sector: Sector, start: SectorNumbers | SectorPoint) -> SectorNumbers:
-    """Numbers of the right shapes in float64, with one number where own part and overlap are the
-    same.
-    """
-    if jnp.result_type(float) != jnp.float64:
-        raise ValueError(
-            f"{where}: JAX works in float32; expected float64, for what sets these points apart is "
-            "lost in rounding; call jax.config.update('jax_enable_x64', True) first"
-        )
-    given = start.numbers if isinstance(start, SectorPoint) else start
-    if not isinstance(given, tuple) or len(given) != len(SectorNumbers._fields):
-        raise ValueError(
-            f"{where}: given a start of type {type(start).__name__}; expected SectorNumbers or a "
-            "SectorPoint; sector_coordinates makes them of a network"
-        )
-    width, height = len(sector.partners), len(sector.targets)
-    expected = ((width,), (width,), (width, height))
-    a, e, c = (jnp.asarray(part, float) for part in given)
-    if (a.shape, e.shape, c.shape) != expected:
-        raise ValueError(
-            f"{where}: given a start of shapes {a.shape}, {e.shape}, {c.shape} for {sector}; "
-            f"expected readouts, own parts and overlaps of shapes {expected}; one row a class of "
-            "the student, one column a class of the target"
-        )
-    for g, partner in enumerate(sector.partners):
-        if partner is None:
-            e = e.at[g].set(0)
-        elif sector.targets[partner] == 1:
-            e, c = e.at[g].add(c[g, partner]), c.at[g, partner].set(0)
-    return SectorNumbers(a, e, c)
+        numbers = found.numbers
+    hessian = np.asarray(found.scaled_hessian)[np.ix_(places, places)]
+    return SectorPoint(
+        readout=found.numbers.readout,
+        own=found.numbers.own,
+        overlaps=found.numbers.overlaps,
+        risk=jnp.maximum(found.risk, 0),  # where everything is copied, rounding leaves −3e-18
+        gradient_norm=found.gradient_norm,
+        converged=found.converged,
+        eigenvalues=jnp.asarray(np.linalg.eigvalsh(hessian)),
+        sector=sector,
+        activation=activation,
+        stats={"steps": jnp.asarray(steps)},
+    )
 
 
 @jax.jit
 def _balanced(classes: Classes, numbers: SectorNumbers) -> SectorNumbers:
-    """The same ReLUs with `|w| = |a|`: on the way down from far, scales drift by factors of
-    1000.
-    """
+    """The same ReLU neurons with `|w| = |a|`: on a long way, scales drift by factors of 1000."""
     a, e, c = numbers
     ratio = jnp.sqrt(
         divide(jnp.abs(a), jnp.sqrt(squares(classes.targets, classes.paired, numbers)), 1.0)
@@ -188,9 +150,10 @@ def _balanced(classes: Classes, numbers: SectorNumbers) -> SectorNumbers:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _newton(f: AbstractActivation, classes: Classes, free: Array, start: SectorNumbers):
-    """Numbers, risk, gradient norm, whether that is at its floor, and `DHD`; the risk is one of all
-    numbers, of which those that are not `free` neither slope nor bend."""
+def _newton(f: AbstractActivation, classes: Classes, free: Array, start: SectorNumbers) -> _Found:
+    """Damped Newton steps in the numbers that are `free`; the others keep their values, and have
+    derivatives of zero.
+    """
     first, unravel = jax.flatten_util.ravel_pytree(start)
     eps, k = jnp.finfo(first.dtype).eps, jnp.sum(classes.targets)
     held = jnp.diag(jnp.where(free, 0, 1).astype(first.dtype))
@@ -198,11 +161,11 @@ def _newton(f: AbstractActivation, classes: Classes, free: Array, start: SectorN
     def measure(x: Array) -> tuple[Array, Array, Array]:
         """Risk, gradient and Hessian in one pass: a second one would double the time to compile."""
 
-        def slope(x):
+        def gradient_of(x):
             value, gradient = jax.value_and_grad(lambda x: sector_risk(f, classes, unravel(x)))(x)
             return jnp.where(free, gradient, 0), (value, gradient)
 
-        hessian, (value, gradient) = jax.jacfwd(slope, has_aux=True)(x)
+        hessian, (value, gradient) = jax.jacfwd(gradient_of, has_aux=True)(x)
         return value, jnp.where(free, gradient, 0), jnp.where(free[None], hessian, 0) + held
 
     def busy(state: _State) -> Array:
@@ -211,45 +174,48 @@ def _newton(f: AbstractActivation, classes: Classes, free: Array, start: SectorN
     end = jax.lax.while_loop(busy, lambda state: _trial(measure, 4 * eps * k, state), _begin(first))
     norm, scale = steepest(classes, unravel(end.gradient)), _scale(end.hessian)
     noise = unravel(jnp.where(free, jnp.abs(end.hessian) @ jnp.abs(end.x), 0))
-    # so that nothing is taken away
+    # without the sign of `own`, `steepest` would subtract
     rounding = _ROUNDING * eps * steepest(classes, noise._replace(own=-noise.own))
     converged = norm <= precision(first.dtype).critical + rounding
-    return unravel(end.x), end.risk, norm, converged, scale[:, None] * end.hessian * scale[None]
+    scaled = scale[:, None] * end.hessian * scale[None]
+    return _Found(unravel(end.x), end.risk, norm, converged, scaled, end.steps)
 
 
 def _begin(x: Array) -> _State:
-    """Before the first trial, whose step is none and is taken: so that what measures is compiled
-    once.
+    """The state before the first trial, whose step is zero and is accepted: in this way the risk
+    and its derivatives are compiled once.
     """
     count, zero = jnp.zeros((), jnp.int32), jnp.zeros_like(x)
     return _State(
-        x,
-        jnp.full((), jnp.inf, x.dtype),
-        zero,
-        jnp.diag(zero + 1),
-        jnp.full((), 1e-2, x.dtype),
-        count,
-        count,
+        x=x,
+        risk=jnp.full((), jnp.inf, x.dtype),
+        gradient=zero,
+        hessian=jnp.diag(zero + 1),
+        damping=jnp.full((), 1e-2, x.dtype),
+        stalls=count,
+        steps=count,
     )
 
 
 def _scale(hessian: Array) -> Array:
-    """`D`; a number that nothing feels keeps its scale."""
+    """`D`; a number on which the risk does not depend keeps its scale."""
     diagonal = jnp.abs(jnp.diagonal(hessian))
     return jnp.where(diagonal > 0, jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1)), 1)
 
 
 def _trial(measure, floor: Array, state: _State) -> _State:
-    """One step, taken if it lowers the risk, or the gradient where the risk no longer tells.
+    """One step, accepted if it lowers the risk, or the gradient where rounding hides the risk.
 
-    The gradient counts by what it could gain, `gᵀ|H|⁻¹g`: along a flat valley (erf averages of 1000
-    neurons, λ = 5e-8) a step leaves a larger one across it than it takes away along it.
+    The gradient is measured by the decrease that it promises, `gᵀ|H|⁻¹g`: along a flat valley (erf
+    averages of 1000 neurons, λ = 5e-8) a step adds a larger gradient across the valley than it
+    removes along it.
     """
     scale = _scale(state.hessian)
     values, basis = jnp.linalg.eigh(scale[:, None] * state.hessian * scale[None])
-    sizes, slope = jnp.abs(values), basis.T @ (scale * state.gradient)
+    sizes = jnp.abs(values)
     curved = sizes > _FLAT * jnp.max(sizes)
-    slope, sizes = jnp.where(curved, slope, 0), jnp.where(curved, sizes, 1)
+    slope = jnp.where(curved, basis.T @ (scale * state.gradient), 0)
+    sizes = jnp.where(curved, sizes, 1)
     step = slope / (sizes + state.damping * jnp.max(jnp.abs(values)))
     x = state.x - scale * (basis @ step)
     value, gradient, hessian = measure(x)
@@ -260,13 +226,13 @@ def _trial(measure, floor: Array, state: _State) -> _State:
     better = lower | ((value <= state.risk + noise) & (new < old))
     progress = better & (lower | (new < 0.25 * old))
     after = _State(
-        x,
-        value,
-        gradient,
-        hessian,
-        0.1 * state.damping,
-        jnp.where(progress, 0, state.stalls + 1),
-        state.steps + 1,
+        x=x,
+        risk=value,
+        gradient=gradient,
+        hessian=hessian,
+        damping=0.1 * state.damping,
+        stalls=jnp.where(progress, 0, state.stalls + 1),
+        steps=state.steps + 1,
     )
     before = state._replace(
         damping=jnp.maximum(8 * state.damping, 1e-12),

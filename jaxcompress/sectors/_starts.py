@@ -1,4 +1,4 @@
-"""Where a search in a sector begins when nothing is known. Letters as in `_sector`."""
+"""The default initial point of a search in a sector. Letters as in `_sector`."""
 
 import math
 

@@ -2,8 +2,21 @@
 them proves something.
 
 What enters: sizes, partitions, activations, the moments of a target. What leaves: predicted
-networks, their risks, and which phase of the prediction holds. Written by hand are the formulas; at
-most two scalars are found by bisection or Newton's method, never weights.
+networks, their risks (without a factor ½, as everywhere), and which phase of the prediction holds.
+Formulas are written by hand; at most two scalars are found by bisection or Newton's method, never
+weights. Sizes come in the order `n, k`: the student first, then the target.
+
+| question | function |
+| --- | --- |
+| what can one neuron do against `k` orthonormal ones? | `one_neuron` |
+| how are `k` best shared out among `n`? | `best_partition`, `rank_partitions`, `partitions` |
+| the network of a partition, and its risk | `copy_average`, `copy_average_risk` |
+| the optimum against a target of many random neurons | `predict_frame`, `tight_frame` |
+| the risk of each of its phases; where they meet | `frame_risks`; `pair_threshold` |
+
+>>> from jaxcompress import activations, theory
+>>> theory.best_partition(activations.erf, 6, 8)
+(1, 1, 1, 1, 1, 3)
 """
 
 from jaxcompress.theory._copy_average import copy_average, copy_average_risk

@@ -1,6 +1,4 @@
-"""Copy–average networks: every neuron stands for a group of orthonormal target neurons, one or
-many.
-"""
+"""Copy–average networks: every neuron represents a group of orthonormal target neurons."""
 
 import math
 import operator
@@ -23,7 +21,7 @@ _ROUNDING = 1e4
 
 
 def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
-    """The critical point at which neuron `i` stands for group `i` of the target: `w_i = c Σ v_j`,
+    """The critical point at which neuron `i` represents group `i` of the target: `w_i = c Σ v_j`,
     `a_i = a b`.
 
     `c` and `a` are those of `one_neuron` for the group's size, `b` the target's readout; groups are
@@ -44,6 +42,8 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     Raises `ValueError` for another target (where its arrays can be looked at) or partition, for an
     activation whose groups see each other, and where `one_neuron` has no answer.
     Reference: Şimşek et al. 2023 (erf).
+
+    Example: `copy_average(targets.orthonormal(4, 4, activation=activations.erf), (1, 3))`.
     """
     if not isinstance(target, TwoLayer):
         raise ValueError(
@@ -76,10 +76,12 @@ def copy_average_risk(
     """The risk `Σ_i R*(ℓ_i)` of the copy–average network against an orthonormal target of unit
     readout.
 
-    Arguments: an activation and `n` positive integers (static); `dtype` the default float type when
-    left out.
+    Arguments: an activation and `n` positive integers (static); `dtype`, the default float type
+    when left out.
     Returns a scalar.
-    Raises `ValueError` as `copy_average`, where it is said for which activations the sum holds.
+    Raises `ValueError` as `copy_average`, which says for which activations the sum holds.
+
+    Example: `copy_average_risk(activations.erf, (1, 1, 4))`.
     """
     sizes = _sizes("copy_average_risk", partition)
     dtype = jnp.dtype(dtype or jnp.result_type(float))
@@ -133,7 +135,7 @@ def group_neurons(where: str, f: AbstractActivation, sizes: tuple[int, ...], dty
     """One neuron a group, once it is known that groups of these sizes do not see each other; one
     alone never does.
     """
-    found = {size: known_neuron(f, size, dtype) for size in dict.fromkeys(sizes)}
+    found = {size: known_neuron(where, f, size, dtype) for size in dict.fromkeys(sizes)}
     if not all(
         0 < abs(each.scale) < math.inf and abs(each.readout) < math.inf for each in found.values()
     ):

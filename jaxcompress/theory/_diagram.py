@@ -1,5 +1,5 @@
-"""The phase diagram of the tight frames: every phase's risk beside the others', and where one gives
-way to the next.
+"""The phase diagram of the tight frames: the risk of every phase, and where one gives way to the
+next.
 """
 
 import functools
@@ -17,16 +17,21 @@ from jaxcompress.theory._split import every_split
 def frame_risks(
     total: Float[Array, ""], tilt: Float[Array, ""], width: int, dim: int
 ) -> dict[str, Float[Array, ""]]:
-    """The simplified ReLU risk less its constant in each phase, by the phase's name, infinite where
-    it does not exist.
+    """The simplified ReLU risk less its constant in each phase, infinite where a phase does not
+    exist.
 
-    Arguments: `total`, `S = Σ b_i‖v_i‖`; `tilt ≥ 0`, `T = ‖Σ b_i v_i‖`; scalars of one floating
-    dtype, `jax.vmap` for grids; `width` M and `dim` d (static). `isotropic` exists at `T = 0`,
-    `tilted` for `M ≤ d`, `split` (the best one) for `M = d + 1 ≥ 3`, `pair` for `M ≥ 2` and `T ≥
-    α√(M−2)`. The sign of `total` does not count.
-    Returns a dict of scalars.
-    Raises `ValueError` for sizes below 1 or `width > dim + 1`, and where the arguments are no
+    Arguments:
+
+    - `total`: `S = Σ b_i‖v_i‖`, a floating scalar, whose sign does not matter; `jax.vmap` for grids
+    - `tilt`: `T = ‖Σ b_i v_i‖ ≥ 0`, a scalar of the same dtype
+    - `width`, `dim`: `M` and `d` (static)
+
+    Returns a dict of scalars by the name of the phase: `isotropic` exists at `T = 0`, `tilted` for
+    `M ≤ d`, `split` (the best one) for `M = d + 1 ≥ 3`, `pair` for `M ≥ 2` and `T ≥ α√(M−2)`.
+    Raises `ValueError` for sizes below 1 or `width > dim + 1`, and unless the arguments are
     floating scalars.
+
+    Example: `frame_risks(1.0, 0.5, width=3, dim=5)["tilted"]`.
     """
     total, tilt = as_array("frame_risks", "total", total), as_array("frame_risks", "tilt", tilt)
     check_floating("frame_risks", total=total, tilt=tilt)
@@ -58,14 +63,16 @@ def pair_threshold(width: int, *, dtype=None) -> Float[Array, ""]:
     risks are equal.
 
     It lies above `(2√M/π)/(1 + (M−1)2/π)`, where the tilted frame is orthonormal and beats every
-    pair, and is found by halving.
+    pair, and is found by bisection.
     Arguments: `width` (static, at least 2), `dtype` the default float type when left out.
     Returns a scalar.
     Raises `ValueError` for one neuron, which has no partner.
+
+    Example: `pair_threshold(3)` is 0.809248.
     """
     if width < 2:
         raise ValueError(
-            f"pair_threshold: given width {width}; expected 2 at least; one neuron is always tilted"
+            f"pair_threshold: given width {width}; expected at least 2; one neuron is always tilted"
         )
     return _threshold(width, dtype or jnp.result_type(float))
 

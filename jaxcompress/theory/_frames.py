@@ -1,6 +1,4 @@
-"""Families of unit vectors: simplex frames, orthonormal rows about an axis, and how they are
-turned.
-"""
+"""Families of unit vectors: simplex frames, orthonormal rows about an axis, rotations."""
 
 import math
 
@@ -17,7 +15,9 @@ def simplex_frame(m: int, d: int, *, dtype=None) -> Float[Array, "m d"]:
     the axis and its opposite.
     Arguments: sizes (static), `dtype` the default float type when left out.
     Returns rows `(m, d)`.
-    Raises `ValueError` when a size is below 1 or `m > d + 1`, for then no such frame exists.
+    Raises `ValueError` when a size is below 1 or `m > d + 1`, because then no such frame exists.
+
+    Example: `simplex_frame(3, 2)`.
     """
     if m < 1 or d < 1 or m > d + 1:
         raise ValueError(

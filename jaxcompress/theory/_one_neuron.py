@@ -16,11 +16,14 @@ _EXCESS = 0.015023447149542662
 
 
 class OneNeuron(eqx.Module):
-    """The neuron `a φ(w·x)`, `w = c Σ_j v_j`, that stands for `k` orthonormal ones, and what that
-    costs.
+    """The neuron `a φ(w·x)`, `w = c Σ_j v_j`, that represents `k` orthonormal ones, and its risk.
 
-    `scale`: c. `readout`: a, against target readouts of one. `risk`: the risk R* of one neuron.
-    `norm`: `‖w‖ = |c|√k`.
+    - `scale`: `c`
+    - `readout`: `a`, against target readouts of one
+    - `risk`: the population risk `R*` of the neuron, without a factor ½
+    - `norm`: `‖w‖ = |c|√k`
+
+    Example: `one_neuron(activations.relu, 4).risk`.
     """
 
     scale: Float[Array, ""]
@@ -55,25 +58,30 @@ def one_neuron(activation: AbstractActivation, k: int, *, dtype=None) -> OneNeur
     Where it fails: `R*` keeps its digits for every `k` (erf at 1e9: 1e-15 also by the scan), but a
     neuron of an odd activation that averages many is nearly linear and hardly feels its norm, so
     that `c` is right to `2e-15 k²`.
+
+    Example: `one_neuron(activations.erf, 4).readout == 4.0`.
     """
     dtype = jnp.dtype(dtype or jnp.result_type(float))
-    found = known_neuron(activation, k, dtype)
+    found = known_neuron("one_neuron", activation, k, dtype)
     values = (found.scale, found.readout, found.risk, abs(found.scale) * math.sqrt(k))
     return OneNeuron(*(jnp.asarray(value, dtype) for value in values))
 
 
-def known_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
-    """The numbers of `one_neuron`, on the host, each found once."""
+def known_neuron(where: str, f: AbstractActivation, k: int, dtype) -> Neuron:
+    """The numbers of `one_neuron`, on the host, each found once; `where` is named in errors."""
     count = as_integer(k)
     if count is None or count < 1:
         raise ValueError(
-            f"one_neuron: given k={k!r}; expected an integer, 1 at least; it counts target neurons"
+            f"{where}: given k={k!r}; expected an integer, at least 1: the number of target neurons"
         )
     if jnp.dtype(dtype) not in (jnp.float32, jnp.float64):
         raise ValueError(
-            f"one_neuron: given dtype={jnp.dtype(dtype)}; expected float32 or float64; leave it out"
+            f"{where}: given dtype={jnp.dtype(dtype)}; expected float32 or float64; leave it out"
         )
-    return _found(f, count, jnp.dtype(dtype))
+    try:
+        return _found(f, count, jnp.dtype(dtype))
+    except ValueError as error:  # what is found is shared by all callers
+        raise ValueError(str(error).replace("one_neuron", where, 1)) from None
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""The predicted minimiser of the simplified ReLU risk: which phase holds, and its network."""
+"""The predicted minimiser of the simplified ReLU risk: its phase and its network."""
 
 import functools
 import math
@@ -21,6 +21,8 @@ from jaxcompress.theory._split import every_split
 class FramePhase(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     """The phases of the minimum. Comparing with one gives an array; `FramePhase[code]` is its
     message.
+
+    Example: `predict_frame(moments, 3, 5).phase == FramePhase.tilted`.
     """
 
     isotropic = "No linear part: a regular simplex frame of equal masses, in any orientation."
@@ -41,10 +43,13 @@ class FramePhase(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
 class FramePrediction(eqx.Module):
     """The predicted minimiser for given moments.
 
-    `network`: its weights and readout. `risk`: the simplified risk there less the target's own `E
-    f²`. `phase`: a code of `FramePhase`; `message` spells it out. `groups (2,)`: how many neurons
-    are in each of its two groups of equals: `(M, 0)` for one frame, `(k, M − k)` for a split, `(2,
-    M − 2)` for the pair and the others.
+    - `network`: its weights and readout
+    - `risk`: the simplified risk there, less the second moment `E f²` of the target
+    - `phase`: a code of `FramePhase`; `message` spells it out
+    - `groups (2,)`: the numbers of neurons in its two groups of equal neurons: `(M, 0)` for one
+      frame, `(k, M − k)` for a split, `(2, M − 2)` for the pair and the others
+
+    Example: `predict_frame(moments, 3, 5).message`.
     """
 
     network: TwoLayer
@@ -140,23 +145,23 @@ def _best(S: Array, T: Array, width: int, dim: int) -> _Arrangement:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves)[place], isotropic, *others)
 
 
-def _checked(moments: TargetMoments, width: int, dim: int) -> tuple[Array, Array]:
+def _checked(where: str, moments: TargetMoments, width: int, dim: int) -> tuple[Array, Array]:
     """`S` and `t` of the moments, once everything fits together."""
     if not isinstance(moments, TargetMoments):
         raise ValueError(
-            f"tight_frame: given {type(moments).__name__}; expected moments; take them with "
+            f"{where}: given {type(moments).__name__}; expected moments; take them with "
             "target_moments"
         )
-    check_finite("tight_frame: moments", **moments.parameters())
+    check_finite(f"{where}: moments", **moments.parameters())
     if moments.outputs is not None or moments.order != 1 or moments.runs:
         raise ValueError(
-            f"tight_frame: given moments of order {moments.order} with outputs={moments.outputs} "
+            f"{where}: given moments of order {moments.order} with outputs={moments.outputs} "
             f"and leading axes {moments.runs}; expected those of one target of one output, of "
             "order 1; take them with order=1, and use jax.vmap for many targets"
         )
     if moments.dim != dim or width < 1 or width > dim + 1:
         raise ValueError(
-            f"tight_frame: given width {width}, dim {dim} and moments in {moments.dim} dimensions; "
+            f"{where}: given width {width}, dim {dim} and moments in {moments.dim} dimensions; "
             "expected the moments' own dimension and 1 ≤ width ≤ dim + 1, beyond which no frame "
             "is known; lower the width"
         )
@@ -200,10 +205,15 @@ def predict_frame(moments: TargetMoments, width: int, dim: int) -> FramePredicti
     phase is known).
     Reference: Amani et al. 2022 (the isotropic frame). The other phases are the package's own: that
     they are the lowest was seen over grids of `M`, `d` and `‖t‖/S`, not proved.
+
+    Example: `predict_frame(target_moments(target), 3, 5).risk`.
     """
-    return _predict(*_checked(moments, width, dim), width, dim)
+    return _predict(*_checked("predict_frame", moments, width, dim), width, dim)
 
 
 def tight_frame(moments: TargetMoments, width: int, dim: int) -> TwoLayer:
-    """The network of `predict_frame`: arguments, errors and reference stand there."""
-    return predict_frame(moments, width, dim).network
+    """The network of `predict_frame`, which also describes arguments, errors and reference.
+
+    Example: `tight_frame(target_moments(target), 3, 5)`.
+    """
+    return _predict(*_checked("tight_frame", moments, width, dim), width, dim).network

@@ -1,4 +1,4 @@
-"""Centred input laws: the only ones of this room."""
+"""Centred input distributions: the only ones that `infinite_width` accepts."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractInputs, Gaussian, StandardNormal
 
 
-def check_law(where: str, inputs: AbstractInputs, dim: int | None = None) -> None:
-    """Raise `ValueError` unless the law is a centred Gaussian (of `dim` dimensions, where
+def check_inputs(where: str, inputs: AbstractInputs, dim: int | None = None) -> None:
+    """Raise `ValueError` unless the inputs are a centred Gaussian (of `dim` dimensions, where
     given).
     """
     if not isinstance(inputs, StandardNormal) and (
@@ -15,7 +15,8 @@ def check_law(where: str, inputs: AbstractInputs, dim: int | None = None) -> Non
     ):
         raise ValueError(
             f"{where}: given inputs {type(inputs).__name__} with a mean; expected StandardNormal() "
-            "or Gaussian(None, covariance); a neuron without bias sees centred inputs only"
+            "or Gaussian(None, covariance); subtract the mean, because a neuron without bias "
+            "cannot represent it"
         )
     if dim is not None and inputs.dim not in (None, dim):
         raise ValueError(
@@ -25,7 +26,7 @@ def check_law(where: str, inputs: AbstractInputs, dim: int | None = None) -> Non
 
 
 def whitened(inputs: AbstractInputs, weights: Float[Array, "m d"]) -> Float[Array, "m r"]:
-    """What neurons are on standard normal inputs."""
+    """The weights of the same neurons on standard normal inputs."""
     return inputs.standardize(weights, None)[0]
 
 
