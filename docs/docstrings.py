@@ -76,9 +76,8 @@ def items(lines):
 
     def belongs(line):
         inner = line[margin:]
-        return line.strip() != "" and (
-            margin > 0 and line.startswith(" ") or inner.startswith(("- ", " ")) or ITEM.match(inner)
-        )
+        indented = inner.startswith(" ") or (margin > 0 and line.startswith(" "))
+        return line.strip() != "" and (indented or inner.startswith("- ") or ITEM.match(inner))
 
     for line in taken(lines, lambda line: bool(belongs(line))):
         inner = line[margin:]
