@@ -152,7 +152,7 @@ def commands():
                     yield pytest.param(shlex.split(line)[1:], id=f"{name_of(path)}: {line}")
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", list(commands()))
 def test_a_command_of_the_pages_is_one_that_the_command_line_understands(words, capsys):
     if "--help" in words:
         with pytest.raises(SystemExit) as end:
