@@ -53,10 +53,13 @@ MAY_USE = {
 TOP_LEVEL = {
     "CHANGELOG.md",
     "CITATION.cff",
+    "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
     "benchmarks",
+    "docs",
     "jaxcompress",
+    "mkdocs.yml",
     "notebooks",
     "pyproject.toml",
     "tests",
