@@ -12,10 +12,11 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kernels.internal import traits
 from jaxcompress.landscape._distance import Symmetric, list_matches, views
 from jaxcompress.landscape._hierarchy import Relaxed, columns_of, relaxed
 from jaxcompress.landscape._matching import View, assign, matched, squares
-from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
+from jaxcompress.landscape._neurons import halves, rows_of
 from jaxcompress.landscape._symmetries import TargetSymmetries, extend
 from jaxcompress.networks import TwoLayer
 
@@ -173,7 +174,7 @@ def _rotated(
 
 def _applied(a: TwoLayer, b: TwoLayer, move: Move, rotation: np.ndarray | None) -> TwoLayer:
     """The second network under a move, in its own dtype, scaled like the first."""
-    symmetry, n = activation_symmetry(a.activation), a.width
+    symmetry, n = traits(a.activation), a.width
     weights, readout = (np.asarray(array, float)[move.neurons] for array in (b.weights, b.readout))
     bias = None if b.bias is None else np.asarray(b.bias, float)[move.neurons]
     offset = None if b.output_bias is None else np.asarray(b.output_bias, float)
@@ -206,11 +207,11 @@ def _applied(a: TwoLayer, b: TwoLayer, move: Move, rotation: np.ndarray | None) 
     )
 
 
-def _scale(network: TwoLayer, degree: int) -> np.ndarray:
+def _scale(network: TwoLayer, degree: float) -> np.ndarray:
     return _balance(*rows_of(network), degree)
 
 
-def _balance(first: np.ndarray, readout: np.ndarray, degree: int) -> np.ndarray:
+def _balance(first: np.ndarray, readout: np.ndarray, degree: float) -> np.ndarray:
     """`λ` of `(w, a) = (λw', λ^{−p}a')` with `‖w'‖ = ‖a'‖`; not a positive number for a neuron
     without either.
     """

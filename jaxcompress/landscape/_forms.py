@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels.internal import Erf, Relu
+from jaxcompress.kernels.internal import hermite_remainder
 from jaxcompress.landscape._align import align
 from jaxcompress.landscape._isotropy import Isotropy
 from jaxcompress.landscape._neurons import rows_of, student_parity
@@ -153,7 +153,10 @@ def copy_average_form(seen: Orthonormal) -> Form | None:
 
 def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> Form | None:
     """The critical point of the core's own sector, and what it is called."""
-    known = isinstance(seen.core.activation, Erf | Relu) and jnp.result_type(float) == jnp.float64
+    known = (
+        hermite_remainder(seen.core.activation) is not None
+        and jnp.result_type(float) == jnp.float64
+    )
     # what is held at another readout is not in the units of the sector
     free = not freeze or (set(freeze) == {"readout"} and seen.readout == 1)
     placed = _sector_of(seen, found) if known and free and not found.trivial else None

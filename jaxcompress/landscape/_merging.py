@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite
-from jaxcompress.landscape._neurons import activation_symmetry, rows_of, student_parity
+from jaxcompress.kernels.internal import check_finite, traits
+from jaxcompress.landscape._neurons import rows_of, student_parity
 from jaxcompress.landscape._splitting import check_neuron
 from jaxcompress.networks import TwoLayer
 from jaxcompress.solvers import solve_many
@@ -86,7 +86,7 @@ def _equal(network: TwoLayer, i: int, j: int) -> TwoLayer | None:
     there is one.
     """
     pair = _pair(network, [i, j])
-    symmetry = activation_symmetry(network.activation)
+    symmetry = traits(network.activation)
     inner, readouts = rows_of(pair)
     sizes = np.linalg.norm(inner, axis=1)
     idle = ~readouts.any(1) | ((sizes == 0) & bool(symmetry.degree))

@@ -13,13 +13,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress.kernels.internal import traits
 from jaxcompress.landscape._neurons import (
-    activation_symmetry,
     halves,
     neurons,
     rows_of,
     student_parity,
-    vanishes_at_zero,
 )
 from jaxcompress.networks import TwoLayer
 
@@ -88,7 +87,7 @@ class Reduced(NamedTuple):
         Lengths of homogeneous neurons, shares of readouts and what is at infinity stay as they are.
         """
         symmetry, parity = (
-            activation_symmetry(self.network.activation),
+            traits(self.network.activation),
             student_parity(self.network),
         )
         first, readout = rows_of(self.network)
@@ -101,7 +100,7 @@ class Reduced(NamedTuple):
         new_readout[dead] = 0
         if symmetry.degree is not None:
             new_first[dead] = 0
-        elif vanishes_at_zero(self.network.activation):
+        elif traits(self.network.activation).vanishes:
             small = dead & (size / self.units.weights < length / self.units.readout)
             new_first[small], new_readout[small] = 0, readout[small]
         core_first, core_readout = (first[:0], readout[:0]) if core is None else rows_of(core)
@@ -166,13 +165,13 @@ def reduce_network(network: TwoLayer, tolerance: float, infinity: float, units: 
     a channel. Neurons become one only if that moves no more than a tolerance, by what they weigh:
     `Σ ‖a_i‖ ‖u_i − ū‖`.
     """
-    symmetry, parity = activation_symmetry(network.activation), student_parity(network)
+    symmetry, parity = traits(network.activation), student_parity(network)
     p, (first, readout) = symmetry.degree, rows_of(scaled(network, units))
     u, size, _, length = halves(first, readout)
     if p is None:
         far = (size > infinity) | (length > infinity * units.total / units.readout)
         far |= _channels(first, readout, parity, infinity / CHANNEL)
-        height = np.minimum(size, length) if vanishes_at_zero(network.activation) else length
+        height = np.minimum(size, length) if traits(network.activation).vanishes else length
         rows, weights, stretch = first, readout, np.ones_like(size)
     else:
         stretch = length ** (1 / (p + 1)) * size ** (p / (p + 1)) * (size > 0)
@@ -221,7 +220,7 @@ def _with_core(
     network: TwoLayer, member, sign, rows, weights, tolerance: float, units: Units
 ) -> Reduced:
     """Add up the neurons of every group; groups that add up to nothing are none."""
-    p = activation_symmetry(network.activation).degree
+    p = traits(network.activation).degree
     member = member.copy()
     core_rows: list[np.ndarray] = []
     core_weights: list[np.ndarray] = []

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels.internal import check_concrete, check_finite
-from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
+from jaxcompress.kernels.internal import check_concrete, check_finite, traits
+from jaxcompress.landscape._neurons import halves, rows_of
 from jaxcompress.networks import TwoLayer
 
 # 6!: six interchangeable neurons, compared in 1 to 20 ms; seven take 40 to 90 ms, the bound for
@@ -121,7 +121,7 @@ def _reduced(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray
     """Vectors `(m, d)` that every map permutes, and what it must keep: features of each, and of its
     opposite.
     """
-    symmetry, d = activation_symmetry(target.activation), target.dim
+    symmetry, d = traits(target.activation), target.dim
     first, readout = rows_of(target)
     weights = first[:, :d]
     first = (

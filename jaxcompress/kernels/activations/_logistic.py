@@ -1,5 +1,5 @@
-"""The logistic family as blends of smoothed kinks: sigmoid, tanh, softplus and SiLU among the
-closed forms.
+"""The logistic family as scale mixtures of smoothed kinks: sigmoid, tanh, softplus and SiLU
+among the closed forms.
 
 The logistic law is a Gaussian scale mixture (Andrews & Mallows 1974; Stefanski 1991): `sigmoid(x) =
 E Φ(x/τ)`, where `τ/2` has Kolmogorov's law. So `tanh x = 2 sigmoid(2x) − 1` is a mixture of error
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels.activations._activation import AbstractActivation
-from jaxcompress.kernels.activations._terms import Blend, Kink, Term, Terms
+from jaxcompress.kernels.activations._terms import Kink, ScaleMixture, Term, Terms
 
 # Shares and widths τ of the sigmoid.
 _MIXTURE = (
@@ -53,7 +53,7 @@ class Sigmoid(AbstractActivation):
 
     @property
     def terms(self) -> Terms:
-        return (Term(1.0, kink=Kink.STEP, blend=Blend(_SHARES, _WIDTHS)),)
+        return (Term(1.0, kink=Kink.STEP, mixture=ScaleMixture(_SHARES, _WIDTHS)),)
 
 
 class Tanh(AbstractActivation):
@@ -69,7 +69,9 @@ class Tanh(AbstractActivation):
     def terms(self) -> Terms:
         return (
             Term(
-                1.0, kink=Kink.SIGN, blend=Blend(_SHARES, tuple(0.5 * width for width in _WIDTHS))
+                1.0,
+                kink=Kink.SIGN,
+                mixture=ScaleMixture(_SHARES, tuple(0.5 * width for width in _WIDTHS)),
             ),
         )
 
@@ -85,7 +87,7 @@ class Silu(AbstractActivation):
 
     @property
     def terms(self) -> Terms:
-        return (Term(1.0, power=1, kink=Kink.STEP, blend=Blend(_SHARES, _WIDTHS)),)
+        return (Term(1.0, power=1, kink=Kink.STEP, mixture=ScaleMixture(_SHARES, _WIDTHS)),)
 
 
 class Softplus(AbstractActivation):
@@ -100,5 +102,5 @@ class Softplus(AbstractActivation):
     @property
     def terms(self) -> Terms:
         squares = tuple(share * width * width for share, width in _MIXTURE)
-        above = Term(1.0, power=1, kink=Kink.STEP, blend=Blend(_SHARES, _WIDTHS))
-        return above, Term(1.0, kink=Kink.STEP, order=1, blend=Blend(squares, _WIDTHS))
+        above = Term(1.0, power=1, kink=Kink.STEP, mixture=ScaleMixture(_SHARES, _WIDTHS))
+        return above, Term(1.0, kink=Kink.STEP, order=1, mixture=ScaleMixture(squares, _WIDTHS))

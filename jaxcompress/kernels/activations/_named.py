@@ -13,7 +13,7 @@ from jaxcompress.kernels.activations._activation import (
     Relu,
 )
 from jaxcompress.kernels.activations._logistic import Sigmoid, Silu, Softplus, Tanh
-from jaxcompress.kernels.activations._terms import UNIT, Blend, Kink, Term
+from jaxcompress.kernels.activations._terms import UNIT, Kink, ScaleMixture, Term
 
 # Orders of powers and Hermite polynomials: no digits would be left beyond.
 _HIGHEST = 40
@@ -24,8 +24,8 @@ erf: AbstractActivation = Erf()
 abs: AbstractActivation = Closed("abs", (Term(1.0, power=1, kink=Kink.SIGN),))
 step: AbstractActivation = Closed("step", (Term(1.0, kink=Kink.STEP),))
 sign: AbstractActivation = Closed("sign", (Term(1.0, kink=Kink.SIGN),))
-normal_cdf: AbstractActivation = Closed("normal_cdf", (Term(1.0, kink=Kink.STEP, blend=UNIT),))
-gelu: AbstractActivation = Closed("gelu", (Term(1.0, power=1, kink=Kink.STEP, blend=UNIT),))
+normal_cdf: AbstractActivation = Closed("normal_cdf", (Term(1.0, kink=Kink.STEP, mixture=UNIT),))
+gelu: AbstractActivation = Closed("gelu", (Term(1.0, power=1, kink=Kink.STEP, mixture=UNIT),))
 sin: AbstractActivation = Closed("sin", (Term(-1j, rate=1j),))
 cos: AbstractActivation = Closed("cos", (Term(1.0, rate=1j),))
 exp: AbstractActivation = Closed("exp", (Term(1.0, rate=1.0),))
@@ -59,7 +59,10 @@ def bump(width: float = 1.0) -> AbstractActivation:
             "variance"
         )
     term = Term(
-        width * math.sqrt(2 * math.pi), kink=Kink.STEP, order=1, blend=Blend(widths=(float(width),))
+        width * math.sqrt(2 * math.pi),
+        kink=Kink.STEP,
+        order=1,
+        mixture=ScaleMixture(widths=(float(width),)),
     )
     return Closed(f"bump({float(width)!r})", (term,))
 

@@ -291,7 +291,7 @@ def _forms(at: Plane, wide: Plane, width_x: Number, width_y: Number) -> tuple[Fo
     h, k, alpha, beta = (
         (0.0,) * 4 if central else (wide.x.height, wide.y.height, wide.wedge.alpha, wide.wedge.beta)
     )
-    mean_x, mean_y = (0.0, 0.0) if central else (wide.level_x, wide.level_y)
+    mean_x, mean_y = (0.0, 0.0) if central else (wide.known_mean_x, wide.known_mean_y)
     mean = (mean_x, mean_y, 0.0, 0.0, 0.0, 0.0)
     at_point = (
         times(pp, plus(mean_x, times(-1.0, x, b, c, over, beta))),

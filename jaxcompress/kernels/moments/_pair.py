@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._checks import check_floating
-from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress.kernels.activations._activation import AbstractActivation, check_activation
 from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.special.internal import divide, sqrt
@@ -43,6 +43,8 @@ def expectation(
     Raises `ValueError` for dtypes that differ, or what is no activation.
     Reference: Price 1958, *A useful theorem for nonlinear devices having Gaussian inputs*.
     """
+    check_activation("expectation", f)
+    check_activation("expectation", g)
     check_floating(
         "expectation",
         var_x=pair.var_x,
@@ -69,10 +71,10 @@ def _price(f, g, primals, tangents):
     (pair,), (tangent,) = primals, tangents
     at = _plane_of(pair)
     forward, backward = formulas(f, g), formulas(g, f)
-    out = forward.cross(at).mean * tangent.cov
+    out = forward.mixed_derivative(at).mean * tangent.cov
     out += (
-        0.5 * forward.bend(at).mean * tangent.var_x
-        + 0.5 * backward.bend(at.swapped).mean * tangent.var_y
+        0.5 * forward.second_derivative(at).mean * tangent.var_x
+        + 0.5 * backward.second_derivative(at.swapped).mean * tangent.var_y
     )
     if pair.mean_x is not None:
         out += forward.gradient(at).mean * tangent.mean_x

@@ -119,21 +119,21 @@ class Plane(NamedTuple):
         )
 
     @property
-    def level_x(self) -> Float[Array, "..."]:
+    def known_mean_x(self) -> Float[Array, "..."]:
         """The mean of `X`, a number also where it is `None`."""
         return jnp.zeros((), self.std_x.dtype) if self.mean_x is None else self.mean_x
 
     @property
-    def level_y(self) -> Float[Array, "..."]:
+    def known_mean_y(self) -> Float[Array, "..."]:
         """The mean of `Y`, a number also where it is `None`."""
-        return self.swapped.level_x
+        return self.swapped.known_mean_x
 
     @property
     def rest_y(self) -> Float[Array, "..."]:
         """The mean of `Y` on the line `X = 0`: `μ_y − σ_y h cos`."""
         if self.mean_x is None and self.mean_y is None:
             return jnp.zeros((), self.std_y.dtype)
-        return self.level_y - self.std_y * self.cos * self.x.height
+        return self.known_mean_y - self.std_y * self.cos * self.x.height
 
 
 class Angle(NamedTuple):

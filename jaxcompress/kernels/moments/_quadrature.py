@@ -58,8 +58,8 @@ class QuadratureMoments(AbstractMoments):
 
         def add(sums, row):
             z, weight = row
-            mean, std = plane.level_y + plane.std_y * plane.cos * z, plane.std_y * plane.sin
-            x = {i: f(plane.level_x + plane.std_x * z) for i, f in outer.items()}
+            mean, std = plane.known_mean_y + plane.std_y * plane.cos * z, plane.std_y * plane.sin
+            x = {i: f(plane.known_mean_x + plane.std_x * z) for i, f in outer.items()}
             y = {j: along(mean, std) for j, along in inner.items()}
             new = [
                 (weight * z**a) * (x[i] * y[j][b]) for (i, j), powers in parts for a, b in powers
