@@ -23,7 +23,7 @@ from jaxcompress.landscape import (
     split,
     splitting_spectrum,
 )
-from jaxcompress.landscape._growing import extended, residual
+from jaxcompress.landscape.width_steps._growing import extended, residual
 from jaxcompress.theory import copy_average
 from tests import erf_oracle
 from tests.problems import network, run

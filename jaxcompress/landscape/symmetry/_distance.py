@@ -16,9 +16,9 @@ image. `distance` is therefore a pseudometric that can be computed, `d ≤ D`:
 - with a target of at most 720 maps on its span (six equal neurons), all of them are tried, each
   with its optimal assignment: `d = D` if either network lies in the span of the target. A part
   outside of it enters by lengths or by inner products, whichever says more, and `d ≤ D`;
-- with more maps, by optimal matching of what every neuron sees (`_hierarchy`): `d ≤ D`. It is blind
-  to what neither this nor `(WWᵀ)^{1/2}` tells apart; on random networks it is 0.5 to 1.0 of `D`,
-  0.96 to 1.0 on close ones.
+- with more maps, by optimal matching of what every neuron sees (`_lower_bounds`): `d ≤ D`. It is
+  blind to what neither this nor `(WWᵀ)^{1/2}` tells apart; on random networks it is 0.5 to 1.0 of
+  `D`, 0.96 to 1.0 on close ones.
 
 Which of them it is depends on the target alone, so that the axioms hold among all networks that are
 compared. In all three an image is at rounding distance, since nothing is searched. `align` does
@@ -32,8 +32,8 @@ import math
 import numpy as np
 
 from jaxcompress.kernels.internal import check_concrete, check_finite
-from jaxcompress.landscape._hierarchy import relaxed
-from jaxcompress.landscape._matching import (
+from jaxcompress.landscape.symmetry._lower_bounds import relaxed
+from jaxcompress.landscape.symmetry._matching import (
     Match,
     View,
     listed,
@@ -42,8 +42,8 @@ from jaxcompress.landscape._matching import (
     relation_costs,
     view,
 )
-from jaxcompress.landscape._neurons import neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
+from jaxcompress.landscape.symmetry._neurons import neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, target_symmetries
 from jaxcompress.networks import TwoLayer
 
 Symmetric = TwoLayer | TargetSymmetries | None

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels.internal import check_concrete, check_finite, traits
-from jaxcompress.landscape._neurons import halves, rows_of
+from jaxcompress.landscape.symmetry._neurons import halves, rows_of
 from jaxcompress.networks import TwoLayer
 
 # 6!: six interchangeable neurons, compared in 1 to 20 ms; seven take 40 to 90 ms, the bound for

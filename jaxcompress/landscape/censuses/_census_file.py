@@ -9,9 +9,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.landscape._census import Census, stacked
-from jaxcompress.landscape._classify import Classification
-from jaxcompress.landscape._rows import Row
+from jaxcompress.landscape.censuses._census import Census, stacked
+from jaxcompress.landscape.censuses._census_rows import CensusRow
+from jaxcompress.landscape.symmetry._classification import Classification
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import (
     activation_name,
@@ -90,7 +90,7 @@ def load_census(path: str | os.PathLike) -> Census:
         found = Classification(**words, point=None, core=None)
         network = _network(arrays, "row", activations[1], i)
         rows.append(
-            Row(
+            CensusRow(
                 network,
                 eigenvalues=arrays["eigenvalues"][i],
                 classification=found,

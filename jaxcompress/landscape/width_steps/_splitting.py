@@ -33,7 +33,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import as_array, check_finite
-from jaxcompress.landscape._distance import check_one
+from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.risk.internal import check_compatible, hessian

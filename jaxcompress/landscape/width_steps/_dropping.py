@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape._distance import check_one
+from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem, normal_equations
 from jaxcompress.risk.internal import check_compatible

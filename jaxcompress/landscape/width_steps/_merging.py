@@ -13,8 +13,8 @@ from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import check_finite, traits
-from jaxcompress.landscape._neurons import rows_of, student_parity
-from jaxcompress.landscape._splitting import check_neuron
+from jaxcompress.landscape.symmetry._neurons import rows_of, student_parity
+from jaxcompress.landscape.width_steps._splitting import check_neuron
 from jaxcompress.networks import TwoLayer
 from jaxcompress.solvers import solve_many
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.landscape._neurons import Neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._neurons import Neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 
 # Entries of the largest array that is held while maps are compared: 16 MB.
 _ENTRIES = 2_000_000

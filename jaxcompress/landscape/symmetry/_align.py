@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels.internal import traits
-from jaxcompress.landscape._distance import Symmetric, list_matches, views
-from jaxcompress.landscape._hierarchy import Relaxed, columns_of, relaxed
-from jaxcompress.landscape._matching import View, assign, matched, squares
-from jaxcompress.landscape._neurons import halves, rows_of
-from jaxcompress.landscape._symmetries import TargetSymmetries, extend
+from jaxcompress.landscape.symmetry._distance import Symmetric, list_matches, views
+from jaxcompress.landscape.symmetry._lower_bounds import Relaxed, columns_of, relaxed
+from jaxcompress.landscape.symmetry._matching import View, assign, matched, squares
+from jaxcompress.landscape.symmetry._neurons import halves, rows_of
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, extend
 from jaxcompress.networks import TwoLayer
 
 # A search of turns ends after two to five of them; each makes the distance smaller.

@@ -10,26 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress.kernels.internal import check_concrete
-from jaxcompress.landscape._distance import check_one, symmetries_of
-from jaxcompress.landscape._forms import (
-    Form,
-    copy_average_form,
+from jaxcompress.landscape.symmetry._classification import Classification
+from jaxcompress.landscape.symmetry._core import CHANNEL, Reduced, reduce_network
+from jaxcompress.landscape.symmetry._distance import check_one, symmetries_of
+from jaxcompress.landscape.symmetry._isotropy import Isotropy, isotropy
+from jaxcompress.landscape.symmetry._named_points import (
+    NamedPoint,
+    copy_average_point,
     orthonormal,
-    sector_form,
+    sector_point,
     target_itself,
 )
-from jaxcompress.landscape._isotropy import Isotropy, isotropy
-from jaxcompress.landscape._neurons import rows_of
-from jaxcompress.landscape._reduced import (
-    CHANNEL,
-    Reduced,
-    Units,
-    reduce_network,
-    rows_apart,
-    scaled,
-    units_of,
-)
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._neurons import rows_of
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._units import Units, rows_apart, scaled, units_of
 from jaxcompress.networks import TwoLayer
 from jaxcompress.special.internal import precision
 
@@ -42,39 +36,41 @@ _STEEP = 4.0
 _INPUTS = 2048
 
 
-class Classification(NamedTuple):
-    """What a network is near to.
+class _Thresholds(NamedTuple):
+    """Distances within which a name is given: of the whole network, and of its core."""
 
-    `kind`: `"target"` (all of it, copied), `"copy-average"`, `"perturbed copy"`, `"perturbed
-    copy-average"` (both the critical points of their sectors, found to rounding), `"symmetric"`
-    (another isotropy), `"nothing"` (no neuron is left), `"infinite"` (in a channel that ends at
-    infinity: a neuron of infinite norm, or a pair that becomes a neuron and its derivative, with
-    readouts that grow without bound), or `"unknown"`. `name`: the kind in words, with what happened
-    to neurons that are not counted. `partition`: how many target neurons each neuron stands for,
-    where the kind has one. `isotropy`: the group of the core, as `S5×S3`. `distance` of the network
-    from the named point, in units of the target's largest weights and readout, at most `threshold`;
-    from infinity `1/norm`; infinite for `"unknown"`. `dead`, `infinite`, `repeated`: how many
-    neurons are at zero (or cancel), at infinity, or share the direction of another one; any but the
-    last is the boundary of the landscape. `point`: the named network, neuron by neuron; `core`: the
-    same without neurons that are not counted, or `None` where none is left.
-    """
+    whole: float
+    core: float
+
+
+class _Named(NamedTuple):
+    """What was found of a network, before the neurons that do not count are mentioned."""
 
     kind: str
     name: str
-    partition: tuple[int, ...] | None
     isotropy: str
     distance: float
     threshold: float
-    dead: int
-    infinite: int
-    repeated: int
-    point: TwoLayer | None
-    core: TwoLayer | None
+    partition: tuple[int, ...] | None = None
+    point: TwoLayer | None = None
+    core: TwoLayer | None = None
 
-    @property
-    def boundary(self) -> bool:
-        """Whether a neuron is at zero or at infinity."""
-        return self.dead + self.infinite > 0
+    def of(self, reduced: Reduced) -> Classification:
+        """The classification of a reduced network."""
+        return Classification(
+            **self._replace(name=self.name + _remarks(reduced))._asdict(),
+            dead=reduced.dead,
+            infinite=reduced.infinite,
+            repeated=reduced.repeated,
+        )
+
+
+class _Problem(NamedTuple):
+    """What a core is held against: the target, its symmetries, and what was held fixed."""
+
+    target: TwoLayer
+    symmetries: TargetSymmetries
+    freeze: tuple[str, ...]
 
 
 def classify(
@@ -93,12 +89,18 @@ def classify(
     of its own sector, the networks with its isotropy; where there is no sector, against the nearest
     network of that isotropy. Inputs are isotropic.
 
-    Arguments: one network and its target; `symmetries`, the `target_symmetries` if they are at
-    hand; `freeze`, the parameters that were held. `tolerance`, the distance at which a name is
-    given (1e-6 in float64, 3e-4 in float32); `loose`, the same for dead and repeated neurons, to
-    which flat valleys lead and before which a flow stops early (the others must be within
-    `loose²`); a neuron of norm `1/loose` counts as infinite, and in a pair that cancels one of a
-    fifth of that. All in units of the target's.
+    Arguments:
+
+    - `network`: weights `(n, d)`, readout `(n,)` or `(n, o)`, concrete;
+    - `target`: weights `(k, d)`, readout `(k,)` or `(k, o)`, concrete;
+    - `symmetries`: the `target_symmetries` of the target, if they are known already;
+    - `freeze`: the names of the parameters that were held;
+    - `tolerance`: the distance at which a name is given, in units of the target's size (1e-6 in
+      float64, 3e-4 in float32 when left out);
+    - `loose`: the same for dead and repeated neurons, to which flat valleys lead and before which a
+      flow stops early (the others must be within `loose²`); a neuron of norm `1/loose` counts as
+      infinite, and in a pair that cancels one of a fifth of that.
+
     Returns a `Classification`; never a name without a distance within the threshold that it states,
     nor one for a network that is another function: `E (f − f_point)²` is within
     `(4·threshold·Σ‖b‖)²`.
@@ -107,16 +109,21 @@ def classify(
     Reference: Şimşek et al. 2023; Arjevani & Field 2019.
     Where it fails: names beyond `"target"` need an orthonormal target of equal readouts and the
     target's activation, those of sectors erf or ReLU and a JAX that has float64 (the network need
-    not); isotropy is found as far as swaps of target neurons generate it. That a point is critical
-    is not looked at. Cost, one core: 5 to 100 ms, and once a structure of sector some seconds to
-    compile its solver.
+    not); isotropy is found as far as swaps of target neurons generate it. Whether a point is
+    critical is not checked. Cost, one core: 5 to 100 ms, and once a structure of sector some
+    seconds to compile its solver.
+
+    >>> import jaxcompress as jc
+    >>> target = jc.targets.orthonormal(4, 5, activation=jc.activations.erf)
+    >>> jc.landscape.classify(jc.theory.copy_average(target, (1, 3)), target).name
+    'copy–average 3+1'
     """
     check_one("classify", "network", network)
     check_one("classify", "target", target)
     check_concrete("classify", *network.parameters().values(), *target.parameters().values())
     found = symmetries_of("classify", network, target if symmetries is None else symmetries)
     assert found is not None
-    freeze = checked_freeze("classify", network, freeze)
+    problem = _Problem(target, found, checked_freeze("classify", network, freeze))
     tolerance = name_tolerance(network.weights.dtype) if tolerance is None else tolerance
     if not 0 < tolerance <= loose < 1:
         raise ValueError(
@@ -126,15 +133,18 @@ def classify(
     units = units_of(target)
     strict = reduce_network(network, tolerance, 1 / loose, units)
     kept = _kept(strict, found, tolerance)
-    named = _named(strict, target, found, kept, freeze, (tolerance, tolerance))
-    if named is None:
-        degenerate = reduce_network(network, loose, 1 / loose, units)
-        if degenerate.dead + degenerate.repeated > 0:
-            # the live neurons feel what the others lack by its square
-            core_threshold = max(tolerance, loose**2)
-            by_core = _kept(degenerate, found, core_threshold)
-            named = _named(degenerate, target, found, by_core, freeze, (loose, core_threshold))
-    return named or _by_isotropy(strict, kept, tolerance, loose)
+    named = _by_points(strict, problem, kept, _Thresholds(tolerance, tolerance))
+    if named is not None:
+        return named.of(strict)
+    degenerate = reduce_network(network, loose, 1 / loose, units)
+    if degenerate.dead + degenerate.repeated > 0:
+        # the live neurons feel what the others lack by its square
+        thresholds = _Thresholds(loose, max(tolerance, loose**2))
+        by_core = _kept(degenerate, found, thresholds.core)
+        named = _by_points(degenerate, problem, by_core, thresholds)
+        if named is not None:
+            return named.of(degenerate)
+    return _by_isotropy(strict, kept, tolerance, loose).of(strict)
 
 
 def checked_freeze(where: str, network: TwoLayer, freeze: Sequence[str]) -> tuple[str, ...]:
@@ -168,39 +178,51 @@ def _kept(reduced: Reduced, symmetries: TargetSymmetries, threshold: float) -> I
     )
 
 
-def _named(
-    reduced: Reduced,
-    target: TwoLayer,
-    symmetries: TargetSymmetries,
-    found: Isotropy | None,
-    freeze: tuple[str, ...],
-    thresholds: tuple[float, float],
-) -> Classification | None:
-    """The nearest form that is within the thresholds, of the whole and of the core, in parameters
-    and as a function.
+def _by_points(
+    reduced: Reduced, problem: _Problem, found: Isotropy | None, thresholds: _Thresholds
+) -> _Named | None:
+    """The nearest named point that is within the thresholds, of the whole and of the core, in
+    parameters and as a function.
     """
-    remarks, core, units = _remarks(reduced), reduced.core, reduced.units
-    threshold, core_threshold = thresholds
     if reduced.infinite:
         return None  # the others are at home in another landscape
-    if core is None or found is None:
+    if reduced.core is None or found is None:
         distance = reduced.gap(reduced.place(None))
-        if distance > threshold or not _alike(reduced, None, threshold):
+        if distance > thresholds.whole or not _alike(reduced, None, thresholds.whole):
             return None
-        return _classification(
-            reduced, "nothing", "no neuron" + remarks, None, "", distance, threshold, None, None
-        )
+        return _Named("nothing", "no neuron", "", distance, thresholds.whole)
     best = None
-    for form in _forms(core, target, symmetries, found, freeze, units):
-        point = reduced.place(form.point)
-        distance = reduced.gap(point)
-        near = rows_apart(core, form.point, units) <= core_threshold and distance <= threshold
-        # forms of one point are equally near; then the first has the better name
-        nearer = best is None or best.distance - distance > 0.1 * threshold
-        if near and nearer and _alike(reduced, form.point, threshold):
-            known = form.partition, found.group, distance, threshold, point, form.point
-            best = _classification(reduced, form.kind, form.name + remarks, *known)
+    for known in _candidates(reduced.core, problem, found, reduced.units):
+        named = _held_against(reduced, known, found, thresholds)
+        # where two points are equally near, the first has the better name
+        if named is not None and (
+            best is None or best.distance - named.distance > 0.1 * thresholds.whole
+        ):
+            best = named
     return best
+
+
+def _held_against(
+    reduced: Reduced, known: NamedPoint, found: Isotropy, thresholds: _Thresholds
+) -> _Named | None:
+    """The name of a known point, where the network is within the thresholds of it."""
+    assert reduced.core is not None
+    point = reduced.place(known.point)
+    distance = reduced.gap(point)
+    near = distance <= thresholds.whole
+    near = near and rows_apart(reduced.core, known.point, reduced.units) <= thresholds.core
+    if not near or not _alike(reduced, known.point, thresholds.whole):
+        return None
+    return _Named(
+        known.kind,
+        known.name,
+        found.group,
+        distance,
+        thresholds.whole,
+        partition=known.partition,
+        point=point,
+        core=known.point,
+    )
 
 
 def _alike(reduced: Reduced, point: TwoLayer | None, threshold: float) -> bool:
@@ -220,53 +242,36 @@ def _alike(reduced: Reduced, point: TwoLayer | None, threshold: float) -> bool:
 
 def _by_isotropy(
     reduced: Reduced, found: Isotropy | None, threshold: float, loose: float
-) -> Classification:
+) -> _Named:
     """A network by what is at infinity and by its isotropy alone, or unknown."""
-    core, remarks = reduced.core, _remarks(reduced)
+    core = reduced.core
     group = "1" if found is None else found.group
     if reduced.infinite:
         distance, allowed = reduced.gap(reduced.place(core)), 2 * CHANNEL * loose
         if distance <= allowed:
-            name = f"channel to infinity {group}{remarks}"
-            return _classification(
-                reduced, "infinite", name, None, group, distance, allowed, None, core
-            )
+            name = f"channel to infinity {group}"
+            return _Named("infinite", name, group, distance, allowed, core=core)
     elif found is not None and not found.trivial:
         distance = math.hypot(found.distance, reduced.gap(reduced.place(core)))
         if distance <= threshold:
-            name = f"symmetric {group}{remarks}"
-            return _classification(
-                reduced, "symmetric", name, None, group, distance, threshold, None, core
-            )
-    return _classification(
-        reduced, "unknown", "unknown" + remarks, None, group, math.inf, threshold, None, core
-    )
+            name = f"symmetric {group}"
+            return _Named("symmetric", name, group, distance, threshold, core=core)
+    return _Named("unknown", "unknown", group, math.inf, threshold, core=core)
 
 
-def _forms(
-    core: TwoLayer,
-    target: TwoLayer,
-    symmetries: TargetSymmetries,
-    found: Isotropy,
-    freeze: tuple[str, ...],
-    units: Units,
-) -> Iterator[Form]:
-    """The forms to try, the cheap ones first."""
+def _candidates(
+    core: TwoLayer, problem: _Problem, found: Isotropy, units: Units
+) -> Iterator[NamedPoint]:
+    """The named points to try, the cheap ones first."""
+    target, symmetries, freeze = problem
     seen = orthonormal(core, target)
-    for form in (
+    for known in (
         target_itself(core, target, symmetries, units),
-        None if seen is None else copy_average_form(seen),
-        None if seen is None else sector_form(seen, found, freeze),
+        None if seen is None else copy_average_point(seen),
+        None if seen is None else sector_point(seen, found, freeze),
     ):
-        if form is not None:
-            yield form
-
-
-def _classification(
-    reduced: Reduced, kind, name, partition, group, distance, threshold, point, core
-) -> Classification:
-    counts = reduced.dead, reduced.infinite, reduced.repeated
-    return Classification(kind, name, partition, group, distance, threshold, *counts, point, core)
+        if known is not None:
+            yield known
 
 
 def _remarks(reduced: Reduced) -> str:

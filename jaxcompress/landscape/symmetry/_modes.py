@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxcompress.kernels.internal import traits
-from jaxcompress.landscape._neurons import rows_of
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._neurons import rows_of
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels.internal import is_concrete
-from jaxcompress.landscape._distance import Symmetric, check_one, symmetries_of
-from jaxcompress.landscape._hierarchy import column_points
-from jaxcompress.landscape._neurons import Neurons, neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._distance import Symmetric, check_one, symmetries_of
+from jaxcompress.landscape.symmetry._lower_bounds import column_points
+from jaxcompress.landscape.symmetry._neurons import Neurons, neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 
 

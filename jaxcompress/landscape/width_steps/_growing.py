@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape._distance import check_one
+from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import Starts, TwoLayer, initialize
 from jaxcompress.risk import RiskProblem
 from jaxcompress.risk.internal import check_compatible
