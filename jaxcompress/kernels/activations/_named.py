@@ -74,7 +74,7 @@ def monomial(p: int) -> AbstractActivation:
 
 
 def hermite(p: int) -> AbstractActivation:
-    """The Hermite polynomial of degree `p`, orthonormal under the standard normal law:
+    """The Hermite polynomial of degree `p`, orthonormal under the standard normal distribution:
     `He_p(x)/√(p!)`.
 
     Its powers cancel as the degree grows: kernels lose 5e-13 of `√(E f² E g²)` at degree 15 and

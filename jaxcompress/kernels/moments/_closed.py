@@ -118,7 +118,7 @@ def _kinked(
 ) -> Sequence[Number]:
     """The sums over pairs of terms with the same two kinks, over all pairs of their widths.
 
-    Each is wanted with its powers of `z₁` and `z₂` and its pairs of terms.
+    `wanted` has the powers of `z₁` and `z₂` of each sum, and its pairs of terms.
     """
     left, mixture_x, right, mixture_y = key
 

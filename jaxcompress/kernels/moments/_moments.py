@@ -23,8 +23,8 @@ SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))
 
 
 class Part(NamedTuple):
-    """A product `f⁽ⁱ⁾(X) g⁽ʲ⁾(Y)` by its `orders (i, j)`, and the powers of `z₁`, `z₂` it is wanted
-    with.
+    """A product `f⁽ⁱ⁾(X) g⁽ʲ⁾(Y)` by its `orders (i, j)`, and the powers of `z₁`, `z₂` by which it
+    is multiplied.
     """
 
     orders: tuple[int, int]
@@ -83,8 +83,8 @@ class AbstractMoments(abc.ABC):
     """The moments of one ordered pair `(f, g)` of activations, each a formula on a `Plane`, without
     plumbing.
 
-    What is asked of `g` is what is asked of the first activation of the pair `(g, f)`, so each
-    formula is written once.
+    What holds for `g` is what holds for the first activation of the pair `(g, f)`, so each formula
+    is written once.
     """
 
     @abc.abstractmethod

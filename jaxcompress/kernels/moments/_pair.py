@@ -42,6 +42,12 @@ def expectation(
     and are stated to be zero. In weight space they do exist: `gram` has them.
     Raises `ValueError` for dtypes that differ, or what is no activation.
     Reference: Price 1958, *A useful theorem for nonlinear devices having Gaussian inputs*.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import GaussianPair, activations, expectation
+    >>> pair = GaussianPair(var_x=jnp.array(1.0), var_y=jnp.array(1.0), cov=jnp.array(1.0))
+    >>> float(expectation(activations.relu, activations.relu, pair))
+    0.5
     """
     check_activation("expectation", f)
     check_activation("expectation", g)

@@ -2,8 +2,8 @@
 
 `E[f(X) g(Y) z₁^a z₂^b]` is a sum over a tensor grid on `(z₁, z₂)`; where one of the two activations
 has closed forms (`_terms`), its half of the integral is exact and only one sum is left. Derivatives
-of the functions are asked of the functions themselves, so a kink in a function of the user's is not
-seen by its derivatives: whoever has one should write it as a sum with `relu` and its kin.
+of the functions are those of the functions themselves, which do not see a kink in a user's
+function: write such a function as a sum with `relu` and its kin.
 """
 
 import functools

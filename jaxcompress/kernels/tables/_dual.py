@@ -33,6 +33,10 @@ def dual_activation(f: AbstractActivation, correlation: Float[Array, "..."]) -> 
     (Price).
     Reference: Daniely, Frostig & Singer 2016, *Toward deeper understanding of neural networks*,
     definition 4.
+
+    >>> from jaxcompress.kernels import activations, dual_activation
+    >>> round(float(dual_activation(activations.erf, 1.0)), 4)
+    0.3333
     """
     check_activation("dual_activation", f)
     correlation = as_array("dual_activation", "correlation", correlation)
@@ -52,6 +56,10 @@ def hermite_coefficients(
     Returns an array `(degree + 1,)`. With closed forms they are `scale^p E[f⁽ᵖ⁾(scale·Z)]/√(p!)`
     (Rodrigues, by parts), exact as long as `scale^p` is within range; by quadrature they are right
     until the polynomial oscillates faster than the nodes, at about half as many degrees.
+
+    >>> from jaxcompress.kernels import activations, hermite_coefficients
+    >>> [round(float(c), 4) for c in hermite_coefficients(activations.relu, 2)]
+    [0.3989, 0.5, 0.2821]
     """
     check_activation("hermite_coefficients", f)
     if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
@@ -103,11 +111,20 @@ def nngp(
 
     The network is `m^{−½} Σ_j a_j f(weight_std·⟨w_j, x⟩/√d + bias_std·b_j)` with standard normal
     parameters and `m → ∞`.
-    Arguments: an activation (static), inputs `x (n, d)` and `y (k, d)` (`x` again when left out) of
-    one floating dtype.
+    Arguments:
+
+    - `x (n, d)`, `y (k, d)`: inputs of one floating dtype; `y` is `x` when left out;
+    - `f`: an activation (static);
+    - `weight_std`, `bias_std`: standard deviations of weights and biases.
+
     Returns the table `(n, k)`.
-    Raises `ValueError` as `gram`.
+    Raises `ValueError` for what is no activation, and for inputs that do not fit together.
     Reference: Cho & Saul 2009; Lee et al. 2018.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import activations, nngp
+    >>> nngp(activations.relu, jnp.eye(2)).shape
+    (2, 2)
     """
     check_activation("nngp", f)
     x, y = _both("nngp", x, y, weight_std, bias_std)
@@ -125,8 +142,8 @@ def ntk(
     """The neural tangent kernel of the network of `nngp`, all its parameters trained: `NNGP + Σ ⊙
     E[f′f′]`.
 
-    `Σ` is the covariance of the pre-activations. Arguments, returns and errors as for `nngp`; `f`
-    must have a derivative that is a function.
+    `Σ` is the covariance of the pre-activations. Arguments, returns and errors are those of `nngp`,
+    which has an example; `f` must have a derivative that is a function.
     Reference: Jacot, Gabriel & Hongler 2018.
     """
     check_activation("ntk", f)

@@ -54,6 +54,11 @@ def gram_error(
     integrand on the nodes of the rule: not below the true error by more than a factor of 2, usually
     far above it for smooth functions. A function that is zero at every node, as a kink many
     deviations out may be, escapes it.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import activations, gram_error
+    >>> bool(jnp.max(gram_error(activations.erf, jnp.eye(2), activations.relu, jnp.eye(2))) < 1e-3)
+    True
     """
     layers = checked_layers("gram_error", W, bias_f, V, bias_g, inputs)
     check_activation("gram_error", f)

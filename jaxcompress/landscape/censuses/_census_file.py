@@ -36,6 +36,10 @@ def save_census(path: str | os.PathLike, census: Census) -> None:
     (rows, n, d)` and the other parameters of the representatives, `target_weights` and so on, and
     `about`, JSON with all that is no number.
     Raises `ValueError` when the path cannot be written or an activation has no name.
+
+    >>> import jaxcompress as jc
+    >>> jc.landscape.save_census("found.npz", found)  # doctest: +SKIP
+    >>> jc.landscape.load_census("found.npz")[0].risk  # doctest: +SKIP
     """
     rows = census.rows
     arrays = {
@@ -65,7 +69,8 @@ def save_census(path: str | os.PathLike, census: Census) -> None:
 
 
 def load_census(path: str | os.PathLike) -> Census:
-    """Read a census that `save_census` wrote; the points that its names stand for are not kept.
+    """Read a census that `save_census` wrote, which has an example; the points that its names stand
+    for are not kept.
 
     Raises `ValueError` when the file is missing, damaged, foreign, or of another format.
     """

@@ -1,4 +1,4 @@
-"""The census of many starts, solved here or at hand: which ends are one critical point."""
+"""Taking a census: from many starts, or from solutions found before."""
 
 import hashlib
 from collections.abc import Sequence
@@ -58,11 +58,11 @@ def census(
 
     >>> import jax, jaxcompress as jc
     >>> target = jc.targets.orthonormal(4, 5, activation=jc.activations.erf)
-    >>> starts = jc.Starts(
-    ...     jax.random.key(0), 16, jc.initialize.glorot_normal,
-    ...     width=2, dim=5, activation=jc.activations.erf)
+    >>> starts = jc.initialize.glorot_normal(
+    ...     jax.random.key(0), 2, 5, activation=jc.activations.erf, runs=16)
     >>> found = jc.landscape.census(starts, target)
-    >>> print(found)  # doctest: +SKIP
+    >>> found[0].name  # `print(found)` is the table of all of them
+    'copy–average 3+1'
     """
     solutions = solve_many(students, target, inputs=inputs, freeze=freeze, **options)
     return census_of(solutions, target, inputs=inputs, freeze=freeze, tolerance=tolerance)
@@ -76,7 +76,7 @@ def census_of(
     freeze: Sequence[str] = (),
     tolerance: float | None = None,
 ) -> Census:
-    """The census of solutions that are at hand.
+    """The census of solutions that were found before.
 
     Arguments:
 

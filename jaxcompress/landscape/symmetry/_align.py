@@ -40,7 +40,7 @@ class Move(NamedTuple):
 def align(a: TwoLayer, b: TwoLayer, target: Symmetric = None) -> TwoLayer:
     """The second network moved next to the first by a symmetry of the risk.
 
-    `P s b Q`, neurons of homogeneous activations scaled like those of `a`; arguments as for
+    `P s b Q`, neurons of homogeneous activations scaled like those of `a`. Arguments are those of
     `distance`, which bounds from below how near this can come: `distance(a, b, target) ≤
     distance(a, align(a, b, target))`.
     Returns a network like `b`, an image of it whatever the search found: the nearest one without a
@@ -48,6 +48,13 @@ def align(a: TwoLayer, b: TwoLayer, target: Symmetric = None) -> TwoLayer:
     several searches.
     Raises `ValueError` as `distance` does. Cost, one core: that of `distance` for images and where
     maps are listed; up to 0.2 s for others of n = k = 20.
+
+    >>> import jax, jaxcompress as jc
+    >>> a, b = (
+    ...     jc.targets.random(jax.random.key(seed), 3, 4, activation=jc.activations.erf)
+    ...     for seed in (0, 1))
+    >>> jc.landscape.distance(a, jc.landscape.align(a, b)) <= jc.landscape.distance(a, b) + 1e-6
+    True
     """
     x, y, symmetries = views("align", a, b, target)
     moves = _moves(x, y, symmetries)

@@ -36,7 +36,7 @@ class TargetSymmetries(NamedTuple):
 
     `frame (m, d)`, the rows `u_j`; `complement`, the dimension on which the maps are free; `points
     (g, m)`, every map as the images of the columns, a number `j` for `u_j` and `m + j` for `−u_j`,
-    or `None` where there are more than asked for; `colours (2m,)` of `u_j` and `−u_j`: what a map
+    or `None` where there are more than `limit`; `colours (2m,)` of `u_j` and `−u_j`: what a map
     joins has the same colour (the converse may fail); `labels (2m, 2m)`, equal where inner products
     are.
     """
@@ -83,6 +83,12 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
     `ValueError` for leading axes, no network, entries that are not finite, or a limit below one.
     Where it fails: inner products are equal when they agree to `ε^{3/4}` of the largest (2e-12 in
     float64), so that a target off a symmetry by less has it.
+
+    >>> import jaxcompress as jc
+    >>> target = jc.targets.orthonormal(3, 5, activation=jc.activations.gelu)
+    >>> found = jc.landscape.target_symmetries(target)
+    >>> found.order, found.complement
+    (6, 2)
     """
     if not isinstance(target, TwoLayer) or target.weights.ndim != 2:
         given = target.weights.shape if isinstance(target, TwoLayer) else type(target).__name__

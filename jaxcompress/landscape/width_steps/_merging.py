@@ -32,15 +32,25 @@ def merge(
     = a₁ ± |λ|^p a₂`. So it does where one of them adds nothing: no readout, or no weights of a
     homogeneous activation. Elsewhere the one neuron that is nearest to the pair takes its place,
     `min E‖a φ(u·x̄) − a₁ φ(u₁·x̄) − a₂ φ(u₂·x̄)‖²`, with a change of the output bias where there is
-    one: the lowest end of `solve` from either neuron, their mean and their difference. It does not
-    look at the other neurons nor at a target; `solve` does, from what is returned.
-    Arguments: one concrete network of two neurons or more; two different numbers of neurons; the
-    law of the inputs (`StandardNormal()` when left out), which only matters for neurons that are
-    not equal.
+    one: the lowest end of `solve` from either neuron, their mean and their difference. Neither the
+    other neurons nor a target play a part; run `solve` on the result for that.
+
+    Arguments:
+
+    - `network`: one concrete network of two neurons or more, weights `(n, d)`;
+    - `first`, `second`: two different neurons, from 0 to `n − 1`;
+    - `inputs`: their distribution, `StandardNormal()` when left out; it matters only for neurons
+      that are not equal.
+
     Returns a network of `n − 1` neurons.
     Raises `ValueError` for neurons that are not there, or the same one twice.
     Where it fails: opposite neurons whose readouts nearly cancel are a derivative, best met at
     infinite readout; what is returned then is where the search ended.
+
+    >>> import jaxcompress as jc
+    >>> target = jc.targets.orthonormal(3, 3, activation=jc.activations.erf)
+    >>> jc.landscape.merge(jc.landscape.split(target, 0), 0, 3).width
+    3
     """
     i, j = check_neuron("merge", network, first), check_neuron("merge", network, second)
     if i == j:
