@@ -294,6 +294,7 @@ def test_kernels_come_without_solvers_and_pictures():
     heavy = {"diffrax", "optax", "lineax", "optimistix", "matplotlib", "rich", "scipy.optimize"}
     assert not heavy & set(loaded)
     assert {name.split(".")[1] for name in loaded if name.startswith("jaxcompress.")} == {
+        "_internal",
         "kernels",
         "special",
     }

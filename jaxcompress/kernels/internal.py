@@ -1,13 +1,5 @@
 """What other subpackages may use of `kernels` beside its public names."""
 
-from jaxcompress.kernels._checks import (
-    as_array,
-    as_integer,
-    check_concrete,
-    check_finite,
-    check_floating,
-    is_concrete,
-)
 from jaxcompress.kernels.activations._activation import Affine, Erf, Relu
 from jaxcompress.kernels.moments._frames import Frames, frames, frames_within
 from jaxcompress.kernels.moments._moments import (
@@ -52,18 +44,12 @@ __all__ = [
     "Plane",
     "Relu",
     "Second",
-    "as_array",
-    "as_integer",
     "centred",
     "centred_means",
-    "check_concrete",
-    "check_finite",
-    "check_floating",
     "formulas",
     "frames",
     "frames_within",
     "in_one_piece",
-    "is_concrete",
     "plane",
     "rests",
     "slope",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels.internal import check_concrete
+from jaxcompress._internal.checks import check_concrete
 from jaxcompress.landscape._distance import check_one, symmetries_of
 from jaxcompress.landscape._forms import (
     Form,

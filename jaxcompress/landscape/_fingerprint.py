@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import is_concrete
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.landscape._distance import Symmetric, check_one, symmetries_of
 from jaxcompress.landscape._hierarchy import column_points
 from jaxcompress.landscape._neurons import Neurons, neurons

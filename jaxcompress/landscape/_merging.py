@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import check_finite
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite
 from jaxcompress.landscape._neurons import activation_symmetry, rows_of, student_parity
 from jaxcompress.landscape._splitting import check_neuron
 from jaxcompress.networks import TwoLayer

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import is_concrete
 from jaxcompress.narrow._slopes import kinked
 from jaxcompress.narrow._width import min_width
 from jaxcompress.networks import TwoLayer

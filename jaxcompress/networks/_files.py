@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcompress._internal.checks import check_finite
 from jaxcompress.kernels import AbstractActivation, activations
-from jaxcompress.kernels.internal import check_finite
 from jaxcompress.networks._two_layer import TwoLayer
 
 _REQUIRED = ("weights", "readout", "activation")

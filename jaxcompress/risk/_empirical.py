@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import check_finite, check_floating
 from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite, check_floating
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import offset_of
 from jaxcompress.risk._population import RiskProblem
