@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import as_array, check_finite, is_concrete
+from jaxcompress._internal.checks import as_array, check_finite, is_concrete
 
 
 class AbstractInputs(eqx.Module):

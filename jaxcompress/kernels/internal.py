@@ -1,13 +1,5 @@
 """What other subpackages may use of `kernels` beside its public names."""
 
-from jaxcompress.kernels._checks import (
-    as_array,
-    as_integer,
-    check_concrete,
-    check_finite,
-    check_floating,
-    is_concrete,
-)
 from jaxcompress.kernels.activations._activation import (
     Affine,
     Erf,
@@ -70,14 +62,9 @@ __all__ = [
     "Relu",
     "Second",
     "Traits",
-    "as_array",
-    "as_integer",
     "centred",
     "centred_means",
     "check_activation",
-    "check_concrete",
-    "check_finite",
-    "check_floating",
     "derivative_bounds",
     "derivative_of",
     "formulas",
@@ -86,7 +73,6 @@ __all__ = [
     "has_closed_form",
     "hermite_remainder",
     "in_one_piece",
-    "is_concrete",
     "kink_order",
     "kinked",
     "plane",

@@ -4,8 +4,9 @@ import warnings
 
 import numpy as np
 
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import is_concrete, kinked, traits
+from jaxcompress.kernels.internal import kinked, traits
 from jaxcompress.narrow._width import min_width
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import check_finite, check_floating
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite, check_floating, second_derivative
+from jaxcompress.kernels.internal import second_derivative
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import offset_of
 from jaxcompress.risk._population import RiskProblem

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxcompress._internal.checks import check_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import check_concrete, traits
+from jaxcompress.kernels.internal import traits
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors._network import lifted
 from jaxcompress.sectors._risk import (

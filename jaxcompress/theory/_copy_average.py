@@ -3,16 +3,16 @@ many.
 """
 
 import math
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_integer, is_concrete
 from jaxcompress.kernels import AbstractActivation, dual_activation, hermite_coefficients
-from jaxcompress.kernels.internal import Erf, is_concrete
+from jaxcompress.kernels.internal import Erf
 from jaxcompress.networks import TwoLayer
 from jaxcompress.theory._averaging import Neuron
 from jaxcompress.theory._one_neuron import known_neuron
@@ -91,11 +91,10 @@ def copy_average_risk(
 
 def _sizes(where: str, partition: Sequence[int], target: TwoLayer | None = None) -> tuple[int, ...]:
     """The partition as integers, checked."""
-    try:
-        sizes = tuple(operator.index(size) for size in partition)
-    except TypeError:
-        sizes = ()
-    if not sizes or min(sizes) < 1 or (target is not None and sum(sizes) != target.width):
+    given = list(partition) if isinstance(partition, Iterable) else []
+    sizes = tuple(size for size in map(as_integer, given) if size is not None)
+    whole = 0 < len(sizes) == len(given) and min(sizes) >= 1
+    if not whole or (target is not None and sum(sizes) != target.width):
         total = "" if target is None else f" that sum to the target's {target.width} neurons"
         raise ValueError(
             f"{where}: given partition {partition!r}; expected positive integers{total}, one a "

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_integer
 from jaxcompress.kernels.activations._activation import AbstractActivation, entrywise_derivative
 
 # Nodes a dimension that are enough for most functions (`_quadrature.rule`).
@@ -52,15 +53,13 @@ def elementwise(
     for name, given in (("fn", fn), ("derivative", derivative)):
         if name == "fn" or given is not None:
             _check(name, given)
-    if (
-        isinstance(nodes, bool)
-        or not isinstance(nodes, int)
-        or not (33 <= nodes <= 1025 and nodes % 2)
-    ):
+    count = as_integer(nodes)
+    if count is None or not (33 <= count <= 1025 and count % 2):
         raise ValueError(
-            f"elementwise: given nodes={nodes!r}; expected an odd number from 33 to 1025"
+            f"elementwise: given nodes={nodes!r}; expected an odd number from 33 to 1025; leave it "
+            "out"
         )
-    return Elementwise(fn, derivative, nodes)
+    return Elementwise(fn, derivative, count)
 
 
 def _check(name: str, given: Callable | None) -> None:

@@ -1,10 +1,10 @@
 """The activations by their names."""
 
 import math
-import operator
 
 import numpy as np
 
+from jaxcompress._internal.checks import check_integer
 from jaxcompress.kernels.activations._activation import (
     AbstractActivation,
     Affine,
@@ -89,10 +89,4 @@ def hermite(p: int) -> AbstractActivation:
 
 def _order(name: str, p: int) -> int:
     """An order as an integer. Raises `ValueError` for what is none, or is beyond every use."""
-    whole = None if isinstance(p, bool) or not hasattr(p, "__index__") else operator.index(p)
-    if whole is None or not 0 <= whole <= _HIGHEST:
-        raise ValueError(
-            f"{name}: given {p!r}; expected an integer from zero to {_HIGHEST}; other polynomials "
-            "are sums of these"
-        )
-    return whole
+    return check_integer(name, "p", p, 0, _HIGHEST, remedy="other polynomials are sums of these")

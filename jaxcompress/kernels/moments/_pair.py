@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import check_floating
+from jaxcompress._internal.checks import check_floating
 from jaxcompress.kernels.activations._activation import AbstractActivation, check_activation
 from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.kernels.moments._selection import formulas

@@ -7,7 +7,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import as_array, check_floating
+from jaxcompress._internal.checks import as_array, check_floating, check_integer
 from jaxcompress.kernels.activations._activation import (
     AbstractActivation,
     Sum,
@@ -62,17 +62,14 @@ def hermite_coefficients(
     [0.3989, 0.5, 0.2821]
     """
     check_activation("hermite_coefficients", f)
-    if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
-        raise ValueError(
-            f"hermite_coefficients: given degree={degree!r}; expected an integer, zero or more"
-        )
+    # Factorials end at 150.
+    degree = check_integer("hermite_coefficients", "degree", degree, 0, 150, remedy="lower it")
     scale = jnp.asarray(scale, jnp.result_type(float) if isinstance(scale, float | int) else None)
     check_floating("hermite_coefficients", scale=scale)
-    if scale.ndim or degree > 150:
+    if scale.ndim:
         raise ValueError(
-            f"hermite_coefficients: given a scale of shape {scale.shape} and degree={degree}; "
-            "expected one number and at most 150, where factorials end; use jax.vmap for several "
-            "scales"
+            f"hermite_coefficients: given a scale of shape {scale.shape}; expected one number; use "
+            "jax.vmap for several scales"
         )
     if isinstance(f, Sum):
         return jnp.sum(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import as_array, check_finite, check_floating, check_layer
+from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_layer
 from jaxcompress.kernels._inputs import AbstractInputs, StandardNormal
 from jaxcompress.kernels.activations._activation import AbstractActivation, check_activation
 from jaxcompress.kernels.tables._blocks import in_blocks

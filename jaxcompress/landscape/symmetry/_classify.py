@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels.internal import check_concrete
+from jaxcompress._internal.checks import check_concrete
 from jaxcompress.landscape.symmetry._classification import Classification
 from jaxcompress.landscape.symmetry._core import CHANNEL, Reduced, reduce_network
 from jaxcompress.landscape.symmetry._distance import check_one, symmetries_of

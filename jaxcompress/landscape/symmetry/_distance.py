@@ -31,7 +31,7 @@ import math
 
 import numpy as np
 
-from jaxcompress.kernels.internal import check_concrete, check_finite
+from jaxcompress._internal.checks import check_concrete, check_finite
 from jaxcompress.landscape.symmetry._lower_bounds import relaxed
 from jaxcompress.landscape.symmetry._matching import (
     Match,

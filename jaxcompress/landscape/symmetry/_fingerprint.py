@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import is_concrete
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.landscape.symmetry._distance import Symmetric, check_one, symmetries_of
 from jaxcompress.landscape.symmetry._lower_bounds import column_points
 from jaxcompress.landscape.symmetry._neurons import Neurons, neurons

@@ -18,7 +18,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels.internal import check_concrete, check_finite, traits
+from jaxcompress._internal.checks import check_concrete, check_finite, check_integer
+from jaxcompress.kernels.internal import traits
 from jaxcompress.landscape.symmetry._neurons import halves, rows_of
 from jaxcompress.networks import TwoLayer
 
@@ -96,10 +97,8 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
             f"target_symmetries: given {given}; expected one TwoLayer with weights (k, d); take "
             "one out of the batch"
         )
-    if limit < 1:
-        raise ValueError(
-            f"target_symmetries: given limit={limit}; expected at least 1, the identity; raise it"
-        )
+    remedy = "raise it: the identity is one"
+    check_integer("target_symmetries", "limit", limit, 1, remedy=remedy)
     check_finite("target_symmetries", **target.parameters())
     check_concrete("target_symmetries", *target.parameters().values())
     tolerance = float(jnp.finfo(target.weights.dtype).eps) ** 0.75

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array, check_finite
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import as_array, check_finite
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.risk.internal import check_compatible

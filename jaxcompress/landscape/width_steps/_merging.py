@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import check_finite
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite, traits
+from jaxcompress.kernels.internal import traits
 from jaxcompress.landscape.symmetry._neurons import rows_of, student_parity
 from jaxcompress.landscape.width_steps._splitting import check_neuron
 from jaxcompress.networks import TwoLayer

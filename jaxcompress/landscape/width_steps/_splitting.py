@@ -24,15 +24,13 @@ The same goes for a neuron of zero readout.
 Reference: Fukumizu & Amari 2000.
 """
 
-import operator
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.checks import as_array, check_finite, check_integer
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import as_array, check_finite
 from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem
@@ -196,16 +194,8 @@ def _spectrum(
 def check_neuron(where: str, network: TwoLayer, neuron: int) -> int:
     """The number of a neuron. Raises `ValueError` unless it is one of this one network's."""
     check_one(where, "network", network)
-    try:
-        i = operator.index(neuron)
-    except TypeError:
-        i = -1
-    if not 0 <= i < network.width:
-        raise ValueError(
-            f"{where}: given neuron {neuron!r}; expected a whole number from 0 to "
-            f"{network.width - 1}, one of the network's; count from the first"
-        )
-    return i
+    last, remedy = network.width - 1, "count the network's neurons from the first"
+    return check_integer(where, "neuron", neuron, 0, last, remedy=remedy)
 
 
 def _places(network: TwoLayer, i: Array | int) -> Int[Array, " p"]:
