@@ -539,7 +539,11 @@ def test_an_expectation_takes_every_activation_and_any_shape():
         (lambda: activations.bump(0.0), "positive number"),
         (lambda: activations.relu * jnp.ones(()), "finite Python number"),
         (lambda: derivative_of(activations.step), "which jumps"),
-        (lambda: nngp(activations.relu, jnp.ones(3)), "(samples, input dimension)"),
+        (lambda: nngp(activations.relu, jnp.ones(3)), "nngp: given inputs of shape (3,)"),
+        (lambda: ntk(activations.relu, jnp.ones(3)), "ntk: given inputs of shape (3,)"),
+        (lambda: ntk(activations.step, jnp.ones((3, 2))), "ntk: given step, which jumps"),
+        (lambda: ntk(jnp.tanh, jnp.ones((3, 2))), "ntk: given the activation"),
+        (lambda: nngp(activations.relu, jnp.ones((3, 2)), jnp.ones((3, 4))), "one dimension"),
         (lambda: hermite_coefficients(activations.relu, -2), "degree=-2"),
         (
             lambda: gram(

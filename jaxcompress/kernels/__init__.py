@@ -12,7 +12,8 @@ be used inside anybody's JAX function:
 
 Four subfolders: `activations` says what a function is; `moments` knows one pair; `tables` many
 pairs; `zero_mean` the short forms for pairs without means. To add an activation with closed forms,
-write it as a sum of terms in `activations/_named.py`; nothing else changes.
+write it as a sum of terms in `activations/_named.py`; nothing else changes: whether it is odd,
+homogeneous, kinked or a polynomial is read from its terms, in `activations/_traits.py` alone.
 
 Which formula serves which pair, when, and why:
 

@@ -145,12 +145,12 @@ def _wedge_jvp(primals, tangents):
     at, *_ = primals
     moved, _, _, turned = tangents
     along_x, along_y = normal_pdf(at.height) * moved.height
-    (above_x, above_y), (lean_x, lean_y) = from_tail(at.edge, at.edge_tail), sign_mean(at.edge)
+    (above_x, above_y), (tilt_x, tilt_y) = from_tail(at.edge, at.edge_tail), sign_mean(at.edge)
     turn = normal_pdf(at.height[0]) * normal_pdf(at.edge[0]) * turned
     both = above_x * along_x + above_y * along_y - turn
-    signs = 2 * (lean_x * along_x + lean_y * along_y - 2 * turn)
-    of_x = lean_x * along_x + 2 * above_y * along_y - 2 * turn
-    of_y = 2 * above_x * along_x + lean_y * along_y - 2 * turn
+    signs = 2 * (tilt_x * along_x + tilt_y * along_y - 2 * turn)
+    of_x = tilt_x * along_x + 2 * above_y * along_y - 2 * turn
+    of_y = 2 * above_x * along_x + tilt_y * along_y - 2 * turn
     return _wedge(*primals), (both, signs, of_x, of_y)
 
 

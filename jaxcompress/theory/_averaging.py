@@ -115,10 +115,10 @@ def _by_variance(f: AbstractActivation, g: AbstractActivation, pairs: GaussianPa
     order = kink_order(f)
     if order is None or order > 1:
         return 0.5 * expectation(derivative_of(derivative_of(f)), g, pairs)
-    _, pull = jax.vjp(
+    _, backward = jax.vjp(
         lambda var_x: expectation(f, g, GaussianPair(var_x, pairs.var_y, pairs.cov)), pairs.var_x
     )
-    return pull(jnp.ones_like(pairs.var_x))[0]
+    return backward(jnp.ones_like(pairs.var_x))[0]
 
 
 class _Target(NamedTuple):

@@ -35,7 +35,7 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     `φ(γx)`: erf, normal_cdf, sin, cos, exp, bump, identity, `hermite(p)`. There a neuron is `E[f* |
     X]`, the best of all functions of its `X`, and with `d` the dual activation `R*(ℓ) = ℓ d(1) +
     ℓ(ℓ−1) d(0) − ℓ² d(1/ℓ)`. For ReLU, GELU, tanh, sigmoid, softplus and SiLU it is not: their
-    neurons lean towards the groups of others, and only one group `(k,)`, or copies alone, are
+    neurons move towards the groups of others, and only one group `(k,)`, or copies alone, are
     critical.
 
     Arguments: `target` of one output, without biases, with orthonormal rows `(k, d)` and equal

@@ -111,9 +111,9 @@ class Orthant:
                 case Kink.SIGN, Kink.SIGN:
                     return wedge.signs
                 case Kink.STEP, Kink.SIGN:
-                    return wedge.lean_x
+                    return wedge.step_sign
                 case _:
-                    return wedge.lean_y
+                    return wedge.sign_step
         form, rest = pick(exponents)
         return plus(
             times(self.seen.mean[form], self._between(rest)),

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.landscape.censuses._census_rows import CensusRow, Comparison, gather
-from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, target_symmetries
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, symmetries_in
 from jaxcompress.networks import TwoLayer
 
 
@@ -114,7 +114,7 @@ class Census:
                 f"{other.target.weights.shape}; expected one target, entry for entry, in one "
                 "dtype; take the same for both"
             )
-        symmetries = known_symmetries(self.target, self.inputs)
+        symmetries = known_symmetries("Census.merge", self.target, self.inputs)
         by = Comparison(self.target, symmetries, self.freeze, self.tolerance)
         rows = gather([*self.rows, *other.rows], by)
         runs, unconverged = self.runs + other.runs, self.unconverged + other.unconverged
@@ -148,9 +148,9 @@ _DIMENSIONS = {
 }
 
 
-def known_symmetries(target: TwoLayer, inputs: str) -> TargetSymmetries | None:
+def known_symmetries(where: str, target: TwoLayer, inputs: str) -> TargetSymmetries | None:
     """Those of the target, where the inputs, in words, have them too."""
-    return target_symmetries(target) if inputs == STANDARD else None
+    return symmetries_in(where, target) if inputs == STANDARD else None
 
 
 def stacked(rows: Iterable[CensusRow]) -> TwoLayer:

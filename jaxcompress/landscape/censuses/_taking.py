@@ -65,7 +65,7 @@ def census(
     'copy–average 3+1'
     """
     solutions = solve_many(students, target, inputs=inputs, freeze=freeze, **options)
-    return census_of(solutions, target, inputs=inputs, freeze=freeze, tolerance=tolerance)
+    return _taken("census", solutions, target, inputs, freeze, tolerance)
 
 
 def census_of(
@@ -87,18 +87,30 @@ def census_of(
     Returns a `Census`; `census` has an example. Raises `ValueError` for other solutions, and for
     those of another target or distribution of inputs: the risk of one end is evaluated again.
     """
+    return _taken("census_of", solutions, target, inputs, freeze, tolerance)
+
+
+def _taken(
+    where: str,
+    solutions: Solution,
+    target: TwoLayer,
+    inputs: AbstractInputs | None,
+    freeze: Sequence[str],
+    tolerance: float | None,
+) -> Census:
+    """The census, with errors in the name of the function `where`."""
     if solutions.eigenvalues is None or solutions.index is None or solutions.risk.ndim != 1:
         raise ValueError(
-            f"census_of: given solutions with risk {solutions.risk.shape} and "
+            f"{where}: given solutions with risk {solutions.risk.shape} and "
             f"{'no' if solutions.eigenvalues is None else 'a'} spectrum; expected those of "
             "solve_many, (runs,)"
         )
     students = solutions.network
-    _check_target(solutions, target, inputs)
-    freeze = checked_freeze("census_of", students, freeze)
+    _check_target(where, solutions, target, inputs)
+    freeze = checked_freeze(where, students, freeze)
     tolerance = name_tolerance(students.weights.dtype) if tolerance is None else float(tolerance)
     words = _in_words(inputs)
-    symmetries = known_symmetries(target, words)
+    symmetries = known_symmetries(where, target, words)
     by = Comparison(target, symmetries, freeze, tolerance)
     return Census(
         rows=gather(_entries(solutions, symmetries, freeze), by),
@@ -113,7 +125,9 @@ def census_of(
     )
 
 
-def _check_target(solutions: Solution, target: TwoLayer, inputs: AbstractInputs | None) -> None:
+def _check_target(
+    where: str, solutions: Solution, target: TwoLayer, inputs: AbstractInputs | None
+) -> None:
     """Raise `ValueError` unless an end has the risk that it was solved to, within rounding."""
     done = np.flatnonzero(np.asarray(solutions.converged))
     if not isinstance(target, TwoLayer) or target.weights.ndim != 2 or not done.size:
@@ -123,7 +137,7 @@ def _check_target(solutions: Solution, target: TwoLayer, inputs: AbstractInputs 
     risk = float(population_risk(network, target, inputs=inputs))
     if not abs(risk - solved) <= FLOORS * floor + SAME_RISK * solved:
         raise ValueError(
-            f"census_of: given ends of risk {solved:.6g} and a target that makes it {risk:.6g}; "
+            f"{where}: given ends of risk {solved:.6g} and a target that makes it {risk:.6g}; "
             "expected the target and inputs that they were solved for; pass these"
         )
 

@@ -43,7 +43,7 @@ from jaxcompress.landscape.symmetry._matching import (
     view,
 )
 from jaxcompress.landscape.symmetry._neurons import neurons
-from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, target_symmetries
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, symmetries_in
 from jaxcompress.networks import TwoLayer
 
 Symmetric = TwoLayer | TargetSymmetries | None
@@ -162,4 +162,4 @@ def symmetries_of(where: str, network: TwoLayer, target: Symmetric) -> TargetSym
             f"readout {network.readout.shape}; expected the dimension and outputs of the networks; "
             "pass their target"
         )
-    return target_symmetries(target) if isinstance(target, TwoLayer) else target
+    return symmetries_in(where, target) if isinstance(target, TwoLayer) else target

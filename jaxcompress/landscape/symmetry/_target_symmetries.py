@@ -79,9 +79,11 @@ class TargetSymmetries(NamedTuple):
 def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries:
     """The orthogonal maps that fix a target: listed on its span, free on the complement.
 
-    Arguments: the target, one network; `limit`, how many maps to list at most. Returns
-    `TargetSymmetries`; pass it on in place of the target where many networks are compared. Raises
-    `ValueError` for leading axes, no network, entries that are not finite, or a limit below one.
+    Arguments: the target, one network; `limit`, how many maps to list at most.
+    Returns `TargetSymmetries`, which may be passed in place of the target where many networks are
+    compared.
+    Raises `ValueError` for leading axes, no network, entries that are not finite, or a limit below
+    one.
     Where it fails: inner products are equal when they agree to `ε^{3/4}` of the largest (2e-12 in
     float64), so that a target off a symmetry by less has it.
 
@@ -91,18 +93,23 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
     >>> found.order, found.complement
     (6, 2)
     """
+    remedy = "raise it: the identity is one"
+    check_integer("target_symmetries", "limit", limit, 1, remedy=remedy)
+    return symmetries_in("target_symmetries", target, limit)
+
+
+def symmetries_in(where: str, target: TwoLayer, limit: int = LISTED) -> TargetSymmetries:
+    """`target_symmetries`, with errors in the name of the function `where`."""
     if not isinstance(target, TwoLayer) or target.weights.ndim != 2:
         given = target.weights.shape if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(
-            f"target_symmetries: given {given}; expected one TwoLayer with weights (k, d); take "
+            f"{where}: given a target, {given}; expected one TwoLayer with weights (k, d); take "
             "one out of the batch"
         )
-    remedy = "raise it: the identity is one"
-    check_integer("target_symmetries", "limit", limit, 1, remedy=remedy)
-    check_finite("target_symmetries", **target.parameters())
-    check_concrete("target_symmetries", *target.parameters().values())
+    check_finite(f"{where}: target", **target.parameters())
+    check_concrete(where, *target.parameters().values())
     tolerance = float(jnp.finfo(target.weights.dtype).eps) ** 0.75
-    vectors, features, opposite = _reduced(target, tolerance)
+    vectors, features, opposite = _distinct(target, tolerance)
     signed = np.concatenate([vectors, -vectors])
     gram = signed @ signed.T
     labels = _clustered(
@@ -122,7 +129,7 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
     return TargetSymmetries(u[:, :rank] @ v[:rank], target.dim - rank, found, colours, labels)
 
 
-def _reduced(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distinct(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vectors `(m, d)` that every map permutes, and what it must keep: features of each, and of its
     opposite.
     """
