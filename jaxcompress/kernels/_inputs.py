@@ -14,7 +14,10 @@ from jaxcompress._internal.checks import as_array, check_finite, is_concrete
 
 
 class AbstractInputs(eqx.Module):
-    """A Gaussian distribution of the inputs `x = mean + factor·z` with standard normal `z`."""
+    """A Gaussian distribution of the inputs `x = mean + factor·z` with standard normal `z`.
+
+    Example: that of `Gaussian`.
+    """
 
     @abc.abstractmethod
     def standardize(
@@ -39,7 +42,12 @@ class AbstractInputs(eqx.Module):
 
 
 class StandardNormal(AbstractInputs):
-    """`x ~ N(0, I)` in whatever dimension the weights have."""
+    """`x ~ N(0, I)` in whatever dimension the weights have.
+
+    >>> from jaxcompress.kernels import StandardNormal
+    >>> StandardNormal().dim is None
+    True
+    """
 
     def standardize(self, weights, bias):
         return weights, bias
@@ -62,8 +70,12 @@ class Gaussian(AbstractInputs):
     Derivatives reach `mean` and `factor`; by `covariance` they are zero, for a factor of a singular
     matrix has none.
     Raises `ValueError` for shapes that do not fit, NaN, an asymmetric or an indefinite covariance
-    (checked on concrete arrays; under a trace the covariance is taken at its word and nothing is
-    cut).
+    (checked on concrete arrays; under a trace the covariance is not checked, and nothing is cut).
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import Gaussian
+    >>> Gaussian(None, jnp.diag(jnp.array([1.0, 2.0, 0.0]))).factor.shape  # two dimensions
+    (3, 2)
     """
 
     mean: Float[Array, " d"] | None

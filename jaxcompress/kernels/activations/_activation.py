@@ -24,6 +24,11 @@ class AbstractActivation(eqx.Module):
     To add one of your own, subclass this with `__call__` and `derivative`; its kernels are then
     computed by quadrature (`elementwise` does the same for a function). `terms` is for functions
     with closed forms.
+
+    >>> from jaxcompress import activations
+    >>> f = 2 * activations.relu - activations.identity
+    >>> float(f(-3.0)), f == activations.abs
+    (3.0, False)
     """
 
     @abc.abstractmethod

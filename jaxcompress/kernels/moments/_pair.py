@@ -22,6 +22,8 @@ class GaussianPair(eqx.Module):
     Five arrays of one floating dtype that broadcast against each other; means may be `None`,
     exactly zero, which selects the shorter centred formulas. Variances must not be negative and
     `cov² ≤ var_x var_y`; a covariance beyond that (rounding) is taken as full correlation.
+
+    Example: that of `expectation`.
     """
 
     var_x: Float[Array, "..."]

@@ -139,8 +139,8 @@ def ntk(
     """The neural tangent kernel of the network of `nngp`, all its parameters trained: `NNGP + Σ ⊙
     E[f′f′]`.
 
-    `Σ` is the covariance of the pre-activations. Arguments, returns and errors are those of `nngp`,
-    which has an example; `f` must have a derivative that is a function.
+    `Σ` is the covariance of the pre-activations. Arguments, returns and errors are those of `nngp`;
+    `f` must have a derivative that is a function. Example: that of `nngp`.
     Reference: Jacot, Gabriel & Hongler 2018.
     """
     check_activation("ntk", f)

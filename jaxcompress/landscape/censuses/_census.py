@@ -29,6 +29,7 @@ class Census:
 
     `len(census)` and `census[i]` are those of the rows; `str(census)` is a table; `columns()` feeds
     `pandas.DataFrame`, `to_xarray()` labels all of it.
+    Example: that of `census`.
     """
 
     rows: tuple[CensusRow, ...]

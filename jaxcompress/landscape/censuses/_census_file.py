@@ -69,8 +69,9 @@ def save_census(path: str | os.PathLike, census: Census) -> None:
 
 
 def load_census(path: str | os.PathLike) -> Census:
-    """Read a census that `save_census` wrote, which has an example; the points that its names stand
-    for are not kept.
+    """Read a census that `save_census` wrote; the points that its names stand for are not kept.
+
+    Example: that of `save_census`.
 
     Raises `ValueError` when the file is missing, damaged, foreign, or of another format.
     """

@@ -31,6 +31,8 @@ class CensusRow:
       that do not count (dead, repeated, at infinity): on a line of split neurons some are minima
       and others saddles;
     - `classification` of the representative.
+
+    Example: that of `census`.
     """
 
     network: TwoLayer

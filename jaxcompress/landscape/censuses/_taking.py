@@ -84,7 +84,7 @@ def census_of(
     - `target`, `inputs`, `freeze`, `tolerance`: as for `census`, and as the solutions were found
       with.
 
-    Returns a `Census`; `census` has an example. Raises `ValueError` for other solutions, and for
+    Returns a `Census`. Example: that of `census`. Raises `ValueError` for other solutions, and for
     those of another target or distribution of inputs: the risk of one end is evaluated again.
     """
     return _taken("census_of", solutions, target, inputs, freeze, tolerance)

@@ -25,6 +25,8 @@ class Classification(NamedTuple):
       share the direction of another one; any but the last is the boundary of the landscape;
     - `point`: the named network, neuron by neuron;
     - `core`: the same without neurons that are not counted, or `None` where none is left.
+
+    Example: that of `classify`.
     """
 
     kind: str

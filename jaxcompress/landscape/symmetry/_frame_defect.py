@@ -22,6 +22,7 @@ class FrameDefect(NamedTuple):
     the frame is tilted away from its axis `t̂`: the part of `ū` across `t̂`, the spread of `⟨u_j,
     t̂⟩`, or twice their mean where it is negative, whichever is largest; without a linear part,
     `‖ū‖`. For a target of negative mean the axis is `−t̂`.
+    Example: that of `frame_defect`.
     """
 
     gram_spread: Float[Array, ""]

@@ -40,6 +40,7 @@ class TargetSymmetries(NamedTuple):
     or `None` where there are more than `limit`; `colours (2m,)` of `u_j` and `−u_j`: what a map
     joins has the same colour (the converse may fail); `labels (2m, 2m)`, equal where inner products
     are.
+    Example: that of `target_symmetries`.
     """
 
     frame: np.ndarray

@@ -21,12 +21,15 @@ _SINGULAR = 100
 
 
 class Dropped(eqx.Module):
-    """A network without its least needed neuron.
+    """A network without the neuron that it can best do without.
 
-    `neuron`: its number. `risk_before`: that of the network given. `candidates (n,)`: the
-    risks without each neuron, the readout of the others refitted. `start`: the network without
-    `neuron`, so refitted. `solution`: where `solve` went from there, or that point measured where
-    no refit was asked for.
+    - `neuron`: its number;
+    - `risk_before`: that of the network given;
+    - `candidates (n,)`: the risks without each neuron, the readout of the others refitted;
+    - `start`: the network without `neuron`, with the readout refitted;
+    - `solution`: where `solve` went from there, or `start` itself, measured, with `refit=False`.
+
+    Example: that of `drop`.
     """
 
     neuron: Int[Array, ""]

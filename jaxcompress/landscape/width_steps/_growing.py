@@ -19,10 +19,14 @@ from jaxcompress.solvers import Solution, solve, solve_many
 class Grown(eqx.Module):
     """A network with one more neuron.
 
-    `risk_before`: that of the network given. `neurons`: what was found from all starts (a leading
-    axis), with the risks of the network that has them; the best of them is the last neuron of
-    `start`, where the others have not moved. `solution`: where `solve` went from there with all of
-    them.
+    - `risk_before`: that of the network given;
+    - `neurons`: what was found from all initial points (a leading axis), with the risks of the
+      network that has them;
+    - `start`: the network with the best of them as its last neuron, where the others have not
+      moved;
+    - `solution`: where `solve` went from there.
+
+    Example: that of `grow`.
     """
 
     risk_before: Float[Array, ""]

@@ -41,7 +41,10 @@ from jaxcompress.special.internal import precision
 class SplittingSpectrum(eqx.Module):
     """The Hessian of split networks: `eigenvalues (shares, P)`, ascending, and `index (shares,)`,
     the number of them that are negative beyond what is flat; without the leading axis for one
-    share."""
+    share.
+
+    Example: `splitting_spectrum(network, target, 0, jnp.linspace(-1, 2, 7)).index`.
+    """
 
     eigenvalues: Float[Array, "*shares P"]
     index: Int[Array, "*shares"]
@@ -168,6 +171,7 @@ def splitting_spectrum(
     Returns a `SplittingSpectrum`; for one output `escape_matrix`, which has an example, predicts
     its index. At least one mode is flat, along the line; at the ends of the segment, `s = 0` and `s
     = 1`, one half has no readout, and as many more modes are flat as `B` has rows.
+    Example: `splitting_spectrum(network, target, 0, jnp.linspace(-1, 2, 7)).index`.
     Raises `ValueError` as `split` does, and for input that does not fit together.
     """
     i = check_neuron("splitting_spectrum", network, neuron)
