@@ -171,8 +171,8 @@ def _hidden(f: AbstractActivation, size: int, neuron: Neuron, dtype) -> bool:
         target_mean, target_linear = map(float, hermite_coefficients(f, 1, one))
         root_of_square = math.sqrt(dual_activation(f, one))
     # E φ′ = linear/norm, and c/norm is a sign over √ℓ.
-    bent = (
+    unmet = (
         neuron.readout * math.copysign(1, neuron.scale) * linear / math.sqrt(size) - target_linear
     )
-    left = max(abs(neuron.readout * mean - size * target_mean), size * abs(bent))
+    left = max(abs(neuron.readout * mean - size * target_mean), size * abs(unmet))
     return left <= 1e3 * float(jnp.finfo(dtype).eps) * size * root_of_square

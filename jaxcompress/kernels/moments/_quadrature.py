@@ -113,8 +113,8 @@ def exact_line(terms: Terms) -> Inner:
     """By Stein's lemma: `E[g z] = τ E g′`, `E[g z²] = E g + τ² E g″`."""
 
     def inner(mean: Array, std: Array) -> tuple[Array, Array, Array]:
-        level, slope, bend = (line_mean(derivative(terms, j), mean, std) for j in range(3))
-        return level, std * slope, level + std * std * bend
+        value, first, second = (line_mean(derivative(terms, j), mean, std) for j in range(3))
+        return value, std * first, value + std * std * second
 
     return inner
 

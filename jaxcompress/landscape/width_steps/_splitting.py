@@ -7,7 +7,7 @@ the first half.
 On the line `(w, β, s a), (w, β, (1 − s) a)` the function stays the same, so a critical point stays
 critical for every `s`. Take the halves apart, by `(1 − s) δ` and `−s δ`: the function does not
 change at first order, and at second order it does by `½ s (1 − s) a φ″(w·x + β) (δ·x̄)²`. So the
-risk bends along `δ` by
+second derivative of the risk along `δ` is
 
     s (1 − s) δᵀ B δ,    B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ],
 
