@@ -126,6 +126,22 @@ def test_second_derivatives_are_those_of_differences():
         np.testing.assert_allclose(second_derivative(f, x), wanted, atol=1e-7)  # measured 2e-8
 
 
+def test_names_that_have_changed_work_on_and_say_the_new_one():
+    from jaxcompress import kernels, landscape
+    from jaxcompress.kernels import internal
+
+    for module, old, new in (
+        (kernels, "slope", kernels.derivative_of),
+        (kernels, "rests", internal.hermite_remainder),
+        (kernels, "BEND", internal.SECOND_DERIVATIVE),
+        (kernels, "frames", internal.frames),
+        (landscape, "Row", landscape.CensusRow),
+    ):
+        with pytest.warns(DeprecationWarning, match=new.__name__ if callable(new) else "SECOND"):
+            assert getattr(module, old) is new
+        assert old not in module.__all__
+
+
 # One place
 # --------------------------------------------------------------------------------------------------
 
