@@ -34,9 +34,9 @@ from jaxtyping import Array, Float
 from jaxcompress.compression._readout import Solver, factored
 from jaxcompress.kernels import AbstractInputs
 from jaxcompress.kernels.internal import (
-    BEND,
-    CROSS,
     GRADIENT,
+    MIXED_DERIVATIVE,
+    SECOND_DERIVATIVE,
     VALUE,
     Angle,
     First,
@@ -153,7 +153,7 @@ def model_at(aim: Aim, student: TwoLayer) -> Model:
     cos, sin = _angles(units, n)
     pairs = _planes(norms_x, x.mean, norms, means, cos, sin)
     split = _Split(cos, sin)
-    parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, BEND, CROSS))
+    parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, SECOND_DERIVATIVE, MIXED_DERIVATIVE))
     (table,), first, second, both = (
         tuple(jnp.broadcast_to(q, cos.shape) for q in moments) for moments in parts
     )
@@ -316,7 +316,7 @@ def _alone(norms: Float[Array, " n"], x: Layer) -> tuple[Float[Array, " n"], Alo
     moments, none = formulas(x.activation, ONE), jnp.zeros((1,), norms.dtype)
     column = jnp.zeros_like(norms)[:, None]
     pairs = _planes(norms, x.mean, none, None if x.mean is None else none, column, column + 1)
-    first, second = moments.gradient(pairs), moments.bend(pairs)
+    first, second = moments.gradient(pairs), moments.second_derivative(pairs)
 
     def flat(moment: Array) -> Array:
         return jnp.broadcast_to(moment, column.shape)[:, 0]

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
+from jaxcompress._internal.checks import check_integer
 from jaxcompress._internal.deprecation import renamed_arguments, renamed_attribute
 from jaxcompress.infinite_width._rules import (
     check_count,
@@ -106,11 +107,8 @@ class Spectral(AbstractAngleKernel):
         if modes is None:
             enough = remainders <= tolerance
             modes = max(1, int(np.argmax(enough))) if enough[-1] else _MOST
-        if isinstance(modes, bool) or not isinstance(modes, int) or not 1 <= modes <= _MOST:
-            raise ValueError(
-                f"Spectral: given modes={modes}; expected a whole number, 1 to {_MOST}; lower it, "
-                "or use Quadrature"
-            )
+        remedy = "change it, or use Quadrature"
+        modes = check_integer("Spectral", "modes", modes, 1, _MOST, remedy=remedy)
         self.dims = dim_target, dim_rest
         dtype = dtype or jnp.result_type(float)
         centre, up, back, first = _steps(dim_target, dim_rest, modes)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array
 from jaxcompress._internal.deprecation import renamed_arguments
-from jaxcompress.kernels.internal import as_array
 
 # How far from orthogonal a map may be, and up to what a defect counts as rounding.
 TOLERANCE = {jnp.dtype("float64"): 1e-10, jnp.dtype("float32"): 1e-4}

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress._internal.deprecation import renamed_attribute
 from jaxcompress.infinite_width._inputs import best_linear, times_covariance
 from jaxcompress.infinite_width._particles import Particles
 from jaxcompress.infinite_width._system import AbstractSystem, Velocity, half_square
 from jaxcompress.infinite_width._targets import AbstractFlowTarget, check_fits
 from jaxcompress.kernels import AbstractInputs, Gaussian
-from jaxcompress.kernels.internal import is_concrete
 
 # Directions in which a target is tested for oddness: the pull of an odd one is the same in all.
 _DIRECTIONS = 8

@@ -9,9 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import (
+    as_array,
+    as_integer,
+    check_finite,
+    check_floating,
+    is_concrete,
+)
 from jaxcompress._internal.deprecation import renamed_arguments, renamed_attribute
 from jaxcompress.kernels import activations
-from jaxcompress.kernels.internal import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.special.internal import sqrt
 
@@ -191,11 +197,7 @@ def reduce_particles(particles: Particles, dim_target: int) -> ReducedParticles:
 
     Example: `reduce_particles(uniform_start(key, 512, 10), dim_target=3)`.
     """
-    if (
-        isinstance(dim_target, bool)
-        or not isinstance(dim_target, int)
-        or not 1 <= dim_target < particles.dim
-    ):
+    if not 1 <= (as_integer(dim_target) or 0) < particles.dim:
         raise ValueError(
             f"reduce_particles: given dim_target={dim_target!r} for particles in {particles.dim} "
             f"dimensions; expected 1 ≤ dim_target < {particles.dim}; H must be smaller than the "

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 
+from jaxcompress._internal.checks import check_integer
+
 # Γ(x+½)/(√x Γ(x)) in powers of 1/x; from x = 32 on the next term is below 1e-17.
 _SERIES = (
     1.0,
@@ -30,21 +32,18 @@ _LARGE = 32.0
 
 def check_dims(where: str, dim_target: int, dim_rest: int) -> None:
     """Raise `ValueError` unless both dimensions are whole numbers, at least 1."""
+    remedy = (
+        "dim_target = d_H and dim_rest = d − d_H: the target must read fewer coordinates than "
+        "there are"
+    )
     for name, value in (("dim_target", dim_target), ("dim_rest", dim_rest)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{where}: given {name}={value!r}; expected a whole number, at least 1 (dim_target "
-                "= d_H, dim_rest = d − d_H); the target must read fewer coordinates than there are"
-            )
+        check_integer(where, name, value, 1, remedy=remedy)
 
 
 def check_count(where: str, **counts: int) -> None:
     """Raise `ValueError` unless counts of nodes, bins and steps are whole numbers, at least 1."""
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{where}: given {name}={value!r}; expected a whole number, at least 1; raise it"
-            )
+        check_integer(where, name, value, 1, remedy="raise it")
 
 
 def gamma_ratio(x: float) -> float:

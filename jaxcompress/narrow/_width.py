@@ -1,7 +1,6 @@
 """How many neurons suffice, and how few could, by counting."""
 
-import numpy as np
-
+from jaxcompress._internal.checks import as_integer, check_sizes
 from jaxcompress._internal.deprecation import renamed_arguments
 
 
@@ -21,8 +20,10 @@ def min_width(samples: int, dim: int, outputs: int = 1) -> int:
 
     Example: `min_width(64, 8) == 16`.
     """
-    _check("min_width", samples, dim, outputs)
-    return 2 * -(-samples * outputs // min(samples, dim))
+    n, d, outputs = check_sizes(
+        "min_width", "raise what is below", samples=samples, dim=dim, outputs=outputs
+    )
+    return 2 * -(-n * outputs // min(n, d))
 
 
 @renamed_arguments(n="samples", d="dim")
@@ -34,20 +35,12 @@ def counting_width(samples: int, dim: int, outputs: int = 1) -> int:
 
     Example: `counting_width(64, 8) == 8`.
     """
-    _check("counting_width", samples, dim, outputs)
-    return -(-samples * outputs // (dim + outputs))
-
-
-def _check(where: str, samples: int, dim: int, outputs: int) -> None:
-    if not all(is_count(number) for number in (samples, dim, outputs)):
-        raise ValueError(
-            f"{where}: given samples={samples}, dim={dim}, outputs={outputs}; expected whole "
-            "numbers of at least 1; round or raise them"
-        )
+    n, d, outputs = check_sizes(
+        "counting_width", "raise what is below", samples=samples, dim=dim, outputs=outputs
+    )
+    return -(-n * outputs // (d + outputs))
 
 
 def is_count(number) -> bool:
     """Whether something is a whole number, not a boolean, of at least one."""
-    return (
-        isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)
-    )
+    return (as_integer(number) or 0) >= 1

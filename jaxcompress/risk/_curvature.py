@@ -22,7 +22,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import BEND, CROSS, GRADIENT, VALUE, First, Frames, Second
+from jaxcompress.kernels.internal import (
+    GRADIENT,
+    MIXED_DERIVATIVE,
+    SECOND_DERIVATIVE,
+    VALUE,
+    First,
+    Frames,
+    Second,
+)
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import Layer, offset_of
 from jaxcompress.risk._empirical import (
@@ -169,7 +177,7 @@ def _blocks(problem: RiskProblem, x: Layer, offset: Array | None) -> Blocks:
     n, dim = x.weights.shape
     lean, each = None, []
     for some in meetings(x, problem.layers, problem.gap(offset)):
-        parts = (VALUE, GRADIENT, BEND, CROSS) if some.own else (VALUE, GRADIENT, BEND)
+        parts = (VALUE, GRADIENT, SECOND_DERIVATIVE) + (MIXED_DERIVATIVE,) * some.own
         pairs, ((table,), first, second, *cross) = look(x, some, parts)
         right, slopes = some.layer.readout, _slopes(First(*first), pairs)
         bend = _contract(Second(*second), pairs, x.readout @ right.T, dim)

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite, check_floating
+from jaxcompress._internal.checks import check_finite, check_floating
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import second_derivative
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import offset_of
 from jaxcompress.risk._population import RiskProblem
@@ -158,11 +159,6 @@ def outgoing(student: TwoLayer) -> Float[Array, "n o"]:
     return student.readout[:, None] if student.outputs is None else student.readout
 
 
-def curvature(f: AbstractActivation, z: Array) -> Array:
-    """The second derivative of an activation, entry by entry."""
-    return jax.jvp(f.derivative, (z,), (jnp.ones_like(z),))[1]
-
-
 class Blocks(NamedTuple):
     """What a Hessian is made of, by inner parameters `θ_i` and readouts; `lean` by an output
     bias.
@@ -218,9 +214,9 @@ def _sums(student: TwoLayer, x: Array, y: Array, weight: Array) -> tuple:
     r = hidden @ a - y + (0 if offset is None else offset[None])
     slopes = (f.derivative(z)[:, :, None] * lifted[:, None]).reshape(-1, n * p)
     weighted = weight[:, None] * slopes
-    bent = ((weight[:, None] * (r @ a.T) * curvature(f, z))[:, :, None] * lifted[:, None]).reshape(
-        -1, n * p
-    )
+    bent = (
+        (weight[:, None] * (r @ a.T) * second_derivative(f, z))[:, :, None] * lifted[:, None]
+    ).reshape(-1, n * p)
     light = weight[:, None] * hidden
     return (
         (slopes.T @ weighted).reshape(n, p, n, p),

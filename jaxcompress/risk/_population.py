@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import check_finite, check_floating
 from jaxcompress.kernels import AbstractInputs, StandardNormal, activations
-from jaxcompress.kernels.internal import check_finite, check_floating, table_in_blocks, table_times
+from jaxcompress.kernels.internal import table_in_blocks, table_times
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import (
     Layer,

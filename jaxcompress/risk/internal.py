@@ -6,7 +6,6 @@ from jaxcompress.risk._curvature import hessian, parameter_mask
 from jaxcompress.risk._empirical import (
     Target,
     check_samples,
-    curvature,
     outgoing,
     preactivations,
     problem_of,
@@ -23,7 +22,6 @@ __all__ = [
     "centred_risk",
     "check_compatible",
     "check_samples",
-    "curvature",
     "hessian",
     "outgoing",
     "parameter_mask",

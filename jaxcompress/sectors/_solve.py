@@ -13,10 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import check_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import Relu, check_concrete
+from jaxcompress.kernels.internal import traits
 from jaxcompress.sectors._point import SectorPoint, checked_start
-from jaxcompress.sectors._risk import Classes, classes, known_rests, sector_risk, squares, steepest
+from jaxcompress.sectors._risk import (
+    Classes,
+    classes,
+    known_remainder,
+    sector_risk,
+    squares,
+    steepest,
+)
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.sectors._starts import default_start
 from jaxcompress.special.internal import divide, precision
@@ -100,7 +108,7 @@ def solve_sector(
 
     Example: `solve_sector(perturbed_copy_sector(6, 8), activations.erf).lift()`.
     """
-    known_rests("solve_sector", activation)
+    known_remainder("solve_sector", activation)
     if set(freeze) - {"readout"}:
         raise ValueError(
             f"solve_sector: given freeze={freeze!r}; expected ('readout',) or (); weights always "
@@ -117,7 +125,7 @@ def solve_sector(
         found = _newton(activation, *known, numbers)
         check_concrete("solve_sector", found.risk)
         steps += found.steps
-        if isinstance(activation, Relu) and "readout" not in freeze:
+        if traits(activation).degree is not None and "readout" not in freeze:
             found = _newton(activation, *known, _balanced(known[0], found.numbers))
             steps += found.steps
         if bool(found.converged):

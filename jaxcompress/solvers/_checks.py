@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.kernels.internal import is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples
 from jaxcompress.risk.internal import Target, check_compatible, check_samples, parameter_mask

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import Relu, centred
+from jaxcompress.kernels.internal import centred, traits
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import AbstractProblem, RiskProblem
 from jaxcompress.risk.internal import (
@@ -340,4 +340,4 @@ def objective_of(
 
 def is_homogeneous(activation: AbstractActivation) -> bool:
     """Whether a neuron may slide to norm zero and stay there."""
-    return isinstance(activation, Relu)
+    return traits(activation).degree is not None

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 
+from jaxcompress._internal.checks import as_integer
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import as_integer
 from jaxcompress.theory._copy_average import group_neurons
 
 _P = ParamSpec("_P")

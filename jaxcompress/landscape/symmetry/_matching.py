@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxcompress._internal.matching import cheapest_matching
-from jaxcompress.landscape._neurons import Neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._neurons import Neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 
 # Entries of the largest array that is held while maps are compared: 16 MB.
 _ENTRIES = 2_000_000
 
 
 class View(NamedTuple):
-    """A network as a target sees it: the table, what turns with no map, and the lengths of what
+    """A network as a target sees it: the table, what no map turns, and the lengths of what
     lies outside.
     """
 
