@@ -25,7 +25,7 @@ from jaxcompress.kernels.internal import check_finite
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import Sized
 from jaxcompress.risk import RiskProblem
-from jaxcompress.risk.internal import check_compatible
+from jaxcompress.risk.internal import check_compatible, check_network
 from jaxcompress.solvers import RESULTS, Solution, certify
 from jaxcompress.special.internal import precision
 
@@ -161,6 +161,7 @@ def _check(
     inputs: AbstractInputs,
     budgets: Mapping[str, int],
 ) -> None:
+    check_network("compress", "target", target)
     if target.weights.ndim != 2:
         raise ValueError(
             f"compress: given a target with weights of shape {target.weights.shape}; expected (k, "
@@ -173,7 +174,7 @@ def _check(
             "this target reads"
         )
     check_finite("compress", **target.parameters())
-    check_compatible(target, target, inputs)
+    check_compatible("compress", target, target, inputs)
     for name, number in (("width", width), ("num_starts", num_starts), *budgets.items()):
         if not isinstance(number, numbers.Integral):
             raise ValueError(
@@ -241,7 +242,14 @@ def _problem(measured: Measured) -> RiskProblem:
     aim = measured.runner.aim
     energy, magnitude = jnp.asarray(aim.energy), jnp.asarray(measured.magnitude, aim.energy.dtype)
     average = Sized(jnp.asarray(aim.average), jnp.asarray(measured.average_size, aim.energy.dtype))
-    return RiskProblem((aim.layer,), aim.offset, aim.inputs, energy, magnitude, average)
+    return RiskProblem(
+        layers=(aim.layer,),
+        offset=aim.offset,
+        inputs=aim.inputs,
+        energy=energy,
+        magnitude=magnitude,
+        average=average,
+    )
 
 
 def _floor(measured: Measured, place: Place, readout: np.ndarray, has_offset: bool) -> float:

@@ -45,7 +45,7 @@ def certified_radius(
     Reference: after Zhang et al. 2021, theorem 2, whose constants are not these; for `ζ > 0` the
     proof above needs no further term.
     """
-    check_samples(start, samples)
+    check_samples("narrow.certified_radius", start, samples)
     if start.bias is not None or start.output_bias is not None:
         raise ValueError(
             "narrow.certified_radius: given a start with biases; expected none; append a constant "
@@ -116,7 +116,7 @@ def optimality_bound(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
     `ValueError` for several outputs, and for shapes that do not fit.
     Reference: Zhang et al. 2021, section 5.
     """
-    check_samples(student, samples)
+    check_samples("narrow.optimality_bound", student, samples)
     if samples.outputs is not None:
         raise ValueError(
             f"narrow.optimality_bound: given targets {samples.targets.shape}; expected (n,), one "

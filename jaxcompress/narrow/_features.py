@@ -36,7 +36,7 @@ def features(
 
 def jacobian(student: TwoLayer, samples: Samples) -> Float[Array, "rows P"]:
     """`∂f(x_s)/∂θ`, all parameters. Raises `ValueError` when the two do not fit together."""
-    check_samples(student, samples)
+    check_samples("narrow.jacobian", student, samples)
     x, a, f = samples.inputs, outgoing(student), student.activation
     n, o, m = samples.count, a.shape[1], student.width
     z = preactivations(student, x)

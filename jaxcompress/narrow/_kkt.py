@@ -20,6 +20,7 @@ def loss(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
     """`ℓ = ‖f − y‖²/(2n)`: half of `empirical_risk`, as in the paper. Raises `ValueError` as
     there.
     """
+    check_samples("narrow.loss", student, samples)
     return 0.5 * empirical_risk(student, samples)
 
 
@@ -30,7 +31,8 @@ def kkt_residual(
 
     Raises `ValueError` when shapes do not fit together, and for NaN.
     """
-    check_samples(student, samples)  # under the derivative NaN would pass unseen
+    # under the derivative NaN would pass unseen
+    check_samples("narrow.kkt_residual", student, samples)
     gradient = jax.grad(loss)(student, samples)
     return residual_of(student, gradient, feasible)
 
@@ -64,7 +66,7 @@ def scaled_kkt_residual(
             "the unit of the scale; use kkt_residual"
         )
     feasible.check(student)
-    check_samples(student, samples)
+    check_samples("narrow.scaled_kkt_residual", student, samples)
     gradient = jax.grad(loss)(student, samples)
     return norm(list(feasible.scaled(student, gradient.weights, gradient.readout)))
 
@@ -97,7 +99,7 @@ def multipliers(
     multipliers serve (all three constraints of a pair active) `gap` balances the floors.
     """
     feasible.check(student)
-    check_samples(student, samples)
+    check_samples("narrow.multipliers", student, samples)
     gradient = jax.grad(loss)(student, samples)
     out = student.weights - feasible.center
     size, radius = norm([out]), feasible.radius

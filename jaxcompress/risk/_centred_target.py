@@ -41,6 +41,10 @@ class AbstractCentredTarget(eqx.Module):
     energy: eqx.AbstractVar[Float[Array, "*runs"]]
     magnitude: eqx.AbstractVar[Float[Array, "*runs"]]
 
+    def short_form(self) -> "AbstractCentredTarget":
+        """Itself: it has that form already."""
+        return self
+
     @abc.abstractmethod
     def serves(self, f: AbstractActivation) -> bool:
         """Whether students of this activation have short formulas against it."""

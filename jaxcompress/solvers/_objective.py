@@ -22,16 +22,8 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import Relu, centred
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import AbstractProblem, RiskProblem
-from jaxcompress.risk.internal import (
-    AbstractCentredTarget,
-    CentredPolynomial,
-    CentredTarget,
-    Target,
-    centred_hessian,
-    centred_risk,
-    problem_of,
-)
+from jaxcompress.risk import AbstractProblem, AbstractTarget
+from jaxcompress.risk.internal import AbstractCentredTarget, centred_hessian, centred_risk
 from jaxcompress.solvers._vector_risk import VectorRisk
 from jaxcompress.solvers._vectors import direction, length
 
@@ -157,7 +149,7 @@ class CentredObjective(AbstractObjective):
         y = jnp.concatenate(parts, axis=1).reshape(-1) / self.root
         return y, (
             None if self.move_readout else readout,
-            None if problem is None else as_centred(problem),
+            None if problem is None else problem.short_form(),
         )
 
     def network(self, y, own):
@@ -256,7 +248,7 @@ def _column(vector: Array, like: Array) -> Array:
 
 
 def measured(
-    target: Target, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]
+    target: AbstractTarget, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]
 ) -> Measured:
     """A target as its students will meet it: by the short formulas where these serve."""
     f = student.activation
@@ -265,39 +257,8 @@ def measured(
         and centred(f, f) is not None
         and _is_plain(student, freeze)
     )
-    if serves and isinstance(target, TwoLayer) and _is_plain(target, ()) and target.activation == f:
-        return CentredTarget.of(target)
-    return problem_of(target, inputs)
-
-
-def as_centred(problem: Measured) -> AbstractCentredTarget | None:
-    """A measured target in the form of the short formulas, if it has one: decided by structure
-    alone.
-    """
-    if isinstance(problem, AbstractCentredTarget):
-        return problem
-    if not isinstance(problem, RiskProblem) or not isinstance(problem.inputs, StandardNormal):
-        return None
-    moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
-    if moments is not None:
-        constant, linear, quadratic = moments.with_outputs()
-        return CentredPolynomial(
-            constant=constant,
-            linear=linear,
-            quadratic=quadratic,
-            energy=energy,
-            magnitude=magnitude,
-        )
-    layer, *others = problem.layers
-    if others or layer.mean is not None or problem.offset is not None:
-        return None
-    return CentredTarget(
-        weights=layer.weights,
-        readout=layer.readout,
-        energy=energy,
-        magnitude=magnitude,
-        activation=layer.activation,
-    )
+    short = target.short_form(f) if serves else None
+    return target.problem(inputs) if short is None else short
 
 
 def _is_plain(student: TwoLayer, freeze: tuple[str, ...]) -> bool:
@@ -315,7 +276,7 @@ def objective_of(
     """The objective of a batch: `student` is any one of them, `problem` the target of all or, not
     `shared`, any one.
     """
-    target = as_centred(problem)
+    target = problem.short_form()
     if target is None or not _is_plain(student, freeze) or not target.serves(student.activation):
         # a short form was chosen for a student that it serves
         assert isinstance(problem, AbstractProblem)
