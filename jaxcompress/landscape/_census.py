@@ -17,6 +17,7 @@ from jaxcompress.landscape._rows import FLOORS, SAME_RISK, UNNAMED, Row, gather
 from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import population_risk
+from jaxcompress.risk.internal import check_network
 from jaxcompress.solvers import Solution, solve_many
 
 
@@ -174,6 +175,7 @@ def census(
     of the sizes up to k = 14 less than 16 (two processes on two cores, what is compiled for it
     included).
     """
+    check_network("census", "target", target)
     solutions = solve_many(students, target, inputs=inputs, freeze=freeze, **options)
     return census_of(solutions, target, inputs=inputs, freeze=freeze, tolerance=tolerance)
 
@@ -192,6 +194,12 @@ def census_of(
     Raises `ValueError` for other solutions, and for those of another target or law of inputs: the
     risk of one end is evaluated anew.
     """
+    check_network("census_of", "target", target)
+    if not isinstance(solutions, Solution):
+        raise ValueError(
+            f"census_of: given solutions of type {type(solutions).__name__}; expected a Solution; "
+            "solve with solve_many or critical_points"
+        )
     if solutions.eigenvalues is None or solutions.index is None or solutions.risk.ndim != 1:
         raise ValueError(
             f"census_of: given solutions with risk {solutions.risk.shape} and "

@@ -87,8 +87,8 @@ def check_freeze(where: str, network: TwoLayer, freeze: Sequence[str]) -> None:
     names = tuple(network.parameters())
     if isinstance(freeze, str) or any(name not in names for name in freeze):
         raise ValueError(
-            f"{where}: given freeze={freeze!r}; expected a tuple of names among {names}, for "
-            'example freeze=("readout",)'
+            f"{where}: given freeze={freeze!r}; expected a tuple of names among {names}; "
+            'name what stays, for example freeze=("readout",)'
         )
 
 
