@@ -87,6 +87,7 @@ def drop(
         )
     problem = known.problem(inputs)
     check_measured("drop", problem, RiskProblem)
+    assert isinstance(problem, RiskProblem)  # as was checked
     neuron, before, risks, start = _cheapest(problem, network)
     if refit:
         solution = solve(

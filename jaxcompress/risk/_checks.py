@@ -72,7 +72,7 @@ def check_network(where: str, name: str, given: object) -> None:
         )
 
 
-def check_measured(where: str, problem: object, kind: type[AbstractProblem]) -> None:
+def check_measured(where: str, problem: object, kind: type = AbstractProblem) -> None:
     """Raise `ValueError` unless this is a target that has been measured."""
     if not isinstance(problem, kind):
         raise ValueError(

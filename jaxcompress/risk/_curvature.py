@@ -57,20 +57,20 @@ def _blocks(problem: Measured, x: Layer, offset: Array | None) -> Blocks:
     n, dim = x.weights.shape
     one, each = None, []
     for some in meetings(x, problem.layers, problem.gap(offset)):
-        parts = (VALUE, GRADIENT, BEND, CROSS) if some.own else (VALUE, GRADIENT, BEND)
+        parts = (VALUE, GRADIENT, BEND, CROSS) if some.itself else (VALUE, GRADIENT, BEND)
         pairs, ((table,), first, second, *cross) = look(x, some, parts)
         right, slopes = some.layer.readout, _slopes(First(*first), pairs)
         bend = _contract(Second(*second), pairs, x.readout @ right.T, dim)
         each.append((bend, jnp.einsum("ija,jo->iao", slopes, right)))
-        if some.own:
+        if some.itself:
             outer, mixed = table[:, :n], slopes[:, :n]
             inner = _outer_blocks(Second(*(moment[:, :n] for moment in cross[0])), pairs, dim)
         if some.one is not None:
             one = WithOne(slopes[:, -1] / some.one, table[:, -1] / some.one)
-    inner_own, residual = total(each)
+    diagonal_blocks, residual = total(each)
     diagonal = np.arange(n)
     inner = 2 * (x.readout @ x.readout.T)[:, None, :, None] * inner
-    inner = inner.at[diagonal, :, diagonal, :].add(2 * inner_own)
+    inner = inner.at[diagonal, :, diagonal, :].add(2 * diagonal_blocks)
     mixed = 2 * jnp.einsum("io,ila->ialo", x.readout, mixed)
     mixed = mixed.at[diagonal, :, diagonal, :].add(2 * residual)
     return Blocks(inner, 2 * outer, mixed, one)

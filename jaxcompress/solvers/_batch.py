@@ -14,7 +14,8 @@ from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import AbstractTarget
 from jaxcompress.solvers._engine import Batch, flow_runs, search_runs, solve_runs
 from jaxcompress.solvers._method import MATRIX_MOST, FlowSolver, Method, choose, for_runs
-from jaxcompress.solvers._objective import AbstractObjective, Measured, measured, objective_of
+from jaxcompress.solvers._objective import AbstractObjective, Measured
+from jaxcompress.solvers._objective_choice import measured, objective_of
 from jaxcompress.solvers._polish import MAX_STEPS
 from jaxcompress.solvers._reduction import lift_weights, reduce_weights
 from jaxcompress.solvers._slots import Occupancy, Progress

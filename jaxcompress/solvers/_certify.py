@@ -79,7 +79,7 @@ def certify(
     Returns a `Solution` whose `time` is zero, for no flow was run.
     Raises `ValueError` for what is no measured target or no network.
     """
-    check_measured("certify", problem, AbstractProblem)
+    check_measured("certify", problem)
     check_student("certify", student)
     return _certify_once(problem, student, polish, gradient_tolerance)
 

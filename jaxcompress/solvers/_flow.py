@@ -19,7 +19,8 @@ from jaxcompress.networks import TwoLayer
 from jaxcompress.risk.internal import Target, as_target
 from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless, unknowns_of
 from jaxcompress.solvers._method import IMPLICIT_MOST, FlowSolver, check_solver
-from jaxcompress.solvers._objective import AbstractObjective, measured, objective_of
+from jaxcompress.solvers._objective import AbstractObjective
+from jaxcompress.solvers._objective_choice import measured, objective_of
 from jaxcompress.solvers._solution import RESULTS, Solution, either
 from jaxcompress.special.internal import precision
 
