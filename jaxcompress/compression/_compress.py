@@ -41,12 +41,14 @@ _MAX_POLISHED = 3000
 
 
 class Compressed(eqx.Module):
-    """The outcome of `compress`.
+    """The outcome of `compress`, which has an example.
 
-    `network`: the smaller network, in the coordinates and dtype of the target. `risk` and
-    `relative_risk` (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists,
-    best first (as ranked before the polish), with a leading axis `runs`, in the same coordinates;
-    the first is the certified one. `report`: everything else.
+    - `network`: the smaller network, in the coordinates and dtype of the target.
+    - `risk`, `relative_risk` (over `E‖f_target‖²`): exact, in those coordinates.
+    - `solutions`: the finalists, best first (as ranked before the polish), with a leading axis
+      `runs`, in the same coordinates; the first is the certified one, and `converged`, `result` and
+      `stats` are its.
+    - `report`: everything else.
     """
 
     network: TwoLayer

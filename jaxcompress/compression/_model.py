@@ -108,12 +108,22 @@ def with_hidden(
     )
 
 
-@eqx.filter_jit
-def model_at(aim: Aim, student: TwoLayer) -> Model:
-    """Measure a student (its readout does not matter) against a target of the same activation."""
-    target, f = aim.layer, student.activation
-    x = as_layer(student, aim.inputs)
-    n = student.width
+class _Pairs(NamedTuple):
+    """Moments of all pairs of the student's neurons with these and the target's, the directions of
+    all, and the norms of the student's.
+    """
+
+    norms: Float[Array, " n"]
+    units: Float[Array, "nk r"]
+    table: Float[Array, "n nk"]
+    slopes: Vectors
+    bend: Matrices
+    cross: Matrices
+
+
+def _pairs(x: Layer, target: Layer) -> _Pairs:
+    """One look at every pair; both layers are of one activation."""
+    n, f = x.weights.shape[0], x.activation
     norms_x, units_x = polar(x.weights)
     norms_y, units_y = polar(target.weights)
     units, norms = jnp.concatenate([units_x, units_y]), jnp.concatenate([norms_x, norms_y])
@@ -122,39 +132,53 @@ def model_at(aim: Aim, student: TwoLayer) -> Model:
     )
     cos, sin = angles(units, n)
     pairs = planes(norms_x, x.mean, norms, means, cos, sin)
-    split = Split(cos, sin)
     parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, BEND, CROSS))
     (table,), first, second, both = (
         tuple(jnp.broadcast_to(q, cos.shape) for q in moments) for moments in parts
     )
-    slopes, bend = split.vectors(First(*first)), split.matrices(Second(*second))
-    cross = Split(cos[:, :n], sin[:, :n]).matrices(Second(*(moment[:, :n] for moment in both)))
-    neuron_means, slopes_alone, alone = alone_moments(norms_x, x)
-    solver, readout, risk = _project(aim, student, table, neuron_means)
+    split, square = Split(cos, sin), Split(cos[:, :n], sin[:, :n])
+    return _Pairs(
+        norms=norms_x,
+        units=units,
+        table=table,
+        slopes=split.vectors(First(*first)),
+        bend=split.matrices(Second(*second)),
+        cross=square.matrices(Second(*(moment[:, :n] for moment in both))),
+    )
+
+
+@eqx.filter_jit
+def model_at(aim: Aim, student: TwoLayer) -> Model:
+    """Measure a student (its readout does not matter) against a target of the same activation."""
+    x, n = as_layer(student, aim.inputs), student.width
+    pairs = _pairs(x, aim.layer)
+    units, slopes = pairs.units, pairs.slopes
+    neuron_means, slopes_alone, alone = alone_moments(pairs.norms, x)
+    solver, readout, risk = _project(aim, student, pairs.table, neuron_means)
     a = readout[:n]
     away = jnp.zeros_like(a[0]) if student.output_bias is None else readout[n]
     gap = away if aim.offset is None else away - aim.offset
-    coefficients = jnp.concatenate([a, -target.readout])
+    coefficients = jnp.concatenate([a, -aim.layer.readout])
     weight = a @ coefficients.T
     constant = a @ gap
     slope = _joined(
         jnp.sum(weight * slopes.mean, 1) + constant * slopes_alone.mean,
-        (jnp.sum(weight * slopes.x, 1) + constant * slopes_alone.x)[:, None] * units_x
+        (jnp.sum(weight * slopes.x, 1) + constant * slopes_alone.x)[:, None] * units[:n]
         + (weight * slopes.y) @ units,
     )
     lift = lift_of(aim.inputs, student)
-    bend = jax.tree.map(lambda leaf: weight * leaf, bend)
+    bend = jax.tree.map(lambda leaf: weight * leaf, pairs.bend)
     return Model(
         risk=risk,
         gradient=2 * slope @ lift.T,
         readout=readout,
-        table=table,
+        table=pairs.table,
         means=neuron_means,
         solver=solver,
         units=units,
         slopes=slopes,
         slopes_alone=slopes_alone,
-        cross=jax.tree.map(lambda leaf: weight[:, :n] * leaf, cross),
+        cross=jax.tree.map(lambda leaf: weight[:, :n] * leaf, pairs.cross),
         bend=bend,
         alone=Alone(
             jnp.sum(bend.mean, 1) + constant * alone.mean,

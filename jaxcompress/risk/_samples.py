@@ -20,6 +20,9 @@ class Samples(AbstractTarget):
     """A finite set of inputs and the outputs wanted there; every solver takes it in the place of a
     target.
 
+        samples = jc.Samples.of(jax.random.key(0), target, 1000)
+        jc.solve(student, samples)
+
     Arguments, of one floating dtype: `inputs (samples, d)`, one row a sample; `targets (samples,)`
     for one output or `(samples, o)` for several. Leading axes on both are a batch of data sets. The
     law of the inputs is then the one that gives every row the same weight, and the risk is
@@ -137,8 +140,11 @@ class Samples(AbstractTarget):
 
 
 class EmpiricalProblem(AbstractProblem):
-    """Samples as a problem for the solvers. Build with `EmpiricalProblem.of(samples)`; `energy` is
-    `mean ‖y‖²`.
+    """Samples as a problem for the solvers; `energy` is `mean ‖y‖²`.
+
+    Build with `EmpiricalProblem.of(samples)`.
+
+        jc.risk.EmpiricalProblem.of(samples).hessian(student)
     """
 
     samples: Samples
@@ -173,6 +179,9 @@ class EmpiricalProblem(AbstractProblem):
 def minibatches(key: Array, count: int, size: int, steps: int) -> Int[Array, "steps size"]:
     """Which samples every step sees: each epoch a permutation of its own, cut into pieces of
     `size`.
+
+        for rows in jc.risk.minibatches(key, samples.count, 32, steps=100):
+            gradient = jax.grad(jc.empirical_risk)(student, samples.batch(rows))
 
     Arguments, all but the key static: `count` samples, `size` of a minibatch, `steps`. Epoch `i`
     draws from `fold_in(key, i)`; the `count mod size` samples at an epoch's end wait for the next

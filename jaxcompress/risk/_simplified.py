@@ -60,6 +60,9 @@ def simplified_risk_bound(
 ) -> Float[Array, ""]:
     """A bound of `|population_risk − simplified_risk|` for one target and one student.
 
+        gap = jc.population_risk(student, target) - jc.simplified_risk(student, moments)
+        jnp.abs(gap) <= jc.simplified_risk_bound(student, target)
+
     With `τ(v)² = E φ(v·z)² − (Hermite orders up to order)`, the part of a neuron that the
     simplified risk does not see, Cauchy and Schwarz give for two neurons `|ρ|^{order+1} τ(w) τ(v)`,
     and so `2 Σ_j |a_j| τ(w_j) · ‖Σ_i |b_i| τ(v_i) v̂_i v̂_iᵀ‖_op` for `order` 1, where ReLU has

@@ -1,8 +1,8 @@
 """Both methods of the flow as solvers of diffrax: the one file of the solver that loads it.
 
 Loading diffrax took 0.45 of the 1.5 processor seconds that the name `solve_many` cost, and of the
-solver only `gradient_flow` steps by it. So its first call loads this file, or whoever asks for a
-class of it.
+solver only `gradient_flow` steps by it. So this file is loaded by
+its first call, or when a class of it is asked for.
 """
 
 from typing import ClassVar, NamedTuple

@@ -152,19 +152,17 @@ def flow(
 
     if solver is None:
         solver = Rodas5P() if start.shape[0] <= IMPLICIT_MOST else Chebyshev()
-    root, tolerance, alone = objective.root, options["gradient_tolerance"], own
-    own = jax.tree.map(lambda leaf: leaf[..., None], own)
+    root, tolerance = objective.root, options["gradient_tolerance"]
+    in_slot = jax.tree.map(lambda leaf: leaf[..., None], own)
 
     def velocity(t, y, args):
-        return -_gradient((objective, own), y)
+        return -_gradient((objective, in_slot), y)
 
     def arrived(t, y, args, **kwargs):
-        return jnp.max(jnp.abs(_gradient((objective, own), y)) / root) <= tolerance
+        return jnp.max(jnp.abs(_gradient((objective, in_slot), y)) / root) <= tolerance
 
-    end_only = diffrax.SubSaveAt(t1=True)
-    saveat = diffrax.SaveAt(
-        subs=[end_only] if times is None else [end_only, diffrax.SubSaveAt(ts=times)]
-    )
+    saved = [diffrax.SubSaveAt(t1=True)]
+    saved += [] if times is None else [diffrax.SubSaveAt(ts=times)]
     out = diffrax.diffeqsolve(
         diffrax.ODETerm(velocity),
         cast(diffrax.AbstractSolver, solver),
@@ -172,40 +170,52 @@ def flow(
         t1=options["t1"],
         dt0=None,
         y0=start,
-        saveat=saveat,
+        saveat=diffrax.SaveAt(subs=saved),
         stepsize_controller=diffrax.PIDController(rtol=options["rtol"], atol=options["atol"]),
         event=diffrax.Event(arrived),
         max_steps=max_steps,
         throw=False,
     )
+    names = ("steps", "accepted_steps", "rejected_steps")
+    stats = {**{name: out.stats[f"num_{name}"] for name in names}, "method": solver.batched().code}
     assert out.ys is not None  # what to save was stated above
     assert out.ts is not None
-    end, end_time = out.ys[0][-1], out.ts[0][-1]
-    fine = jnp.all(jnp.isfinite(end))
-    end = jnp.where(fine, end, start)
+    reached = out.ys[0][-1]
+    end = jnp.where(jnp.all(jnp.isfinite(reached)), reached, start)
     trajectory = None
     if times is not None:
         kept = jnp.where(jnp.isfinite(out.ts[1])[:, None], out.ys[1], end)
-        trajectory = jax.vmap(lambda y: objective.network(y, alone))(kept)
-    risk, floor, gradient = (x[..., 0] for x in objective.measure(end[:, None], own))
-    gradient_norm = jnp.max(jnp.abs(gradient) / root)
+        trajectory = jax.vmap(lambda y: objective.network(y, own))(kept)
+    return _end(objective, reached, end, own, out.ts[0][-1], options, stats, trajectory)
+
+
+def _end(
+    objective: AbstractObjective,
+    reached: Float[Array, " P"],
+    end: Float[Array, " P"],
+    own: Any,
+    time: Float[Array, ""],
+    options: dict,
+    stats: dict[str, Any],
+    trajectory: TwoLayer | None,
+) -> Solution:
+    """What is known at the end: where the flow `reached` it, or the start where it broke down."""
+    tolerance = options["gradient_tolerance"]
+    in_slot = jax.tree.map(lambda leaf: leaf[..., None], own)
+    risk, floor, gradient = (x[..., 0] for x in objective.measure(end[:, None], in_slot))
+    gradient_norm = jnp.max(jnp.abs(gradient) / objective.root)
     converged = gradient_norm <= tolerance
-    result = either(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
-    result = either(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
+    fine = jnp.all(jnp.isfinite(reached)) & jnp.isfinite(gradient_norm)
+    result = either(time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
+    result = either(fine, result, RESULTS.nonfinite)
     return Solution(
-        network=objective.network(end, alone),
+        network=objective.network(end, own),
         risk=risk,
         risk_floor=floor,
         gradient_norm=gradient_norm,
         converged=converged,
-        time=end_time,
+        time=time,
         result=either(converged, RESULTS.converged, result),
-        stats={
-            **{
-                name: out.stats[f"num_{name}"]
-                for name in ("steps", "accepted_steps", "rejected_steps")
-            },
-            "method": solver.batched().code,
-        },
+        stats=stats,
         trajectory=trajectory,
     )
