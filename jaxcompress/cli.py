@@ -4,13 +4,14 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxcompress import cli_show, cli_sweep
+from jaxcompress._internal.files import check_writable
+from jaxcompress._internal.progress import progress_bar
 from jaxcompress.cli_cache import add_cache_options, keep_as_asked, troubles_on_one_line
-from jaxcompress.cli_sweep import add_commands
 
 _GUIDE = """\
 Take a trained two-layer network and find a smaller one that computes almost the same function. The
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "jaxcompress", description=_GUIDE, epilog=_EPILOG, formatter_class=form
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    one = commands.add_parser(
+    compress = commands.add_parser(
         "compress",
         help="a network in, a smaller one out (jaxcompress compress --help)",
         description="Find the network of M hidden neurons closest to the target on average, save "
@@ -76,43 +77,29 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=form,
     )
-    one.add_argument("target", type=Path, metavar="TARGET.npz", help="the network to compress")
-    one.add_argument(
-        "--width",
-        type=int,
-        required=True,
-        metavar="M",
-        help="hidden neurons of the smaller network",
-    )
-    one.add_argument(
-        "--starts", type=int, default=64, metavar="S", help="starts of the search (default 64)"
-    )
-    one.add_argument("--seed", type=int, default=0, help="seed of the random starts (default 0)")
-    one.add_argument(
-        "--out",
-        type=Path,
-        metavar="SMALL.npz",
-        help="where to put the result (default: TARGET-M.npz beside the target)",
-    )
-    one.add_argument(
-        "--mean-covariance",
-        type=Path,
-        metavar="FILE.npz",
-        help="mean (d,) and covariance (d, d) of the inputs (default: zero and identity)",
-    )
-    one.add_argument(
-        "--json", action="store_true", help="print the report as JSON instead of a table"
-    )
-    one.add_argument(
-        "--plot",
-        type=Path,
-        metavar="FILE.png",
-        help="draw what the starts reached and what pruning costs",
-    )
-    add_cache_options(one)
-    one.set_defaults(run=_compress)
-    add_commands(commands, _EPILOG)
+    _add_options(compress)
+    add_cache_options(compress)
+    compress.set_defaults(run=_compress)
+    cli_sweep.add_commands(commands, _EPILOG)
+    cli_show.add_commands(commands, _EPILOG)
     return parser
+
+
+def _add_options(compress: argparse.ArgumentParser) -> None:
+    add = compress.add_argument
+    add("target", type=Path, metavar="TARGET.npz", help="the network to compress")
+    width = "hidden neurons of the smaller network"
+    add("--width", type=int, required=True, metavar="M", help=width)
+    starts = "starts of the search (default 64)"
+    add("--starts", type=int, default=64, metavar="S", help=starts)
+    add("--seed", type=int, default=0, help="seed of the random starts (default 0)")
+    out = "where to put the result (default: TARGET-M.npz beside the target)"
+    add("--out", type=Path, metavar="SMALL.npz", help=out)
+    law = "mean (d,) and covariance (d, d) of the inputs (default: zero and identity)"
+    add("--mean-covariance", type=Path, metavar="FILE.npz", help=law)
+    add("--json", action="store_true", help="print the report as JSON instead of a table")
+    plot = "draw what the starts reached and what pruning costs"
+    add("--plot", type=Path, metavar="FILE.png", help=plot)
 
 
 def _need_rich() -> None:
@@ -136,7 +123,6 @@ def _compress(options: argparse.Namespace) -> int:
     import jax.numpy as jnp
 
     import jaxcompress as jc
-    from jaxcompress.networks.internal import check_writable
 
     stored = jc.load(options.target)
     target = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), stored)
@@ -147,14 +133,16 @@ def _compress(options: argparse.Namespace) -> int:
     check_writable(out)
     draw = None if options.plot is None else _plotter(options.plot)
     keep_as_asked(options)
-    with _progress_bar() as progress:
+    with progress_bar("prepare") as bar:
         small = jc.compress(
             target,
             options.width,
             key=key,
             num_starts=options.starts,
             inputs=inputs,
-            progress=progress,
+            progress=None
+            if bar is None
+            else lambda stage, done, total: bar.update(_STAGES.get(stage, stage), done, total),
         )
     jc.save(out, jax.tree.map(lambda leaf: leaf.astype(stored.weights.dtype), small.network))
     report = {"target": str(options.target), "out": str(out), **small.report.to_dict()}
@@ -165,6 +153,9 @@ def _compress(options: argparse.Namespace) -> int:
     else:
         _print_table(report)
     return 0
+
+
+_STAGES = {"screen": "short descents", "refine": "long descents", "polish": "polish"}
 
 
 def _key(seed: int):
@@ -212,51 +203,11 @@ def _inputs(path: Path | None):
 
 def _plotter(path: Path):
     """The function that draws, after making sure that it can put its figure there."""
-    from jaxcompress.networks.internal import check_writable
-
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ValueError(
-            "--plot needs matplotlib; install it with pip install 'jaxcompress[plot]'"
-        ) from None
-    from jaxcompress.plotting import save_compression_figure
-    from jaxcompress.plotting.internal import check_format
-
-    check_format(path)
+    cli_show.check_drawing(path)
     check_writable(path)
+    from jaxcompress.plotting import save_compression_figure
+
     return save_compression_figure
-
-
-@contextmanager
-def _progress_bar() -> Iterator:
-    """A bar on the error stream, one task a stage, gone when it is done; nothing where that is no
-    terminal.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    names = {"screen": "short descents", "refine": "long descents", "polish": "polish"}
-    columns = (
-        TextColumn("{task.description:>14}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    with Progress(*columns, console=console, transient=True) as bar:
-        tasks: dict[str, Any] = {"prepare": bar.add_task("prepare", total=1)}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            bar.update(tasks["prepare"], completed=1)
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(names.get(stage, stage), total=total)
-            bar.update(tasks[stage], completed=done)
-
-        yield progress
 
 
 def _print_table(report: dict[str, Any]) -> None:

@@ -15,17 +15,16 @@ _REASON = re.compile(_JAX + r" for '.*?': \w+: (?:\[Errno \d+\] )?([^\n]*)")
 
 def add_cache_options(parser: argparse.ArgumentParser) -> None:
     """Add `--programs` and `--no-cache`."""
-    one = parser.add_mutually_exclusive_group()
-    one.add_argument(
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument(
         "--programs",
         type=Path,
         metavar="DIR",
         help="where compiled programs are kept for the next time (default: "
-        "JAX_COMPILATION_CACHE_DIR "
-        "where it is set, else the user's cache)",
+        "JAX_COMPILATION_CACHE_DIR where it is set, else the user's cache)",
     )
     said = "keep no compiled programs, and use none that were kept"
-    one.add_argument("--no-cache", action="store_true", help=said)
+    cache.add_argument("--no-cache", action="store_true", help=said)
 
 
 def keep_as_asked(options: argparse.Namespace) -> Path | None:

@@ -31,7 +31,7 @@ from jaxcompress.kernels import (
     nngp,
     ntk,
 )
-from jaxcompress.kernels.internal import formulas, frames, slope
+from jaxcompress.kernels.internal import derivative_of, formulas, frames
 
 PLAIN = {
     activations.identity: lambda x: x,
@@ -174,11 +174,11 @@ def test_second_derivatives_are_those_of_the_gradient(pair):
 def test_a_slope_is_the_derivative_and_can_be_taken_twice_where_it_is_smooth(f):
     x, step = jnp.linspace(-2.2, 2.3, 19), 1e-5
     np.testing.assert_allclose(
-        slope(f)(x), (f(x + step) - f(x - step)) / (2 * step), rtol=0, atol=1e-8
+        derivative_of(f)(x), (f(x + step) - f(x - step)) / (2 * step), rtol=0, atol=1e-8
     )
-    if all(not term.blend.sharp or term.smooth for term in f.terms):
-        bend = (slope(f)(x + step) - slope(f)(x - step)) / (2 * step)
-        np.testing.assert_allclose(slope(slope(f))(x), bend, rtol=0, atol=1e-8)
+    if all(not term.mixture.sharp or term.smooth for term in f.terms):
+        bend = (derivative_of(f)(x + step) - derivative_of(f)(x - step)) / (2 * step)
+        np.testing.assert_allclose(derivative_of(derivative_of(f))(x), bend, rtol=0, atol=1e-8)
 
 
 DIRECTIONS = np.array(
@@ -203,7 +203,7 @@ def corner_planes():
 
 # The logistic family shares its formulas with erf and gelu; tanh stands for what its loop adds.
 WITHOUT_LOOPS = [
-    f for f in PLAIN if f.terms and all(len(term.blend.widths) == 1 for term in f.terms)
+    f for f in PLAIN if f.terms and all(len(term.mixture.widths) == 1 for term in f.terms)
 ]
 
 
@@ -218,7 +218,12 @@ def test_no_moment_is_nan_at_any_corner(f, corner_planes):
     for g in (activations.relu, activations.gelu, activations.sin):
         pair = formulas(f, g)
         for plane in corner_planes:
-            moments = pair.value(plane), pair.gradient(plane), pair.bend(plane), pair.cross(plane)
+            moments = (
+                pair.value(plane),
+                pair.gradient(plane),
+                pair.second_derivative(plane),
+                pair.mixed_derivative(plane),
+            )
             within = (
                 (plane.std_y < 1e10 * plane.std_x)
                 | (plane.cos.dtype == np.float64)
@@ -231,7 +236,7 @@ def test_no_moment_is_nan_at_any_corner(f, corner_planes):
 
 def test_no_moment_of_a_blend_is_nan_at_any_corner(corner_planes):
     pair = formulas(activations.tanh, activations.step)
-    for leaf in jax.tree.leaves(jax.jit(pair.bend)(corner_planes[-1])):
+    for leaf in jax.tree.leaves(jax.jit(pair.second_derivative)(corner_planes[-1])):
         assert not np.any(np.isnan(leaf))
 
 
@@ -370,7 +375,7 @@ def test_sums_with_a_function_of_the_users_keep_what_is_closed_closed():
     coefficients = [hermite_coefficients(f, 8) for f in (mixed, known)]
     np.testing.assert_allclose(*coefficients, rtol=0, atol=1e-13)
     with pytest.raises(ValueError, match="which jumps"):
-        slope(mine + activations.step)
+        derivative_of(mine + activations.step)
 
 
 def test_sums_are_written_as_what_they_are():
@@ -455,7 +460,7 @@ def test_the_dual_of_the_derivative_is_the_derivative_of_the_dual():
     def both(rho):
         return [
             (
-                dual_activation(slope(f), rho),
+                dual_activation(derivative_of(f), rho),
                 jax.vmap(jax.grad(functools.partial(dual_activation, f)))(rho),
             )
             for f in every
@@ -529,12 +534,16 @@ def test_an_expectation_takes_every_activation_and_any_shape():
         (lambda: activations.elementwise(jnp.tanh, nodes=64), "odd number"),
         (lambda: activations.elementwise(jax.nn.softmax), "one by one"),
         (lambda: activations.relu / 0, "not zero"),
-        (lambda: activations.hermite(200), "from zero to 40"),
-        (lambda: activations.hermite(-1), "from zero to"),
+        (lambda: activations.hermite(200), "from 0 to 40"),
+        (lambda: activations.hermite(-1), "from 0 to"),
         (lambda: activations.bump(0.0), "positive number"),
         (lambda: activations.relu * jnp.ones(()), "finite Python number"),
-        (lambda: slope(activations.step), "which jumps"),
-        (lambda: nngp(activations.relu, jnp.ones(3)), "(samples, input dimension)"),
+        (lambda: derivative_of(activations.step), "which jumps"),
+        (lambda: nngp(activations.relu, jnp.ones(3)), "nngp: given inputs of shape (3,)"),
+        (lambda: ntk(activations.relu, jnp.ones(3)), "ntk: given inputs of shape (3,)"),
+        (lambda: ntk(activations.step, jnp.ones((3, 2))), "ntk: given step, which jumps"),
+        (lambda: ntk(jnp.tanh, jnp.ones((3, 2))), "ntk: given the activation"),
+        (lambda: nngp(activations.relu, jnp.ones((3, 2)), jnp.ones((3, 4))), "one dimension"),
         (lambda: hermite_coefficients(activations.relu, -2), "degree=-2"),
         (
             lambda: gram(

@@ -20,7 +20,8 @@ import pytest
 
 import jaxcompress as jc
 from jaxcompress import activations, cli, initialize, targets
-from jaxcompress.kernels import AbstractActivation, gram
+from jaxcompress.kernels import AbstractActivation, gram, hermite_coefficients
+from jaxcompress.networks.internal import check_order
 from tests.problems import network
 
 relu, erf = activations.relu, activations.erf
@@ -543,20 +544,20 @@ def test_a_width_that_is_no_compression_is_refused(width):
 @table(
     width_is_a_fraction=(
         lambda: jc.compress(target(), 2.5, key=key()),
-        "given width 2.5",
+        "given width=2.5",
         "whole number",
         "round it",
     ),
     width_is_a_string=(
         lambda: jc.compress(target(), "2", key=key()),
-        "given width '2'",
+        "given width='2'",
         "whole number",
         "round it",
     ),
     no_starts=(
         lambda: jc.compress(target(), 2, key=key(), num_starts=0),
-        "given num_starts 0",
-        "expected at least 1",
+        "given num_starts=0",
+        "expected a whole number, at least 1",
         "leave it out",
     ),
     law_of_another_dimension=(
@@ -1041,7 +1042,7 @@ def test_a_foreign_target_file_ends_the_command_with_one_line(
         (("--width", "4"), ("given width 4", "expected 1 ≤ width < 4", "choose")),
         (
             ("--width", "2", "--starts", "0"),
-            ("given num_starts 0", "expected at least 1", "leave it out"),
+            ("given num_starts=0", "expected a whole number, at least 1", "leave it out"),
         ),
         (
             ("--width", "2", "--seed", "9" * 30),
@@ -1242,3 +1243,43 @@ def test_help_says_how_to_write_a_target_and_what_the_exit_status_means(tmp_path
         "exit status",
         "2 bad",
     )
+
+
+# Integers
+# --------------------------------------------------------------------------------------------------
+
+
+INTEGERS = {
+    "TwoLayer targets": lambda one: targets.orthonormal(2 * one, 3 * one, activation=relu),
+    "Glorot": lambda one: initialize.glorot_normal(key(), one, one, activation=relu, runs=one),
+    "Starts": lambda one: initialize.Starts(key(), one, initialize.glorot_normal),
+    "Ensemble": lambda one: jc.ensembles.Ensemble(one, one, activation=relu, outputs=one),
+    "target_moments": lambda one: check_order("target_moments", one),
+    "monomial": lambda one: activations.monomial(one),
+    "elementwise": lambda one: activations.elementwise(jnp.tanh, nodes=33 * one),
+    "hermite_coefficients": lambda one: hermite_coefficients(relu, one),
+    "min_width": lambda one: jc.narrow.min_width(one, one),
+    "one_neuron": lambda one: jc.theory.one_neuron(erf, one),
+    "copy_average_risk": lambda one: jc.theory.copy_average_risk(erf, (one,)),
+    "Sector": lambda one: jc.sectors.Sector((one, one), (one,)),
+    "split": lambda one: jc.landscape.split(student(), one),
+    "target_symmetries": lambda one: jc.landscape.target_symmetries(target(), limit=10 * one),
+    "Plan": lambda one: jc.sweep.Plan(activation="erf", n=one, k=one, d=one, runs=one, block=one),
+}
+
+
+@pytest.mark.parametrize("call", [pytest.param(f, id=name) for name, f in INTEGERS.items()])
+def test_integers_of_numpy_are_taken_like_those_of_python(call):
+    assert repr(call(np.int32(1))) == repr(call(1))
+
+
+# A boolean times an integer is an integer.
+WITHOUT = {"TwoLayer targets", "elementwise", "target_symmetries"}
+
+
+@pytest.mark.parametrize("given", [True, np.True_, 1.0], ids=repr)
+@pytest.mark.parametrize(
+    "call", [pytest.param(f, id=name) for name, f in INTEGERS.items() if name not in WITHOUT]
+)
+def test_booleans_and_floats_are_no_integers(call, given):
+    assert "given" in complaint(lambda: call(given))

@@ -23,7 +23,7 @@ from jaxcompress.landscape import (
     split,
     target_symmetries,
 )
-from jaxcompress.landscape._modes import symmetry_modes
+from jaxcompress.landscape.symmetry._modes import symmetry_modes
 from tests.problems import network, run
 
 A = jc.activations

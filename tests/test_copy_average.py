@@ -429,12 +429,15 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: one_neuron(act.erf, 0), "one_neuron: given k=0; expected an integer, 1 at least"),
+        (
+            lambda: one_neuron(act.erf, 0),
+            "one_neuron: given k=0; expected a whole number, at least 1",
+        ),
         (
             lambda: one_neuron(act.erf, 2, dtype=jnp.int32),
             "one_neuron: given dtype=int32; expected float32 or float64",
         ),
-        (lambda: one_neuron(act.erf, 2.0), "one_neuron: given k=2.0; expected an integer"),
+        (lambda: one_neuron(act.erf, 2.0), "one_neuron: given k=2.0; expected a whole number"),
         (lambda: one_neuron(0 * act.erf, 2), "one_neuron: given .*, which is zero"),
         (
             lambda: one_neuron(act.step + act.relu, 2),

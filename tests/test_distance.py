@@ -405,13 +405,29 @@ NET = network(70, 3, 4, A.relu)
         ((NET, NET, jc.relu_moments(1.0, jnp.ones(4))), "TargetMoments.*moments do not tell"),
         (
             (NET, NET, jax.tree.map(lambda leaf: leaf[None], NET)),
-            r"target_symmetries: given \(1, 3, 4\)",
+            r"distance: given a target, \(1, 3, 4\)",
         ),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         distance(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda target: jc.landscape.distance(NET, NET, target), "distance"),
+        (lambda target: jc.landscape.align(NET, NET, target), "align"),
+        (lambda target: jc.landscape.fingerprint(NET, target), "fingerprint"),
+        (lambda target: jc.landscape.classify(NET, target), "classify"),
+        (lambda target: jc.landscape.target_symmetries(target), "target_symmetries"),
+    ],
+)
+def test_a_target_that_does_not_fit_is_refused_by_the_function_that_was_called(call, name):
+    for target in (jax.tree.map(lambda leaf: leaf[None], NET), jc.relu_moments(1.0, jnp.ones(4))):
+        with pytest.raises(ValueError, match=f"^{name}: given"):
+            call(target)
 
 
 def test_what_a_trace_hides_is_not_compared():

@@ -151,7 +151,9 @@ def test_drawn_starts_are_those_of_the_batch_and_fewer_than_one_is_refused():
     for i in range(5):
         assert _distance(drawn.draw(i), run(_starts(ERF, 2, 4, 5, seed=3), i)) < 1e-15
     for runs in (0, -1):
-        with pytest.raises(ValueError, match=f"given runs={runs}; expected at least 1"):
+        with pytest.raises(
+            ValueError, match=f"given runs={runs}; expected a whole number, at least 1"
+        ):
             jc.initialize.Starts(
                 jax.random.key(3), runs, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF
             )

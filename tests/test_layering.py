@@ -45,8 +45,9 @@ MAY_USE = {
     "compression": _ALL,
     "plotting": _NETWORKS,
     "cli_cache": {"programs"},
-    "cli_sweep": {"sweep", "plotting", "cli_cache"},
-    "cli": {*_ALL, "sweep", "compression", "plotting", "cli_cache", "cli_sweep"},
+    "cli_show": {"sweep", "plotting", "cli_cache"},
+    "cli_sweep": {"_internal", "sweep", "cli_cache"},
+    "cli": {*_ALL, "sweep", "compression", "plotting", "cli_cache", "cli_show", "cli_sweep"},
     "__main__": {"cli"},
     "__init__": set(),
 }
@@ -294,6 +295,7 @@ def test_kernels_come_without_solvers_and_pictures():
     heavy = {"diffrax", "optax", "lineax", "optimistix", "matplotlib", "rich", "scipy.optimize"}
     assert not heavy & set(loaded)
     assert {name.split(".")[1] for name in loaded if name.startswith("jaxcompress.")} == {
+        "_internal",
         "kernels",
         "special",
     }

@@ -298,9 +298,9 @@ def test_opposite_samples_are_fine_where_the_derivative_is_not_even():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: narrow.min_width(0, 3), "given n=0"),
-        (lambda: narrow.min_width(6.5, 3), "given n=6.5"),
-        (lambda: narrow.counting_width(6, True), "d=True"),
+        (lambda: narrow.min_width(0, 3), "given n 0"),
+        (lambda: narrow.min_width(6.5, 3), "given n 6.5"),
+        (lambda: narrow.counting_width(6, True), "d True"),
         (lambda: narrow.lecun(jax.random.key(0), 4.0, 3, activation=A.tanh), "width 4.0"),
         (lambda: narrow.fit(*problem(4), max_steps=0), "max_steps=0"),
         (lambda: narrow.fit(*problem(4), max_steps=2.5), "max_steps=2.5"),

@@ -15,7 +15,7 @@ from mpmath import mp, mpf
 
 import jaxcompress as jc
 from jaxcompress import activations as act
-from jaxcompress.kernels.internal import rests
+from jaxcompress.kernels.internal import hermite_remainder
 from jaxcompress.sectors import (
     Sector,
     SectorNumbers,
@@ -210,7 +210,7 @@ def test_rests_and_their_derivatives_hold_between_parallel_neurons(f):
         return pair - jnp.linalg.norm(w) * jnp.linalg.norm(u) / (2 * jnp.pi) - w @ u / 4
 
     def ours(w):
-        return rests(f).rest(w, u)
+        return hermite_remainder(f).pair(w, u)
 
     for of, worst in (
         (lambda x: x, 1e-15),
@@ -241,7 +241,8 @@ def test_the_distance_of_two_neurons_has_digits_of_its_own(f):
                 return exact_kernel(f, s, t, q) - low(s, t, q)
 
             exact = rest(s, s, s) + rest(t, t, t) - 2 * rest(s, t, q)
-            found = float(rests(f).apart(jnp.asarray(w), jnp.asarray(u))) / float(exact)
+            found = hermite_remainder(f).squared_distance(jnp.asarray(w), jnp.asarray(u))
+            found = float(found) / float(exact)
         # Of neurons a step apart the inputs themselves have eps/step.
         assert abs(found - 1) < 1e-14 / step
 

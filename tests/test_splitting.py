@@ -23,7 +23,7 @@ from jaxcompress.landscape import (
     split,
     splitting_spectrum,
 )
-from jaxcompress.landscape._growing import extended, residual
+from jaxcompress.landscape.width_steps._growing import extended, residual
 from jaxcompress.theory import copy_average
 from tests import erf_oracle
 from tests.problems import network, run
@@ -324,8 +324,8 @@ def test_the_risk_along_lines_is_that_of_the_networks_between():
             lambda: grow(network(0, 2, 4, RELU), TARGET, key=jax.random.key(0)),
             "of relu and a target of erf",
         ),
-        (lambda: split(TWO, 2), "given neuron 2; expected a whole number from 0 to 1"),
-        (lambda: split(TWO, 0.5), "given neuron 0.5"),
+        (lambda: split(TWO, 2), "given neuron=2; expected 0 or 1"),
+        (lambda: split(TWO, 0.5), "given neuron=0.5"),
         (lambda: split(split(TWO, 0, np.zeros(2)), 0), "expected one TwoLayer"),
         (lambda: split(TWO, 0, np.zeros((2, 2))), "given shares of shape"),
         (lambda: split(TWO, 0, np.nan), "split: given share with NaN"),

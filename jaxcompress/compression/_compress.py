@@ -3,7 +3,6 @@ winner.
 """
 
 import contextlib
-import numbers
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxcompress._internal.checks import check_finite, check_integer
 from jaxcompress.compression._coordinates import Coordinates, round_coordinates
 from jaxcompress.compression._ends import (
     largest,
@@ -28,7 +28,6 @@ from jaxcompress.compression._search import Search
 from jaxcompress.compression._starts import hidden_starts, start_name
 from jaxcompress.compression._target import Measured, measure
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk.internal import check_compatible, check_network
 from jaxcompress.solvers import RESULTS, Solution, certify
@@ -218,25 +217,14 @@ def _check(
         )
     check_finite("compress", **target.parameters())
     check_compatible("compress", target, target, inputs)
-    for name, number in (("width", width), ("num_starts", num_starts), *budgets.items()):
-        if not isinstance(number, numbers.Integral):
-            raise ValueError(
-                f"compress: given {name} {number!r}; expected a whole number; round it"
-            )
+    check_integer("compress", "width", width, remedy="round it")
+    for name, number in budgets.items():
+        check_integer("compress", name, number, 0, remedy="leave it out for the default")
+    check_integer("compress", "num_starts", num_starts, 1, remedy="leave it out for 64")
     if not 1 <= width < target.width:
         raise ValueError(
             f"compress: given width {width} for a target of {target.width} neurons; expected 1 ≤ "
             f"width < {target.width}; choose a width below the target's"
-        )
-    for name, number in budgets.items():
-        if number < 0:
-            raise ValueError(
-                f"compress: given {name} {number}; expected at least 0; leave it out for the "
-                "default"
-            )
-    if num_starts < 1:
-        raise ValueError(
-            f"compress: given num_starts {num_starts}; expected at least 1; leave it out for 64"
         )
 
 

@@ -43,7 +43,15 @@ from jaxcompress.compression._pair_moments import (
 )
 from jaxcompress.compression._readout import Solver, factored
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.kernels.internal import BEND, CROSS, GRADIENT, VALUE, First, Second, formulas
+from jaxcompress.kernels.internal import (
+    GRADIENT,
+    MIXED_DERIVATIVE,
+    SECOND_DERIVATIVE,
+    VALUE,
+    First,
+    Second,
+    formulas,
+)
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import Layer, as_layer
 
@@ -132,7 +140,7 @@ def _pairs(x: Layer, target: Layer) -> _Pairs:
     )
     cos, sin = angles(units, n)
     pairs = planes(norms_x, x.mean, norms, means, cos, sin)
-    parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, BEND, CROSS))
+    parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, SECOND_DERIVATIVE, MIXED_DERIVATIVE))
     (table,), first, second, both = (
         tuple(jnp.broadcast_to(q, cos.shape) for q in moments) for moments in parts
     )

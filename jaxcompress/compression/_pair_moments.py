@@ -106,7 +106,7 @@ def alone_moments(norms: Float[Array, " n"], x: Layer) -> tuple[Float[Array, " n
     moments, none = formulas(x.activation, ONE), jnp.zeros((1,), norms.dtype)
     column = jnp.zeros_like(norms)[:, None]
     pairs = planes(norms, x.mean, none, None if x.mean is None else none, column, column + 1)
-    first, second = moments.gradient(pairs), moments.bend(pairs)
+    first, second = moments.gradient(pairs), moments.second_derivative(pairs)
 
     def flat(moment: Array) -> Array:
         return jnp.broadcast_to(moment, column.shape)[:, 0]

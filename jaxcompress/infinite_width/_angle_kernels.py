@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
+from jaxcompress._internal.checks import check_integer
 from jaxcompress.infinite_width._rules import (
     check_count,
     check_dims,
@@ -76,11 +77,8 @@ class Spectral(AbstractAngleKernel):
                 1,
                 min(_MOST, int(np.argmax(rests <= tolerance)) if rests[-1] <= tolerance else _MOST),
             )
-        if isinstance(modes, bool) or not isinstance(modes, int) or not 1 <= modes <= _MOST:
-            raise ValueError(
-                f"Spectral: given modes={modes}; expected a whole number, 1 to {_MOST}; lower it, "
-                "or use Quadrature"
-            )
+        remedy = "change it, or use Quadrature"
+        modes = check_integer("Spectral", "modes", modes, 1, _MOST, remedy=remedy)
         self.dims = near, far
         dtype = dtype or jnp.result_type(float)
         centre, up, back, first = _steps(near, far, modes)

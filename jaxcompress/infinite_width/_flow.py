@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.checks import as_array, check_finite, is_concrete
 from jaxcompress.infinite_width._rules import check_count
 from jaxcompress.infinite_width._system import AbstractSystem
-from jaxcompress.kernels.internal import as_array, check_finite, is_concrete
 
 
 class Path(eqx.Module):

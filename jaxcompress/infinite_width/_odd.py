@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.infinite_width._laws import best_linear, times_covariance
 from jaxcompress.infinite_width._particles import Particles
 from jaxcompress.infinite_width._system import AbstractSystem, Motion, half_square
 from jaxcompress.infinite_width._targets import AbstractTarget, check_room
 from jaxcompress.kernels import AbstractInputs, Gaussian
-from jaxcompress.kernels.internal import is_concrete
 
 # Directions at which a target is asked whether it is odd: to a neuron, an odd one looks the same
 # from all.

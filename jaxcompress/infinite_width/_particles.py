@@ -9,8 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import (
+    as_array,
+    as_integer,
+    check_finite,
+    check_floating,
+    is_concrete,
+)
 from jaxcompress.kernels import activations
-from jaxcompress.kernels.internal import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.special.internal import sqrt
 
@@ -172,7 +178,7 @@ def reduce_particles(particles: Particles, near: int) -> ReducedParticles:
     orbit.
     Raises `ValueError` unless `1 ≤ near < d`.
     """
-    if isinstance(near, bool) or not isinstance(near, int) or not 1 <= near < particles.dim:
+    if not 1 <= (as_integer(near) or 0) < particles.dim:
         raise ValueError(
             f"reduce_particles: given near={near!r} for particles in {particles.dim} dimensions; "
             f"expected 1 ≤ near < {particles.dim}; H must be smaller than the space"

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 
+from jaxcompress._internal.checks import check_integer
+
 # Γ(x+½)/(√x Γ(x)) in powers of 1/x; from x = 32 on the next term is below 1e-17.
 _SERIES = (
     1.0,
@@ -33,20 +35,16 @@ def check_dims(where: str, near: int, far: int) -> None:
     least.
     """
     for name, value in (("near", near), ("far", far)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{where}: given {name}={value!r}; expected a whole number, 1 at least (near = "
-                "d_H, far = d − d_H); the target must read fewer coordinates than there are"
-            )
+        remedy = (
+            "near = d_H and far = d − d_H: the target must read fewer coordinates than there are"
+        )
+        check_integer(where, name, value, 1, remedy=remedy)
 
 
 def check_count(where: str, **counts: int) -> None:
     """Raise `ValueError` unless numbers of nodes, bins and steps are whole numbers, 1 at least."""
     for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"{where}: given {name}={value!r}; expected a whole number, 1 at least; raise it"
-            )
+        check_integer(where, name, value, 1, remedy="raise it")
 
 
 def gamma_ratio(x: float) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.checks import as_array
 from jaxcompress.infinite_width._flow import Path
 from jaxcompress.infinite_width._laws import best_linear, check_law
 from jaxcompress.infinite_width._particles import Particles
@@ -27,7 +28,6 @@ from jaxcompress.infinite_width._targets import (
     linear_target,
 )
 from jaxcompress.kernels import AbstractInputs, Gaussian
-from jaxcompress.kernels.internal import as_array
 from jaxcompress.special.internal import divide
 
 _TOLERANCE = {jnp.dtype("float64"): 1e-10, jnp.dtype("float32"): 1e-4}

@@ -8,17 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array, check_finite, check_floating, is_concrete
 from jaxcompress.infinite_width._laws import check_law, coloured, times_covariance, whitened
 from jaxcompress.infinite_width._pairs import network_pull
 from jaxcompress.kernels import AbstractInputs, Gaussian, StandardNormal, activations
-from jaxcompress.kernels.internal import (
-    Relu,
-    as_array,
-    check_finite,
-    check_floating,
-    is_concrete,
-    table_in_blocks,
-)
+from jaxcompress.kernels.internal import Relu, table_in_blocks
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import as_layer, form
 

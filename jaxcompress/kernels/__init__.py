@@ -12,7 +12,8 @@ be used inside anybody's JAX function:
 
 Four subfolders: `activations` says what a function is; `moments` knows one pair; `tables` many
 pairs; `zero_mean` the short forms for pairs without means. To add an activation with closed forms,
-write it as a sum of terms in `activations/_named.py`; nothing else changes.
+write it as a sum of terms in `activations/_named.py`; nothing else changes: whether it is odd,
+homogeneous, kinked or a polynomial is read from its terms, in `activations/_traits.py` alone.
 
 Which formula serves which pair, when, and why:
 
@@ -43,9 +44,13 @@ the risk would prove nothing, and `infinite_width` has those of angles on a sphe
 spectrum.
 """
 
-from jaxcompress.kernels import activations
+from typing import TYPE_CHECKING
+
+from jaxcompress._internal.deprecation import renamed
+from jaxcompress.kernels import activations, internal
 from jaxcompress.kernels._inputs import AbstractInputs, Gaussian, StandardNormal
 from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress.kernels.activations._derivative import derivative_of
 from jaxcompress.kernels.moments._pair import GaussianPair, expectation
 from jaxcompress.kernels.tables._dual import dual_activation, hermite_coefficients, nngp, ntk
 from jaxcompress.kernels.tables._gram import gram
@@ -58,6 +63,7 @@ __all__ = [
     "GaussianPair",
     "StandardNormal",
     "activations",
+    "derivative_of",
     "dual_activation",
     "expectation",
     "gram",
@@ -66,3 +72,18 @@ __all__ = [
     "nngp",
     "ntk",
 ]
+
+if not TYPE_CHECKING:  # so that type checkers still report what does not exist
+    # what was public before other subpackages had a face of their own
+    _INTERNAL = "jaxcompress.kernels.internal:"
+    __getattr__ = renamed(
+        __name__,
+        {
+            **{name: _INTERNAL + name for name in internal.__all__},
+            "AbstractRests": _INTERNAL + "AbstractHermiteRemainder",
+            "BEND": _INTERNAL + "SECOND_DERIVATIVE",
+            "CROSS": _INTERNAL + "MIXED_DERIVATIVE",
+            "rests": _INTERNAL + "hermite_remainder",
+            "slope": "derivative_of",
+        },
+    )

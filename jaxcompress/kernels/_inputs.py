@@ -1,5 +1,5 @@
-"""Input laws: what they do to a neuron is give its pre-activation a mean and a standard
-deviation.
+"""Distributions of the inputs: all they do to a neuron is give its pre-activation a mean and a
+standard deviation.
 """
 
 import abc
@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import as_array, check_finite, is_concrete
+from jaxcompress._internal.checks import as_array, check_finite, is_concrete
 
 
 class AbstractInputs(eqx.Module):
-    """A Gaussian law of the inputs `x = mean + factor·z` with standard normal `z`."""
+    """A Gaussian distribution of the inputs `x = mean + factor·z` with standard normal `z`.
+
+    Example: that of `Gaussian`.
+    """
 
     @abc.abstractmethod
     def standardize(
@@ -29,7 +32,7 @@ class AbstractInputs(eqx.Module):
     @property
     @abc.abstractmethod
     def dim(self) -> int | None:
-        """The input dimension `d`, or `None` for a law that fits every dimension."""
+        """The input dimension `d`, or `None` for one that fits every dimension."""
 
     @abc.abstractmethod
     def sample(
@@ -39,7 +42,12 @@ class AbstractInputs(eqx.Module):
 
 
 class StandardNormal(AbstractInputs):
-    """`x ~ N(0, I)` in whatever dimension the weights have."""
+    """`x ~ N(0, I)` in whatever dimension the weights have.
+
+    >>> from jaxcompress.kernels import StandardNormal
+    >>> StandardNormal().dim is None
+    True
+    """
 
     def standardize(self, weights, bias):
         return weights, bias
@@ -57,13 +65,17 @@ class Gaussian(AbstractInputs):
 
     Arguments: `mean (d,)`, or `None` for exactly zero, which selects the shorter centred formulas;
     `covariance (d, d)` symmetric positive semidefinite, of the same floating dtype. Eigenvalues
-    below `d·ε·(the largest)` count as zero: the law then lives in `r < d` dimensions, and `factor
-    (d, r)` with `factor factorᵀ = covariance` is what everything is computed from. Derivatives
-    reach `mean` and `factor`; by `covariance` they are zero, for a factor of a singular matrix has
-    none.
+    below `d·ε·(the largest)` count as zero: the distribution then lives in `r < d` dimensions, and
+    `factor (d, r)` with `factor factorᵀ = covariance` is what everything is computed from.
+    Derivatives reach `mean` and `factor`; by `covariance` they are zero, for a factor of a singular
+    matrix has none.
     Raises `ValueError` for shapes that do not fit, NaN, an asymmetric or an indefinite covariance
-    (checked on concrete arrays; under a trace the covariance is taken at its word and nothing is
-    cut).
+    (checked on concrete arrays; under a trace the covariance is not checked, and nothing is cut).
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import Gaussian
+    >>> Gaussian(None, jnp.diag(jnp.array([1.0, 2.0, 0.0]))).factor.shape  # two dimensions
+    (3, 2)
     """
 
     mean: Float[Array, " d"] | None

@@ -1,19 +1,26 @@
 """What other subpackages may use of `kernels` beside its public names."""
 
-from jaxcompress.kernels._checks import (
-    as_array,
-    as_integer,
-    check_concrete,
-    check_finite,
-    check_floating,
-    is_concrete,
+from jaxcompress.kernels.activations._activation import (
+    Affine,
+    Erf,
+    Relu,
+    check_activation,
+    second_derivative,
 )
-from jaxcompress.kernels.activations._activation import Affine, Erf, Relu
+from jaxcompress.kernels.activations._derivative import derivative_of
+from jaxcompress.kernels.activations._traits import (
+    Traits,
+    derivative_bounds,
+    has_closed_form,
+    kink_order,
+    kinked,
+    traits,
+)
 from jaxcompress.kernels.moments._frames import Frames, frames, frames_within
 from jaxcompress.kernels.moments._moments import (
-    BEND,
-    CROSS,
     GRADIENT,
+    MIXED_DERIVATIVE,
+    SECOND_DERIVATIVE,
     VALUE,
     AbstractMoments,
     First,
@@ -23,7 +30,6 @@ from jaxcompress.kernels.moments._moments import (
 from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._blocks import summed_blocks
-from jaxcompress.kernels.tables._dual import slope
 from jaxcompress.kernels.tables._gram import in_one_piece, table_in_blocks, table_times
 from jaxcompress.kernels.tables._pairwise import table_gradient
 from jaxcompress.kernels.zero_mean._forms import (
@@ -32,16 +38,19 @@ from jaxcompress.kernels.zero_mean._forms import (
     centred,
     centred_means,
 )
-from jaxcompress.kernels.zero_mean._hermite_remainder import AbstractRests, rests
+from jaxcompress.kernels.zero_mean._hermite_remainder import (
+    AbstractHermiteRemainder,
+    hermite_remainder,
+)
 
 __all__ = [
-    "BEND",
-    "CROSS",
     "GRADIENT",
+    "MIXED_DERIVATIVE",
+    "SECOND_DERIVATIVE",
     "VALUE",
     "AbstractCentred",
+    "AbstractHermiteRemainder",
     "AbstractMoments",
-    "AbstractRests",
     "Affine",
     "Angle",
     "CentredSecond",
@@ -52,23 +61,25 @@ __all__ = [
     "Plane",
     "Relu",
     "Second",
-    "as_array",
-    "as_integer",
+    "Traits",
     "centred",
     "centred_means",
-    "check_concrete",
-    "check_finite",
-    "check_floating",
+    "check_activation",
+    "derivative_bounds",
+    "derivative_of",
     "formulas",
     "frames",
     "frames_within",
+    "has_closed_form",
+    "hermite_remainder",
     "in_one_piece",
-    "is_concrete",
+    "kink_order",
+    "kinked",
     "plane",
-    "rests",
-    "slope",
+    "second_derivative",
     "summed_blocks",
     "table_gradient",
     "table_in_blocks",
     "table_times",
+    "traits",
 ]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels.internal import check_finite, is_concrete
+from jaxcompress._internal.checks import check_finite, is_concrete
 from jaxcompress.networks import TwoLayer
 
 

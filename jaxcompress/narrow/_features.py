@@ -10,8 +10,8 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.checks import check_finite
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import check_finite
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples
 from jaxcompress.risk.internal import check_samples, outgoing, preactivations

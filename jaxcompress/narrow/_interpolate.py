@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions
 from jaxcompress.narrow._features import features
 from jaxcompress.narrow._start import mirrored

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels.internal import is_concrete
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.narrow._feasible import FeasibleSet, length
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples, empirical_risk

@@ -19,7 +19,7 @@ import optimistix
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxcompress.kernels.internal import check_finite, is_concrete
+from jaxcompress._internal.checks import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions
 from jaxcompress.narrow._features import jacobian
 from jaxcompress.narrow._width import is_count

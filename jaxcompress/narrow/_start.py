@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import check_finite, is_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.narrow._width import is_count
 from jaxcompress.networks import Starts, TwoLayer
 

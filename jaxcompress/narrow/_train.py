@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxcompress.kernels.internal import check_finite, is_concrete
+from jaxcompress._internal.checks import check_finite, is_concrete
 from jaxcompress.narrow._assumptions import check_assumptions, warn
 from jaxcompress.narrow._feasible import FeasibleSet
 from jaxcompress.narrow._kkt import loss, norm

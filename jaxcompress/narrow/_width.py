@@ -1,6 +1,6 @@
 """How many neurons suffice, and how few could: by counting."""
 
-import numpy as np
+from jaxcompress._internal.checks import as_integer, check_sizes
 
 
 def min_width(n: int, d: int, outputs: int = 1) -> int:
@@ -15,7 +15,7 @@ def min_width(n: int, d: int, outputs: int = 1) -> int:
     Reference: Zhang et al. 2021, theorem 1.
     Where it fails: inputs that span less than `min(n, d)` dimensions, and see `check_assumptions`.
     """
-    _check("min_width", n, d, outputs)
+    n, d, outputs = check_sizes("min_width", "raise what is below", n=n, d=d, outputs=outputs)
     return 2 * -(-n * outputs // min(n, d))
 
 
@@ -25,20 +25,10 @@ def counting_width(n: int, d: int, outputs: int = 1) -> int:
 
     Arguments and errors as for `min_width`. Below it, almost no targets can be met.
     """
-    _check("counting_width", n, d, outputs)
+    n, d, outputs = check_sizes("counting_width", "raise what is below", n=n, d=d, outputs=outputs)
     return -(-n * outputs // (d + outputs))
-
-
-def _check(where: str, n: int, d: int, outputs: int) -> None:
-    if not all(is_count(number) for number in (n, d, outputs)):
-        raise ValueError(
-            f"{where}: given n={n}, d={d}, outputs={outputs}; expected whole numbers of at least "
-            f"1; round or raise them"
-        )
 
 
 def is_count(number) -> bool:
     """Whether something is a whole number, not a boolean, of at least one."""
-    return (
-        isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)
-    )
+    return (as_integer(number) or 0) >= 1

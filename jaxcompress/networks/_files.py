@@ -4,15 +4,15 @@ the activation.
 
 import os
 import re
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from jaxcompress._internal.checks import check_finite
+from jaxcompress._internal.files import check_writable, write_whole
 from jaxcompress.kernels import AbstractActivation, activations
-from jaxcompress.kernels.internal import check_finite
 from jaxcompress.networks._two_layer import TwoLayer
 
 _REQUIRED = ("weights", "readout", "activation")
@@ -199,52 +199,4 @@ def write_arrays(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None
     """Write an `.npz` of plain arrays, whole or not at all.
     Raises `ValueError` when the path cannot be written.
     """
-    path = check_writable(path)
-    descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=".saving-", suffix=".npz")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.chmod(scratch, 0o666 & ~_umask())
-        os.replace(scratch, path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def check_writable(path: str | os.PathLike) -> Path:
-    """The path, after making sure that a file can be put there.
-    Raises `ValueError`; leaves nothing behind.
-    """
-    path = Path(path)
-    reason = _why_not_writable(path)
-    if reason:
-        raise ValueError(
-            f"{path}: given an output path that {reason}; expected a path for a new file; choose "
-            "another"
-        )
-    return path
-
-
-def _why_not_writable(path: Path) -> str | None:
-    try:
-        if path.is_dir():
-            return "is a folder"
-        if not path.parent.is_dir():
-            return f"lies in {path.parent}, which is not a folder"
-        if path.exists() and not path.is_file():
-            return "exists and is not a regular file"
-        if path.exists() and not os.access(path, os.W_OK):
-            return "exists and is write-protected"
-    except OSError as error:
-        return f"cannot be used ({error.strerror})"
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            return None
-    except OSError as error:
-        return f"lies in a folder that cannot be written ({error.strerror})"
+    write_whole(check_writable(path), lambda file: np.savez(file, allow_pickle=False, **arrays))

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_integer
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import as_array, check_finite, check_floating, summed_blocks
+from jaxcompress.kernels.internal import summed_blocks
 from jaxcompress.networks._layer import Layer, as_layer, form, hermite_orders, offset_of
 from jaxcompress.networks._two_layer import TwoLayer
 from jaxcompress.special.internal import divide
@@ -238,10 +239,7 @@ def target_moments(
 
 def check_order(where: str, order: int) -> None:
     """Raise `ValueError` unless the order is one that is kept."""
-    if isinstance(order, bool) or not isinstance(order, int) or order not in (1, 2):
-        raise ValueError(
-            f"{where}: given order={order!r}; expected 1 or 2; higher ones are in population_risk"
-        )
+    check_integer(where, "order", order, 1, 2, remedy="higher ones are in population_risk")
 
 
 @eqx.filter_jit

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import as_array, is_concrete
+from jaxcompress._internal.checks import as_array, is_concrete
 
 
 def number(where: str, name: str, given) -> Float[Array, ""]:

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array, check_floating
 from jaxcompress.kernels import AbstractActivation, activations
-from jaxcompress.kernels.internal import as_array, check_floating
 
 
 class TwoLayer(eqx.Module):

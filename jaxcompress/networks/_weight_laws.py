@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array, check_finite, is_concrete
 from jaxcompress.kernels import Gaussian
-from jaxcompress.kernels.internal import as_array, check_finite, is_concrete
 from jaxcompress.networks._laplace import (
     AbstractComponents,
     GaussianComponents,

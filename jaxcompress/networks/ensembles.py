@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import check_integer, check_sizes, is_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import is_concrete, summed_blocks
+from jaxcompress.kernels.internal import summed_blocks
 from jaxcompress.networks import _moments
 from jaxcompress.networks._expected import expected_orders
 from jaxcompress.networks._layer import Layer
@@ -99,25 +100,21 @@ class Ensemble(eqx.Module):
         outputs: int | None = None,
         dtype=None,
     ):
-        self.width, self.dim, self.activation = width, dim, activation
+        self.width, self.dim, self.outputs = check_sizes(
+            "Ensemble",
+            "raise what is below, or leave outputs out",
+            width=width,
+            dim=dim,
+            outputs=outputs,
+        )
+        self.activation = activation
         self.weights = GaussianEntries() if weights is None else weights
         self.readout = ConstantReadout() if readout is None else readout
-        self.scaling, self.outputs = scaling, outputs
+        self.scaling = scaling
         self.dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
         self._check()
 
     def _check(self) -> None:
-        sizes = (self.width, self.dim, *(() if self.outputs is None else (self.outputs,)))
-        if not all(isinstance(size, int | np.integer) for size in sizes):
-            raise ValueError(
-                f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; "
-                "expected whole numbers; write 10**6, not 1e6"
-            )
-        if min(self.width, self.dim, 1 if self.outputs is None else self.outputs) < 1:
-            raise ValueError(
-                f"Ensemble: given width {self.width}, dim {self.dim}, outputs {self.outputs}; "
-                "expected all at least 1; raise what is below, or leave outputs out"
-            )
         if self.scaling not in get_args(Scaling):
             raise ValueError(
                 f'Ensemble: given scaling={self.scaling!r}; expected "1/N" or "1/sqrt(N)"; choose '
@@ -165,10 +162,8 @@ class Ensemble(eqx.Module):
         over blocks are sums over the network.
         Raises `ValueError` for a number that is no block's.
         """
-        if is_concrete(i) and not 0 <= int(i) < self.blocks:
-            raise ValueError(
-                f"Ensemble.block: given block {i}; expected 0 to {self.blocks - 1}, see `blocks`"
-            )
+        if is_concrete(i):
+            i = check_integer("Ensemble.block", "i", i, 0, self.blocks - 1, remedy="see `blocks`")
         return self._block(key, jnp.asarray(i, jnp.int32))
 
     @eqx.filter_jit

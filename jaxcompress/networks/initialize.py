@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import check_integer, check_sizes
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.networks._two_layer import TwoLayer
 
@@ -25,11 +26,10 @@ def _glorot(
     runs: int | None,
     dtype,
 ) -> TwoLayer:
-    if min(width, dim, 1 if outputs is None else outputs, 1 if runs is None else runs) < 1:
-        raise ValueError(
-            f"{where}: given width {width}, dim {dim}, outputs {outputs}, runs {runs}; expected "
-            "all at least 1; raise what is below, or leave outputs and runs out"
-        )
+    remedy = "raise what is below, or leave outputs and runs out"
+    width, dim, outputs, runs = check_sizes(
+        where, remedy, width=width, dim=dim, outputs=outputs, runs=runs
+    )
 
     def one(key: Array) -> TwoLayer:
         shape = (width,) if outputs is None else (width, outputs)
@@ -140,12 +140,11 @@ class Starts(eqx.Module):
     arguments: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
     def __init__(self, key: Array, runs: int, law: Callable[..., TwoLayer], **arguments: Any):
-        if runs < 1:
-            raise ValueError(
-                f"initialize.Starts: given runs={runs}; expected at least 1; ask for one run or "
-                "more"
-            )
-        self.key, self.runs, self.law = key, runs, law
+        self.key = key
+        self.runs = check_integer(
+            "initialize.Starts", "runs", runs, 1, remedy="ask for one run or more"
+        )
+        self.law = law
         self.arguments = tuple(sorted(arguments.items()))
 
     def draw(self, run: Array | int) -> TwoLayer:

@@ -3,7 +3,6 @@
 from jaxcompress.networks._files import (
     activation_name,
     activation_named,
-    check_writable,
     read_arrays,
     real_array,
     write_arrays,
@@ -32,7 +31,6 @@ __all__ = [
     "activation_named",
     "as_layer",
     "check_order",
-    "check_writable",
     "form",
     "hermite_orders",
     "layer_mean",

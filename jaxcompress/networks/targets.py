@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import check_sizes
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.networks._readout_laws import ConstantReadout, GaussianReadout, RademacherReadout
 from jaxcompress.networks._two_layer import TwoLayer
@@ -17,14 +18,6 @@ _READOUTS = {
 }
 
 
-def _check_sizes(where: str, width: int, dim: int) -> None:
-    if width < 1 or dim < 1:
-        raise ValueError(
-            f"{where}: given width {width} and dim {dim}; expected both to be at least 1; raise "
-            "them"
-        )
-
-
 def orthonormal(
     width: int, dim: int, *, activation: AbstractActivation, readout: float = 1.0, dtype=None
 ) -> TwoLayer:
@@ -36,7 +29,7 @@ def orthonormal(
     Returns a `TwoLayer` with weights `(width, dim)` and readout `(width,)`. Raises `ValueError`
     when `width > dim`, for then no orthonormal family exists.
     """
-    _check_sizes("targets.orthonormal", width, dim)
+    width, dim = check_sizes("targets.orthonormal", "raise them", width=width, dim=dim)
     if width > dim:
         raise ValueError(
             f"targets.orthonormal: given width {width} in dim {dim}; expected width ≤ dim; raise "
@@ -70,7 +63,7 @@ def random(
     Raises `ValueError` for sizes below 1 or an unknown law. Reference: Amani et al. 2022 (ensembles
     and their scalings).
     """
-    _check_sizes("targets.random", width, dim)
+    width, dim = check_sizes("targets.random", "raise them", width=width, dim=dim)
     dtype = dtype or jnp.result_type(float)
     shape = (width,) if outputs is None else (width, outputs)
     if weights not in _WEIGHTS:

@@ -1,7 +1,6 @@
 """Figures from stored results: a dictionary or a file in, axes out. Nothing is solved here."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
+
+from jaxcompress._internal.files import write_whole
 
 # One hue for what this package found, greys for what it is held against.
 _OURS, _SIMPLE, _PLAIN = "#1f6f8b", "#8a8a8a", "#c2c2c2"
@@ -319,8 +320,5 @@ def save_figure(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> No
     Raises `ValueError` when the name's ending is no picture format.
     """
     check_format(path)
-    path = Path(path)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".figure-") as folder:
-        scratch = Path(folder) / path.name
-        figure.savefig(scratch, dpi=150)
-        os.replace(scratch, path)
+    ending = Path(path).suffix.removeprefix(".").lower()
+    write_whole(path, lambda file: figure.savefig(file, format=ending, dpi=150))

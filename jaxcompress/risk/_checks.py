@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import check_finite, check_floating
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.kernels.internal import check_finite, check_floating
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._target import AbstractTarget

@@ -21,7 +21,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.kernels.internal import BEND, CROSS, GRADIENT, VALUE, First, Frames, Second
+from jaxcompress.kernels.internal import (
+    GRADIENT,
+    MIXED_DERIVATIVE,
+    SECOND_DERIVATIVE,
+    VALUE,
+    First,
+    Frames,
+    Second,
+)
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import Layer, as_layer, offset_of
 from jaxcompress.risk._assembly import Blocks, WithOne, assembled
@@ -57,7 +65,11 @@ def _blocks(problem: Measured, x: Layer, offset: Array | None) -> Blocks:
     n, dim = x.weights.shape
     one, each = None, []
     for some in meetings(x, problem.layers, problem.gap(offset)):
-        parts = (VALUE, GRADIENT, BEND, CROSS) if some.itself else (VALUE, GRADIENT, BEND)
+        parts = (
+            (VALUE, GRADIENT, SECOND_DERIVATIVE, MIXED_DERIVATIVE)
+            if some.itself
+            else (VALUE, GRADIENT, SECOND_DERIVATIVE)
+        )
         pairs, ((table,), first, second, *cross) = look(x, some, parts)
         right, slopes = some.layer.readout, _slopes(First(*first), pairs)
         bend = _contract(Second(*second), pairs, x.readout @ right.T, dim)

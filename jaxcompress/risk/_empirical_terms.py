@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import second_derivative
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import offset_of
 from jaxcompress.risk._assembly import Blocks, WithOne, outgoing
@@ -59,11 +59,6 @@ def preactivations(student: TwoLayer, x: Float[Array, "samples d"]) -> Float[Arr
     """`w_i·x + bias_i`."""
     z = x @ student.weights.T
     return z if student.bias is None else z + student.bias[None]
-
-
-def curvature(f: AbstractActivation, z: Array) -> Array:
-    """The second derivative of an activation, entry by entry."""
-    return jax.jvp(f.derivative, (z,), (jnp.ones_like(z),))[1]
 
 
 def empirical_blocks(
@@ -111,9 +106,9 @@ def _sums(student: TwoLayer, x: Array, y: Array, weight: Array) -> _Sums:
     r = hidden @ a - y + (0 if offset is None else offset[None])
     slopes = (f.derivative(z)[:, :, None] * lifted[:, None]).reshape(-1, n * p)
     weighted = weight[:, None] * slopes
-    bent = ((weight[:, None] * (r @ a.T) * curvature(f, z))[:, :, None] * lifted[:, None]).reshape(
-        -1, n * p
-    )
+    bent = (
+        (weight[:, None] * (r @ a.T) * second_derivative(f, z))[:, :, None] * lifted[:, None]
+    ).reshape(-1, n * p)
     light = weight[:, None] * hidden
     return _Sums(
         cross=(slopes.T @ weighted).reshape(n, p, n, p),

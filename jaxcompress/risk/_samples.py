@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_integer
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import as_array, check_finite, check_floating
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk._assembly import assembled
 from jaxcompress.risk._empirical_terms import empirical_blocks, residuals
@@ -68,10 +68,7 @@ class Samples(AbstractTarget):
         """`count` independent draws of the input law (`StandardNormal()` when left out) with the
         target's outputs.
         """
-        if count < 1:
-            raise ValueError(
-                f"Samples.of: given count={count}; expected at least 1; ask for one sample or more"
-            )
+        count = check_integer("Samples.of", "count", count, 1, remedy="ask for one sample or more")
         law = StandardNormal() if inputs is None else inputs
         x = law.sample(key, (count,), target.dim, target.weights.dtype)
         return cls(x, target(x))

@@ -11,7 +11,7 @@ from jaxcompress.risk._checks import (
     check_student,
 )
 from jaxcompress.risk._empirical import check_samples, squared_errors
-from jaxcompress.risk._empirical_terms import curvature, preactivations
+from jaxcompress.risk._empirical_terms import preactivations
 from jaxcompress.risk._population import as_target, check_compatible
 from jaxcompress.risk._risks import Target
 
@@ -30,7 +30,6 @@ __all__ = [
     "check_pair",
     "check_samples",
     "check_student",
-    "curvature",
     "outgoing",
     "parameter_mask",
     "preactivations",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import as_integer
+from jaxcompress._internal.checks import as_integer
 
 
 class Expansion(NamedTuple):

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxcompress._internal.checks import as_integer
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import as_integer
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.sectors._solve import SectorPoint, solve_sector
 from jaxcompress.sectors._starts import default_start

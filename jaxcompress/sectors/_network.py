@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress._internal.checks import as_integer
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import as_integer
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 

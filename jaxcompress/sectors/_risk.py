@@ -2,7 +2,7 @@
 
 `R = (Σ_g n_g a_g m_0 − k m_0)² + Σ_h k_h (Σ_g a_g m_1 (n_g c_gh + [p = h] e_g) − m_1)² + Σ_pairs`;
 `m_0 = E f` and `m_1 = E f′` belong to each neuron, and the pairs are those of the orders from 2 on
-(`kernels.rests`), with how often each occurs. The first two brackets vanish together at a good
+(`hermite_remainder`), with how often each occurs. The first two brackets vanish together at a good
 student: `k²` never appears, to be taken away again.
 
 Target classes enter the pairs as student classes of readout `−1`, own part 1 and overlaps 0; `p`,
@@ -16,14 +16,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import AbstractRests, centred_means, rests
+from jaxcompress.kernels.internal import AbstractHermiteRemainder, centred_means, hermite_remainder
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.special.internal import divide
 
 
-def known_rests(where: str, f: AbstractActivation) -> AbstractRests:
-    """The rests of an activation that has them; raises `ValueError` for others."""
-    found = rests(f)
+def known_remainder(where: str, f: AbstractActivation) -> AbstractHermiteRemainder:
+    """The Hermite remainder of an activation that has one; raises `ValueError` for others."""
+    found = hermite_remainder(f)
     if found is None:
         raise ValueError(
             f"{where}: given the activation {f!r}; expected erf or relu, whose pairs are known "
@@ -58,8 +58,8 @@ def sector_risk(
     ((Σ b)(Σ b r_pp) − Σ_{p<q} b_p b_q |p − q|²)`: next to a copy both products are small each on
     its own. Summed as `a² r_ww − 2a r_wv + r_vv` it would be good to `1e-17 k` only.
     """
-    known, means = known_rests("sector_risk", f), centred_means(f)
-    assert means is not None  # whoever has rests has means
+    known, means = known_remainder("sector_risk", f), centred_means(f)
+    assert means is not None  # where the remainder is known, the means are
     targets = classes.targets
     everyone, paired, sizes = _everyone(classes, numbers)
     b, e, c = everyone
@@ -98,7 +98,11 @@ def _sizes(classes: Classes) -> Float[Array, " G"]:
 
 
 def _pairs(
-    known: AbstractRests, targets: Array, paired: Array, everyone: SectorNumbers, sizes: Array
+    known: AbstractHermiteRemainder,
+    targets: Array,
+    paired: Array,
+    everyone: SectorNumbers,
+    sizes: Array,
 ) -> Array:
     """`Σ b_p b_q r` over neurons on different places, less `Σ b_p b_q |p − q|²` over those that
     share one.
@@ -111,11 +115,11 @@ def _pairs(
     w, u = _vectors(targets, everyone, (p, q), (paired[p], paired[q]), shared=False)
     lone = 1 - jnp.sum(paired, 1)
     others = sizes[q] - jnp.where(p == q, jnp.maximum(sharing, lone[p]), sharing)
-    total = jnp.dot(np.where(p == q, 1.0, 2.0) * sizes[p] * others * b[p] * b[q], known.rest(w, u))
+    total = jnp.dot(np.where(p == q, 1.0, 2.0) * sizes[p] * others * b[p] * b[q], known.pair(w, u))
     apart = p < q
     p, q, sharing = p[apart], q[apart], sharing[apart]
     w, u = _vectors(targets, everyone, (p, q), (paired[p], paired[q]), shared=True)
-    return total - jnp.dot(sharing * sizes[p] * b[p] * b[q], known.apart(w, u))
+    return total - jnp.dot(sharing * sizes[p] * b[p] * b[q], known.squared_distance(w, u))
 
 
 def _vectors(

@@ -9,12 +9,11 @@ classes.
 """
 
 import dataclasses
-import operator
 from typing import NamedTuple
 
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import as_integer
+from jaxcompress._internal.checks import as_integer
 
 
 class SectorNumbers(NamedTuple):
@@ -50,13 +49,12 @@ class Sector:
     partners: tuple[int | None, ...]
 
     def __post_init__(self):
-        try:
-            targets = tuple(operator.index(size) for size in self.targets)
-            partners = tuple(
-                None if each is None else operator.index(each) for each in self.partners
-            )
-        except TypeError:
-            targets, partners = (), ()
+        targets = tuple(as_integer(size) or 0 for size in self.targets)
+        # −1 stands for what is no integer
+        partners = tuple(
+            None if each is None else -1 if (i := as_integer(each)) is None else i
+            for each in self.partners
+        )
         fits = all(each is None or 0 <= each < len(targets) for each in partners)
         if not targets or not partners or min(targets) < 1 or not fits:
             raise ValueError(

@@ -14,11 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxcompress._internal.checks import check_concrete
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import Relu, check_concrete
+from jaxcompress.kernels.internal import traits
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors._network import lifted
-from jaxcompress.sectors._risk import Classes, classes, known_rests, sector_risk, squares, steepest
+from jaxcompress.sectors._risk import (
+    Classes,
+    classes,
+    known_remainder,
+    sector_risk,
+    squares,
+    steepest,
+)
 from jaxcompress.sectors._sector import Sector, SectorNumbers
 from jaxcompress.sectors._starts import default_start
 from jaxcompress.special.internal import divide, precision
@@ -116,7 +124,7 @@ def solve_sector(
     copies they may end unconverged, from the default start or followed (10 against 10⁶ at |g| =
     7e-6, where 2e-9 is rounding); `one_neuron` has them.
     """
-    known_rests("solve_sector", activation)
+    known_remainder("solve_sector", activation)
     if set(freeze) - {"readout"}:
         raise ValueError(
             f"solve_sector: given freeze={freeze!r}; expected ('readout',) or (); weights always "
@@ -131,7 +139,7 @@ def solve_sector(
     for _ in range(_ROUNDS):
         found = _newton(activation, *known, numbers)
         check_concrete("solve_sector", found[1])
-        if isinstance(activation, Relu) and "readout" not in freeze:
+        if traits(activation).degree is not None and "readout" not in freeze:
             found = _newton(activation, *known, _balanced(known[0], found[0]))
         if bool(found[3]):
             break

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import is_concrete
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.kernels.internal import is_concrete
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import AbstractTarget
 from jaxcompress.risk.internal import check_freeze, check_network, check_pair, parameter_mask

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress._compiling import compiler_options
+from jaxcompress._internal.checks import check_finite, is_concrete
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite, is_concrete
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk.internal import Target, as_target
 from jaxcompress.solvers._batch import BatchSolver, Options, Runs, critical_batch, in_span

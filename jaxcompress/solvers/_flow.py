@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array, is_concrete
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import as_array, is_concrete
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk.internal import Target, as_target
 from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless, unknowns_of

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import Relu
+from jaxcompress.kernels.internal import traits
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import AbstractProblem
 from jaxcompress.risk.internal import AbstractCentredTarget, centred_hessian, centred_risk
@@ -249,4 +249,4 @@ def _column(vector: Array, like: Array) -> Array:
 
 def is_homogeneous(activation: AbstractActivation) -> bool:
     """Whether a neuron may slide to norm zero and stay there."""
-    return isinstance(activation, Relu)
+    return traits(activation).degree is not None

@@ -33,6 +33,10 @@ def arcsine(x: Float[Array, "..."], rest: Float[Array, "..."]) -> Float[Array, "
     At most 3 ulp where `rest` is. Below zero `rest` counts as zero. One square root, one polynomial
     and selections: 0.8 ns an entry in float64, where XLA's `arcsin` takes 11 (AVX-512, one core),
     and loops around it stay whole.
+
+    >>> from jaxcompress import special
+    >>> round(float(special.arcsine(0.5, 0.5)), 4)  # π/6
+    0.5236
     """
     steep = jnp.abs(x) > 0.5
     square = jnp.where(steep, 0.5 * rest, x * x)

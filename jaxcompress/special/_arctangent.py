@@ -34,6 +34,10 @@ def arctangent(y: Float[Array, "..."], x: Float[Array, "..."]) -> Float[Array, "
 
     At most 4 ulp (float64), and a tenth of the time of XLA's `arctan2` on a CPU, whose loops it
     does not break: everything is multiplications, two divisions and selections.
+
+    >>> from jaxcompress import special
+    >>> round(float(special.arctangent(1.0, 0.0)), 4)  # π/2
+    1.5708
     """
     size = jnp.abs(y)
     steep = size > x

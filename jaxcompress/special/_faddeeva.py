@@ -31,6 +31,11 @@ def faddeeva(z: Complex[Array, "..."]) -> Complex[Array, "..."]:
 
     Reference: Weideman 1994, *Computation of the complex error function*, SIAM J. Numer. Anal. 31,
     1497–1518, eq. 38.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress import special
+    >>> round(float(special.faddeeva(jnp.array(1j)).real), 4)  # e·erfc(1)
+    0.4276
     """
     below = _SCALE - 1j * z
     ratio = (_SCALE + 1j * z) / below

@@ -6,8 +6,8 @@ have one program, and a cell wastes fewer runs on filling its last block than it
 
 import dataclasses
 import functools
-from numbers import Integral
 
+from jaxcompress._internal.checks import check_integer
 from jaxcompress.sweep._cells import Cell
 from jaxcompress.sweep._plan import Plan
 
@@ -45,11 +45,8 @@ def block_count(plan: Plan) -> int:
 
 def block_of(plan: Plan, number: int) -> Block:
     """Block number `number`. Raises `ValueError` when there is none."""
-    if not 0 <= number < block_count(plan):
-        raise ValueError(
-            f"sweep: given block {number}; expected 0 to {block_count(plan) - 1}; choose one of "
-            "these"
-        )
+    most = block_count(plan) - 1
+    number = check_integer("sweep", "block", number, 0, most, remedy="choose one of these")
     cell, place = divmod(number, blocks_a_cell(plan))
     offset = place * block_size(plan)
     count = min(block_size(plan), plan.runs - offset)
@@ -58,12 +55,8 @@ def block_of(plan: Plan, number: int) -> Block:
 
 def block_with(plan: Plan, run: int) -> Block:
     """The block that holds a run. Raises `ValueError` when there is no such run."""
-    if isinstance(run, bool) or not isinstance(run, Integral) or not 0 <= run < plan.total:
-        raise ValueError(
-            f"sweep: given run {run!r}; expected a number from 0 to {plan.total - 1}; choose one "
-            "of these"
-        )
-    cell, place = divmod(int(run), plan.runs)
+    run = check_integer("sweep", "run", run, 0, plan.total - 1, remedy="choose one of these")
+    cell, place = divmod(run, plan.runs)
     return block_of(plan, cell * blocks_a_cell(plan) + place // block_size(plan))
 
 

@@ -1,9 +1,9 @@
-"""Files that appear whole or not at all.
+"""Files of a store: whole or not at all, though other processes remove folders meanwhile.
 
-A file is written beside its place and renamed into it. Only a plan is forced to the disk: a process
+Only a plan is forced to the disk: a process
 that is killed loses nothing that it has written; what a power failure takes of the last half minute
-is found by its checksum and done again. An `fsync` took 4 ms a file on a cloud disk, for a mark and
-the dozen chunks before it, of a block that may solve in 600 ms.
+is found by its checksum and done again. An `fsync` took 4 ms a file on a cloud disk, for a manifest
+and the dozen chunks before it, of a block that may solve in 600 ms.
 """
 
 import contextlib
@@ -11,8 +11,9 @@ import errno
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
+
+from jaxcompress._internal.files import write_part
 
 # Every process tidies at most once, so that a file is swept away at most once by each of those that
 # share the store.
@@ -29,7 +30,8 @@ def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
     part = None
     for left in reversed(range(_ATTEMPTS)):
         try:
-            part = part if part is not None and part.exists() else _beside(data, scratch, lasting)
+            if part is None or not part.exists():
+                part = write_part(scratch, lambda file: write(file.fileno(), data), lasting=lasting)
             os.replace(part, path)
             return
         except BaseException as error:
@@ -45,22 +47,6 @@ def put(path: Path, data: bytes, scratch: Path, lasting: bool = False) -> None:
             # `mkdir` looks again where the folder was there; by then it may be gone.
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(parents=True, exist_ok=True)
-
-
-def _beside(data: bytes, scratch: Path, lasting: bool) -> Path:
-    """The data in a file of its own. Raises `FileNotFoundError` when the folder is not there."""
-    descriptor, name = tempfile.mkstemp(dir=scratch)
-    try:
-        write(descriptor, data)
-        os.fchmod(descriptor, 0o644)
-        if lasting:
-            os.fsync(descriptor)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    return Path(name)
 
 
 def write(descriptor: int, data: bytes) -> None:

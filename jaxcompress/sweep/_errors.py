@@ -6,6 +6,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from jaxcompress._internal.checks import as_integer, span
+
 _LONG = 120  # characters that are repeated of what was given
 
 
@@ -20,29 +22,26 @@ def refuse(field: str, given: Any, expected: str, remedy: str) -> NoReturn:
 
 
 def check_whole(field: str, given: Any, least: int, most: int = 2**31 - 1) -> int:
-    """A whole number in a range. Raises `ValueError` for anything else, `True` and `3.0`
-    included.
+    """A whole number in a range, as Python's. Raises `ValueError` for anything else, `True` and
+    `3.0` included.
     """
-    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
-        refuse(
-            field,
-            given,
-            f"a whole number from {least} to {most}",
-            "write one, such as 1024 and not 1e3",
-        )
-    return given
+    number = as_integer(given)
+    if number is None or not least <= number <= most:
+        refuse(field, given, span(least, most), "write one, such as 1024 and not 1e3")
+    return number
 
 
 def as_real(given: Any) -> float | None:
     """A number as a float, zero without its sign: equal plans then have one spelling. `None` for
     anything else.
     """
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
         return None
     try:
-        return float(given) + 0.0 if abs(given) < float("inf") else None
+        number = float(given) + 0.0
     except OverflowError:
         return None
+    return number if abs(number) < float("inf") else None
 
 
 def check_real(field: str, given: Any) -> float:

@@ -130,7 +130,7 @@ class Solver:
                     name: check_positive(f"solver.{name}", getattr(self, name), allow_none=may_lack)
                 },
             )
-        check_whole("solver.max_steps", self.max_steps, 1)
+        _set(self, max_steps=check_whole("solver.max_steps", self.max_steps, 1))
         if self.method == "flow" and self.flow_tolerance is not None:
             remedy = "give gradient_tolerance, or leave it out"
             refuse(

@@ -74,10 +74,6 @@ class Plan:
             object.__setattr__(self, name, normal)
         for name in self.activation:
             activation_of("activation", name)
-        check_whole("runs", self.runs, 1)
-        check_whole("key", self.key, 0, 2**32 - 1)
-        if self.block is not None:
-            check_whole("block", self.block, 1)
         check_flag("networks", self.networks)
         check_choice("risk", self.risk, ("population", "simplified"))
         check_choice("precision", self.precision, ("float64", "float32"))
@@ -195,17 +191,19 @@ def _normal(plan: Plan) -> dict[str, Any]:
         name: _axis(name, getattr(plan, name)) for name in ("activation", "n", "k", "d", "target")
     }
     for name in ("n", "d"):
-        for entry in out[name]:
-            if not isinstance(entry, str):
-                check_whole(name, entry, 1)
-    for entry in out["k"]:
-        check_whole("k", entry, 1)
+        out[name] = tuple(
+            entry if isinstance(entry, str) else check_whole(name, entry, 1) for entry in out[name]
+        )
+    out["k"] = tuple(check_whole("k", entry, 1) for entry in out["k"])
     out["target"] = tuple(target_from(entry) for entry in out["target"])
     _check_once("target", plan.target, out["target"])  # of one law there are several spellings
     for name in ("where", "freeze"):
         out[name] = _axis(name, getattr(plan, name), least=0)
         if not all(isinstance(entry, str) for entry in out[name]):
             refuse(name, getattr(plan, name), "a list of strings", "put every entry in quotes")
+    out["runs"] = check_whole("runs", plan.runs, 1)
+    out["key"] = check_whole("key", plan.key, 0, 2**32 - 1)
+    out["block"] = None if plan.block is None else check_whole("block", plan.block, 1)
     out["start"] = part_from("start", Start, plan.start)
     out["solver"] = part_from("solver", Solver, plan.solver)
     return out

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxcompress._internal.checks import check_integer
 from jaxcompress.landscape import classify
 from jaxcompress.networks import TwoLayer, targets
 from jaxcompress.sweep._blocks import block_count
@@ -81,10 +82,7 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
     readout one: two minima of equal risk would share a row and a name.
     Raises `ValueError` when there is no sweep in the folder, a damaged one, or no level to list.
     """
-    if levels < 1:
-        raise ValueError(
-            f"sweep.table: given levels={levels}; expected at least 1; leave it out for {_LEVELS}"
-        )
+    check_integer("sweep.table", "levels", levels, 1, remedy=f"leave it out for {_LEVELS}")
     store = open_store(directory)
     check_readable(store, range(block_count(store.plan)))
     columns = dataset(directory, None)

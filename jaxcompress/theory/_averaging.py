@@ -5,7 +5,7 @@ Letters: `X = w·x` of variance `s = kc²`, `Y = v_j·x`, `q = E XY = c`; `m = E
 `V = Var φ(X)`, `V₁ = Var φ(Y)`, `κ = Cov(φ(X), φ(Y))`. The best readout is `a = k(mμ + κ)/(m² +
 V)`, and leaves the risk `k V₁ + k² P`, `P = (μ²V − 2mμκ − κ²)/(m² + V)`. Means are kept apart, for
 at large `k` they are `k` times larger than what is left of them; so `κ` and `V` are integrals of
-slopes (Price), `κ = ∫₀^q E[φ′(X)φ′(Y)] dq`, and no differences of products.
+derivatives (Price), `κ = ∫₀^q E[φ′(X)φ′(Y)] dq`, and no differences of products.
 """
 
 import functools
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, GaussianPair, expectation
-from jaxcompress.kernels.internal import slope
+from jaxcompress.kernels.internal import derivative_of, has_closed_form, kink_order, traits
 from jaxcompress.networks.internal import ONE
 
 # 20 nodes leave 1e-15 of κ, at k = 2 where the correlation 1/√2 is the largest, and 2e-15 of V up
@@ -55,15 +55,15 @@ class _Measured(NamedTuple):
     mean: Any
     spread: Any
     shared: Any
-    mean_slope: Any
-    spread_slope: Any
-    shared_slope: Any
+    mean_derivative: Any
+    spread_derivative: Any
+    shared_derivative: Any
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _measure(f: AbstractActivation, c: Float[Array, " batch"], k: Array, mu: Array) -> _Measured:
-    """Kernels of each neuron with itself and with a target neuron; slopes are kernels of slopes,
-    all of them values.
+    """Kernels of each neuron with itself and with a target neuron; derivatives are kernels of
+    derivatives, all of them values.
     """
     s = k * c * c
     one, none = jnp.ones_like(s), jnp.zeros_like(s)
@@ -72,45 +72,36 @@ def _measure(f: AbstractActivation, c: Float[Array, " batch"], k: Array, mu: Arr
         GaussianPair(s, one, none),
     )
     (own, across), mean = expectation(f, f, both), expectation(f, ONE, still)
-    if _jumps(f):  # and is homogeneous: no slope is asked for
+    if kink_order(f) == 0:  # and is homogeneous: no derivative is needed
         return _Measured(mean, own - mean**2, across - mean * mu, none, none, none)
-    products, along, about = _products_of_slopes(f, both, s, c)
-    bends, mean_bend = _by_variance(f, f, both), _by_variance(f, ONE, still)
+    products, along, about = _products_of_derivatives(f, both, s, c)
+    seconds, mean_second = _by_variance(f, f, both), _by_variance(f, ONE, still)
     difference = own - mean**2
     return _Measured(
         mean,
         jnp.where(difference > _SPREAD * own, difference, s * about),
         c * along,
-        2 * s * mean_bend,
-        2 * s * (2 * bends[0] + products[0] - 2 * mean * mean_bend),
-        c * products[1] + 2 * s * (bends[1] - mean_bend * mu),
+        2 * s * mean_second,
+        2 * s * (2 * seconds[0] + products[0] - 2 * mean * mean_second),
+        c * products[1] + 2 * s * (seconds[1] - mean_second * mu),
     )
 
 
-def _jumps(f: AbstractActivation) -> bool:
-    """Whether the slope is no function."""
-    try:
-        slope(f)
-    except ValueError:
-        return True
-    return False
-
-
-def _products_of_slopes(
+def _products_of_derivatives(
     f: AbstractActivation, both: GaussianPair, s: Array, c: Array
 ) -> tuple[Array, Array, Array]:
     """`∂/∂q E[f(X) f(Y)] = E[f′(X) f′(Y)]` at the two pairs, and its means for `κ = c·mean` and `V
     = s·mean`.
 
-    By Gauss–Legendre, of `q` from 0 to `c`, and of `t` in `q = s(1 − t²)`: slopes of kinked
-    functions have a square root at `q = s`, where one neuron is the other.
+    By Gauss–Legendre, of `q` from 0 to `c`, and of `t` in `q = s(1 − t²)`: derivatives of
+    kinked functions have a square root at `q = s`, where one neuron is the other.
     """
     nodes, weights = (jnp.asarray(part, c.dtype)[:, None] for part in (_NODES, _WEIGHTS))
     itself = jnp.broadcast_to(s, (nodes.size, s.size))
     var_y = jnp.concatenate([both.var_y, jnp.ones_like(itself), itself])
     cov = jnp.concatenate([both.cov, nodes * c[None], (1 - nodes**2) * itself])
     table = expectation(
-        slope(f), slope(f), GaussianPair(jnp.broadcast_to(s, cov.shape), var_y, cov)
+        derivative_of(f), derivative_of(f), GaussianPair(jnp.broadcast_to(s, cov.shape), var_y, cov)
     )
     at, along, about = jnp.split(table, (2, 2 + nodes.size))
     return at, jnp.sum(weights * along, 0), jnp.sum(2 * weights * nodes * about, 0)
@@ -121,12 +112,13 @@ def _by_variance(f: AbstractActivation, g: AbstractActivation, pairs: GaussianPa
 
     The rule traces all moments of its integrand: softplus 2.4 s instead of 0.1.
     """
-    if not _jumps(slope(f)):
-        return 0.5 * expectation(slope(slope(f)), g, pairs)
-    _, pull = jax.vjp(
+    order = kink_order(f)
+    if order is None or order > 1:
+        return 0.5 * expectation(derivative_of(derivative_of(f)), g, pairs)
+    _, backward = jax.vjp(
         lambda var_x: expectation(f, g, GaussianPair(var_x, pairs.var_y, pairs.cov)), pairs.var_x
     )
-    return pull(jnp.ones_like(pairs.var_x))[0]
+    return backward(jnp.ones_like(pairs.var_x))[0]
 
 
 class _Target(NamedTuple):
@@ -155,12 +147,13 @@ class _Target(NamedTuple):
         with np.errstate(all="ignore"):
             above = mu**2 * at.spread - 2 * at.mean * mu * at.shared - at.shared**2
             below = at.mean**2 + at.spread
-            above_slope = mu**2 * at.spread_slope - 2 * mu * (
-                at.mean_slope * at.shared + at.mean * at.shared_slope
+            above_derivative = mu**2 * at.spread_derivative - 2 * mu * (
+                at.mean_derivative * at.shared + at.mean * at.shared_derivative
             )
-            above_slope -= 2 * at.shared * at.shared_slope
-            below_slope = 2 * at.mean * at.mean_slope + at.spread_slope
-            value, derivative = above / below, (above_slope - above / below * below_slope) / below
+            above_derivative -= 2 * at.shared * at.shared_derivative
+            below_derivative = 2 * at.mean * at.mean_derivative + at.spread_derivative
+            value = above / below
+            derivative = (above_derivative - above / below * below_derivative) / below
         within = (
             (below > 0)
             & (below < float(jnp.finfo(self.dtype).max) ** 0.3)
@@ -178,21 +171,6 @@ class _Target(NamedTuple):
         return Neuron(c, readout, max(self.k * (self.spread + self.k * P), 0.0))
 
 
-def degree(f: AbstractActivation, dtype) -> float | None:
-    """The `p ≥ 0` with `f(λx) = λ^p f(x)` for all `λ > 0`, or `None`; seen at points from 1e-2 to
-    10 of either sign.
-    """
-    with jax.ensure_compile_time_eval():
-        x = np.outer([1, -1], np.geomspace(1e-2, 10, 12)).ravel()
-        once, twice = (np.asarray(f(jnp.asarray(part, dtype)), float) for part in (x, 2 * x))
-    largest = np.argmax(np.abs(once))
-    if once[largest] == 0 or twice[largest] == 0:
-        return None
-    p = math.log2(abs(twice[largest] / once[largest]))
-    same = np.allclose(twice, 2**p * once, rtol=1e4 * float(jnp.finfo(dtype).eps), atol=0)
-    return round(p, 6) + 0.0 if same and p > -1e-6 else None
-
-
 def best_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
     """The lowest of all neurons `w = c Σ v_j` with their best readouts, `c` of either sign.
 
@@ -200,8 +178,8 @@ def best_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
     Where no norm is the best, `c` is zero or infinite, the readout is what it tends to, and the
     risk its infimum.
     Raises `ValueError` where the function is zero, where it jumps without being homogeneous, for
-    then the kernel of a neuron with itself has no slope, and where the kernels are not known as far
-    as the risk falls.
+    then the kernel of a neuron with itself has no derivative, and where the kernels are not known
+    as far as the risk falls.
     """
     if k == 1:
         return Neuron(1.0, 1.0, 0.0)
@@ -212,13 +190,13 @@ def best_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
             f"one_neuron: given {f!r}, which is zero; expected an activation that is not; choose "
             "another"
         )
-    power = degree(f, dtype)
+    power = traits(f).degree
     if power is None:
-        if _jumps(f):
+        if kink_order(f) == 0:
             raise ValueError(
                 f"one_neuron: given {f!r}, which jumps and is not homogeneous; expected an "
-                "activation with a slope, or one without a scale such as step; smooth the jump, "
-                "for example with normal_cdf for step"
+                "activation with a derivative, or one without a scale such as step; smooth the "
+                "jump, for example with normal_cdf for step"
             )
         low, high = _scanned(target)
         return _limit(target, low) if high is None else target.neuron(_bisected(target, low, high))
@@ -233,7 +211,7 @@ def _scanned(target: _Target) -> tuple[float, float | None]:
     """
     root, largest = (
         math.sqrt(target.k),
-        _LARGEST_BY_RULE if target.activation.terms is None else _LARGEST,
+        _LARGEST if has_closed_form(target.activation) else _LARGEST_BY_RULE,
     )
     decades = math.log10(largest / _LEAST * root)
     norms = np.geomspace(_LEAST / root, largest, math.ceil(decades * _A_DECADE / _BATCH) * _BATCH)
@@ -282,15 +260,15 @@ def _noise(target: _Target) -> float:
 
 
 def _bisected(target: _Target, low: float, high: float) -> float:
-    """The zero of the slope between `low` and `high` to the last bit, `_BATCH − 1` parts at
+    """The zero of the derivative between `low` and `high` to the last bit, `_BATCH − 1` parts at
     once.
     """
     for _ in range(12):
         c = np.linspace(low, high, _BATCH)
-        slopes = target.profile(c)[1]
-        i = int(np.argmax(slopes[1:] > 0)) + 1
+        derivatives = target.profile(c)[1]
+        i = int(np.argmax(derivatives[1:] > 0)) + 1
         narrower = (c[i - 1], c[i])
-        if narrower == (low, high) or slopes[i] <= 0:
+        if narrower == (low, high) or derivatives[i] <= 0:
             break
         low, high = narrower
         if abs(high - low) <= 2 * float(jnp.finfo(target.dtype).eps) * abs(low):

@@ -3,16 +3,16 @@ many.
 """
 
 import math
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_integer, is_concrete
 from jaxcompress.kernels import AbstractActivation, dual_activation, hermite_coefficients
-from jaxcompress.kernels.internal import Erf, is_concrete
+from jaxcompress.kernels.internal import Erf
 from jaxcompress.networks import TwoLayer
 from jaxcompress.theory._averaging import Neuron
 from jaxcompress.theory._one_neuron import known_neuron
@@ -35,7 +35,7 @@ def copy_average(target: TwoLayer, partition: Sequence[int]) -> TwoLayer:
     `φ(γx)`: erf, normal_cdf, sin, cos, exp, bump, identity, `hermite(p)`. There a neuron is `E[f* |
     X]`, the best of all functions of its `X`, and with `d` the dual activation `R*(ℓ) = ℓ d(1) +
     ℓ(ℓ−1) d(0) − ℓ² d(1/ℓ)`. For ReLU, GELU, tanh, sigmoid, softplus and SiLU it is not: their
-    neurons lean towards the groups of others, and only one group `(k,)`, or copies alone, are
+    neurons move towards the groups of others, and only one group `(k,)`, or copies alone, are
     critical.
 
     Arguments: `target` of one output, without biases, with orthonormal rows `(k, d)` and equal
@@ -91,11 +91,10 @@ def copy_average_risk(
 
 def _sizes(where: str, partition: Sequence[int], target: TwoLayer | None = None) -> tuple[int, ...]:
     """The partition as integers, checked."""
-    try:
-        sizes = tuple(operator.index(size) for size in partition)
-    except TypeError:
-        sizes = ()
-    if not sizes or min(sizes) < 1 or (target is not None and sum(sizes) != target.width):
+    given = list(partition) if isinstance(partition, Iterable) else []
+    sizes = tuple(size for size in map(as_integer, given) if size is not None)
+    whole = 0 < len(sizes) == len(given) and min(sizes) >= 1
+    if not whole or (target is not None and sum(sizes) != target.width):
         total = "" if target is None else f" that sum to the target's {target.width} neurons"
         raise ValueError(
             f"{where}: given partition {partition!r}; expected positive integers{total}, one a "
@@ -172,8 +171,8 @@ def _hidden(f: AbstractActivation, size: int, neuron: Neuron, dtype) -> bool:
         target_mean, target_linear = map(float, hermite_coefficients(f, 1, one))
         root_of_square = math.sqrt(dual_activation(f, one))
     # E φ′ = linear/norm, and c/norm is a sign over √ℓ.
-    bent = (
+    unmet = (
         neuron.readout * math.copysign(1, neuron.scale) * linear / math.sqrt(size) - target_linear
     )
-    left = max(abs(neuron.readout * mean - size * target_mean), size * abs(bent))
+    left = max(abs(neuron.readout * mean - size * target_mean), size * abs(unmet))
     return left <= 1e3 * float(jnp.finfo(dtype).eps) * size * root_of_square

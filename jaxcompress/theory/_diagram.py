@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import as_array, check_floating, is_concrete
+from jaxcompress._internal.checks import as_array, check_floating, is_concrete
 from jaxcompress.theory import _phases
 from jaxcompress.theory._split import every_split
 

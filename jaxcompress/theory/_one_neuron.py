@@ -7,8 +7,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import check_integer
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import Erf, Relu, as_integer
+from jaxcompress.kernels.internal import Erf, Relu
 from jaxcompress.theory._averaging import Neuron, best_neuron
 
 # 1/3 − 1/π to 17 digits: as a difference of doubles it would lose the last two.
@@ -64,11 +65,7 @@ def one_neuron(activation: AbstractActivation, k: int, *, dtype=None) -> OneNeur
 
 def known_neuron(f: AbstractActivation, k: int, dtype) -> Neuron:
     """The numbers of `one_neuron`, on the host, each found once."""
-    count = as_integer(k)
-    if count is None or count < 1:
-        raise ValueError(
-            f"one_neuron: given k={k!r}; expected an integer, 1 at least; it counts target neurons"
-        )
+    count = check_integer("one_neuron", "k", k, 1, remedy="it counts target neurons")
     if jnp.dtype(dtype) not in (jnp.float32, jnp.float64):
         raise ValueError(
             f"one_neuron: given dtype={jnp.dtype(dtype)}; expected float32 or float64; leave it out"

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from jaxcompress._internal.checks import as_integer
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import as_integer
 from jaxcompress.theory._copy_average import group_neurons
 
 Partition = tuple[int, ...]

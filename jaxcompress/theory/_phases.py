@@ -87,14 +87,14 @@ def tilted(S: Array, T: Array, M: int) -> Groups:
         plus, minus = inner(x, M)
         return S / TURN + x * T / 4, 0.5 + (M - 1) * relu_mean(plus, minus), step_mean(plus, minus)
 
-    def slope(x):
+    def derivative(x):
         B, A, p = parts(x)
         return T / 2 * A - 2 * M * x * B * p
 
     def halve(_, bracket):
         low, high = bracket
         middle = (low + high) / 2
-        falls = slope(middle) > 0
+        falls = derivative(middle) > 0
         return jnp.where(falls, middle, low), jnp.where(falls, high, middle)
 
     x = jnp.ones((), S.dtype)
@@ -105,8 +105,8 @@ def tilted(S: Array, T: Array, M: int) -> Groups:
             0, 2 * jnp.finfo(S.dtype).nmant, halve, (jnp.zeros_like(S), jnp.ones_like(S))
         )
         root = jax.lax.stop_gradient((low + high) / 2)
-        rate = jax.lax.stop_gradient(jax.grad(slope)(root))
-        x = jnp.clip(root - divide(slope(root), rate), 0, 1)
+        rate = jax.lax.stop_gradient(jax.grad(derivative)(root))
+        x = jnp.clip(root - divide(derivative(root), rate), 0, 1)
     B, A, _ = parts(x)
     return Groups((x, x), (B / A, B / A), -M * B * B / A)
 

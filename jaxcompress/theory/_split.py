@@ -57,11 +57,11 @@ def _newton(angles: Array, damping: Array | float, sizes: Array, S: Array, T: Ar
     least.
     """
 
-    def slopes(angles):
+    def gradient_twice(angles):
         gradient = jax.grad(_risk)(angles, sizes, S, T)
         return gradient, gradient
 
-    hessian, (u, v) = jax.jacfwd(slopes, has_aux=True)(angles)
+    hessian, (u, v) = jax.jacfwd(gradient_twice, has_aux=True)(angles)
     # A single neuron's angle is no unknown: its row and column are zero, and so is its part of the
     # gradient.
     a, b, c = hessian[0, 0] + (sizes[0] == 1), hessian[0, 1], hessian[1, 1] + (sizes[1] == 1)

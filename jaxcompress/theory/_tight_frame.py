@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.checks import check_finite
 from jaxcompress.kernels import activations
-from jaxcompress.kernels.internal import check_finite
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.special.internal import divide, sqrt, unit
 from jaxcompress.theory import _phases

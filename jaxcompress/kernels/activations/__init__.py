@@ -1,8 +1,12 @@
 """The activations that users name: `jaxcompress.activations.relu` and its siblings.
 
 Each is an instance (or, where it has parameters, a function that returns one) of an
-`AbstractActivation`. They can be added, subtracted and scaled: `2 * relu - identity`, `hermite(1) +
-0.3 * hermite(3)`.
+`AbstractActivation`. They can be added, subtracted and scaled:
+
+>>> from jaxcompress import activations
+>>> f = activations.hermite(1) + 0.5 * activations.erf
+>>> float(f(0.0))
+0.0
 
 Large tables of `relu`, `erf`, `identity` and affine functions without means are made of matrix
 products, hundreds of times faster than those of the others; tanh and its kin cost 324 closed forms

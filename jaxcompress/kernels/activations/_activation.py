@@ -24,6 +24,11 @@ class AbstractActivation(eqx.Module):
     To add one of your own, subclass this with `__call__` and `derivative`; its kernels are then
     computed by quadrature (`elementwise` does the same for a function). `terms` is for functions
     with closed forms.
+
+    >>> from jaxcompress import activations
+    >>> f = 2 * activations.relu - activations.identity
+    >>> float(f(-3.0)), f == activations.abs
+    (3.0, False)
     """
 
     @abc.abstractmethod
@@ -80,9 +85,23 @@ class AbstractActivation(eqx.Module):
         return self * (1.0 / divisor)
 
 
+def check_activation(where: str, f: object) -> None:
+    """Raise `ValueError` for what is no activation; `where` is the function that was called."""
+    if not isinstance(f, AbstractActivation):
+        raise ValueError(
+            f"{where}: given the activation {f!r}; expected one of jaxcompress.activations, for "
+            "example activations.relu; wrap a function of your own as activations.elementwise(fn)"
+        )
+
+
 def entrywise_derivative(function: Callable[[Array], Array], x: Array) -> Array:
     """The derivative of a function that acts entry by entry."""
     return jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
+
+
+def second_derivative(f: AbstractActivation, x: Array) -> Array:
+    """The second derivative of an activation, entry by entry."""
+    return entrywise_derivative(f.derivative, x)
 
 
 class Relu(AbstractActivation):
@@ -109,7 +128,7 @@ class Erf(AbstractActivation):
 
     @property
     def terms(self) -> Terms:
-        return (Term(1.0, kink=Kink.SIGN, blend=UNIT),)
+        return (Term(1.0, kink=Kink.SIGN, mixture=UNIT),)
 
     def __repr__(self) -> str:
         return "erf"
@@ -163,8 +182,8 @@ def _evaluate(term: Term, x: Array) -> Array:
     """A term at a point; derivatives of kinks must be smoothed ones."""
     out = jnp.ones_like(x) if term.power == 0 else x**term.power
     if term.kink is not None:
-        blended = zip(term.blend.shares, term.blend.widths, strict=True)
-        out = out * sum(share * _kink(term.kink, term.order, x, width) for share, width in blended)
+        mixed = zip(term.mixture.shares, term.mixture.widths, strict=True)
+        out = out * sum(share * _kink(term.kink, term.order, x, width) for share, width in mixed)
     if not term.rate:
         return term.coefficient * out
     rate, coefficient = complex(term.rate), complex(term.coefficient)

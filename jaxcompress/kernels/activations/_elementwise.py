@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_integer
 from jaxcompress.kernels.activations._activation import AbstractActivation, entrywise_derivative
 
 # Nodes a dimension that are enough for most functions (`_quadrature.rule`).
@@ -48,19 +49,23 @@ def elementwise(
     leaves: little for smooth functions (tanh at standard deviation 3: 5e-11), up to 1e-2 against a
     kinked partner whose neuron coincides.
     Raises `ValueError` for what is no such function.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress import activations
+    >>> swish = activations.elementwise(lambda x: x / (1 + jnp.exp(-x)))
+    >>> round(float(swish(1.0)), 4)
+    0.7311
     """
     for name, given in (("fn", fn), ("derivative", derivative)):
         if name == "fn" or given is not None:
             _check(name, given)
-    if (
-        isinstance(nodes, bool)
-        or not isinstance(nodes, int)
-        or not (33 <= nodes <= 1025 and nodes % 2)
-    ):
+    count = as_integer(nodes)
+    if count is None or not (33 <= count <= 1025 and count % 2):
         raise ValueError(
-            f"elementwise: given nodes={nodes!r}; expected an odd number from 33 to 1025"
+            f"elementwise: given nodes={nodes!r}; expected an odd number from 33 to 1025; leave it "
+            "out"
         )
-    return Elementwise(fn, derivative, nodes)
+    return Elementwise(fn, derivative, count)
 
 
 def _check(name: str, given: Callable | None) -> None:

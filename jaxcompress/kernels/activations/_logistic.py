@@ -1,14 +1,14 @@
-"""The logistic family as blends of smoothed kinks: sigmoid, tanh, softplus and SiLU among the
-closed forms.
+"""The logistic family as scale mixtures of smoothed kinks: sigmoid, tanh, softplus and SiLU
+among the closed forms.
 
-The logistic law is a Gaussian scale mixture (Andrews & Mallows 1974; Stefanski 1991): `sigmoid(x) =
-E Φ(x/τ)`, where `τ/2` has Kolmogorov's law. So `tanh x = 2 sigmoid(2x) − 1` is a mixture of error
-functions, `softplus` one of smoothed ReLUs `E(x + τZ)₊ = x Φ(x/τ) + τ φ(x/τ)`, and `SiLU =
-x·sigmoid(x)` one of `x Φ(x/τ)`, whatever the norm of the weights. The mixture is replaced by the
-one of 18 widths for which the largest relative error of `sigmoid − ½` is least, 6e-16, its mass and
-its slope at zero exact: Remez' exchange in 60 digits, from the Gauss rule of the mixing law in `log
-τ`. Absolute errors by mpmath: sigmoid 3e-16, its derivatives 2e-15, 2e-14, 2e-13; softplus 1e-15;
-SiLU 9e-15.
+The logistic distribution is a Gaussian scale mixture (Andrews & Mallows 1974; Stefanski 1991):
+`sigmoid(x) = E Φ(x/τ)`, where `τ/2` has Kolmogorov's law. So `tanh x = 2 sigmoid(2x) − 1` is a
+mixture of error functions, `softplus` one of smoothed ReLUs `E(x + τZ)₊ = x Φ(x/τ) + τ φ(x/τ)`, and
+`SiLU = x·sigmoid(x)` one of `x Φ(x/τ)`, whatever the norm of the weights. The mixture is replaced
+by the one of 18 widths for which the largest relative error of `sigmoid − ½` is least, 6e-16, its
+mass and its slope at zero exact: Remez' exchange in 60 digits, from the Gauss rule of the mixing
+law in `log τ`. Absolute errors by mpmath: sigmoid 3e-16, its derivatives 2e-15, 2e-14, 2e-13;
+softplus 1e-15; SiLU 9e-15.
 """
 
 import jax
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels.activations._activation import AbstractActivation
-from jaxcompress.kernels.activations._terms import Blend, Kink, Term, Terms
+from jaxcompress.kernels.activations._terms import Kink, ScaleMixture, Term, Terms
 
 # Shares and widths τ of the sigmoid.
 _MIXTURE = (
@@ -53,7 +53,7 @@ class Sigmoid(AbstractActivation):
 
     @property
     def terms(self) -> Terms:
-        return (Term(1.0, kink=Kink.STEP, blend=Blend(_SHARES, _WIDTHS)),)
+        return (Term(1.0, kink=Kink.STEP, mixture=ScaleMixture(_SHARES, _WIDTHS)),)
 
 
 class Tanh(AbstractActivation):
@@ -69,7 +69,9 @@ class Tanh(AbstractActivation):
     def terms(self) -> Terms:
         return (
             Term(
-                1.0, kink=Kink.SIGN, blend=Blend(_SHARES, tuple(0.5 * width for width in _WIDTHS))
+                1.0,
+                kink=Kink.SIGN,
+                mixture=ScaleMixture(_SHARES, tuple(0.5 * width for width in _WIDTHS)),
             ),
         )
 
@@ -85,7 +87,7 @@ class Silu(AbstractActivation):
 
     @property
     def terms(self) -> Terms:
-        return (Term(1.0, power=1, kink=Kink.STEP, blend=Blend(_SHARES, _WIDTHS)),)
+        return (Term(1.0, power=1, kink=Kink.STEP, mixture=ScaleMixture(_SHARES, _WIDTHS)),)
 
 
 class Softplus(AbstractActivation):
@@ -100,5 +102,5 @@ class Softplus(AbstractActivation):
     @property
     def terms(self) -> Terms:
         squares = tuple(share * width * width for share, width in _MIXTURE)
-        above = Term(1.0, power=1, kink=Kink.STEP, blend=Blend(_SHARES, _WIDTHS))
-        return above, Term(1.0, kink=Kink.STEP, order=1, blend=Blend(squares, _WIDTHS))
+        above = Term(1.0, power=1, kink=Kink.STEP, mixture=ScaleMixture(_SHARES, _WIDTHS))
+        return above, Term(1.0, kink=Kink.STEP, order=1, mixture=ScaleMixture(squares, _WIDTHS))

@@ -2,7 +2,7 @@
 under derivatives.
 
 A term is `coefficient · x^power · e^{rate·x} · K(x)`, with `K` one or the derivative of some order
-of a kink (a step or the sign) that a Gaussian has smoothed: `K_ν(x) = E K(x + νZ)`. A blend of
+of a kink (a step or the sign) that a Gaussian has smoothed: `K_ν(x) = E K(x + νZ)`. A mixture of
 kinks, `Σ_j share_j K_{ν_j}(x)`, counts as one term. Complex terms stand for their real parts: `sin
 x = Re(−i e^{ix})`. ReLU is `x·step(x)`, GELU `x·step_1(x)`, the Gaussian bump `√(2π)·step_1′(x)`.
 """
@@ -19,7 +19,7 @@ class Kink(enum.Enum):
     SIGN = 2
 
 
-class Blend(NamedTuple):
+class ScaleMixture(NamedTuple):
     """Widths `ν_j` of smoothing Gaussians, and the share that each has; a single width of zero is
     the kink itself.
     """
@@ -33,19 +33,21 @@ class Blend(NamedTuple):
         return self.widths == (0.0,)
 
 
-SHARP = Blend()
-UNIT = Blend(widths=(1.0,))
+SHARP = ScaleMixture()
+UNIT = ScaleMixture(widths=(1.0,))
 
 
 class Term(NamedTuple):
-    """One term. `order` is that of the kink's derivative; without a kink, `blend` means nothing."""
+    """One term. `order` is that of the kink's derivative; without a kink, `mixture` has no
+    meaning.
+    """
 
     coefficient: complex
     power: int = 0
     rate: complex = 0.0
     kink: Kink | None = None
     order: int = 0
-    blend: Blend = SHARP
+    mixture: ScaleMixture = SHARP
 
     @property
     def smooth(self) -> bool:
@@ -75,7 +77,7 @@ def simplified(terms: list[Term]) -> Terms:
 
 def _settled(term: Term) -> Term | None:
     """`x^m δ⁽ʲ⁾ = (−1)^m j!/(j−m)! δ⁽ʲ⁻ᵐ⁾`, or nothing for `m > j`."""
-    if term.order == 0 or term.power == 0 or not term.blend.sharp:
+    if term.order == 0 or term.power == 0 or not term.mixture.sharp:
         return term
     left = falling(term.order - 1, term.power)
     return (

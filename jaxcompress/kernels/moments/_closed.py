@@ -14,7 +14,7 @@ from jaxcompress.kernels.moments._moments import AbstractMoments, Part, by_parts
 from jaxcompress.kernels.moments._plane import Plane
 from jaxcompress.kernels.moments._scale_mixtures import over_pairs
 from jaxcompress.kernels.moments._static_zeros import Number, plus, times
-from jaxcompress.kernels.moments._trigonometric import waves
+from jaxcompress.kernels.moments._trigonometric import trigonometric
 
 
 class ClosedMoments(AbstractMoments):
@@ -32,10 +32,13 @@ class ClosedMoments(AbstractMoments):
         ]
         sums: list[Number] = [0.0] * len(wanted)
         for key in dict.fromkeys(
-            (p.kink, p.blend, q.kink, q.blend) for _, pairs in wanted for p, q in pairs
+            (p.kink, p.mixture, q.kink, q.mixture) for _, pairs in wanted for p, q in pairs
         ):
             some = [
-                (powers, [(p, q) for p, q in pairs if (p.kink, p.blend, q.kink, q.blend) == key])
+                (
+                    powers,
+                    [(p, q) for p, q in pairs if (p.kink, p.mixture, q.kink, q.mixture) == key],
+                )
                 for powers, pairs in wanted
             ]
             sums = [
@@ -103,8 +106,10 @@ def _smooth(at: Plane, p: Term, q: Term) -> Number:
     if not p.smooth:
         return _smooth(at.swapped, q, p)
     if q.smooth and p.rate.imag and q.rate.imag:
-        return waves(at, complex(p.coefficient), complex(q.coefficient))
-    (total,) = over_pairs(at.cos.dtype, SHARP, q.blend, lambda _, width: [tilted(at, p, q, width)])
+        return trigonometric(at, complex(p.coefficient), complex(q.coefficient))
+    (total,) = over_pairs(
+        at.cos.dtype, SHARP, q.mixture, lambda _, width: [tilted(at, p, q, width)]
+    )
     return total
 
 
@@ -113,9 +118,9 @@ def _kinked(
 ) -> Sequence[Number]:
     """The sums over pairs of terms with the same two kinks, over all pairs of their widths.
 
-    Each is wanted with its powers of `z₁` and `z₂` and its pairs of terms.
+    `wanted` has the powers of `z₁` and `z₂` of each sum, and its pairs of terms.
     """
-    left, blend_x, right, blend_y = key
+    left, mixture_x, right, mixture_y = key
 
     def at_widths(width_x: Number, width_y: Number) -> list[Number]:
         orthant = Orthant(at, Kinked(left, width_x), Kinked(right, width_y))
@@ -132,4 +137,4 @@ def _kinked(
             for (a, b), pairs in wanted
         ]
 
-    return over_pairs(at.cos.dtype, blend_x, blend_y, at_widths)
+    return over_pairs(at.cos.dtype, mixture_x, mixture_y, at_widths)

@@ -158,11 +158,11 @@ def _hermite(n: int, x: Number) -> Number:
 
 
 def tilted(at: Plane, left: Term, right: Term, width: Number) -> Array:
-    """`E[left(X) right(Y)]` without the blend of `right`, whose kink has this width; `left` is
+    """`E[left(X) right(Y)]` without the mixture of `right`, whose kink has this width; `left` is
     smooth.
     """
     central = at.mean_x is None and at.mean_y is None
-    mean_x, mean_y = (0.0, 0.0) if central else (at.level_x, at.level_y)
+    mean_x, mean_y = (0.0, 0.0) if central else (at.known_mean_x, at.known_mean_y)
     numbers = Pair(mean_x, mean_y, at.std_x, at.std_y, at.cos)
     pair = Tilted(numbers, left.rate, right.rate, right.kink, width)
     number = pair.expect(left.power, right.power, right.order)
@@ -192,7 +192,7 @@ def line_mean(terms: Terms, mean: Number, std: Array) -> Array:
             line = Tilted(Pair(0.0, mean, 0.0, std, 0.0), 0.0, term.rate, term.kink, width)
             return [_real_part(term.coefficient, line.expect(0, term.power, term.order), std.dtype)]
 
-        return over_pairs(std.dtype, SHARP, term.blend, at_width)[0]
+        return over_pairs(std.dtype, SHARP, term.mixture, at_width)[0]
 
     return jnp.broadcast_to(
         jnp.asarray(plus(*map(of, terms)), std.dtype),

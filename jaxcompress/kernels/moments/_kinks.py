@@ -23,13 +23,19 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxcompress.kernels.activations._terms import Kink, falling
+from jaxcompress.kernels.moments._kink_forms import (
+    NONE,
+    Exponents,
+    Form,
+    Seen,
+    more,
+    partners,
+    pick,
+    seen_by_both,
+    without,
+)
 from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.kernels.moments._static_zeros import Inverse, Number, is_zero, plus, times, widen
-
-# The forms, and where each one's exponent stands in a tuple: the pre-activations, the frame of the
-# plane, and the coordinates on the line `X̃ = 0` and across it.
-_X, _Y, _Z1, _Z2, _U1, _U2 = range(6)
-_NONE = (0, 0, 0, 0, 0, 0)
 
 
 class Kinked(NamedTuple):
@@ -37,22 +43,6 @@ class Kinked(NamedTuple):
 
     kink: Kink
     width: Number
-
-
-class Forms(NamedTuple):
-    """What is known of every form, in the order of their exponents, seen from one of the kinks.
-
-    Means; covariances, and those of what is at a right angle to both kinks; coordinates along this
-    kink and across it; means on the line where it is zero, and at the point where both are.
-    """
-
-    mean: tuple[Number, ...]
-    cov: dict[tuple[int, int], Number]
-    perp: dict[tuple[int, int], Number]
-    first: tuple[Number, ...]
-    second: tuple[Number, ...]
-    on_line: tuple[Number, ...]
-    at_point: tuple[Number, ...]
 
 
 def widened(at: Plane, width_x: Number, width_y: Number) -> Plane:
@@ -83,10 +73,10 @@ class Orthant:
         self.wide = wide = widened(at, left.width, right.width)
         self.jumps = left.kink, right.kink
         central = wide.mean_x is None
-        forms_x, forms_y = _forms(at, wide, left.width, right.width)
-        self.edge_x = _Edge(wide, forms_x, left, right, (_X, _Y), central)
-        self.edge_y = _Edge(wide.swapped, forms_y, right, left, (_Y, _X), central)
-        self.forms, self.on_y = forms_x, forms_y.first
+        seen_x, seen_y = seen_by_both(at, wide, left.width, right.width)
+        self.edge_x = _Edge(wide, seen_x, left, right, central)
+        self.edge_y = _Edge(wide.swapped, seen_y, right, left, central, swapped=True)
+        self.seen, self.along_y = seen_x, seen_y.first
         self.inverses = Inverse(wide.std_x), Inverse(wide.std_y)
         self._known: dict = {}
 
@@ -96,7 +86,7 @@ class Orthant:
         """`E[z₁^along z₂^across X^m Y^l K₁⁽ⁱ⁾(X̃) K₂⁽ʲ⁾(Ỹ)]` for `powers = (m, l)` and `orders =
         (i, j)`.
         """
-        exponents = (*powers, along, across, 0, 0)
+        exponents = Exponents(*powers, along, across)
         i, j = orders
         if i:
             out = self.edge_x.expect(exponents, i - 1, j)
@@ -106,14 +96,14 @@ class Orthant:
             out = self._between(exponents)
         return times(out, self.inverses[0].power(i), self.inverses[1].power(j))
 
-    def _between(self, exponents: tuple[int, ...]) -> Number:
+    def _between(self, exponents: Exponents) -> Number:
         """With both kinks as they are: by parts onto the edges."""
         if exponents not in self._known:
             self._known[exponents] = self._by_parts(exponents)
         return self._known[exponents]
 
-    def _by_parts(self, exponents: tuple[int, ...]) -> Number:
-        if exponents == _NONE:
+    def _by_parts(self, exponents: Exponents) -> Number:
+        if exponents == NONE:
             wedge = self.wide.wedge
             match self.jumps:
                 case Kink.STEP, Kink.STEP:
@@ -121,18 +111,18 @@ class Orthant:
                 case Kink.SIGN, Kink.SIGN:
                     return wedge.signs
                 case Kink.STEP, Kink.SIGN:
-                    return wedge.lean_x
+                    return wedge.step_sign
                 case _:
-                    return wedge.lean_y
-        form, rest = _pick(exponents)
+                    return wedge.sign_step
+        form, rest = pick(exponents)
         return plus(
-            times(self.forms.mean[form], self._between(rest)),
+            times(self.seen.mean[form], self._between(rest)),
             *(
-                times(n, self.forms.cov[form, m], self._between(less))
-                for m, n, less in _partners(rest)
+                times(n, self.seen.cov[form, m], self._between(reduced))
+                for m, n, reduced in partners(rest)
             ),
-            times(self.forms.first[form], self.edge_x.expect(rest, 0, 0)),
-            times(self.on_y[form], self.edge_y.expect(rest, 0, 0)),
+            times(self.seen.first[form], self.edge_x.expect(rest, 0, 0)),
+            times(self.along_y[form], self.edge_y.expect(rest, 0, 0)),
         )
 
 
@@ -142,14 +132,14 @@ class _Edge:
     def __init__(
         self,
         wide: Plane,
-        forms: Forms,
+        seen: Seen,
         own: Kinked,
         other: Kinked,
-        places: tuple[int, int],
         central: bool,
+        swapped: bool = False,
     ):
-        self.wide, self.forms, self.own, self.other = wide, forms, own, other
-        self.own_place, self.other_place = places
+        self.wide, self.seen, self.own, self.other = wide, seen, own, other
+        self.own_form, self.other_form = (Form.Y, Form.X) if swapped else (Form.X, Form.Y)
         self.above: Number = 0.0 if central else wide.wedge.tilt_x
         if other.kink is Kink.STEP:
             self.above = wide.wedge.above_x
@@ -157,7 +147,7 @@ class _Edge:
         self.inverse = Inverse(wide.sin)
         self._known: dict = {}
 
-    def expect(self, exponents: tuple[int, ...], turns: int, order: int) -> Number:
+    def expect(self, exponents: Exponents, turns: int, order: int) -> Number:
         """`E[F · jump·δ⁽ᵗ⁾(h + u₁) · K₂⁽ʲ⁾(k + c̃u₁ + s̃u₂)]` for the product `F` of forms, `t =
         turns`, `j = order`.
         """
@@ -166,12 +156,12 @@ class _Edge:
             self._known[key] = self._by_parts(*key)
         return self._known[key]
 
-    def _by_parts(self, exponents: tuple[int, ...], turns: int, order: int) -> Number:
-        m, n = exponents[self.own_place], exponents[self.other_place]
+    def _by_parts(self, exponents: Exponents, turns: int, order: int) -> Number:
+        m, n = exponents[self.own_form], exponents[self.other_form]
         if m and is_zero(self.own.width):
             scale = times(float(falling(turns, m)), *[self.wide.std_x] * m)
             return (
-                times(scale, self.expect(_without(exponents, self.own_place), turns - m, order))
+                times(scale, self.expect(without(exponents, self.own_form), turns - m, order))
                 if turns >= m
                 else 0.0
             )
@@ -179,15 +169,13 @@ class _Edge:
             if n > order - 1:
                 return 0.0
             scale = times(float(falling(order - 1, n)), *[self.wide.std_y] * n)
-            return times(
-                scale, self.expect(_without(exponents, self.other_place), turns, order - n)
-            )
+            return times(scale, self.expect(without(exponents, self.other_form), turns, order - n))
         if turns:  # δ⁽ᵗ⁾ against the density: (u₁ − ∂₁) of everything beside it
             return plus(
-                self.expect(_with(exponents, _U1), turns - 1, order),
+                self.expect(more(exponents, Form.U1), turns - 1, order),
                 *(
-                    times(-n, self.forms.first[m], self.expect(less, turns - 1, order))
-                    for m, n, less in _partners(exponents)
+                    times(-n, self.seen.first[m], self.expect(reduced, turns - 1, order))
+                    for m, n, reduced in partners(exponents)
                 ),
                 times(-1.0, self.wide.cos, self.expect(exponents, turns - 1, order + 1)),
             )
@@ -199,160 +187,46 @@ class _Edge:
         )
         return times(corner, self.inverse.power(order))
 
-    def _on_line(self, exponents: tuple[int, ...]) -> Number:
+    def _on_line(self, exponents: Exponents) -> Number:
         """`E[F K₂ | X̃ = 0]`."""
-        if exponents == _NONE:
+        if exponents == NONE:
             return self.above
-        form, rest = _pick(exponents)
-        second, perp = self.forms.second, self.forms.perp
-        sharp = is_zero(self.other.width) and rest[self.other_place] > 0  # Y δ(Y) = 0
+        form, rest = pick(exponents)
+        second, perp = self.seen.second, self.seen.perp
+        sharp = is_zero(self.other.width) and rest[self.other_form] > 0  # Y δ(Y) = 0
         corner = (
             0.0
             if sharp
             else times(float(self.other.kink.value), self.peak, self._at_point(rest, 0))
         )
         return plus(
-            times(self.forms.on_line[form], self._on_line(rest)),
+            times(self.seen.on_line[form], self._on_line(rest)),
             *(
-                times(n, plus(times(second[form], second[m]), perp[form, m]), self._on_line(less))
-                for m, n, less in _partners(rest)
+                times(
+                    n, plus(times(second[form], second[m]), perp[form, m]), self._on_line(reduced)
+                )
+                for m, n, reduced in partners(rest)
             ),
             times(second[form], corner),
         )
 
-    def _at_point(self, exponents: tuple[int, ...], turns: int) -> Number:
+    def _at_point(self, exponents: Exponents, turns: int) -> Number:
         """`E[(u₂ − ∂₂)ᵗ F | X̃ = Ỹ = 0]`."""
         if turns:
             return plus(
-                self._at_point(_with(exponents, _U2), turns - 1),
+                self._at_point(more(exponents, Form.U2), turns - 1),
                 *(
-                    times(-n, self.forms.second[m], self._at_point(less, turns - 1))
-                    for m, n, less in _partners(exponents)
+                    times(-n, self.seen.second[m], self._at_point(reduced, turns - 1))
+                    for m, n, reduced in partners(exponents)
                 ),
             )
-        if exponents == _NONE:
+        if exponents == NONE:
             return 1.0
-        form, rest = _pick(exponents)
+        form, rest = pick(exponents)
         return plus(
-            times(self.forms.at_point[form], self._at_point(rest, 0)),
+            times(self.seen.at_point[form], self._at_point(rest, 0)),
             *(
-                times(n, self.forms.perp[form, m], self._at_point(less, 0))
-                for m, n, less in _partners(rest)
+                times(n, self.seen.perp[form, m], self._at_point(reduced, 0))
+                for m, n, reduced in partners(rest)
             ),
         )
-
-
-def _pick(exponents: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-    """A form of the product, and the product without it once; the pre-activations last."""
-    form = next(i for i in (_U1, _U2, _Z1, _Z2, _X, _Y) if exponents[i])
-    return form, _less(exponents, form)
-
-
-def _partners(exponents: tuple[int, ...]) -> list[tuple[int, float, tuple[int, ...]]]:
-    """Every form of the product, its exponent, and the product without it once."""
-    return [(i, float(n), _less(exponents, i)) for i, n in enumerate(exponents) if n]
-
-
-def _less(exponents: tuple[int, ...], form: int) -> tuple[int, ...]:
-    return tuple(n - (i == form) for i, n in enumerate(exponents))
-
-
-def _with(exponents: tuple[int, ...], form: int) -> tuple[int, ...]:
-    return tuple(n + (i == form) for i, n in enumerate(exponents))
-
-
-def _without(exponents: tuple[int, ...], form: int) -> tuple[int, ...]:
-    return tuple(0 if i == form else n for i, n in enumerate(exponents))
-
-
-def _forms(at: Plane, wide: Plane, width_x: Number, width_y: Number) -> tuple[Forms, Forms]:
-    """What is known of the forms, seen from the first kink and from the second; nothing here
-    cancels.
-    """
-    c, s, x, y = at.cos, at.sin, at.std_x, at.std_y
-    _, a, p = widen(x, width_x)
-    _, b, q = widen(y, width_y)
-    sharp = is_zero(width_x) and is_zero(width_y)
-    # stands beside a width everywhere but in `b s / s̃`, which is 1 without any
-    over = 0.0 if sharp else 1 / wide.sin
-    pp, qq, noise = times(p, p), times(q, q), times(over, over)
-    second_x = (
-        times(x, b, c, pp, over),
-        times(y, s) if sharp else times(y, b, over, plus(times(c, c, pp), times(s, s))),
-    )
-    second_z = times(b, c, pp, over), 1.0 if sharp else times(b, s, over)
-    turned_x = (
-        times(x, s) if sharp else times(x, a, over, plus(times(c, c, qq), times(s, s))),
-        times(y, a, c, qq, over),
-    )
-    turned_z = s if sharp else times(a, over, plus(times(c, c, qq), times(s, s)))
-    turned_z2 = times(-1.0, c) if sharp else times(-1.0, a, b, b, c, s, over)
-    central = wide.mean_x is None
-    h, k, alpha, beta = (
-        (0.0,) * 4 if central else (wide.x.height, wide.y.height, wide.wedge.alpha, wide.wedge.beta)
-    )
-    mean_x, mean_y = (0.0, 0.0) if central else (wide.level_x, wide.level_y)
-    mean = (mean_x, mean_y, 0.0, 0.0, 0.0, 0.0)
-    at_point = (
-        times(pp, plus(mean_x, times(-1.0, x, b, c, over, beta))),
-        times(qq, plus(mean_y, times(-1.0, y, a, c, over, alpha))),
-        times(-1.0, plus(times(a, h), times(second_z[0], beta))),
-        times(-1.0, second_z[1], beta),
-    )
-    cov = {
-        (_X, _X): times(x, x),
-        (_X, _Y): times(x, y, c),
-        (_X, _Z1): x,
-        (_Z1, _Z1): 1.0,
-        (_Z2, _Z2): 1.0,
-    }
-    cov |= {(_Y, _Y): times(y, y), (_Y, _Z1): times(y, c), (_Y, _Z2): times(y, s)}
-    z1_z1 = times(pp, plus(times(b, b, s, s), qq), noise)
-    z1_z2 = times(-1.0, b, b, c, s, pp, noise)
-    y_z1 = times(y, c, pp, qq, noise)
-    perp = {
-        (_X, _X): times(x, x, z1_z1),
-        (_X, _Y): times(x, y_z1),
-        (_X, _Z1): times(x, z1_z1),
-        (_X, _Z2): times(x, z1_z2),
-    }
-    perp |= {
-        (_Z1, _Z1): z1_z1,
-        (_Z1, _Z2): z1_z2,
-        (_Z2, _Z2): times(plus(qq, times(b, b, c, c, pp)), noise),
-    }
-    perp |= {(_Y, _Y): times(y, y, qq, plus(times(c, c, pp), times(s, s)), noise)}
-    perp |= {(_Y, _Z1): y_z1, (_Y, _Z2): times(y, s, qq, noise)}
-    shared = mean, _both_ways(cov), _both_ways(perp)
-    from_x = Forms(
-        *shared,
-        first=(times(x, a), times(y, a, c), a, 0.0, 1.0, 0.0),
-        second=(*second_x, *second_z, 0.0, 1.0),
-        on_line=(
-            times(mean_x, pp),
-            plus(mean_y, times(-1.0, y, a, c, h)),
-            times(-1.0, a, h),
-            0.0,
-            times(-1.0, h),
-            0.0,
-        ),
-        at_point=(*at_point, times(-1.0, h), times(-1.0, beta)),
-    )
-    bc, bs = times(b, c), times(b, s)
-    from_y = Forms(
-        *shared,
-        first=(times(x, bc), times(y, b), bc, bs, 1.0, 0.0),
-        second=(*turned_x, turned_z, turned_z2, 0.0, 1.0),
-        on_line=(
-            *(plus(mean_x, times(-1.0, x, bc, k)), times(mean_y, qq)),
-            *(times(-1.0, bc, k), times(-1.0, bs, k), times(-1.0, k), 0.0),
-        ),
-        at_point=(*at_point, times(-1.0, k), times(-1.0, alpha)),
-    )
-    return from_x, from_y
-
-
-def _both_ways(table: dict[tuple[int, int], Number]) -> dict[tuple[int, int], Number]:
-    """A symmetric table; what is not in it is zero, as for the coordinates on the line."""
-    full = dict.fromkeys(((i, j) for i in range(6) for j in range(6)), 0.0)
-    return full | table | {(j, i): value for (i, j), value in table.items()}

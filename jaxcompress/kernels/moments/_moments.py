@@ -23,8 +23,8 @@ SECOND = (*FIRST, (2, 0), (1, 1), (0, 2))
 
 
 class Part(NamedTuple):
-    """A product `f⁽ⁱ⁾(X) g⁽ʲ⁾(Y)` by its `orders (i, j)`, and the powers of `z₁`, `z₂` it is wanted
-    with.
+    """A product `f⁽ⁱ⁾(X) g⁽ʲ⁾(Y)` by its `orders (i, j)`, and the powers of `z₁`, `z₂` by which it
+    is multiplied.
     """
 
     orders: tuple[int, int]
@@ -33,8 +33,8 @@ class Part(NamedTuple):
 
 VALUE = Part((0, 0), ((0, 0),))
 GRADIENT = Part((1, 0), FIRST)
-BEND = Part((2, 0), SECOND)
-CROSS = Part((1, 1), SECOND)
+SECOND_DERIVATIVE = Part((2, 0), SECOND)
+MIXED_DERIVATIVE = Part((1, 1), SECOND)
 
 
 def by_parts(moments: Sequence[Array], parts: Sequence[Part]) -> list[tuple[Array, ...]]:
@@ -83,8 +83,8 @@ class AbstractMoments(abc.ABC):
     """The moments of one ordered pair `(f, g)` of activations, each a formula on a `Plane`, without
     plumbing.
 
-    What is asked of `g` is what is asked of the first activation of the pair `(g, f)`, so each
-    formula is written once.
+    What holds for `g` is what holds for the first activation of the pair `(g, f)`, so each formula
+    is written once.
     """
 
     @abc.abstractmethod
@@ -101,13 +101,13 @@ class AbstractMoments(abc.ABC):
         """Moments of `f′(X) g(Y)`."""
         return First(*self.expect(plane, (GRADIENT,))[0])
 
-    def bend(self, plane: Plane) -> Second:
+    def second_derivative(self, plane: Plane) -> Second:
         """Moments of `f″(X) g(Y)`."""
-        return Second(*self.expect(plane, (BEND,))[0])
+        return Second(*self.expect(plane, (SECOND_DERIVATIVE,))[0])
 
-    def cross(self, plane: Plane) -> Second:
+    def mixed_derivative(self, plane: Plane) -> Second:
         """Moments of `f′(X) g′(Y)`."""
-        return Second(*self.expect(plane, (CROSS,))[0])
+        return Second(*self.expect(plane, (MIXED_DERIVATIVE,))[0])
 
 
 class WeightedMoments(AbstractMoments):

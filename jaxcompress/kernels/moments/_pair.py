@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import check_floating
-from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress._internal.checks import check_floating
+from jaxcompress.kernels.activations._activation import AbstractActivation, check_activation
 from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.special.internal import divide, sqrt
@@ -22,6 +22,8 @@ class GaussianPair(eqx.Module):
     Five arrays of one floating dtype that broadcast against each other; means may be `None`,
     exactly zero, which selects the shorter centred formulas. Variances must not be negative and
     `cov² ≤ var_x var_y`; a covariance beyond that (rounding) is taken as full correlation.
+
+    Example: that of `expectation`.
     """
 
     var_x: Float[Array, "..."]
@@ -42,7 +44,15 @@ def expectation(
     and are stated to be zero. In weight space they do exist: `gram` has them.
     Raises `ValueError` for dtypes that differ, or what is no activation.
     Reference: Price 1958, *A useful theorem for nonlinear devices having Gaussian inputs*.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import GaussianPair, activations, expectation
+    >>> pair = GaussianPair(var_x=jnp.array(1.0), var_y=jnp.array(1.0), cov=jnp.array(1.0))
+    >>> float(expectation(activations.relu, activations.relu, pair))
+    0.5
     """
+    check_activation("expectation", f)
+    check_activation("expectation", g)
     check_floating(
         "expectation",
         var_x=pair.var_x,
@@ -69,10 +79,10 @@ def _price(f, g, primals, tangents):
     (pair,), (tangent,) = primals, tangents
     at = _plane_of(pair)
     forward, backward = formulas(f, g), formulas(g, f)
-    out = forward.cross(at).mean * tangent.cov
+    out = forward.mixed_derivative(at).mean * tangent.cov
     out += (
-        0.5 * forward.bend(at).mean * tangent.var_x
-        + 0.5 * backward.bend(at.swapped).mean * tangent.var_y
+        0.5 * forward.second_derivative(at).mean * tangent.var_x
+        + 0.5 * backward.second_derivative(at.swapped).mean * tangent.var_y
     )
     if pair.mean_x is not None:
         out += forward.gradient(at).mean * tangent.mean_x

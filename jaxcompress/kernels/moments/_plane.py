@@ -41,18 +41,20 @@ class Line(NamedTuple):
 class Wedge(NamedTuple):
     """The quadrant `X > 0, Y > 0` in units where both standard deviations are one.
 
-    `alpha`, `beta` are the heights of `special._normal`; `both = P(X>0, Y>0)`; `signs = E[sign X
-    sign Y]`; `lean_x = E[1(X>0) sign Y]`, `lean_y` likewise; on the line `X = 0` there are `above_x
-    = Φ(β)`, `peak_x = φ(β)` and `tilt_x = E sign(β + Z)`; `edge_x = φ(h)Φ(β)` is the density of `X
-    = 0` with `Y > 0`, `edge_y` likewise; `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
+    - `alpha`, `beta`: the heights of `special._normal`;
+    - `both = P(X>0, Y>0)`; `signs = E[sign X sign Y]`; `step_sign = E[1(X>0) sign Y]`, `sign_step`
+      likewise;
+    - on the line `X = 0`: `above_x = Φ(β)`, `peak_x = φ(β)`, `tilt_x = E sign(β + Z)`;
+    - `edge_x = φ(h)Φ(β)`: the density of `X = 0` with `Y > 0`, `edge_y` likewise;
+    - `corner = φ(h)φ(β)`; `ramp = sin·corner + cos·both`.
     """
 
     alpha: Float[Array, "..."]
     beta: Float[Array, "..."]
     both: Float[Array, "..."]
     signs: Float[Array, "..."]
-    lean_x: Float[Array, "..."]
-    lean_y: Float[Array, "..."]
+    step_sign: Float[Array, "..."]
+    sign_step: Float[Array, "..."]
     above_x: Float[Array, "..."]
     above_y: Float[Array, "..."]
     tilt_x: Float[Array, "..."]
@@ -70,8 +72,8 @@ class Wedge(NamedTuple):
         return self._replace(
             alpha=self.beta,
             beta=self.alpha,
-            lean_x=self.lean_y,
-            lean_y=self.lean_x,
+            step_sign=self.sign_step,
+            sign_step=self.step_sign,
             above_x=self.above_y,
             above_y=self.above_x,
             tilt_x=self.tilt_y,
@@ -119,21 +121,21 @@ class Plane(NamedTuple):
         )
 
     @property
-    def level_x(self) -> Float[Array, "..."]:
+    def known_mean_x(self) -> Float[Array, "..."]:
         """The mean of `X`, a number also where it is `None`."""
         return jnp.zeros((), self.std_x.dtype) if self.mean_x is None else self.mean_x
 
     @property
-    def level_y(self) -> Float[Array, "..."]:
+    def known_mean_y(self) -> Float[Array, "..."]:
         """The mean of `Y`, a number also where it is `None`."""
-        return self.swapped.level_x
+        return self.swapped.known_mean_x
 
     @property
     def rest_y(self) -> Float[Array, "..."]:
         """The mean of `Y` on the line `X = 0`: `μ_y − σ_y h cos`."""
         if self.mean_x is None and self.mean_y is None:
             return jnp.zeros((), self.std_y.dtype)
-        return self.level_y - self.std_y * self.cos * self.x.height
+        return self.known_mean_y - self.std_y * self.cos * self.x.height
 
 
 class Angle(NamedTuple):
@@ -194,7 +196,7 @@ def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
     height = _both(x.height, y.height, angle.cos)
     edge = _heights_on_lines(height, angle)
     sides = Sides(height, edge, _both(x.tail, y.tail, angle.cos), normal_tail(edge))
-    both, signs, lean_x, lean_y = wedge_between(sides, angle.cos, angle.sin, angle.angle)
+    both, signs, step_sign, sign_step = wedge_between(sides, angle.cos, angle.sin, angle.angle)
     above = from_tail(edge, sides.edge_tail)
     tilt, peak = sign_mean(edge), normal_pdf(edge)
     corner = x.density * peak[0]
@@ -203,8 +205,8 @@ def _wedge(x: Line, y: Line, angle: Angle) -> Wedge:
         beta=edge[0],
         both=both,
         signs=signs,
-        lean_x=lean_x,
-        lean_y=lean_y,
+        step_sign=step_sign,
+        sign_step=sign_step,
         above_x=above[0],
         above_y=above[1],
         tilt_x=tilt[0],
@@ -253,8 +255,8 @@ def _central_wedge(x: Line, y: Line, angle: Angle) -> Wedge:
         beta=zero,
         both=alive * angle.supplement / circle,
         signs=alive * jnp.arctan2(angle.cos, angle.sin) * (2 / math.pi),
-        lean_x=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
-        lean_y=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
+        step_sign=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
+        sign_step=alive * jnp.arctan2(angle.cos, angle.sin) / math.pi,
         above_x=y.positive,
         above_y=x.positive,
         tilt_x=zero,

@@ -2,8 +2,8 @@
 
 `E[f(X) g(Y) z₁^a z₂^b]` is a sum over a tensor grid on `(z₁, z₂)`; where one of the two activations
 has closed forms (`_terms`), its half of the integral is exact and only one sum is left. Derivatives
-of the functions are asked of the functions themselves, so a kink in a function of the user's is not
-seen by its derivatives: whoever has one should write it as a sum with `relu` and its kin.
+of the functions are those of the functions themselves, which do not see a kink in a user's
+function: write such a function as a sum with `relu` and its kin.
 """
 
 import functools
@@ -58,8 +58,8 @@ class QuadratureMoments(AbstractMoments):
 
         def add(sums, row):
             z, weight = row
-            mean, std = plane.level_y + plane.std_y * plane.cos * z, plane.std_y * plane.sin
-            x = {i: f(plane.level_x + plane.std_x * z) for i, f in outer.items()}
+            mean, std = plane.known_mean_y + plane.std_y * plane.cos * z, plane.std_y * plane.sin
+            x = {i: f(plane.known_mean_x + plane.std_x * z) for i, f in outer.items()}
             y = {j: along(mean, std) for j, along in inner.items()}
             new = [
                 (weight * z**a) * (x[i] * y[j][b]) for (i, j), powers in parts for a, b in powers
@@ -113,8 +113,8 @@ def exact_line(terms: Terms) -> Inner:
     """By Stein's lemma: `E[g z] = τ E g′`, `E[g z²] = E g + τ² E g″`."""
 
     def inner(mean: Array, std: Array) -> tuple[Array, Array, Array]:
-        level, slope, bend = (line_mean(derivative(terms, j), mean, std) for j in range(3))
-        return level, std * slope, level + std * std * bend
+        value, first, second = (line_mean(derivative(terms, j), mean, std) for j in range(3))
+        return value, std * first, value + std * std * second
 
     return inner
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels.moments._moments import (
-    BEND,
-    CROSS,
     GRADIENT,
+    MIXED_DERIVATIVE,
+    SECOND_DERIVATIVE,
     VALUE,
     AbstractMoments,
     First,
@@ -30,7 +30,11 @@ class ReluRelu(AbstractMoments):
     """
 
     def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
-        formulas = {GRADIENT: self.gradient, BEND: self.bend, CROSS: self.cross}
+        formulas = {
+            GRADIENT: self.gradient,
+            SECOND_DERIVATIVE: self.second_derivative,
+            MIXED_DERIVATIVE: self.mixed_derivative,
+        }
         return [
             (self.value(plane),) if part == VALUE else tuple(formulas[part](plane))
             for part in parts
@@ -40,20 +44,20 @@ class ReluRelu(AbstractMoments):
         w = plane.wedge
         return (
             plane.std_x * plane.std_y * w.ramp
-            + plane.level_x * plane.level_y * w.both
-            + plane.level_x * plane.std_y * w.edge_y
-            + plane.level_y * plane.std_x * w.edge_x
+            + plane.known_mean_x * plane.known_mean_y * w.both
+            + plane.known_mean_x * plane.std_y * w.edge_y
+            + plane.known_mean_y * plane.std_x * w.edge_x
         )
 
     def gradient(self, plane: Plane) -> First:
         w = plane.wedge
         return First(
-            mean=plane.level_y * w.both + plane.std_y * (w.edge_y + plane.cos * w.edge_x),
+            mean=plane.known_mean_y * w.both + plane.std_y * (w.edge_y + plane.cos * w.edge_x),
             along=plane.rest_y * w.edge_x + plane.std_y * w.ramp,
             across=plane.std_y * plane.sin * w.both,
         )
 
-    def bend(self, plane: Plane) -> Second:
+    def second_derivative(self, plane: Plane) -> Second:
         """On the line `X = 0` (density `φ(h)/σ_x`) what remains is `σ_y sin (β + z₂)₊`."""
         w = plane.wedge
         ratio = divide(plane.std_y, plane.std_x) * plane.sin
@@ -68,7 +72,7 @@ class ReluRelu(AbstractMoments):
             mean + ratio * w.corner,
         )
 
-    def cross(self, plane: Plane) -> Second:
+    def mixed_derivative(self, plane: Plane) -> Second:
         """Moments of the wedge itself, by parts onto its two edges."""
         w = plane.wedge
         c, s = plane.cos, plane.sin

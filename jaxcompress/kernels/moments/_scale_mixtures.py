@@ -1,4 +1,4 @@
-"""Sums over blends of smoothed kinks (`_terms.Blend`)."""
+"""Sums over scale mixtures of smoothed kinks (`_terms.ScaleMixture`)."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.kernels.activations._terms import Blend
+from jaxcompress.kernels.activations._terms import ScaleMixture
 from jaxcompress.kernels.moments._static_zeros import Number, plus, times
 
 # Pairs of widths up to which their formulas are written out one after another; more run in a
@@ -15,7 +15,7 @@ _UNROLLED = 4
 
 
 def over_pairs(
-    dtype, x: Blend, y: Blend, terms: Callable[[Number, Number], list[Number]]
+    dtype, x: ScaleMixture, y: ScaleMixture, terms: Callable[[Number, Number], list[Number]]
 ) -> Sequence[Number]:
     """`Σ share·share·terms(width, width)`."""
     shares = [p * q for p in x.shares for q in y.shares]

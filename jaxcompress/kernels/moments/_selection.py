@@ -2,7 +2,13 @@
 
 import functools
 
-from jaxcompress.kernels.activations._activation import AbstractActivation, Relu, Sum, summands_of
+from jaxcompress.kernels.activations._activation import (
+    AbstractActivation,
+    Relu,
+    Sum,
+    check_activation,
+    summands_of,
+)
 from jaxcompress.kernels.moments._closed import ClosedMoments
 from jaxcompress.kernels.moments._moments import AbstractMoments, WeightedMoments
 from jaxcompress.kernels.moments._quadrature import QuadratureMoments, ReflectedMoments, nodes_of
@@ -13,12 +19,7 @@ from jaxcompress.kernels.moments._relu import ReluRelu
 def formulas(f: AbstractActivation, g: AbstractActivation) -> AbstractMoments:
     """The moments of the ordered pair `(f, g)`; `ValueError` for what is no activation."""
     for activation in (f, g):
-        if not isinstance(activation, AbstractActivation):
-            raise ValueError(
-                f"kernels: given the activation {activation!r}; expected one of "
-                "jaxcompress.activations, for example activations.relu; wrap a function of your "
-                "own as activations.elementwise(fn)"
-            )
+        check_activation("kernels", activation)
     if isinstance(f, Relu) and isinstance(g, Relu):
         return ReluRelu()
     if f.terms is not None and g.terms is not None:

@@ -7,43 +7,20 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import as_array, check_floating
-from jaxcompress.kernels.activations._activation import AbstractActivation, Closed, Sum, total
+from jaxcompress._internal.checks import as_array, check_floating, check_integer
+from jaxcompress.kernels.activations._activation import (
+    AbstractActivation,
+    Sum,
+    check_activation,
+)
+from jaxcompress.kernels.activations._derivative import derivative_of
 from jaxcompress.kernels.activations._terms import derivative
+from jaxcompress.kernels.activations._traits import kink_order
 from jaxcompress.kernels.moments._exponentials import line_mean
 from jaxcompress.kernels.moments._pair import GaussianPair, expectation
 from jaxcompress.kernels.moments._quadrature import nodes_of, rule
-from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._correlations import product
 from jaxcompress.kernels.tables._gram import gram
-
-
-class Slope(AbstractActivation):
-    """The derivative of an activation without closed forms, as an activation."""
-
-    of: AbstractActivation
-
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        return self.of.derivative(x)
-
-
-def slope(f: AbstractActivation) -> AbstractActivation:
-    """The derivative of an activation, an activation itself: `step` for `relu`.
-
-    Raises `ValueError` where it is no function, as for `step` and `sign`.
-    """
-    formulas(f, f)
-    if isinstance(f, Sum):
-        return total([(factor, slope(part)) for factor, part in f.parts])
-    if f.terms is None:
-        return Slope(f)
-    terms = derivative(f.terms)
-    if any(term.order and term.blend.sharp for term in terms):
-        raise ValueError(
-            f"slope: given {f!r}, which jumps; expected an activation whose derivative is a "
-            "function; smooth it first, for example normal_cdf for step or erf for sign"
-        )
-    return Closed(f"slope({f!r})", terms)
 
 
 def dual_activation(f: AbstractActivation, correlation: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -52,10 +29,16 @@ def dual_activation(f: AbstractActivation, correlation: Float[Array, "..."]) -> 
 
     Arguments: an activation (static), correlations in [−1, 1] of any shape and a floating dtype.
     Returns an array of that shape and dtype. The dual of the derivative is
-    `dual_activation(slope(f), correlation)`, and it is also the derivative of the dual (Price).
+    `dual_activation(derivative_of(f), correlation)`, and it is also the derivative of the dual
+    (Price).
     Reference: Daniely, Frostig & Singer 2016, *Toward deeper understanding of neural networks*,
     definition 4.
+
+    >>> from jaxcompress.kernels import activations, dual_activation
+    >>> round(float(dual_activation(activations.erf, 1.0)), 4)
+    0.3333
     """
+    check_activation("dual_activation", f)
     correlation = as_array("dual_activation", "correlation", correlation)
     check_floating("dual_activation", correlation=correlation)
     one = jnp.ones((), correlation.dtype)
@@ -73,19 +56,20 @@ def hermite_coefficients(
     Returns an array `(degree + 1,)`. With closed forms they are `scale^p E[f⁽ᵖ⁾(scale·Z)]/√(p!)`
     (Rodrigues, by parts), exact as long as `scale^p` is within range; by quadrature they are right
     until the polynomial oscillates faster than the nodes, at about half as many degrees.
+
+    >>> from jaxcompress.kernels import activations, hermite_coefficients
+    >>> [round(float(c), 4) for c in hermite_coefficients(activations.relu, 2)]
+    [0.3989, 0.5, 0.2821]
     """
-    if isinstance(degree, bool) or not isinstance(degree, int) or degree < 0:
-        raise ValueError(
-            f"hermite_coefficients: given degree={degree!r}; expected an integer, zero or more"
-        )
-    formulas(f, f)
+    check_activation("hermite_coefficients", f)
+    # Factorials end at 150.
+    degree = check_integer("hermite_coefficients", "degree", degree, 0, 150, remedy="lower it")
     scale = jnp.asarray(scale, jnp.result_type(float) if isinstance(scale, float | int) else None)
     check_floating("hermite_coefficients", scale=scale)
-    if scale.ndim or degree > 150:
+    if scale.ndim:
         raise ValueError(
-            f"hermite_coefficients: given a scale of shape {scale.shape} and degree={degree}; "
-            "expected one number and at most 150, where factorials end; use jax.vmap for several "
-            "scales"
+            f"hermite_coefficients: given a scale of shape {scale.shape}; expected one number; use "
+            "jax.vmap for several scales"
         )
     if isinstance(f, Sum):
         return jnp.sum(
@@ -124,14 +108,24 @@ def nngp(
 
     The network is `m^{−½} Σ_j a_j f(weight_std·⟨w_j, x⟩/√d + bias_std·b_j)` with standard normal
     parameters and `m → ∞`.
-    Arguments: an activation (static), inputs `x (n, d)` and `y (k, d)` (`x` again when left out) of
-    one floating dtype.
+    Arguments:
+
+    - `x (n, d)`, `y (k, d)`: inputs of one floating dtype; `y` is `x` when left out;
+    - `f`: an activation (static);
+    - `weight_std`, `bias_std`: standard deviations of weights and biases.
+
     Returns the table `(n, k)`.
-    Raises `ValueError` as `gram`.
+    Raises `ValueError` for what is no activation, and for inputs that do not fit together.
     Reference: Cho & Saul 2009; Lee et al. 2018.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import activations, nngp
+    >>> nngp(activations.relu, jnp.eye(2)).shape
+    (2, 2)
     """
-    x, y = _rows(x, weight_std, bias_std), None if y is None else _rows(y, weight_std, bias_std)
-    return gram(f, x, f, x if y is None else y)
+    check_activation("nngp", f)
+    x, y = _both("nngp", x, y, weight_std, bias_std)
+    return gram(f, x, f, y)
 
 
 def ntk(
@@ -145,23 +139,43 @@ def ntk(
     """The neural tangent kernel of the network of `nngp`, all its parameters trained: `NNGP + Σ ⊙
     E[f′f′]`.
 
-    `Σ` is the covariance of the pre-activations. Arguments, returns and errors as for `nngp`; `f`
-    must have a derivative that is a function.
+    `Σ` is the covariance of the pre-activations. Arguments, returns and errors are those of `nngp`;
+    `f` must have a derivative that is a function. Example: that of `nngp`.
     Reference: Jacot, Gabriel & Hongler 2018.
     """
-    prime = slope(f)
-    x, y = _rows(x, weight_std, bias_std), None if y is None else _rows(y, weight_std, bias_std)
-    y = x if y is None else y
+    check_activation("ntk", f)
+    if kink_order(f) == 0:
+        raise ValueError(
+            f"ntk: given {f!r}, which jumps; expected an activation whose derivative is a "
+            "function; smooth it first, for example normal_cdf for step or erf for sign"
+        )
+    prime = derivative_of(f)
+    x, y = _both("ntk", x, y, weight_std, bias_std)
     return gram(f, x, f, y) + product(x, y.T) * gram(prime, x, prime, y)
 
 
-def _rows(x: Array, weight_std: float, bias_std: float) -> Array:
+def _both(
+    where: str, x: Array, y: Array | None, weight_std: float, bias_std: float
+) -> tuple[Array, Array]:
+    """Both families of inputs; the second is the first where it was left out."""
+    first = _rows(where, x, weight_std, bias_std)
+    second = first if y is None else _rows(where, y, weight_std, bias_std)
+    if first.shape[1] != second.shape[1] or first.dtype != second.dtype:
+        given = [(each.shape[0], each.shape[1] - 1, each.dtype.name) for each in (first, second)]
+        raise ValueError(
+            f"{where}: given inputs x, y of (samples, dimension, dtype) {given[0]} and {given[1]}; "
+            "expected one dimension and one dtype; cast or transpose one of them"
+        )
+    return first, second
+
+
+def _rows(where: str, x: Array, weight_std: float, bias_std: float) -> Array:
     """Inputs as the weights of a neuron whose inputs are the random parameters."""
-    x = as_array("nngp", "inputs", x)
-    check_floating("nngp", inputs=x)
+    x = as_array(where, "inputs", x)
+    check_floating(where, inputs=x)
     if x.ndim != 2:
         raise ValueError(
-            f"nngp: given inputs of shape {x.shape}; expected (samples, input dimension)"
+            f"{where}: given inputs of shape {x.shape}; expected (samples, input dimension)"
         )
     bias = jnp.full((x.shape[0], 1), bias_std, x.dtype)
     return jnp.concatenate(

@@ -1,5 +1,5 @@
-"""The public table of kernels: checks, the input law, and blocks of rows where the table is
-large.
+"""The public table of kernels: checks, the distribution of the inputs, and blocks of rows where
+the table is large.
 """
 
 import equinox as eqx
@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels._checks import as_array, check_finite, check_floating, check_layer
+from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_layer
 from jaxcompress.kernels._inputs import AbstractInputs, StandardNormal
-from jaxcompress.kernels.activations._activation import AbstractActivation
-from jaxcompress.kernels.moments._selection import formulas
+from jaxcompress.kernels.activations._activation import AbstractActivation, check_activation
 from jaxcompress.kernels.tables._blocks import in_blocks
 from jaxcompress.kernels.tables._correlations import product
 from jaxcompress.kernels.tables._pairwise import table
@@ -42,25 +41,36 @@ def gram(
 ) -> Float[Array, "n k"]:
     """The expectations `E[f(w_i·x + bias_f_i) g(v_j·x + bias_g_j)]` over Gaussian inputs.
 
-    Arguments: activations `f`, `g` (static); weights `W (n, d)` and `V (k, d)`, hidden biases
-    `(n,)` and `(k,)` or `None`, all of one floating dtype; `inputs`, a law (`StandardNormal()` when
-    left out).
+    Arguments, all arrays of one floating dtype:
+
+    - `W (n, d)`, `V (k, d)`: the weights of both families;
+    - `f`, `g`: their activations (static);
+    - `bias_f (n,)`, `bias_g (k,)`: their hidden biases, or `None`;
+    - `inputs`: their distribution, `StandardNormal()` when left out.
+
     Returns the table `(n, k)` in that dtype. Differentiable twice, forward and reverse, in every
     array; a homogeneous neuron of zero norm has derivative zero. Accuracy: exact to the last digits
     at every corner for tables that are small or have means, but for what `activations` says of
-    waves and high degrees. From `n·k·d = 2^18` on, tables without means are made of matrix
+    sine, cosine and high degrees. From `n·k·d = 2^18` on, tables without means are made of matrix
     products, twenty times faster and more. Their values are within 4e-15 of `√(E f² E g²)`
     (float32: 1e-6), and what changes of the weights by a share of their norms do to them within
     1e-13 (1e-5), also where neurons coincide, oppose or almost do, and at norms 1e-8 and 1e8;
     second derivatives within 1e-11. Not so for erf with erf where both neurons are long and almost
     coincide or oppose: the derivative is good to `1e-23 |w|²` (float32: `1e-10 |w|²`). Norms must
     lie between 1e-150 and 1e150 (float32: 1e-18 and 1e18).
-    Memory: a table is made in blocks, computed anew in reverse mode; beyond it and the weights a
+    Memory: a table is made in blocks, computed again in reverse mode; beyond it and the weights a
     few blocks are held. Raises `ValueError` when shapes or dtypes do not fit or `f` or `g` is no
     activation.
     References: Cho & Saul 2009 (ReLU), Saad & Solla 1995 (erf), Price 1958 (derivatives).
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import activations, gram
+    >>> table = gram(activations.relu, jnp.eye(2), activations.relu, jnp.eye(2))
+    >>> bool(jnp.allclose(table, jnp.array([[1 / 2, 1 / (2 * jnp.pi)], [1 / (2 * jnp.pi), 1 / 2]])))
+    True
     """
-    formulas(f, g)
+    check_activation("gram", f)
+    check_activation("gram", g)
     return table_in_blocks(f, g, *checked_layers("gram", W, bias_f, V, bias_g, inputs))
 
 

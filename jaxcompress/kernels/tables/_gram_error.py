@@ -9,13 +9,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels._inputs import AbstractInputs
-from jaxcompress.kernels.activations._activation import AbstractActivation, Closed, Sum, summands_of
+from jaxcompress.kernels.activations._activation import (
+    AbstractActivation,
+    Closed,
+    Sum,
+    check_activation,
+    summands_of,
+)
 from jaxcompress.kernels.moments._exponentials import line_mean
 from jaxcompress.kernels.moments._frames import frames
 from jaxcompress.kernels.moments._pair import GaussianPair, expectation
 from jaxcompress.kernels.moments._plane import Plane
 from jaxcompress.kernels.moments._quadrature import exact_line, nodes_of, rule
-from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._gram import checked_layers
 
 # What is left of an integrand by 16th differences along the grid is what the rule does not resolve.
@@ -49,9 +54,15 @@ def gram_error(
     integrand on the nodes of the rule: not below the true error by more than a factor of 2, usually
     far above it for smooth functions. A function that is zero at every node, as a kink many
     deviations out may be, escapes it.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.kernels import activations, gram_error
+    >>> bool(jnp.max(gram_error(activations.erf, jnp.eye(2), activations.relu, jnp.eye(2))) < 1e-3)
+    True
     """
     layers = checked_layers("gram_error", W, bias_f, V, bias_g, inputs)
-    formulas(f, g)
+    check_activation("gram_error", f)
+    check_activation("gram_error", g)
     return _estimate(f, g, frames(*layers).plane)
 
 
@@ -66,17 +77,17 @@ def _estimate(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
 
 def _rounding(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
     units = _ROUNDING * float(jnp.finfo(at.cos.dtype).eps)
-    lost = _lost_by_waves(f, g, at.std_x) * _lost_by_waves(g, f, at.std_y)
+    lost = _lost_by_oscillation(f, g, at.std_x) * _lost_by_oscillation(g, f, at.std_y)
     return units * lost * _size(f, at) * _size(g, at.swapped) * jnp.ones_like(at.cos)
 
 
-def _lost_by_waves(wave: AbstractActivation, other: AbstractActivation, std: Array) -> Array:
+def _lost_by_oscillation(wavy: AbstractActivation, other: AbstractActivation, std: Array) -> Array:
     """What sines and cosines lose against kinks: a factor of at most `1 + σ²` for every power
     beside the kink.
     """
     powers = [term.power for term in other.terms or () if not term.smooth]
-    waves = any(complex(term.rate).imag for term in wave.terms or ())
-    return (1 + std * std) ** max(1, *powers) if waves and powers else jnp.ones_like(std)
+    oscillates = any(complex(term.rate).imag for term in wavy.terms or ())
+    return (1 + std * std) ** max(1, *powers) if oscillates and powers else jnp.ones_like(std)
 
 
 def _size(f: AbstractActivation, at: Plane) -> Array:
@@ -99,7 +110,7 @@ def _of_rule(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:
     """
     nodes = max(nodes_of(f), nodes_of(g))
     z, weights = (jnp.asarray(part, at.cos.dtype) for part in rule(nodes))
-    numbers = (at.level_x, at.std_x, at.level_y, at.std_y, at.cos, at.sin)
+    numbers = (at.known_mean_x, at.std_x, at.known_mean_y, at.std_y, at.cos, at.sin)
     shape = jnp.broadcast_shapes(*(jnp.shape(number) for number in numbers))
 
     def of_pair(pair: tuple[Array, ...]) -> Array:

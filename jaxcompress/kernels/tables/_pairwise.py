@@ -97,12 +97,15 @@ def _value_and_gradient_jvp(f, g, primals, tangents):
     )
     u, eta = _column(d_weights_x), _column(d_mean_x)
     v, nu = _row(d_weights_y), _row(d_mean_y)
-    bend_x, bend_y = formulas(f, g).bend(pairs.plane), formulas(g, f).bend(pairs.plane.swapped)
-    cross = formulas(f, g).cross(pairs.plane)
-    x_by_x = apply_second(bend_x, pairs.along_x, pairs.across_x, u, eta)
+    second_x, second_y = (
+        formulas(f, g).second_derivative(pairs.plane),
+        formulas(g, f).second_derivative(pairs.plane.swapped),
+    )
+    cross = formulas(f, g).mixed_derivative(pairs.plane)
+    x_by_x = apply_second(second_x, pairs.along_x, pairs.across_x, u, eta)
     x_by_y = apply_second(cross, pairs.along_x, pairs.across_x, v, nu)
     y_by_x = apply_second(cross, pairs.along_x, pairs.across_x, u, eta)
-    y_by_y = apply_second(bend_y, pairs.along_y, pairs.across_y, v, nu)
+    y_by_y = apply_second(second_y, pairs.along_y, pairs.across_y, v, nu)
     ones = _ones(primals[0], primals[2])
     tangent_out = (
         (x_by_x[0] + x_by_y[0]) * ones[..., None],

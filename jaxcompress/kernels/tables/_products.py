@@ -39,11 +39,11 @@ from jaxcompress.special.internal import divide
 _TWO_OVER_PI = 2 / math.pi
 _CIRCLE = 2 * math.pi
 # `φ′` of erf is off by `ε/(1 − ρ²)`, and `1 − ρ² ≥ 1/(1 + |w|²)`: where the shorter family has
-# longer weights than this, the precise correlations are taken. It leaves value and slope 7e-15 and
-# 2e-13 (float32: 8e-7 and 6e-6).
+# longer weights than this, the precise correlations are taken. It leaves value and gradient 7e-15
+# and 2e-13 (float32: 8e-7 and 6e-6).
 _LONGEST = {jnp.dtype("float64"): 32.0, jnp.dtype("float32"): 7.0}
 # Pairs in a block. On a CPU 1 MiB, which stays in its cache (2^16 to 2^19 are equal within 10 %).
-# What lives for one call only should stay below some 20 MB: larger pieces are mapped anew each
+# What lives for one call only should stay below some 20 MB: larger pieces are mapped again each
 # time, and 6500 page faults cost as much as a whole gradient of 1000 × 1000 neurons. Accelerators
 # want long loops.
 _PAIRS = {"cpu": 2**17}
@@ -216,7 +216,7 @@ def _entries_jvp(shape, order, primals, tangents):
     dx, d_right = (
         None if isinstance(tangent, SymbolicZero) else tangent for tangent in tangents[1:3]
     )
-    # Who differentiates the slope wants second derivatives, and those feel the angle where pairs
+    # Differentiating the gradient gives second derivatives, and those feel the angle where pairs
     # almost coincide.
     value = (
         _entries(shape, 0, *primals)
@@ -234,7 +234,7 @@ _entries.defjvp(_entries_jvp, symbolic_zeros=True)
 def table_by_products(
     shape: AbstractProfile, W: Float[Array, "n d"], V: Float[Array, "k d"]
 ) -> Float[Array, "n k"]:
-    """`E[f(w_i·z) g(v_j·z)]` for standard normal `z`, in blocks of rows that are computed anew in
+    """`E[f(w_i·z) g(v_j·z)]` for standard normal `z`, in blocks of rows that are computed again in
     reverse mode.
     """
     x, y = side(shape.left, W), side(shape.right, V)

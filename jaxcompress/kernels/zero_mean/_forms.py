@@ -9,7 +9,7 @@ smoothing; `Δ = s̃t̃ − q²`; `p = u − (q/s̃) w`.
 - `E[f′(X) g(Y) x] = own·w + other·u`;
 - `E[f″(X) g(Y) xxᵀ]` and `E[f′(X) g′(Y) xxᵀ]` are `identity·I + pp·ppᵀ + pw·(pwᵀ + wpᵀ) + ww·wwᵀ`.
 
-Next to coincident neurons `√Δ` is good to an absolute 1e-8 only, but value and slopes do not feel
+Next to coincident neurons `√Δ` is good to an absolute 1e-8 only, but value and gradient do not feel
 it (their derivative by the angle is the angle itself); the second derivatives of ReLU do, and take
 `Δ = s|p|²`.
 """
@@ -60,7 +60,7 @@ class AbstractCentred(abc.ABC):
 
     @abc.abstractmethod
     def first(self, s: Array, t: Array, q: Array) -> CentredFirst:
-        """Value and slopes."""
+        """Value and gradient."""
 
     @abc.abstractmethod
     def second(
@@ -78,16 +78,16 @@ class CentredErf(AbstractCentred):
         s, t = s + 1, t + 1
         gap = s * t - q * q
         root = jnp.sqrt(gap)
-        slope = _TWO_OVER_PI / root
-        return CentredFirst(_TWO_OVER_PI * arctangent(q, root), -slope * q / s, slope)
+        first = _TWO_OVER_PI / root
+        return CentredFirst(_TWO_OVER_PI * arctangent(q, root), -first * q / s, first)
 
     def second(self, s, t, q, rest):
         s, t = s + 1, t + 1
         gap = s * t - q * q
         inverse = _TWO_OVER_PI / jnp.sqrt(gap)
         third, share = inverse / gap, inverse / s
-        bend = CentredSecond(-q * share, q * third, -share, q * share / s)
-        return bend, CentredSecond(inverse, -s * third, jnp.zeros_like(inverse), -share)
+        second = CentredSecond(-q * share, q * third, -share, q * share / s)
+        return second, CentredSecond(inverse, -s * third, jnp.zeros_like(inverse), -share)
 
 
 class CentredRelu(AbstractCentred):
@@ -111,9 +111,9 @@ class CentredRelu(AbstractCentred):
             divide(root, s) / _CIRCLE,
             divide(q, s),
         )
-        bend = CentredSecond(share, inverse, jnp.zeros_like(share), -divide(share, s))
+        second = CentredSecond(share, inverse, jnp.zeros_like(share), -divide(share, s))
         tilt = divide(share, t)
-        return bend, CentredSecond(
+        return second, CentredSecond(
             _open_angle(s, t, q, root) / _CIRCLE, -inverse * divide(q, t), tilt, cos * tilt
         )
 
@@ -150,13 +150,13 @@ def centred_means(f: AbstractActivation) -> Callable[[Array], tuple[Array, ...]]
 
 def _erf_means(s: Array) -> tuple[Array, ...]:
     none, inverse = jnp.zeros_like(s), 1 / (s + 1)
-    slope = 2 * _DENSITY * jnp.sqrt(inverse)
-    return none, slope, none, -slope * inverse, none, 3 * slope * inverse**2, none
+    first = 2 * _DENSITY * jnp.sqrt(inverse)
+    return none, first, none, -first * inverse, none, 3 * first * inverse**2, none
 
 
 def _relu_means(s: Array) -> tuple[Array, ...]:
     none, norm = jnp.zeros_like(s), sqrt(s)
     open_half = jnp.where(s > 0, jnp.full_like(s, 0.5), 0)
-    bend = divide(jnp.full_like(s, _DENSITY), norm)
-    third = divide(bend, s)
-    return _DENSITY * norm, open_half, bend, none, -third, none, 3 * divide(third, s)
+    second = divide(jnp.full_like(s, _DENSITY), norm)
+    third = divide(second, s)
+    return _DENSITY * norm, open_half, second, none, -third, none, 3 * divide(third, s)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import is_concrete
-from jaxcompress.landscape._distance import Symmetric, check_one, symmetries_of
-from jaxcompress.landscape._hierarchy import column_points
-from jaxcompress.landscape._neurons import Neurons, neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress._internal.checks import is_concrete
+from jaxcompress.landscape.symmetry._distance import Symmetric, check_one, symmetries_of
+from jaxcompress.landscape.symmetry._lower_bounds import column_points
+from jaxcompress.landscape.symmetry._neurons import Neurons, neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 
 
@@ -35,6 +35,12 @@ def fingerprint(network: TwoLayer, target: Symmetric = None) -> Float[Array, " m
     k = 20 and ReLU. Cost, one core: 0.5 ms for that one; 1000 of them under `vmap` 0.9 s.
     Raises `ValueError` for leading axes, or sizes that do not fit.
     Where it fails: no derivatives; in float32 it is good to 1e-6 of the norms.
+
+    >>> import jax, jax.numpy as jnp, jaxcompress as jc
+    >>> a = jc.targets.random(jax.random.key(0), 3, 4, activation=jc.activations.erf)
+    >>> b = jc.TwoLayer(-a.weights[::-1], -a.readout[::-1], activation=a.activation)
+    >>> bool(jnp.allclose(jc.landscape.fingerprint(a), jc.landscape.fingerprint(b), atol=1e-5))
+    True
     """
     check_one("fingerprint", "network", network)
     symmetries = symmetries_of("fingerprint", network, target)

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxcompress._internal.checks import check_finite
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import check_finite
-from jaxcompress.landscape._neurons import activation_symmetry, rows_of, student_parity
-from jaxcompress.landscape._splitting import check_neuron
+from jaxcompress.kernels.internal import traits
+from jaxcompress.landscape.symmetry._neurons import rows_of, student_parity
+from jaxcompress.landscape.width_steps._splitting import check_neuron
 from jaxcompress.networks import TwoLayer
 from jaxcompress.solvers import solve_many
 
@@ -32,15 +33,25 @@ def merge(
     = a₁ ± |λ|^p a₂`. So it does where one of them adds nothing: no readout, or no weights of a
     homogeneous activation. Elsewhere the one neuron that is nearest to the pair takes its place,
     `min E‖a φ(u·x̄) − a₁ φ(u₁·x̄) − a₂ φ(u₂·x̄)‖²`, with a change of the output bias where there is
-    one: the lowest end of `solve` from either neuron, their mean and their difference. It does not
-    look at the other neurons nor at a target; `solve` does, from what is returned.
-    Arguments: one concrete network of two neurons or more; two different numbers of neurons; the
-    law of the inputs (`StandardNormal()` when left out), which only matters for neurons that are
-    not equal.
+    one: the lowest end of `solve` from either neuron, their mean and their difference. Neither the
+    other neurons nor a target play a part; run `solve` on the result for that.
+
+    Arguments:
+
+    - `network`: one concrete network of two neurons or more, weights `(n, d)`;
+    - `first`, `second`: two different neurons, from 0 to `n − 1`;
+    - `inputs`: their distribution, `StandardNormal()` when left out; it matters only for neurons
+      that are not equal.
+
     Returns a network of `n − 1` neurons.
     Raises `ValueError` for neurons that are not there, or the same one twice.
     Where it fails: opposite neurons whose readouts nearly cancel are a derivative, best met at
     infinite readout; what is returned then is where the search ended.
+
+    >>> import jaxcompress as jc
+    >>> target = jc.targets.orthonormal(3, 3, activation=jc.activations.erf)
+    >>> jc.landscape.merge(jc.landscape.split(target, 0), 0, 3).width
+    3
     """
     i, j = check_neuron("merge", network, first), check_neuron("merge", network, second)
     if i == j:
@@ -86,7 +97,7 @@ def _equal(network: TwoLayer, i: int, j: int) -> TwoLayer | None:
     there is one.
     """
     pair = _pair(network, [i, j])
-    symmetry = activation_symmetry(network.activation)
+    symmetry = traits(network.activation)
     inner, readouts = rows_of(pair)
     sizes = np.linalg.norm(inner, axis=1)
     idle = ~readouts.any(1) | ((sizes == 0) & bool(symmetry.degree))

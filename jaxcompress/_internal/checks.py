@@ -3,6 +3,7 @@ do.
 """
 
 import operator
+from typing import Any
 
 import jax.core
 import jax.numpy as jnp
@@ -32,6 +33,56 @@ def as_integer(given) -> int | None:
         return None if isinstance(given, bool | np.bool_) else operator.index(given)
     except TypeError:
         return None
+
+
+def check_integer(
+    where: str,
+    name: str,
+    given,
+    least: int | None = None,
+    most: int | None = None,
+    *,
+    remedy: str,
+) -> int:
+    """An integer in a range, as Python's; NumPy's are taken, booleans and 3.0 are not.
+
+    Arguments: `where`, the function that the user called, and `name`, its argument, for the
+    message; `given`, what it was given; `least` and `most`, the ends of the range, both in it;
+    `remedy`, what to do.
+    Raises `ValueError` for anything else.
+    """
+    number = as_integer(given)
+    low = number is not None and (least is None or number >= least)
+    high = number is not None and (most is None or number <= most)
+    if number is None or not low or not high:
+        raise ValueError(f"{where}: given {name}={given!r}; expected {span(least, most)}; {remedy}")
+    return number
+
+
+def span(least: int | None, most: int | None) -> str:
+    """The integers of a range in words."""
+    if least is None:
+        return "a whole number"
+    if most is None:
+        return f"a whole number, at least {least}"
+    return f"{least} or {most}" if most == least + 1 else f"a whole number from {least} to {most}"
+
+
+def check_sizes(where: str, remedy: str, **sizes) -> tuple[Any, ...]:
+    """Sizes as integers of Python; `None` stands for one that is left out, and stays.
+
+    Raises `ValueError` unless all others are integers and at least 1; `remedy` says what to do
+    about those that are less.
+    """
+    whole = {name: as_integer(size) for name, size in sizes.items()}
+    given = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    if any(whole[name] is None for name, size in sizes.items() if size is not None):
+        raise ValueError(
+            f"{where}: given {given}; expected whole numbers; write 10**6, and neither 1e6 nor True"
+        )
+    if any(size is not None and size < 1 for size in whole.values()):
+        raise ValueError(f"{where}: given {given}; expected all at least 1; {remedy}")
+    return tuple(whole.values())
 
 
 def as_array(where: str, name: str, given) -> Array:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels.internal import check_concrete, check_finite
-from jaxcompress.landscape._neurons import activation_symmetry, halves, rows_of
+from jaxcompress._internal.checks import check_concrete, check_finite, check_integer
+from jaxcompress.kernels.internal import traits
+from jaxcompress.landscape.symmetry._neurons import halves, rows_of
 from jaxcompress.networks import TwoLayer
 
 # 6!: six interchangeable neurons, compared in 1 to 20 ms; seven take 40 to 90 ms, the bound for
@@ -36,9 +37,10 @@ class TargetSymmetries(NamedTuple):
 
     `frame (m, d)`, the rows `u_j`; `complement`, the dimension on which the maps are free; `points
     (g, m)`, every map as the images of the columns, a number `j` for `u_j` and `m + j` for `−u_j`,
-    or `None` where there are more than asked for; `colours (2m,)` of `u_j` and `−u_j`: what a map
+    or `None` where there are more than `limit`; `colours (2m,)` of `u_j` and `−u_j`: what a map
     joins has the same colour (the converse may fail); `labels (2m, 2m)`, equal where inner products
     are.
+    Example: that of `target_symmetries`.
     """
 
     frame: np.ndarray
@@ -78,26 +80,37 @@ class TargetSymmetries(NamedTuple):
 def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries:
     """The orthogonal maps that fix a target: listed on its span, free on the complement.
 
-    Arguments: the target, one network; `limit`, how many maps to list at most. Returns
-    `TargetSymmetries`; pass it on in place of the target where many networks are compared. Raises
-    `ValueError` for leading axes, no network, entries that are not finite, or a limit below one.
+    Arguments: the target, one network; `limit`, how many maps to list at most.
+    Returns `TargetSymmetries`, which may be passed in place of the target where many networks are
+    compared.
+    Raises `ValueError` for leading axes, no network, entries that are not finite, or a limit below
+    one.
     Where it fails: inner products are equal when they agree to `ε^{3/4}` of the largest (2e-12 in
     float64), so that a target off a symmetry by less has it.
+
+    >>> import jaxcompress as jc
+    >>> target = jc.targets.orthonormal(3, 5, activation=jc.activations.gelu)
+    >>> found = jc.landscape.target_symmetries(target)
+    >>> found.order, found.complement
+    (6, 2)
     """
+    remedy = "raise it: the identity is one"
+    check_integer("target_symmetries", "limit", limit, 1, remedy=remedy)
+    return symmetries_in("target_symmetries", target, limit)
+
+
+def symmetries_in(where: str, target: TwoLayer, limit: int = LISTED) -> TargetSymmetries:
+    """`target_symmetries`, with errors in the name of the function `where`."""
     if not isinstance(target, TwoLayer) or target.weights.ndim != 2:
         given = target.weights.shape if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(
-            f"target_symmetries: given {given}; expected one TwoLayer with weights (k, d); take "
+            f"{where}: given a target, {given}; expected one TwoLayer with weights (k, d); take "
             "one out of the batch"
         )
-    if limit < 1:
-        raise ValueError(
-            f"target_symmetries: given limit={limit}; expected at least 1, the identity; raise it"
-        )
-    check_finite("target_symmetries", **target.parameters())
-    check_concrete("target_symmetries", *target.parameters().values())
+    check_finite(f"{where}: target", **target.parameters())
+    check_concrete(where, *target.parameters().values())
     tolerance = float(jnp.finfo(target.weights.dtype).eps) ** 0.75
-    vectors, features, opposite = _reduced(target, tolerance)
+    vectors, features, opposite = _distinct(target, tolerance)
     signed = np.concatenate([vectors, -vectors])
     gram = signed @ signed.T
     labels = _clustered(
@@ -117,11 +130,11 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
     return TargetSymmetries(u[:, :rank] @ v[:rank], target.dim - rank, found, colours, labels)
 
 
-def _reduced(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distinct(target: TwoLayer, tolerance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vectors `(m, d)` that every map permutes, and what it must keep: features of each, and of its
     opposite.
     """
-    symmetry, d = activation_symmetry(target.activation), target.dim
+    symmetry, d = traits(target.activation), target.dim
     first, readout = rows_of(target)
     weights = first[:, :d]
     first = (

@@ -1,5 +1,5 @@
 """One neuron written as two: the lines of networks with the same function, and where on them the
-risk has a way down.
+risk can be lowered.
 
 Letters: a neuron `(w, β, a)`, `x̄ = (x, 1)` where it has a bias, `f` the network, `s` the share of
 the first half.
@@ -7,7 +7,7 @@ the first half.
 On the line `(w, β, s a), (w, β, (1 − s) a)` the function stays the same, so a critical point stays
 critical for every `s`. Take the halves apart, by `(1 − s) δ` and `−s δ`: the function does not
 change at first order, and at second order it does by `½ s (1 − s) a φ″(w·x + β) (δ·x̄)²`. So the
-risk bends along `δ` by
+second derivative of the risk along `δ` is
 
     s (1 − s) δᵀ B δ,    B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ],
 
@@ -24,16 +24,14 @@ The same goes for a neuron of zero readout.
 Reference: Fukumizu & Amari 2000.
 """
 
-import operator
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxcompress._internal.checks import as_array, check_finite, check_integer
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import as_array, check_finite
-from jaxcompress.landscape._distance import check_one
+from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import AbstractTarget
 from jaxcompress.risk.internal import check_compatible
@@ -43,7 +41,10 @@ from jaxcompress.special.internal import precision
 class SplittingSpectrum(eqx.Module):
     """The Hessian of split networks: `eigenvalues (shares, P)`, ascending, and `index (shares,)`,
     the number of them that are negative beyond what is flat; without the leading axis for one
-    share."""
+    share.
+
+    Example: `splitting_spectrum(network, target, 0, jnp.linspace(-1, 2, 7)).index`.
+    """
 
     eigenvalues: Float[Array, "*shares P"]
     index: Int[Array, "*shares"]
@@ -53,13 +54,23 @@ def split(network: TwoLayer, neuron: int, share: Float[Array, "*shares"] | float
     """The network with one neuron written as two, `(w, β, s a)` in its place and `(w, β, (1 − s)
     a)` at the end.
 
-    Arguments: one network of `n` neurons; `neuron` from 0 to `n − 1` (static); `share`, any real
-    number, also outside of `[0, 1]`, or `(shares,)` of them (traced).
+    Arguments:
+
+    - `network`: one network of `n` neurons, weights `(n, d)`;
+    - `neuron`: from 0 to `n − 1` (static);
+    - `share`: any real number, also outside of `[0, 1]`, or `(shares,)` of them (traced).
+
     Returns a network of `n + 1` neurons with the same function, or one for every share along a
     leading axis. For a homogeneous activation a half may be scaled besides, which is no other
     network modulo its symmetries. Raises `ValueError` for a network with leading axes, a neuron
     that is not there, or shares of another shape.
     Reference: Fukumizu & Amari 2000.
+
+    >>> import jaxcompress as jc
+    >>> target = jc.targets.orthonormal(3, 3, activation=jc.activations.erf)
+    >>> wider = jc.landscape.split(target, 0)
+    >>> wider.width, float(jc.population_risk(wider, target)) < 1e-6
+    (4, True)
     """
     i = check_neuron("split", network, neuron)
     s = as_array("split", "share", share).astype(network.weights.dtype)
@@ -90,17 +101,22 @@ def escape_matrix(
     *,
     inputs: AbstractInputs | None = None,
 ) -> Float[Array, "p p"]:
-    """`B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ]`: the ways in which the halves of a neuron part and
-    lower the risk.
+    """`B = 2 E[⟨f − f*, a⟩ φ″(w·x + β) x̄x̄ᵀ]`: along its eigenvectors of negative eigenvalues the
+    halves of a neuron part and lower the risk.
 
     The risk of the network split with share `s`, its halves moved by `(1 − s) δ` and `−s δ`,
     changes by `½ s (1 − s) δᵀ B δ` at second order, at any network; eigenvectors of negative
-    eigenvalues lead out. It is read off the exact Hessian `H` of the network split in halves: `B =
-    H₁₁ + H₂₂ − H₁₂ − H₂₁`, where what is there without the residual cancels: at a neuron that
-    copies one of orthonormal targets, where `B = 0` and `H₁₁` is of order one, it comes out at
-    2e-16.
-    Arguments: one network, the target or its moments, `neuron` from 0 to `n − 1`, the law of the
-    inputs (`StandardNormal()` when left out).
+    eigenvalues lead to lower risk. It is read off the exact Hessian `H` of the network split in
+    halves: `B = H₁₁ + H₂₂ − H₁₂ − H₂₁`, where the terms without the residual cancel. At a neuron
+    that copies one of orthonormal targets, `B = 0` and `H₁₁` is of order one, and 2e-16 is left.
+
+    Arguments:
+
+    - `network`: one network, weights `(n, d)`;
+    - `target`: a network of weights `(k, d)`, or its moments;
+    - `neuron`: from 0 to `n − 1`;
+    - `inputs`: their distribution, `StandardNormal()` when left out.
+
     Returns a symmetric `(p, p)`, `p = d`, or `d + 1` with the bias last.
     Raises `ValueError` as `split` does, and for input that does not fit together.
     Reference: Fukumizu & Amari 2000.
@@ -108,6 +124,13 @@ def escape_matrix(
     beside the line, so that what holds at second order holds in a smaller neighbourhood. A ReLU
     without weights has no `B`, as its halves change the risk at first order when they part; zero is
     returned.
+
+    >>> import jax.numpy as jnp, jaxcompress as jc
+    >>> target = jc.targets.orthonormal(4, 5, activation=jc.activations.erf)
+    >>> network = jc.theory.copy_average(target, (1, 3))  # neuron 0 copies one, neuron 1 averages
+    >>> values = jnp.linalg.eigvalsh(jc.landscape.escape_matrix(network, target, 1))
+    >>> int(jnp.sum(values < -1e-3))
+    2
     """
     i = check_neuron("escape_matrix", network, neuron)
     inputs = StandardNormal() if inputs is None else inputs
@@ -135,10 +158,18 @@ def splitting_spectrum(
     """Spectrum and index of the Hessian along the line of a split: one network `split(network,
     neuron, share)` a share.
 
-    Arguments as for `split` and `escape_matrix`, which foretells the index where there is one
-    output.
-    Returns a `SplittingSpectrum`. At least one mode is flat, along the line; at the ends of the
-    segment, `s = 0` and `s = 1`, one half has no readout and as many more are as `B` has rows.
+    Arguments:
+
+    - `network`: one network, weights `(n, d)`;
+    - `target`: a network of weights `(k, d)`, or its moments;
+    - `neuron`: from 0 to `n − 1`;
+    - `share`: one number or `(shares,)` of them, as for `split`;
+    - `inputs`: their distribution, `StandardNormal()` when left out.
+
+    Returns a `SplittingSpectrum`; for one output `escape_matrix`, which has an example, predicts
+    its index. At least one mode is flat, along the line; at the ends of the segment, `s = 0` and `s
+    = 1`, one half has no readout, and as many more modes are flat as `B` has rows.
+    Example: `splitting_spectrum(network, target, 0, jnp.linspace(-1, 2, 7)).index`.
     Raises `ValueError` as `split` does, and for input that does not fit together.
     """
     i = check_neuron("splitting_spectrum", network, neuron)
@@ -165,16 +196,8 @@ def _spectrum(
 def check_neuron(where: str, network: TwoLayer, neuron: int) -> int:
     """The number of a neuron. Raises `ValueError` unless it is one of this one network's."""
     check_one(where, "network", network)
-    try:
-        i = operator.index(neuron)
-    except TypeError:
-        i = -1
-    if not 0 <= i < network.width:
-        raise ValueError(
-            f"{where}: given neuron {neuron!r}; expected a whole number from 0 to "
-            f"{network.width - 1}, one of the network's; count from the first"
-        )
-    return i
+    last, remedy = network.width - 1, "count the network's neurons from the first"
+    return check_integer(where, "neuron", neuron, 0, last, remedy=remedy)
 
 
 def _places(network: TwoLayer, i: Array | int) -> Int[Array, " p"]:

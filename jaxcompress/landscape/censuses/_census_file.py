@@ -9,9 +9,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.landscape._census import Census, stacked
-from jaxcompress.landscape._classify import Classification
-from jaxcompress.landscape._rows import Row
+from jaxcompress.landscape.censuses._census import Census, stacked
+from jaxcompress.landscape.censuses._census_rows import CensusRow
+from jaxcompress.landscape.symmetry._classification import Classification
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import (
     activation_name,
@@ -36,6 +36,10 @@ def save_census(path: str | os.PathLike, census: Census) -> None:
     (rows, n, d)` and the other parameters of the representatives, `target_weights` and so on, and
     `about`, JSON with all that is no number.
     Raises `ValueError` when the path cannot be written or an activation has no name.
+
+    >>> import jaxcompress as jc
+    >>> jc.landscape.save_census("found.npz", found)  # doctest: +SKIP
+    >>> jc.landscape.load_census("found.npz")[0].risk  # doctest: +SKIP
     """
     rows = census.rows
     arrays = {
@@ -67,6 +71,8 @@ def save_census(path: str | os.PathLike, census: Census) -> None:
 def load_census(path: str | os.PathLike) -> Census:
     """Read a census that `save_census` wrote; the points that its names stand for are not kept.
 
+    Example: that of `save_census`.
+
     Raises `ValueError` when the file is missing, damaged, foreign, or of another format.
     """
     arrays = read_arrays(path, _REQUIRED, _NETWORKS)
@@ -90,7 +96,7 @@ def load_census(path: str | os.PathLike) -> Census:
         found = Classification(**words, point=None, core=None)
         network = _network(arrays, "row", activations[1], i)
         rows.append(
-            Row(
+            CensusRow(
                 network,
                 eigenvalues=arrays["eigenvalues"][i],
                 classification=found,

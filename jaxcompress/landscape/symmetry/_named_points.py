@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels.internal import Erf, Relu
-from jaxcompress.landscape._align import align
-from jaxcompress.landscape._isotropy import Isotropy
-from jaxcompress.landscape._neurons import rows_of, student_parity
-from jaxcompress.landscape._reduced import Units, reduce_network, with_rows
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.kernels.internal import hermite_remainder
+from jaxcompress.landscape.symmetry._align import align
+from jaxcompress.landscape.symmetry._core import reduce_network
+from jaxcompress.landscape.symmetry._isotropy import Isotropy
+from jaxcompress.landscape.symmetry._neurons import rows_of, student_parity
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._units import Units, with_rows
 from jaxcompress.networks import TwoLayer
 from jaxcompress.sectors import Sector, sector_coordinates, solve_sector
 from jaxcompress.theory import copy_average
@@ -30,7 +31,7 @@ _COUNTS = 0.5
 _ORTHONORMAL = 1e-6
 
 
-class Form(NamedTuple):
+class NamedPoint(NamedTuple):
     """A known point: kind, name, partition of the target among the neurons (where it is one), and
     the network.
     """
@@ -43,7 +44,7 @@ class Form(NamedTuple):
 
 def target_itself(
     core: TwoLayer, target: TwoLayer, symmetries: TargetSymmetries, units: Units
-) -> Form | None:
+) -> NamedPoint | None:
     """The target, or an image of it under a symmetry, where the core has as many neurons as that
     has distinct ones.
     """
@@ -53,7 +54,7 @@ def target_itself(
     if whole is None or whole.width != core.width:
         return None
     alike = jax.tree.map(lambda leaf: leaf.astype(core.weights.dtype), whole)
-    return Form("target", "the target", (1,) * core.width, align(core, alike, symmetries))
+    return NamedPoint("target", "the target", (1,) * core.width, align(core, alike, symmetries))
 
 
 class Orthonormal(NamedTuple):
@@ -87,7 +88,7 @@ class Orthonormal(NamedTuple):
 
 
 def orthonormal(core: TwoLayer, target: TwoLayer) -> Orthonormal | None:
-    """The core as `copy_average_form` and `sector_form` take it; `None` for other targets and
+    """The core as `copy_average_point` and `sector_point` take it; `None` for other targets and
     students.
 
     These have one output, no biases but an output bias that the activation needs no help from, and
@@ -134,7 +135,7 @@ def groups_of(M: np.ndarray) -> list[np.ndarray] | None:
     return groups
 
 
-def copy_average_form(seen: Orthonormal) -> Form | None:
+def copy_average_point(seen: Orthonormal) -> NamedPoint | None:
     """The copy–average network whose groups are those of the core, where it is critical."""
     groups = groups_of(seen.M)
     if groups is None or sum(map(len, groups)) != seen.k:
@@ -148,12 +149,17 @@ def copy_average_form(seen: Orthonormal) -> Form | None:
     except ValueError:  # groups that see each other are no critical point
         return None
     sizes = _partition(groups)
-    return Form("copy-average", f"copy–average {_sum(sizes)}", sizes, seen.point(*rows_of(point)))
+    return NamedPoint(
+        "copy-average", f"copy–average {_sum(sizes)}", sizes, seen.point(*rows_of(point))
+    )
 
 
-def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> Form | None:
+def sector_point(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> NamedPoint | None:
     """The critical point of the core's own sector, and what it is called."""
-    known = isinstance(seen.core.activation, Erf | Relu) and jnp.result_type(float) == jnp.float64
+    known = (
+        hermite_remainder(seen.core.activation) is not None
+        and jnp.result_type(float) == jnp.float64
+    )
     # what is held at another readout is not in the units of the sector
     free = not freeze or (set(freeze) == {"readout"} and seen.readout == 1)
     placed = _sector_of(seen, found) if known and free and not found.trivial else None
@@ -178,14 +184,16 @@ def sector_form(seen: Orthonormal, found: Isotropy, freeze: tuple[str, ...]) -> 
 
 def _named(
     found: Isotropy, groups: list[np.ndarray] | None, seen: Orthonormal, point: TwoLayer
-) -> Form:
+) -> NamedPoint:
     """What the critical point of a sector is called, by what its neurons stand for."""
     sizes = None if groups is None else _partition(groups)
     if sizes is not None and max(sizes) == 1:
-        return Form("perturbed copy", f"perturbed copy {found.group}", None, point)
+        return NamedPoint("perturbed copy", f"perturbed copy {found.group}", None, point)
     if sizes is not None and sum(sizes) == seen.k:
-        return Form("perturbed copy-average", f"perturbed copy–average {_sum(sizes)}", sizes, point)
-    return Form("symmetric", f"symmetric {found.group}", None, point)
+        return NamedPoint(
+            "perturbed copy-average", f"perturbed copy–average {_sum(sizes)}", sizes, point
+        )
+    return NamedPoint("symmetric", f"symmetric {found.group}", None, point)
 
 
 def _sector_of(seen: Orthonormal, found: Isotropy) -> tuple[Sector, np.ndarray, np.ndarray] | None:

@@ -16,9 +16,9 @@ image. `distance` is therefore a pseudometric that can be computed, `d ≤ D`:
 - with a target of at most 720 maps on its span (six equal neurons), all of them are tried, each
   with its optimal assignment: `d = D` if either network lies in the span of the target. A part
   outside of it enters by lengths or by inner products, whichever says more, and `d ≤ D`;
-- with more maps, by optimal matching of what every neuron sees (`_hierarchy`): `d ≤ D`. It is blind
-  to what neither this nor `(WWᵀ)^{1/2}` tells apart; on random networks it is 0.5 to 1.0 of `D`,
-  0.96 to 1.0 on close ones.
+- with more maps, by optimal matching of what every neuron sees (`_lower_bounds`): `d ≤ D`. It is
+  blind to what neither this nor `(WWᵀ)^{1/2}` tells apart; on random networks it is 0.5 to 1.0 of
+  `D`, 0.96 to 1.0 on close ones.
 
 Which of them it is depends on the target alone, so that the axioms hold among all networks that are
 compared. In all three an image is at rounding distance, since nothing is searched. `align` does
@@ -31,9 +31,9 @@ import math
 
 import numpy as np
 
-from jaxcompress.kernels.internal import check_concrete, check_finite
-from jaxcompress.landscape._hierarchy import relaxed
-from jaxcompress.landscape._matching import (
+from jaxcompress._internal.checks import check_concrete, check_finite
+from jaxcompress.landscape.symmetry._lower_bounds import relaxed
+from jaxcompress.landscape.symmetry._matching import (
     Match,
     View,
     listed,
@@ -42,8 +42,8 @@ from jaxcompress.landscape._matching import (
     relation_costs,
     view,
 )
-from jaxcompress.landscape._neurons import neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries, target_symmetries
+from jaxcompress.landscape.symmetry._neurons import neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, symmetries_in
 from jaxcompress.networks import TwoLayer
 
 Symmetric = TwoLayer | TargetSymmetries | None
@@ -56,10 +56,14 @@ def distance(a: TwoLayer, b: TwoLayer, target: Symmetric = None) -> float:
     activations; of those odd up to a constant, with an output bias), and the orthogonal maps that
     fix the target; neurons `x_i = (w, β, a)` of a homogeneous activation are balanced to `‖(w, β)‖
     = ‖a‖` first. A lower bound of it where the module says so.
-    Arguments: two networks of the same sizes, activation and dtype; `target` the network that both
-    are solved against under isotropic inputs, or its `target_symmetries` (found once for many
-    comparisons, in 2 ms for twenty equal neurons), or `None`: no rotations, as for inputs that are
-    not isotropic.
+
+    Arguments:
+
+    - `a`, `b`: two networks of the same sizes, activation and dtype, weights `(n, d)`;
+    - `target`: the network that both are solved against under isotropic inputs, or its
+      `target_symmetries` (found once for many comparisons, in 2 ms for twenty equal neurons), or
+      `None`: no rotations, as for inputs that are not isotropic.
+
     Returns a float: a pseudometric, invariant to rounding (1e-14 of the norms; float32 is measured
     in float64). Raises `ValueError` for leading axes, entries that are not finite, or networks that
     do not fit together.
@@ -69,6 +73,12 @@ def distance(a: TwoLayer, b: TwoLayer, target: Symmetric = None) -> float:
     neuron of mass `m = ‖a‖ ‖w‖` is `√(2m)` away from a dead one, so that an end point whose dead
     neuron still has 1e-12 is 1e-6 away from where it leads. Cost, one core: 0.3 ms without a
     target, 1 to 20 ms for n = 3 and six equal targets, 30 ms for n = k = 20.
+
+    >>> import jax, jaxcompress as jc
+    >>> a = jc.targets.random(jax.random.key(0), 3, 4, activation=jc.activations.erf)
+    >>> b = jc.TwoLayer(-a.weights[::-1], -a.readout[::-1], activation=a.activation)
+    >>> jc.landscape.distance(a, b) < 1e-6  # another order, and both signs turned
+    True
     """
     x, y, symmetries = views("distance", a, b, target)
     square = _square(x, y, symmetries)
@@ -152,4 +162,4 @@ def symmetries_of(where: str, network: TwoLayer, target: Symmetric) -> TargetSym
             f"readout {network.readout.shape}; expected the dimension and outputs of the networks; "
             "pass their target"
         )
-    return target_symmetries(target) if isinstance(target, TwoLayer) else target
+    return symmetries_in(where, target) if isinstance(target, TwoLayer) else target

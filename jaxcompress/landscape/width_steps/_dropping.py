@@ -1,4 +1,4 @@
-"""The neuron that a network needs least, and the network without it.
+"""The neuron that a network can best do without, and the network without it.
 
 Letters: `G a = r` are the normal equations of the readout `a`, an output bias among it where there
 is one.
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape._distance import check_one
+from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem, normal_equations
 from jaxcompress.risk.internal import check_compatible, check_measured
@@ -21,12 +21,15 @@ _SINGULAR = 100
 
 
 class Dropped(eqx.Module):
-    """A network without its least needed neuron.
+    """A network without the neuron that it can best do without.
 
-    `neuron`: which one it was. `risk_before`: that of the network given. `candidates (n,)`: the
-    risks without each neuron, the readout of the others refitted. `start`: the network without
-    `neuron`, so refitted. `solution`: where `solve` went from there, or that point measured where
-    no refit was asked for.
+    - `neuron`: its number;
+    - `risk_before`: that of the network given;
+    - `candidates (n,)`: the risks without each neuron, the readout of the others refitted;
+    - `start`: the network without `neuron`, with the readout refitted;
+    - `solution`: where `solve` went from there, or `start` itself, measured, with `refit=False`.
+
+    Example: that of `drop`.
     """
 
     neuron: Int[Array, ""]
@@ -64,9 +67,16 @@ def drop(
     all others, for it costs nothing as it stands. The hidden weights stay where they are in this
     comparison: what each candidate would cost after a refit of everything is `n` solves. Then
     `solve` refits all (`refit`).
-    Arguments: one network of two neurons or more; the target or its moments; the law of the inputs
-    (`StandardNormal()` when left out); `gradient_tolerance` and `max_steps` as for `solve`. Nothing
-    is raised where the refit does not converge: `solution.result` says so.
+
+    Arguments:
+
+    - `network`: one network of two neurons or more, weights `(n, d)`;
+    - `target`: a network of weights `(k, d)`, or its moments;
+    - `inputs`: their distribution, `StandardNormal()` when left out;
+    - `refit`: whether `solve` refits all neurons in the end;
+    - `gradient_tolerance`, `max_steps`: as for `solve`. Where the refit does not converge, nothing
+      is raised: `solution.result` says so.
+
     Returns a `Dropped`.
     Raises `ValueError` for one neuron alone, and for input that does not fit together. From the erf
     copy–average minimum (1, 1, 2) of four targets a copy goes, not the average of higher readout,
@@ -76,6 +86,13 @@ def drop(
     Where it fails: a flow keeps the symmetry of its start. Four copies of four erf targets, one of
     them dropped, end in the symmetric saddle of risk 0.0247 and index 2, not in the minimum of
     0.0232: look at `solution.index`.
+
+    >>> import jaxcompress as jc
+    >>> target = jc.targets.orthonormal(4, 5, activation=jc.activations.erf)
+    >>> network = jc.theory.copy_average(target, (1, 1, 2))
+    >>> found = jc.landscape.drop(network, target, refit=False)
+    >>> found.network.width, int(found.neuron) < 2  # a copy goes, not the average
+    (2, True)
     """
     check_one("drop", "network", network)
     inputs = StandardNormal() if inputs is None else inputs

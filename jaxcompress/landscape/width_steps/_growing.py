@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape._distance import check_one
+from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import Starts, TwoLayer, initialize
 from jaxcompress.risk import RiskProblem
 from jaxcompress.risk.internal import check_compatible
@@ -19,10 +19,14 @@ from jaxcompress.solvers import Solution, solve, solve_many
 class Grown(eqx.Module):
     """A network with one more neuron.
 
-    `risk_before`: that of the network given. `neurons`: what was found from all starts (a leading
-    axis), with the risks of the network that has them; the best of them is the last neuron of
-    `start`, where the others have not moved. `solution`: where `solve` went from there with all of
-    them.
+    - `risk_before`: that of the network given;
+    - `neurons`: what was found from all initial points (a leading axis), with the risks of the
+      network that has them;
+    - `start`: the network with the best of them as its last neuron, where the others have not
+      moved;
+    - `solution`: where `solve` went from there.
+
+    Example: that of `grow`.
     """
 
     risk_before: Float[Array, ""]
@@ -56,11 +60,19 @@ def grow(
 
     With the others held fixed the risk is `E‖a φ(w·x + β) − (f* − f)‖²`: one neuron against the
     residual, which is itself a network, of `k + n` neurons with readouts `(b, −a)`. That is solved
-    from `num_starts` starts of Glorot's law, start `i` from `fold_in(key, i)`, and the lowest end
-    is added; `solve` refits all.
-    Arguments: one network and its target, of the same activation; `key`; `num_starts` (static); the
-    law of the inputs (`StandardNormal()` when left out); `gradient_tolerance` and `max_steps` as
-    for `solve`, for both solves. Nothing is raised where they do not converge: `result` says so.
+    from `num_starts` initial points by Glorot, number `i` from `fold_in(key, i)`, and the lowest
+    end is added; `solve` refits all.
+
+    Arguments:
+
+    - `network`: one network, weights `(n, d)`;
+    - `target`: a network of the same activation, weights `(k, d)`;
+    - `key`: of the initial points;
+    - `num_starts`: how many initial points (static);
+    - `inputs`: their distribution, `StandardNormal()` when left out;
+    - `gradient_tolerance`, `max_steps`: as for `solve`, for both solves. Where they do not
+      converge, nothing is raised: `result` says so.
+
     Returns a `Grown`.
     Raises `ValueError` for activations that differ, since no one network is the residual then, and
     for input that does not fit together.
@@ -68,7 +80,14 @@ def grow(
     neurons). From the erf copy–average minimum (1, 3) of four targets, of risk 0.0406, the new
     neuron leaves 0.0383, and the refit ends at the minimum (1, 1, 2) of 0.0232.
     Where it fails: the refit may end in another basin than the lowest of `n + 1` neurons, or in a
-    saddle that shares the symmetry of its start: look at `solution.index`.
+    saddle that shares the symmetry of its initial point: look at `solution.index`.
+
+    >>> import jax, jaxcompress as jc
+    >>> target = jc.targets.orthonormal(4, 5, activation=jc.activations.erf)
+    >>> network = jc.theory.copy_average(target, (1, 3))
+    >>> found = jc.landscape.grow(network, target, key=jax.random.key(0), num_starts=16)
+    >>> found.network.width, bool(found.risk < found.risk_before)
+    (3, True)
     """
     check_one("grow", "network", network)
     inputs = StandardNormal() if inputs is None else inputs

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.checks import as_array, check_finite
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import as_array, check_finite
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import AbstractTarget
 from jaxcompress.risk.internal import check_compatible
@@ -31,11 +31,23 @@ def risk_along(
     the networks first: a straight line between images of one network may pass over a hill. Two
     shares of a `split` span its line, where the risk is constant: a way past the hill is a line to
     the split of one network, along it, and back.
-    Arguments: `m ≥ 2` networks of equal shapes and activation, in a sequence or along a leading
-    axis; the target or its moments; `points (points,)` (traced); the law of the inputs
-    (`StandardNormal()` when left out).
+
+    Arguments:
+
+    - `networks`: `m ≥ 2` networks of equal shapes and activation, in a sequence or along a leading
+      axis;
+    - `target`: a network of weights `(k, d)`, or its moments;
+    - `points (points,)`, traced;
+    - `inputs`: their distribution, `StandardNormal()` when left out.
+
     Returns `(points,)`. Raises `ValueError` for fewer networks, other shapes, or input that does
     not fit together.
+
+    >>> import jax.numpy as jnp, jaxcompress as jc
+    >>> target = jc.targets.orthonormal(3, 3, activation=jc.activations.erf)
+    >>> halves = jc.landscape.split(target, 0, jnp.array([0.0, 1.0]))
+    >>> bool(jnp.all(jc.landscape.risk_along(halves, target, jnp.array([0.3, 0.7])) < 1e-6))
+    True
     """
     inputs = StandardNormal() if inputs is None else inputs
     line = _stacked(networks)

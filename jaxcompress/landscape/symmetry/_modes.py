@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from jaxcompress.landscape._neurons import activation_symmetry, rows_of
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.kernels.internal import traits
+from jaxcompress.landscape.symmetry._neurons import rows_of
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 
 
@@ -19,7 +20,7 @@ def symmetry_modes(
     of degree 2).
     """
     first, readout = rows_of(network)
-    degree = activation_symmetry(network.activation).degree
+    degree = traits(network.activation).degree
     held = {"weights", "bias"} if degree == 0 else {"weights", "bias", "readout"}
     alive = np.any(first != 0, axis=1) | np.any(readout != 0, axis=1)
     modes = int(np.sum(alive)) if degree is not None and not held & set(freeze) else 0

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.landscape._matching import View, assign, own_costs, root, totals
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._matching import View, assign, own_costs, root, totals
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 
 
 class Relaxed(NamedTuple):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.landscape._matching import Match, View, matched, own_costs, view
-from jaxcompress.landscape._neurons import neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._matching import Match, View, matched, own_costs, view
+from jaxcompress.landscape.symmetry._neurons import neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 from jaxcompress.networks import TwoLayer
 
 # Alternating projections onto what single swaps keep: S_19 takes 12 sweeps to stand still.

@@ -4,73 +4,12 @@ network.
 Letters: neurons `w, β, a` (weights, bias, readout), `φ` the activation, `p` its degree.
 """
 
-import functools
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import traits
 from jaxcompress.networks import TwoLayer
-
-
-class ActivationSymmetry(NamedTuple):
-    """How an activation answers to a change of scale and of sign.
-
-    `degree`: `φ(λz) = λ^degree φ(z)` for `λ > 0`, `None` for other functions. `parity`: −1 for `φ =
-    constant + odd`, 1 for `φ = slope·z + even`, 0 for other functions (affine ones count as odd).
-    """
-
-    degree: int | None
-    parity: int
-    constant: float
-    slope: float
-
-
-@functools.lru_cache(maxsize=256)
-def activation_symmetry(f: AbstractActivation) -> ActivationSymmetry:
-    """The symmetries of an activation, read from its values at 97 points on either side of zero.
-
-    Values decide, not closed forms, so that functions that users bring are served alike: a function
-    that breaks a symmetry nowhere near these points, or by less than `64 ε` of its values, counts
-    as symmetric.
-    """
-    with jax.ensure_compile_time_eval():
-        # no two of them are commensurable, so that no period hides; the 40th power of 4 is still a
-        # float32
-        points = jnp.exp2(jnp.linspace(-3.0, 2.0, 97) + 0.01 * jnp.sin(jnp.arange(97.0)))
-        above, below = (np.asarray(f(sign * points), float) for sign in (1, -1))
-        small = [np.asarray(f(sign * points / 2), float) for sign in (1, -1)]
-        z, tolerance = np.asarray(points, float), 64 * float(jnp.finfo(points.dtype).eps)
-    size = np.abs(above) + np.abs(below)
-
-    def vanish(values: np.ndarray) -> bool:
-        return bool(np.all(np.abs(values) <= tolerance * size))
-
-    degree = next((p for p in range(41) if _halves(small, (above, below), p, tolerance)), None)
-    constant, slope = float(above[0] + below[0]) / 2, float((above[-1] - below[-1]) / (2 * z[-1]))
-    if vanish(above + below - 2 * constant):
-        return ActivationSymmetry(degree, -1, 0.0 if vanish(above + below) else constant, 0.0)
-    if vanish(above - below - 2 * slope * z):
-        return ActivationSymmetry(degree, 1, 0.0, 0.0 if vanish(above - below) else slope)
-    return ActivationSymmetry(degree, 0, 0.0, 0.0)
-
-
-def _halves(
-    small: list[np.ndarray], whole: tuple[np.ndarray, ...], p: int, tolerance: float
-) -> bool:
-    return all(
-        np.all(np.abs(y - x * 2.0**p) <= tolerance * np.abs(y))
-        for x, y in zip(small, whole, strict=True)
-    )
-
-
-@functools.lru_cache(maxsize=256)
-def vanishes_at_zero(f: AbstractActivation) -> bool:
-    """Whether a neuron that sees nothing is none: `φ(0) = 0`."""
-    with jax.ensure_compile_time_eval():
-        return float(f(jnp.zeros(()))) == 0
 
 
 def student_parity(network: TwoLayer) -> int:
@@ -79,7 +18,7 @@ def student_parity(network: TwoLayer) -> int:
 
     A function that is odd up to a constant needs an output bias to take the constant up.
     """
-    symmetry = activation_symmetry(network.activation)
+    symmetry = traits(network.activation)
     if symmetry.parity == -1:
         return -1 if symmetry.constant == 0 or network.output_bias is not None else 0
     return 1 if symmetry.parity == 1 and symmetry.slope == 0 else 0
@@ -126,7 +65,7 @@ def neurons(network: TwoLayer, xp: Any = np) -> Neurons:
         if network.bias is None
         else xp.concatenate([weights, xp.asarray(network.bias, dtype)[:, None]], 1)
     )
-    symmetry, parity = activation_symmetry(network.activation), student_parity(network)
+    symmetry, parity = traits(network.activation), student_parity(network)
     offset = xp.zeros(readout.shape[1], dtype)
     if network.output_bias is not None:
         offset = xp.atleast_1d(xp.asarray(network.output_bias, dtype)) + symmetry.constant * xp.sum(
@@ -160,7 +99,7 @@ def halves(first: Any, readout: Any, xp: Any = np) -> tuple[Any, Any, Any, Any]:
     return tuple(out)
 
 
-def _balanced(first: Any, readout: Any, degree: int, xp: Any) -> tuple[Any, Any]:
+def _balanced(first: Any, readout: Any, degree: float, xp: Any) -> tuple[Any, Any]:
     u, size, direction, length = halves(first, readout, xp)
     # roots first: norms of 1e±150 have no product of powers
     common = (length ** (1 / (degree + 1)) * size ** (degree / (degree + 1)))[:, None]

@@ -19,9 +19,10 @@ class FrameDefect(NamedTuple):
     `gram_spread`: largest minus least `⟨u_i, u_j⟩`, `i ≠ j`. `mass_spread`: largest minus least
     mass over their mean size. `tightness`: spread of the eigenvalues of `Σ_j (u_j − ū)(u_j − ū)ᵀ`
     on the `min(M − 1, d)` dimensions that a frame fills, over their mean. `orientation`: how far
-    the frame leans away from its axis `t̂`: the part of `ū` across `t̂`, the spread of `⟨u_j, t̂⟩`,
-    or twice their mean where it is negative, whichever is largest; without a linear part, `‖ū‖`.
-    For a target of negative mean the axis is `−t̂`.
+    the frame is tilted away from its axis `t̂`: the part of `ū` across `t̂`, the spread of `⟨u_j,
+    t̂⟩`, or twice their mean where it is negative, whichever is largest; without a linear part,
+    `‖ū‖`. For a target of negative mean the axis is `−t̂`.
+    Example: that of `frame_defect`.
     """
 
     gram_spread: Float[Array, ""]
@@ -47,6 +48,11 @@ def frame_defect(network: TwoLayer, moments: TargetMoments | None = None) -> Fra
     Raises `ValueError` for leading axes, several outputs, biases, or moments of another dimension.
     Reference: Amani et al. 2022 (the optimum of the simplified risk); Sustik et al. 2007 (such
     frames).
+
+    >>> import jax.numpy as jnp, jaxcompress as jc
+    >>> simplex = jc.TwoLayer(jc.theory.simplex_frame(3, 2), jnp.ones(3))
+    >>> bool(jc.landscape.frame_defect(simplex).largest < 1e-6)
+    True
     """
     _check(network, moments)
     norms = jnp.linalg.norm(network.weights, axis=1)
@@ -74,15 +80,15 @@ def _orientation(units: Array, middle: Array, moments: TargetMoments | None) -> 
     if moments is None:
         return centred
     size = jnp.linalg.norm(moments.linear)
-    # a target of negative mean is matched by negative masses, and then the frame leans the other
+    # a target of negative mean is matched by negative masses, and then the frame tilts the other
     # way
     axis = divide(moments.linear, size) * jnp.where(moments.constant < 0, -1, 1).astype(size.dtype)
     along = units @ axis
     across = jnp.linalg.norm(middle - jnp.mean(along) * axis)
     known = size > jnp.sqrt(jnp.finfo(size.dtype).eps) * jnp.abs(moments.constant)
     against = -2 * jnp.mean(along)
-    leaning = jnp.maximum(jnp.maximum(across, jnp.max(along) - jnp.min(along)), against)
-    return jnp.where(known, leaning, centred)
+    tilt = jnp.maximum(jnp.maximum(across, jnp.max(along) - jnp.min(along)), against)
+    return jnp.where(known, tilt, centred)
 
 
 def _check(network: TwoLayer, moments: TargetMoments | None) -> None:

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxcompress.landscape._neurons import Neurons
-from jaxcompress.landscape._symmetries import TargetSymmetries
+from jaxcompress.landscape.symmetry._neurons import Neurons
+from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 
 # Entries of the largest array that is held while maps are compared: 16 MB.
 _ENTRIES = 2_000_000
 
 
 class View(NamedTuple):
-    """A network as a target sees it: the table, what turns with no map, and the lengths of what
+    """A network as a target sees it: the table, what no map turns, and the lengths of what
     lies outside.
     """
 
@@ -61,7 +61,7 @@ def assign(costs: np.ndarray) -> tuple[float, np.ndarray]:
 
 def _partners(costs: np.ndarray) -> np.ndarray:
     """The column that each row gets in the cheapest perfect matching."""
-    # 0.3 s to load: whoever only names this folder does not wait
+    # 0.3 s to load, which importing this folder should not cost
     from scipy.optimize import linear_sum_assignment
 
     return linear_sum_assignment(costs)[1]
