@@ -25,7 +25,6 @@ import scipy.integrate
 from problems import Work
 
 from jaxcompress.risk import RiskProblem
-from jaxcompress.risk.internal import hessian
 
 
 class Rival(NamedTuple):
@@ -42,8 +41,8 @@ class Rival(NamedTuple):
 def _our_hessian(work: Work) -> Callable:
     """The package's Hessian, assembled in weight space, in the flat order of `plain`."""
     problem = RiskProblem.of(work.target)
-    return lambda y: hessian(
-        problem, jax.tree.map(lambda leaf: leaf[0], work.network(y[None])), work.freeze
+    return lambda y: problem.hessian(
+        jax.tree.map(lambda leaf: leaf[0], work.network(y[None])), work.freeze
     )
 
 

@@ -16,7 +16,7 @@ from problems import STEPS, WORKS, Work, flow_many
 
 import jaxcompress as jc
 from jaxcompress.risk import RiskProblem
-from jaxcompress.risk.internal import CentredTarget, centred_hessian, centred_risk, hessian
+from jaxcompress.risk.internal import CentredTarget, centred_hessian, centred_risk
 
 
 def points(work: Work, slots: int, along: float) -> jax.Array:
@@ -40,7 +40,7 @@ def gradient_of(work: Work) -> Callable:
 def hessian_of(work: Work) -> Callable:
     """The package's Hessian, assembled in weight space."""
     problem = RiskProblem.of(work.target)
-    return lambda vector: hessian(problem, one_network(work, vector), work.freeze)
+    return lambda vector: problem.hessian(one_network(work, vector), work.freeze)
 
 
 def stage_gradient(work: Work, y: jax.Array) -> dict:

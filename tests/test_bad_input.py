@@ -5,6 +5,7 @@ status 2, before any work is done. Nothing that is refused leaves a file behind,
 unpickled.
 """
 
+import inspect
 import os
 import pickle
 import subprocess
@@ -593,6 +594,115 @@ def test_nan_in_any_array_of_what_is_compressed_is_refused(name):
         lambda: jc.compress(spoilt(target(bias=True, output_bias=True), name), 2, key=key())
     )
     says(message, f"compress: given {name} with NaN", *FINITE)
+
+
+# The name of the function that was called
+# --------------------------------------------------------------------------------------------------
+
+
+def moments(dim=3):
+    return jc.relu_moments(1.0, jnp.ones(dim))
+
+
+def samples(dim=3):
+    return jc.Samples(ones((5, dim)), ones(5))
+
+
+def landscape(name, *arguments, **options):
+    return lambda a, b, **law: getattr(jc.landscape, name)(a, b, *arguments, **options, **law)
+
+
+# Everything that takes a student, a target and perhaps an input law, and refuses the same pairs.
+TAKE_PAIRS = {
+    "population_risk": jc.population_risk,
+    "risk_hessian": jc.risk_hessian,
+    "simplified_risk_bound": jc.simplified_risk_bound,
+    "gradient_flow": jc.gradient_flow,
+    "solve": jc.solve,
+    "drop": landscape("drop"),
+    "grow": landscape("grow", key=key()),
+    "escape_matrix": landscape("escape_matrix", 0),
+    "splitting_spectrum": landscape("splitting_spectrum", 0, 0.5),
+    "risk_along": lambda a, b, **law: jc.landscape.risk_along((a, a), b, ones(2), **law),
+}
+TAKE_BATCHES = {
+    "solve_many": jc.solve_many,
+    "flow_many": jc.flow_many,
+    "critical_points": jc.critical_points,
+}
+BAD_PAIRS = {
+    "dimensions": lambda a, b: (a, network(2, 4, 5, relu), {}),
+    "outputs": lambda a, b: (a, target(outputs=2), {}),
+    "dtypes": lambda a, b: (a, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), b), {}),
+    "student with NaN": lambda a, b: (spoilt(a, "readout"), b, {}),
+    "target with NaN": lambda a, b: (a, spoilt(b, "weights"), {}),
+    "student of another type": lambda a, b: (ones((2, 3)), b, {}),
+    "target of another type": lambda a, b: (a, ones((4, 3)), {}),
+    "batches of batches": lambda a, b: (jax.tree.map(lambda leaf: leaf[None, None], a), b, {}),
+    "law of another type": lambda a, b: (a, b, {"inputs": "normal"}),
+    "law of another dimension": lambda a, b: (a, b, {"inputs": jc.Gaussian(zeros(5), eye(5))}),
+}
+# One bad call of everything else in these folders, by the name that its message begins with.
+OTHERS = {
+    "simplified_risk": lambda: jc.simplified_risk(student(), moments(4)),
+    "empirical_risk": lambda: jc.empirical_risk(student(), samples(4)),
+    "minibatches": lambda: jc.risk.minibatches(key(), 4, 5, 1),
+    "normal_equations": lambda: jc.risk.normal_equations(target(), student()),
+    "RiskProblem.of": lambda: jc.RiskProblem.of(samples()),
+    "certify": lambda: jc.solvers.certify(target(), student()),
+    "best_readout": lambda: jc.compression.best_readout(target(), student()),
+    "compress": lambda: jc.compress(moments(), 2, key=key()),
+    "align": lambda: jc.landscape.align(student(), target()),
+    "classify": lambda: jc.landscape.classify(batch(), target()),
+    "distance": lambda: jc.landscape.distance(student(), target()),
+    "fingerprint": lambda: jc.landscape.fingerprint(batch(), target()),
+    "frame_defect": lambda: jc.landscape.frame_defect(batch(), moments()),
+    "merge": lambda: jc.landscape.merge(student(), 0, 0),
+    "split": lambda: jc.landscape.split(student(), 7, 0.5),
+    "target_symmetries": lambda: jc.landscape.target_symmetries(moments()),
+    "census": lambda: jc.landscape.census(batch(), moments()),
+    "census_of": lambda: jc.landscape.census_of(student(), target()),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_PAIRS)
+@pytest.mark.parametrize("name", [*TAKE_PAIRS, *TAKE_BATCHES])
+def test_a_pair_that_does_not_fit_is_refused_in_the_name_of_the_function_that_was_called(name, bad):
+    first = batch() if name in TAKE_BATCHES else student()
+    one, other, law = BAD_PAIRS[bad](first, target())
+    message = complaint(lambda: (TAKE_PAIRS | TAKE_BATCHES)[name](one, other, **law))
+    says(message, f"{name}: ", "given ", "; expected ", "; ")
+    assert message.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", ["risk_hessian", "gradient_flow", "solve", *TAKE_BATCHES])
+def test_options_that_do_not_fit_are_refused_in_the_name_of_the_function_that_was_called(name):
+    call = (TAKE_PAIRS | TAKE_BATCHES)[name]
+    first = batch() if name in TAKE_BATCHES else student()
+    bad = [{"freeze": ("weight",)}]
+    bad += [{"freeze": ("weights", "readout")}] * (name != "risk_hessian")
+    bad += [{"rates": {"weights": -1.0}}] * (name not in ("risk_hessian", "critical_points"))
+    bad += [{"solver": "Rodas5P"}] * (name not in ("risk_hessian", "critical_points"))
+    bad += [{"slots": 0}] * (name in TAKE_BATCHES)
+    for options in bad:
+        message = complaint(lambda options=options: call(first, target(), **options))
+        says(message, f"{name}: given ", "; expected ", "; ")
+        assert message.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_does_not_fit_is_refused_in_the_name_of_the_function_that_was_called(name):
+    message = complaint(OTHERS[name])
+    assert message.startswith(f"{name}: ")
+    says(message, "given ", "; expected ", "; ")
+
+
+def test_no_function_of_these_folders_is_missing_above():
+    tried = {*TAKE_PAIRS, *TAKE_BATCHES, *OTHERS}
+    files = {"load_census", "save_census"}  # these name the path
+    for folder in (jc.risk, jc.solvers, jc.compression, jc.landscape):
+        functions = {name for name in folder.__all__ if inspect.isfunction(getattr(folder, name))}
+        assert functions <= tried | files, functions - tried
 
 
 # Files

@@ -17,7 +17,6 @@ from jaxcompress.compression._search import Runner, Search
 from jaxcompress.compression._starts import greedy_choice
 from jaxcompress.compression._walk import shortest
 from jaxcompress.risk import RiskProblem, normal_equations
-from jaxcompress.risk.internal import hessian
 from tests.problems import network, singular_law
 
 RELU, ERF = jc.activations.relu, jc.activations.erf
@@ -276,7 +275,7 @@ def test_with_all_of_the_residual_the_curvature_is_the_hessian_of_the_projected_
     )
     best = with_hidden(student, hidden, model.readout)
     # weights (12), readout (6), bias (3), output bias (2)
-    full = np.asarray(eqx.filter_jit(hessian)(problem, best))
+    full = np.asarray(eqx.filter_jit(problem.hessian)(best))
     hid, out = np.r_[0:12, 18:21], np.r_[12:18, 21:23]
     taken = np.linalg.solve(full[np.ix_(out, out)], full[np.ix_(out, hid)])
     schur = full[np.ix_(hid, hid)] - full[np.ix_(hid, out)] @ taken

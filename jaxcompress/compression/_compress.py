@@ -4,29 +4,33 @@ winner.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxcompress._internal.checks import check_finite, check_integer
 from jaxcompress.compression._coordinates import Coordinates, round_coordinates
-from jaxcompress.compression._model import hidden_of, with_hidden
+from jaxcompress.compression._ends import (
+    largest,
+    network_at,
+    problem_of,
+    pruned_risks,
+    risk_outside,
+    solutions_of,
+)
 from jaxcompress.compression._report import Report
-from jaxcompress.compression._search import Place, Search, equations_of
+from jaxcompress.compression._search import Search
 from jaxcompress.compression._starts import hidden_starts, start_name
-from jaxcompress.compression._target import Measured, measure, stacked
+from jaxcompress.compression._target import Measured, measure
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import TwoLayer
-from jaxcompress.networks.internal import Sized
-from jaxcompress.risk import RiskProblem
-from jaxcompress.risk.internal import check_compatible
+from jaxcompress.risk.internal import check_compatible, check_network
 from jaxcompress.solvers import RESULTS, Solution, certify
-from jaxcompress.special.internal import precision
 
 Progress = Callable[[str, int, int], None]
 
@@ -36,12 +40,14 @@ _MAX_POLISHED = 3000
 
 
 class Compressed(eqx.Module):
-    """The outcome of `compress`.
+    """The outcome of `compress`, which has an example.
 
-    `network`: the smaller network, in the coordinates and dtype of the target. `risk` and
-    `relative_risk` (over `E‖f_target‖²`): exact, in those coordinates. `solutions`: the finalists,
-    best first (as ranked before the polish), with a leading axis `runs`, in the same coordinates;
-    the first is the certified one. `report`: everything else.
+    - `network`: the smaller network, in the coordinates and dtype of the target.
+    - `risk`, `relative_risk` (over `E‖f_target‖²`): exact, in those coordinates.
+    - `solutions`: the finalists, best first (as ranked before the polish), with a leading axis
+      `runs`, in the same coordinates; the first is the certified one, and `converged`, `result` and
+      `stats` are its.
+    - `report`: everything else.
     """
 
     network: TwoLayer
@@ -49,6 +55,21 @@ class Compressed(eqx.Module):
     relative_risk: Float[Array, ""]
     solutions: Solution
     report: Report = eqx.field(static=True)
+
+    @property
+    def converged(self) -> Bool[Array, ""]:
+        """Whether the network is at a critical point, within the tolerance."""
+        return self.solutions[0].converged
+
+    @property
+    def result(self) -> RESULTS:
+        """How the last polish ended, a code of `RESULTS`; `report.result` spells it out."""
+        return self.solutions[0].result
+
+    @property
+    def stats(self) -> dict[str, Any]:
+        """The counts of the last polish."""
+        return self.solutions[0].stats
 
 
 def compress(
@@ -73,10 +94,20 @@ def compress(
     risk with the readout projected out, within a trust region; each of these descents takes at most
     `refining_steps` of them. The winner is polished by Newton's method on the full risk.
 
-    Arguments: `target`, one network; `width`, from 1 to the target's width less one; `key`, start
-    `i` draws from `fold_in(key, i)`; `inputs`, the law of the inputs (`StandardNormal()` when left
-    out); `progress`, called as `progress(stage, done, total)`. Everything but shapes is traced:
-    another key or count of starts compiles nothing.
+        small = jc.compress(target, 16, key=jax.random.key(0))
+        small.network, small.relative_risk, small.report
+
+    Arguments:
+
+    - `target`: one network, weights `(k, d)`;
+    - `width`: from 1 to the target's width less one;
+    - `key`: start `i` draws from `fold_in(key, i)`;
+    - `num_starts`: how many starts there are;
+    - `inputs`: the law of the inputs, `StandardNormal()` when left out;
+    - `screening_steps`, `refining_steps`, `finalists`: the budgets above;
+    - `progress`: called as `progress(stage, done, total)`.
+
+    Everything but shapes is traced: another key or count of starts compiles nothing.
     Returns a `Compressed`: the network has the target's structure (it has biases where the target
     has).
     Raises `ValueError` for a width that is no compression or input that does not fit.
@@ -110,46 +141,58 @@ def compress(
         search.finish(refining_steps)
     with _timed(seconds, "polish"):
         report("polish", 0, 1)
-        ends = [_network(student, place) for place in search.field]
+        ends = [network_at(student, place) for place in search.field]
         certificate = certify(
-            _problem(measured), ends[0], polish=_unknowns(student) <= _MAX_POLISHED
+            problem_of(measured), ends[0], polish=_unknowns(student) <= _MAX_POLISHED
         )
-        solutions = _solutions(measured, search.field, ends, certificate)
+        solutions = solutions_of(measured, search.field, ends, certificate)
         report("polish", 1, 1)
     solutions = eqx.tree_at(
         lambda s: s.network, solutions, jax.vmap(coordinates.outward)(solutions.network)
     )
+    return _compressed(target, measured, coordinates, search, solutions, certificate, seconds)
+
+
+def _compressed(
+    target: TwoLayer,
+    measured: Measured,
+    coordinates: Coordinates,
+    search: Search,
+    solutions: Solution,
+    certificate: Solution,
+    seconds: dict[str, float],
+) -> Compressed:
+    """The outcome, with its report."""
     network = jax.tree.map(lambda leaf: leaf[0], solutions.network)
-    risk, floor = _risk_outside(measured, coordinates, network)
+    risk, floor = risk_outside(measured, coordinates, network)
     energy = measured.energy
-    pruned, refitted = _pruned(measured, _largest(target, width))
+    pruned, refitted = pruned_risks(measured, largest(target, network.width))
     spectrum, index = certificate.eigenvalues, certificate.index
-    dtype = target.weights.dtype
+    roots = sorted(search.field[0].roots)
+    report = Report(
+        target_width=target.width,
+        width=network.width,
+        risk=risk,
+        relative_risk=risk / energy,
+        risk_floor=floor,
+        energy=energy,
+        pruned_risk=pruned,
+        refitted_risk=refitted,
+        gradient_norm=float(certificate.gradient_norm),
+        converged=bool(certificate.converged),
+        result=str(certificate.message),
+        smallest_eigenvalue=None if spectrum is None else float(spectrum[0]),
+        index=None if index is None else int(index),
+        best_start=" and ".join(dict.fromkeys(start_name(i) for i in roots)),
+        start_risks=tuple((search.reached / energy).tolist()),
+        seconds=seconds,
+    )
     return Compressed(
-        network,
-        jnp.asarray(risk, dtype),
-        jnp.asarray(risk / energy, dtype),
-        solutions,
-        Report(
-            target_width=target.width,
-            width=width,
-            risk=risk,
-            relative_risk=risk / energy,
-            risk_floor=floor,
-            energy=energy,
-            pruned_risk=pruned,
-            refitted_risk=refitted,
-            gradient_norm=float(certificate.gradient_norm),
-            converged=bool(certificate.converged),
-            result=str(certificate.message),
-            smallest_eigenvalue=None if spectrum is None else float(spectrum[0]),
-            index=None if index is None else int(index),
-            best_start=" and ".join(
-                dict.fromkeys(start_name(i) for i in sorted(search.field[0].roots))
-            ),
-            start_risks=tuple((search.reached / energy).tolist()),
-            seconds=seconds,
-        ),
+        network=network,
+        risk=jnp.asarray(risk, target.weights.dtype),
+        relative_risk=jnp.asarray(risk / energy, target.weights.dtype),
+        solutions=solutions,
+        report=report,
     )
 
 
@@ -160,6 +203,7 @@ def _check(
     inputs: AbstractInputs,
     budgets: Mapping[str, int],
 ) -> None:
+    check_network("compress", "target", target)
     if target.weights.ndim != 2:
         raise ValueError(
             f"compress: given a target with weights of shape {target.weights.shape}; expected (k, "
@@ -172,7 +216,7 @@ def _check(
             "this target reads"
         )
     check_finite("compress", **target.parameters())
-    check_compatible(target, target, inputs)
+    check_compatible("compress", target, target, inputs)
     check_integer("compress", "width", width, remedy="round it")
     for name, number in budgets.items():
         check_integer("compress", name, number, 0, remedy="leave it out for the default")
@@ -218,89 +262,3 @@ def _structure(target: TwoLayer, width: int) -> TwoLayer:
 
 def _unknowns(student: TwoLayer) -> int:
     return sum(parameter.size for parameter in student.parameters().values())
-
-
-def _network(student: TwoLayer, place: Place) -> TwoLayer:
-    return with_hidden(student, jnp.asarray(place.hidden), jnp.asarray(place.readout))
-
-
-def _problem(measured: Measured) -> RiskProblem:
-    """The same target for the polish."""
-    aim = measured.runner.aim
-    energy, magnitude = jnp.asarray(aim.energy), jnp.asarray(measured.magnitude, aim.energy.dtype)
-    average = Sized(jnp.asarray(aim.average), jnp.asarray(measured.average_size, aim.energy.dtype))
-    return RiskProblem((aim.layer,), aim.offset, aim.inputs, energy, magnitude, average)
-
-
-def _floor(measured: Measured, place: Place, readout: np.ndarray, has_offset: bool) -> float:
-    """What rounding may have done to the risk of a readout at a place."""
-    size = equations_of(measured.runner.aim, place, has_offset).size(readout) + measured.magnitude
-    return float(np.finfo(place.hidden.dtype).eps * size)
-
-
-def _risk_outside(
-    measured: Measured, coordinates: Coordinates, network: TwoLayer
-) -> tuple[float, float]:
-    """Risk and rounding floor of the network that is handed out: taken back inside, with what that
-    rounds.
-    """
-    inside = coordinates.inward(network)
-    runner = measured.runner
-    has_offset, readout = inside.output_bias is not None, stacked(inside)
-    place = runner.go(runner.start(np.asarray(hidden_of(inside)), frozenset()), 0)
-    risk = equations_of(runner.aim, place, has_offset).risk(measured.energy, readout)
-    return risk, _floor(measured, place, readout, has_offset)
-
-
-def _largest(target: TwoLayer, width: int) -> np.ndarray:
-    """The neurons that magnitude pruning keeps: those of largest `‖w‖·‖a‖`."""
-    readout = np.asarray(target.readout).reshape(target.width, -1)
-    size = np.linalg.norm(np.asarray(target.weights), axis=1) * np.linalg.norm(readout, axis=1)
-    return np.sort(np.argsort(-size, kind="stable")[:width])
-
-
-def _pruned(measured: Measured, kept: np.ndarray) -> tuple[float, float]:
-    """Risks of the target with these neurons alone, with the old readout and with a refitted
-    one.
-    """
-    has_offset = measured.runner.student.output_bias is not None
-    some = measured.equations.of(kept, has_offset)
-    rows = np.append(kept, len(measured.readout) - 1) if has_offset else kept
-    return some.risk(measured.energy, measured.readout[rows]), some.risk(
-        measured.energy, some.solve()
-    )
-
-
-def _solutions(
-    measured: Measured, field: Sequence[Place], ends: Sequence[TwoLayer], certificate: Solution
-) -> Solution:
-    """The finalists as they stand, the first replaced by its certified self."""
-    dtype = certificate.risk.dtype
-    tolerance = precision(dtype).critical * max(measured.energy, 1)
-    has_offset = measured.runner.student.output_bias is not None
-    runs = [
-        eqx.tree_at(
-            lambda s: (s.eigenvalues, s.index),
-            certificate,
-            (None, None),
-            is_leaf=lambda x: x is None,
-        )
-    ]
-    for place, network in zip(field[1:], ends[1:], strict=True):
-        converged = place.gradient_norm <= tolerance
-        code: Any = RESULTS.converged if converged else RESULTS.max_steps_reached
-        runs.append(
-            Solution(
-                network=network,
-                risk=jnp.asarray(place.risk, dtype),
-                risk_floor=jnp.asarray(_floor(measured, place, place.readout, has_offset), dtype),
-                gradient_norm=jnp.asarray(place.gradient_norm, dtype),
-                converged=jnp.asarray(converged),
-                time=jnp.asarray(0, dtype),
-                result=code,
-                stats={"polish_steps": np.zeros((), np.int32), "flat_modes": np.asarray(-1)},
-            )
-        )
-    return jax.tree.map(
-        lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *runs
-    )

@@ -31,6 +31,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxcompress.compression._pair_moments import (
+    Alone,
+    Matrices,
+    Split,
+    Vectors,
+    alone_moments,
+    angles,
+    planes,
+    polar,
+)
 from jaxcompress.compression._readout import Solver, factored
 from jaxcompress.kernels import AbstractInputs
 from jaxcompress.kernels.internal import (
@@ -38,15 +48,12 @@ from jaxcompress.kernels.internal import (
     MIXED_DERIVATIVE,
     SECOND_DERIVATIVE,
     VALUE,
-    Angle,
     First,
-    Plane,
     Second,
     formulas,
-    plane,
 )
 from jaxcompress.networks import TwoLayer
-from jaxcompress.networks.internal import ONE, Layer, as_layer
+from jaxcompress.networks.internal import Layer, as_layer
 
 
 class Aim(NamedTuple):
@@ -61,43 +68,14 @@ class Aim(NamedTuple):
     average: Float[Array, " o"]
 
 
-class Vectors(NamedTuple):
-    """`E[q]` and the coefficients of `E[q z]` along both unit vectors, for every pair."""
-
-    mean: Float[Array, "n m"]
-    x: Float[Array, "n m"]
-    y: Float[Array, "n m"]
-
-
-class Matrices(NamedTuple):
-    """The same and the coefficients of `E[q zzᵀ]`."""
-
-    mean: Float[Array, "n m"]
-    x: Float[Array, "n m"]
-    y: Float[Array, "n m"]
-    xx: Float[Array, "n m"]
-    xy: Float[Array, "n m"]
-    yy: Float[Array, "n m"]
-
-
-class Alone(NamedTuple):
-    """Moments of single neurons: `E[q]`, `E[q z]` along the neuron and, of second derivatives, `E[q
-    zzᵀ] − E[q] I`.
-    """
-
-    mean: Float[Array, " n"]
-    x: Float[Array, " n"]
-    xx: Float[Array, " n"]
-
-
 class Model(NamedTuple):
     """What is known at one point. `table`: `E f f` of the student's neurons with themselves and
     with the target's.
 
     `readout`: the best one, with the output bias as its last row where there is one. `units`: the
-    unit vectors of student and target; `slopes` and `lean`: `E[f′ f]` and `E[f′]`; `cross`, `bend`
-    and `alone`: second moments, already times what they enter with; `coefficients` and `gap`:
-    readouts and output bias of the residual.
+    unit vectors of student and target; `slopes` and `slopes_alone`: `E[f′ f]` and `E[f′]`; `cross`,
+    `bend` and `alone`: second moments, already times what they enter with; `coefficients` and
+    `gap`: readouts and output bias of the residual.
     """
 
     risk: Float[Array, ""]
@@ -108,7 +86,7 @@ class Model(NamedTuple):
     solver: Solver
     units: Float[Array, "nk r"]
     slopes: Vectors
-    lean: Alone
+    slopes_alone: Alone
     cross: Matrices
     bend: Matrices
     alone: Alone
@@ -138,57 +116,82 @@ def with_hidden(
     )
 
 
-@eqx.filter_jit
-def model_at(aim: Aim, student: TwoLayer) -> Model:
-    """Measure a student (its readout does not matter) against a target of the same activation."""
-    target, f = aim.layer, student.activation
-    x = as_layer(student, aim.inputs)
-    n = student.width
-    norms_x, units_x = _polar(x.weights)
-    norms_y, units_y = _polar(target.weights)
+class _Pairs(NamedTuple):
+    """Moments of all pairs of the student's neurons with these and the target's, the directions of
+    all, and the norms of the student's.
+    """
+
+    norms: Float[Array, " n"]
+    units: Float[Array, "nk r"]
+    table: Float[Array, "n nk"]
+    slopes: Vectors
+    bend: Matrices
+    cross: Matrices
+
+
+def _pairs(x: Layer, target: Layer) -> _Pairs:
+    """One look at every pair; both layers are of one activation."""
+    n, f = x.weights.shape[0], x.activation
+    norms_x, units_x = polar(x.weights)
+    norms_y, units_y = polar(target.weights)
     units, norms = jnp.concatenate([units_x, units_y]), jnp.concatenate([norms_x, norms_y])
     means = (
         None if x.mean is None or target.mean is None else jnp.concatenate([x.mean, target.mean])
     )
-    cos, sin = _angles(units, n)
-    pairs = _planes(norms_x, x.mean, norms, means, cos, sin)
-    split = _Split(cos, sin)
+    cos, sin = angles(units, n)
+    pairs = planes(norms_x, x.mean, norms, means, cos, sin)
     parts = formulas(f, f).expect(pairs, (VALUE, GRADIENT, SECOND_DERIVATIVE, MIXED_DERIVATIVE))
     (table,), first, second, both = (
         tuple(jnp.broadcast_to(q, cos.shape) for q in moments) for moments in parts
     )
-    slopes, bend = split.vectors(First(*first)), split.matrices(Second(*second))
-    cross = _Split(cos[:, :n], sin[:, :n]).matrices(Second(*(moment[:, :n] for moment in both)))
-    level, lean, alone = _alone(norms_x, x)
-    solver, readout, risk = _project(aim, student, table, level)
+    split, square = Split(cos, sin), Split(cos[:, :n], sin[:, :n])
+    return _Pairs(
+        norms=norms_x,
+        units=units,
+        table=table,
+        slopes=split.vectors(First(*first)),
+        bend=split.matrices(Second(*second)),
+        cross=square.matrices(Second(*(moment[:, :n] for moment in both))),
+    )
+
+
+@eqx.filter_jit
+def model_at(aim: Aim, student: TwoLayer) -> Model:
+    """Measure a student (its readout does not matter) against a target of the same activation."""
+    x, n = as_layer(student, aim.inputs), student.width
+    pairs = _pairs(x, aim.layer)
+    units, slopes = pairs.units, pairs.slopes
+    neuron_means, slopes_alone, alone = alone_moments(pairs.norms, x)
+    solver, readout, risk = _project(aim, student, pairs.table, neuron_means)
     a = readout[:n]
     away = jnp.zeros_like(a[0]) if student.output_bias is None else readout[n]
     gap = away if aim.offset is None else away - aim.offset
-    coefficients = jnp.concatenate([a, -target.readout])
-    weight, pull = a @ coefficients.T, a @ gap
+    coefficients = jnp.concatenate([a, -aim.layer.readout])
+    weight = a @ coefficients.T
+    constant = a @ gap
     slope = _joined(
-        jnp.sum(weight * slopes.mean, 1) + pull * lean.mean,
-        (jnp.sum(weight * slopes.x, 1) + pull * lean.x)[:, None] * units_x
+        jnp.sum(weight * slopes.mean, 1) + constant * slopes_alone.mean,
+        (jnp.sum(weight * slopes.x, 1) + constant * slopes_alone.x)[:, None] * units[:n]
         + (weight * slopes.y) @ units,
     )
     lift = lift_of(aim.inputs, student)
-    bend = jax.tree.map(lambda leaf: weight * leaf, bend)
+    bend = jax.tree.map(lambda leaf: weight * leaf, pairs.bend)
     return Model(
         risk=risk,
         gradient=2 * slope @ lift.T,
         readout=readout,
-        table=table,
-        means=level,
+        table=pairs.table,
+        means=neuron_means,
         solver=solver,
         units=units,
         slopes=slopes,
-        lean=lean,
-        cross=jax.tree.map(lambda leaf: weight[:, :n] * leaf, cross),
+        slopes_alone=slopes_alone,
+        cross=jax.tree.map(lambda leaf: weight[:, :n] * leaf, pairs.cross),
         bend=bend,
         alone=Alone(
-            jnp.sum(bend.mean, 1) + pull * alone.mean,
-            jnp.sum(bend.x, 1) + pull * alone.x,
-            jnp.sum(bend.xx, 1) + pull * alone.xx,
+            jnp.sum(bend.mean, 1) + constant * alone.mean,
+            jnp.sum(bend.x, 1) + constant * alone.x,
+            jnp.sum(bend.xx, 1) + constant * alone.xx,
         ),
         coefficients=coefficients,
         gap=gap,
@@ -210,7 +213,8 @@ def curvature(
     along = jnp.diagonal(met)  # x̂_i · v_i
     by_other = met[:, :n].T  # x̂_i · v_j
     # what hidden parameters do: through the slopes of two neurons, and through the bend of one
-    q, bend, alone, slopes, lean = model.cross, model.bend, model.alone, model.slopes, model.lean
+    q, bend, alone = model.cross, model.bend, model.alone
+    slopes, slopes_alone = model.slopes, model.slopes_alone
     on_x = jnp.sum(q.xx * by_other + q.xy * along[None] + q.x * shift[None], 1)
     on_y = q.xy * by_other + q.yy * along[None] + q.y * shift[None]
     on_one = jnp.sum(q.mean * shift[None] + q.x * by_other + q.y * along[None], 1)
@@ -221,22 +225,22 @@ def curvature(
     # what the readout takes back
     # E[f′_i g_j x̄]·v_i
     drift = slopes.x * along[:, None] + slopes.y * met + slopes.mean * shift[:, None]
-    lean_drift = lean.x * along + lean.mean * shift
+    drift_alone = slopes_alone.x * along + slopes_alone.mean * shift
     moved = drift[:, :n].T @ a
-    away = drift @ model.coefficients + lean_drift[:, None] * model.gap[None]
+    away = drift @ model.coefficients + drift_alone[:, None] * model.gap[None]
     if model.readout.shape[0] > n:
         moved, away = (
-            jnp.concatenate([moved, (lean_drift @ a)[None]]),
+            jnp.concatenate([moved, (drift_alone @ a)[None]]),
             jnp.pad(away, ((0, 1), (0, 0))),
         )
     plain, rest = jnp.split(model.solver(jnp.concatenate([moved, away], axis=1)), 2, axis=1)
     back, both = plain + share * rest, share * (plain + rest)
     returned = both[:n] @ model.coefficients.T
     returned = returned.at[:, :n].add(a @ back[:n].T)
-    pull = both[:n] @ model.gap + (a @ back[n] if model.readout.shape[0] > n else 0)
+    constant = both[:n] @ model.gap + (a @ back[n] if model.readout.shape[0] > n else 0)
     on_all = on_all.at[:, :n].add(on_y) - returned * slopes.y
-    on_x -= jnp.sum(returned * slopes.x, 1) + lean.x * pull
-    on_one -= jnp.sum(returned * slopes.mean, 1) + lean.mean * pull
+    on_x -= jnp.sum(returned * slopes.x, 1) + slopes_alone.x * constant
+    on_one -= jnp.sum(returned * slopes.mean, 1) + slopes_alone.mean * constant
     out = _joined(on_one, straight + on_x[:, None] * units[:n] + on_all @ units)
     return 2 * out @ model.lift.T
 
@@ -250,80 +254,6 @@ def sensitivity(model: Model) -> Float[Array, " n"]:
 
 def _joined(on_one: Array, on_inputs: Array) -> Float[Array, "n r1"]:
     return jnp.concatenate([on_inputs, on_one[:, None]], axis=1)
-
-
-def _polar(weights: Float[Array, "n r"]) -> tuple[Float[Array, " n"], Float[Array, "n r"]]:
-    """Norms and directions; a neuron of norm zero has none."""
-    largest = jnp.max(jnp.abs(weights), axis=1, keepdims=True)
-    scaled = weights / jnp.where(largest > 0, largest, 1)
-    length = jnp.sqrt(jnp.sum(scaled * scaled, 1, keepdims=True))
-    return (largest * length)[:, 0], scaled / jnp.where(length > 0, length, 1)
-
-
-def _angles(
-    units: Float[Array, "nk r"], n: int
-) -> tuple[Float[Array, "n nk"], Float[Array, "n nk"]]:
-    """Cosine and sine of every pair, at a neuron with itself exactly one and zero, at a dead one
-    zero and one.
-
-    The sine is half the product of `|x̂ − ŷ|` and `|x̂ + ŷ|`: from a rounded cosine it is off by
-    1e-8 next to coincident neurons, which the risk of functions that jump does feel (a step: 4e-10
-    of 2.5e-3).
-    """
-    x, y = units[:n, None], units[None]
-    gap, total = jnp.sum((x - y) ** 2, -1), jnp.sum((x + y) ** 2, -1)
-    acute = gap <= total
-    versine = 0.5 * jnp.where(acute, gap, total)  # 1 ∓ cos
-    product = jnp.clip(units[:n] @ units.T, -1, 1)
-    cos = jnp.where(versine > 0.5, product, jnp.where(acute, 1 - versine, versine - 1))
-    squares = jnp.sum(units**2, 1)
-    alive = (squares[:n, None] > 0.5) & (squares[None] > 0.5)
-    return jnp.where(alive, cos, 0), jnp.where(alive, 0.5 * jnp.sqrt(gap * total), 1)
-
-
-class _Split:
-    """From moments in the frame of the first neuron to coefficients along both."""
-
-    def __init__(self, cos: Array, sin: Array):
-        # below this sine nothing is left of the direction across: its part is left out
-        least = 100 * jnp.finfo(cos.dtype).eps ** 0.5
-        self.cos, self.inverse = cos, jnp.where(sin > least, 1 / jnp.where(sin > least, sin, 1), 0)
-
-    def vectors(self, q: First) -> Vectors:
-        y = q.across * self.inverse
-        return Vectors(jnp.broadcast_to(q.mean, y.shape), q.along - self.cos * y, y)
-
-    def matrices(self, q: Second) -> Matrices:
-        yy = (q.across_across - q.mean) * self.inverse**2
-        mixed = q.along_across * self.inverse
-        xy = mixed - self.cos * yy
-        xx = (q.along_along - q.mean) - self.cos * (mixed + xy)
-        return Matrices(*self.vectors(First(q.mean, q.along, q.across)), xx, xy, yy)
-
-
-def _planes(
-    norms_x, mean_x, norms_y, mean_y, cos: Float[Array, "n m"], sin: Float[Array, "n m"]
-) -> Plane:
-    """The planes of pairs that are known by norms, means and angle."""
-    angle = Angle(cos, sin, jnp.arctan2(sin, cos), jnp.arctan2(sin, -cos))
-    column = None if mean_x is None else mean_x[:, None]
-    row = None if mean_y is None else mean_y[None]
-    return plane(column, row, norms_x[:, None], norms_y[None], angle)
-
-
-def _alone(norms: Float[Array, " n"], x: Layer) -> tuple[Float[Array, " n"], Alone, Alone]:
-    """`E f`, and the moments of `f′` and `f″`: those of pairs with a neuron that is always one."""
-    moments, none = formulas(x.activation, ONE), jnp.zeros((1,), norms.dtype)
-    column = jnp.zeros_like(norms)[:, None]
-    pairs = _planes(norms, x.mean, none, None if x.mean is None else none, column, column + 1)
-    first, second = moments.gradient(pairs), moments.second_derivative(pairs)
-
-    def flat(moment: Array) -> Array:
-        return jnp.broadcast_to(moment, column.shape)[:, 0]
-
-    lean = Alone(flat(first.mean), flat(first.along), flat(first.mean))
-    bend = Alone(flat(second.mean), flat(second.along), flat(second.along_along - second.mean))
-    return flat(moments.value(pairs)), lean, bend
 
 
 def _project(

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem, normal_equations
+from jaxcompress.risk.internal import check_measured, check_student
 
 
 class Solver(NamedTuple):
@@ -52,7 +53,13 @@ def factored(matrix: Float[Array, "m m"]) -> Solver:
 def best_readout(problem: RiskProblem, student: TwoLayer) -> TwoLayer:
     """The student with the readout (and output bias, where it has one) of least risk for its hidden
     weights.
+
+        refitted = jc.compression.best_readout(jc.RiskProblem.of(target), student)
+
+    Raises `ValueError` for what is no measured target or no network.
     """
+    check_measured("best_readout", problem, RiskProblem)
+    check_student("best_readout", student)
     matrix, right = normal_equations(problem, student)
     solution = factored(matrix)(right)
     readout = solution[: student.width].reshape(student.readout.shape)

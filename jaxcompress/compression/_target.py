@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from jaxcompress.compression._measured import Equations, bordered
 from jaxcompress.compression._model import Aim, hidden_of
-from jaxcompress.compression._search import Runner
+from jaxcompress.compression._runner import Runner
 from jaxcompress.kernels import AbstractInputs
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import as_layer, offset_of

@@ -51,7 +51,7 @@ def certified_radius(
 
     Example: `certified_radius(start, samples, floor=1.0, gap=0.5)`.
     """
-    check_samples(start, samples)
+    check_samples("narrow.certified_radius", start, samples)
     if start.bias is not None or start.output_bias is not None:
         raise ValueError(
             "narrow.certified_radius: given an initial point with biases; expected none; "
@@ -127,7 +127,7 @@ def optimality_bound(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
 
     Example: `half_risk(student, samples) <= optimality_bound(student, samples)`.
     """
-    check_samples(student, samples)
+    check_samples("narrow.optimality_bound", student, samples)
     if samples.outputs is not None:
         raise ValueError(
             f"narrow.optimality_bound: given targets {samples.targets.shape}; expected (n,), one "

@@ -44,7 +44,7 @@ def jacobian(student: TwoLayer, samples: Samples) -> Float[Array, "rows P"]:
 
     Example: `jacobian(student, samples)`.
     """
-    check_samples(student, samples)
+    check_samples("narrow.jacobian", student, samples)
     x, a, f = samples.inputs, outgoing(student), student.activation
     n, o, m = samples.count, a.shape[1], student.width
     z = preactivations(student, x)

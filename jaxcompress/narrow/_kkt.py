@@ -21,6 +21,7 @@ def half_risk(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
 
     Example: `half_risk(fit(start, samples).network, samples)`.
     """
+    check_samples("narrow.half_risk", student, samples)
     return 0.5 * empirical_risk(student, samples)
 
 
@@ -33,7 +34,8 @@ def kkt_residual(
 
     Example: `kkt_residual(student, samples, FeasibleSet.of(start, radius=1.0))`.
     """
-    check_samples(student, samples)  # a derivative would let NaN pass
+    # under the derivative NaN would pass unseen
+    check_samples("narrow.kkt_residual", student, samples)
     gradient = jax.grad(half_risk)(student, samples)
     return residual_of(student, gradient, feasible)
 
@@ -68,7 +70,7 @@ def scaled_kkt_residual(
             "of length; use kkt_residual"
         )
     feasible.check(student)
-    check_samples(student, samples)
+    check_samples("narrow.scaled_kkt_residual", student, samples)
     gradient = jax.grad(half_risk)(student, samples)
     return norm(list(feasible.scaled(student, gradient.weights, gradient.readout)))
 
@@ -116,7 +118,7 @@ def multipliers(
     Example: `multipliers(student, samples, FeasibleSet.of(start, radius=1.0))`.
     """
     feasible.check(student)
-    check_samples(student, samples)
+    check_samples("narrow.multipliers", student, samples)
     gradient = jax.grad(half_risk)(student, samples)
     out = student.weights - feasible.center
     size, radius = norm([out]), feasible.radius

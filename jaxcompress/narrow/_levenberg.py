@@ -171,7 +171,7 @@ def fit(
         )
     one = jax.tree.map(lambda leaf: leaf[0], students) if runs else students
     data = jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples
-    check_samples(one, data)
+    check_samples("narrow.fit", one, data)
     check_finite("narrow.fit", **students.parameters(), **samples.parameters())  # of every run
     check_assumptions("narrow.fit", one, samples)
     if tolerance is None:

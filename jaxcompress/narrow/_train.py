@@ -162,7 +162,8 @@ def _check_networks(starts: TwoLayer, samples: Samples) -> TwoLayer:
         )
     check_finite("narrow.train", **starts.parameters(), **samples.parameters())
     one = jax.tree.map(lambda leaf: leaf[0], starts)
-    check_samples(one, jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples)
+    data = jax.tree.map(lambda leaf: leaf[0], samples) if samples.runs else samples
+    check_samples("narrow.train", one, data)
     return one
 
 

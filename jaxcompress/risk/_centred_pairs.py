@@ -47,7 +47,7 @@ def apply(c: Array, y: Array) -> Array:
 def formulas(f: AbstractActivation, g: AbstractActivation) -> AbstractCentred:
     """The short formulas of a pair that is known to have them."""
     found = centred(f, g)
-    assert found is not None  # whoever comes here has asked
+    assert found is not None  # callers have asked `serves` before
     return found
 
 
@@ -69,13 +69,13 @@ def summed(second: CentredSecond, c: Array, p: Array, x: Array) -> Float[Array, 
     d = x.shape[1]
     eye = jnp.eye(d, dtype=x.dtype).reshape(1, d, d, *([1] * (x.ndim - 2)))
     identity, ww = jnp.sum(c * second.identity, 1), jnp.sum(c * second.ww, 1)
-    lean = jnp.sum((c * second.pw)[:, :, None] * p, 1)
+    mixed_sum = jnp.sum((c * second.pw)[:, :, None] * p, 1)
     weighted = (c * second.pp)[:, :, None] * p
     if c.ndim == 2:
         square = jnp.einsum("ijd,ije->ide", weighted, p)
     else:
         square = jnp.sum(weighted[:, :, :, None] * p[:, :, None], 1)
-    square += lean[:, :, None] * x[:, None] + x[:, :, None] * lean[:, None]
+    square += mixed_sum[:, :, None] * x[:, None] + x[:, :, None] * mixed_sum[:, None]
     return square + ww[:, None, None] * x[:, :, None] * x[:, None] + identity[:, None, None] * eye
 
 

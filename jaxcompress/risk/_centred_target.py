@@ -41,6 +41,10 @@ class AbstractCentredTarget(eqx.Module):
     energy: eqx.AbstractVar[Float[Array, "*runs"]]
     magnitude: eqx.AbstractVar[Float[Array, "*runs"]]
 
+    def short_form(self) -> "AbstractCentredTarget":
+        """Itself: it has that form already."""
+        return self
+
     @abc.abstractmethod
     def serves(self, f: AbstractActivation) -> bool:
         """Whether students of this activation have short formulas against it."""
@@ -150,7 +154,7 @@ class CentredPolynomial(AbstractCentredTarget):
     def _means(self, f: AbstractActivation, weights: Array) -> tuple[Array, ...]:
         """`M_p`, one a neuron, with an axis for the outputs."""
         known = centred_means(f)
-        assert known is not None  # whoever comes here has asked
+        assert known is not None  # callers have asked `serves` before
         return known(jnp.sum(weights * weights, 1)[:, None])
 
     def _along(self, weights: Array) -> tuple[Array, Array, Array]:
@@ -188,7 +192,7 @@ class CentredPolynomial(AbstractCentredTarget):
         residual = jnp.swapaxes(self._slopes(m1, m2, m3, m4, tilt, turned, form, weights), 1, 2)
         identity = jnp.sum(readout * (m2 * self.constant[None] + m3 * tilt + 0.5 * m4 * form), 1)
         square = jnp.sum(readout * (m4 * self.constant[None] + m5 * tilt + 0.5 * m6 * form), 1)
-        lean = jnp.sum(
+        mixed_sum = jnp.sum(
             readout[:, :, None] * (m3[:, :, None] * self.linear[None] + m4[:, :, None] * turned), 1
         )
         d = weights.shape[1]
@@ -197,7 +201,7 @@ class CentredPolynomial(AbstractCentredTarget):
             identity[:, None, None] * eye
             + square[:, None, None] * weights[:, :, None] * weights[:, None]
         )
-        bend += lean[:, :, None] * weights[:, None] + weights[:, :, None] * lean[:, None]
+        bend += mixed_sum[:, :, None] * weights[:, None] + weights[:, :, None] * mixed_sum[:, None]
         if self.quadratic is not None:
             bend += jnp.sum((readout * m2)[:, :, None, None] * self.quadratic[None], 1)
         return CrossSecond(bend, residual)

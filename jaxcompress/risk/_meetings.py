@@ -28,19 +28,19 @@ _MEANS, _LEAST = (1.0, -1.0, 2.0, 0.0), 0.25
 class Met(NamedTuple):
     """Neurons of one activation, with readouts `r` and the sizes of what these are the sums of.
 
-    The first `own` of them are the student itself; `one` is what the last of them has to be divided
-    by to be the constant one, or `None` where it is no constant.
+    The first `itself` of them are the student; `one` is what the last of them has to be divided by
+    to be the constant one, or `None` where it is no constant.
     """
 
     layer: Layer
     size: Float[Array, "m o"]
-    own: int
+    itself: int
     one: Float[Array, ""] | None
 
     @property
     def shares(self) -> np.ndarray:
         """How often each enters the risk: pairs of different networks do twice."""
-        return np.where(np.arange(self.size.shape[0]) < self.own, 1.0, 2.0)
+        return np.where(np.arange(self.size.shape[0]) < self.itself, 1.0, 2.0)
 
 
 def meetings(x: Layer, target: Sequence[Layer], gap: Sized | None) -> tuple[Met, ...]:
@@ -83,8 +83,8 @@ def look(x: Layer, met: Met, parts: Sequence[Part]) -> tuple[Frames, list[tuple[
     """The frames of all pairs and their moments."""
     y = met.layer
     within = (
-        functools.partial(frames_within, rows=met.own)
-        if met.own
+        functools.partial(frames_within, rows=met.itself)
+        if met.itself
         else functools.partial(frames, x.weights, x.mean)
     )
     pairs = within(y.weights, y.mean)

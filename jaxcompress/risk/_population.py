@@ -1,4 +1,5 @@
-"""The population risk as quadratic forms of Gram tables.
+"""The population risk as quadratic forms of Gram tables, and the targets that it is measured
+against.
 
 Letters: student weights `W`, readout `a`; target weights `V`, readout `b`; `c` the difference of
 the output biases. `R = aᵀG_WW a − 2aᵀG_WV b + bᵀG_VV b + 2c·(aᵀm_W − bᵀm_V) + c·c`, summed over
@@ -6,26 +7,29 @@ outputs, with `m` the means of the neurons: their table with a neuron that is al
 """
 
 import math
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress._internal.checks import check_finite, check_floating
 from jaxcompress.kernels import AbstractInputs, StandardNormal, activations
-from jaxcompress.kernels.internal import table_in_blocks, table_times
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import (
     Layer,
     Sized,
     as_layer,
-    neuron_means,
     offset_of,
     orders_energy,
 )
+from jaxcompress.risk._centred_target import CentredPolynomial, CentredTarget
+from jaxcompress.risk._checks import check_pair, check_target
+from jaxcompress.risk._curvature import population_hessian
 from jaxcompress.risk._problem import AbstractProblem
+from jaxcompress.risk._target import AbstractTarget
 from jaxcompress.risk._terms import measured, terms
+from jaxcompress.special.internal import divide
 
 
 class RiskProblem(AbstractProblem):
@@ -33,9 +37,12 @@ class RiskProblem(AbstractProblem):
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a
     leading axis on every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative
-    risk divides, `magnitude` the size of its terms, `average = E f_target`. The target is the sum
-    of `layers` and of `offset`; from `moments` these are its projection on polynomials
-    (`_of_moments`), and the risk is the simplified one.
+    risk divides, `magnitude` the sum of the absolute values of its terms, `average = E f_target`.
+    The target is the sum of `layers` and of `offset`; from `moments` these are its projection on
+    polynomials, and the risk is the simplified one.
+
+        problem = jc.RiskProblem.of(jc.targets.orthonormal(6, 7, activation=jc.activations.erf))
+        problem.risk(student), problem.floor(student), problem.hessian(student)
     """
 
     layers: tuple[Layer, ...]
@@ -50,16 +57,20 @@ class RiskProblem(AbstractProblem):
     def of(
         cls, target: TwoLayer | TargetMoments, inputs: AbstractInputs | None = None
     ) -> "RiskProblem":
-        """Measure a target. Raises `ValueError` when the law has another dimension than the
-        target.
+        """Measure a network, or the moments of one.
+
+        Raises `ValueError` for other targets (use their own `problem(inputs)`), and when the law
+        has another dimension than the target.
         """
         inputs = StandardNormal() if inputs is None else inputs
-        if isinstance(target, TargetMoments):
-            return _of_moments(target, inputs)
-        check_compatible(target, target, inputs)
-        layer, offset = as_layer(target, inputs), offset_of(target)
-        energy, average = measured(layer, offset)
-        return cls((layer,), offset, inputs, *energy, average)
+        known = as_target("RiskProblem.of", target)
+        if not isinstance(known, NetworkTarget | MomentsTarget):
+            raise ValueError(
+                f"RiskProblem.of: given a target of type {type(target).__name__}; expected a "
+                "TwoLayer or TargetMoments; call its own problem(inputs)"
+            )
+        check_target("RiskProblem.of", known, inputs)
+        return known.problem(inputs)
 
     def risk_and_floor(self, student):
         value, size = terms(self, self.student_layer(student), offset_of(student))
@@ -68,18 +79,189 @@ class RiskProblem(AbstractProblem):
         risk = value + jax.lax.stop_gradient(jnp.maximum(value, 0) - value)
         return risk, jnp.finfo(value.dtype).eps * jax.lax.stop_gradient(size)
 
+    def hessian(self, student, freeze=()):
+        return population_hessian(self, self.inputs, student, freeze)
+
     def student_layer(self, student: TwoLayer) -> Layer:
         """The student on standard normal inputs."""
         return as_layer(student, self.inputs)
 
     def gap(self, offset: Float[Array, " o"] | None) -> Sized | None:
-        """What is left of a student's offset beside the target's, and its size; `None` where
-        neither has one.
+        """The student's offset less the target's, with the sum of their absolute values; `None`
+        where neither has one.
         """
         if self.offset is None:
             return None if offset is None else Sized(offset, jnp.abs(offset))
-        own = jnp.zeros_like(self.offset) if offset is None else offset
-        return Sized(own - self.offset, jnp.abs(own) + jnp.abs(self.offset))
+        offset = jnp.zeros_like(self.offset) if offset is None else offset
+        return Sized(offset - self.offset, jnp.abs(offset) + jnp.abs(self.offset))
+
+    def short_form(self):
+        if not isinstance(self.inputs, StandardNormal):
+            return None
+        known: dict[str, Any] = {"energy": self.energy, "magnitude": self.magnitude}
+        if self.moments is not None:
+            constant, linear, quadratic = self.moments.with_outputs()
+            return CentredPolynomial(constant=constant, linear=linear, quadratic=quadratic, **known)
+        layer, *others = self.layers
+        if others or layer.mean is not None or self.offset is not None:
+            return None
+        return CentredTarget(
+            weights=layer.weights, readout=layer.readout, activation=layer.activation, **known
+        )
+
+
+class NetworkTarget(AbstractTarget):
+    """A network as a target."""
+
+    kind: ClassVar[str] = "networks"
+
+    network: TwoLayer
+
+    @property
+    def dim(self):
+        return self.network.dim
+
+    @property
+    def outputs(self):
+        return self.network.outputs
+
+    @property
+    def runs(self):
+        return self.network.weights.shape[:-2]
+
+    @property
+    def pairs(self):
+        return self.network.width
+
+    def parameters(self):
+        return self.network.parameters()
+
+    def problem(self, inputs) -> RiskProblem:
+        layer, offset = as_layer(self.network, inputs), offset_of(self.network)
+        energy, average = measured(layer, offset)
+        return RiskProblem(
+            layers=(layer,),
+            offset=offset,
+            inputs=inputs,
+            energy=energy.value,
+            magnitude=energy.size,
+            average=average,
+        )
+
+    def span(self):
+        return self.network.weights
+
+    def in_span(self, rows):
+        return eqx.tree_at(lambda t: t.network.weights, self, rows)
+
+    def short_form(self, activation):
+        network = self.network
+        plain = network.bias is None and network.output_bias is None
+        return CentredTarget.of(network) if plain and network.activation == activation else None
+
+
+class MomentsTarget(AbstractTarget):
+    """The lowest Hermite orders of a target, as the polynomial that has them."""
+
+    kind: ClassVar[str] = "moments"
+    measured_by: ClassVar[str] = "simplified_risk"
+
+    moments: TargetMoments
+
+    @property
+    def dim(self):
+        return self.moments.dim
+
+    @property
+    def outputs(self):
+        return self.moments.outputs
+
+    @property
+    def runs(self):
+        return self.moments.runs
+
+    @property
+    def pairs(self):
+        return 1 if self.moments.order == 1 else self.moments.dim
+
+    def parameters(self):
+        return self.moments.parameters()
+
+    def problem(self, inputs) -> RiskProblem:
+        return _of_moments(self.moments, inputs)
+
+    def span(self):
+        """The directions of the linear part, one an output."""
+        if self.moments.order > 1:
+            return None
+        linear = self.moments.with_outputs()[1]
+        first = jnp.eye(1, linear.shape[-1], dtype=linear.dtype)
+        first = first.reshape((1,) * (linear.ndim - 1) + linear.shape[-1:])
+        lengths = _lengths(linear)
+        # the first axis stands for the direction of a linear part that is zero
+        return jnp.where(lengths > 0, divide(linear, lengths), first)
+
+    def in_span(self, rows):
+        linear = _lengths(self.moments.with_outputs()[1]) * rows
+        linear = linear if self.outputs is not None else linear[..., 0, :]
+        return eqx.tree_at(lambda t: t.moments.linear, self, linear)
+
+    def dim_under(self, inputs):
+        return self.dim if inputs.dim is None else inputs.dim
+
+    def check_inputs(self, where, inputs):
+        if inputs.dim is None:
+            return
+        # moments are those of the standard normal inputs behind the law
+        weights = jnp.zeros((1, inputs.dim), self.moments.linear.dtype)
+        seen = jax.eval_shape(inputs.standardize, weights, None)[0].shape[1]
+        if seen != self.dim:
+            raise ValueError(
+                f"{where}: given moments of standard normal dimension {self.dim} and inputs of "
+                f"dimension {inputs.dim} with {seen} of variance; expected the law under which the "
+                "moments were taken"
+            )
+
+    def described(self):
+        return f"moments, of standard normal dimension {self.dim}"
+
+
+def _lengths(linear: Float[Array, "*runs o r"]) -> Float[Array, "*runs o 1"]:
+    return jnp.sqrt(jnp.sum(linear * linear, axis=-1))[..., None]
+
+
+def as_target(
+    where: str, given: TwoLayer | TargetMoments | AbstractTarget, name: str = "target"
+) -> AbstractTarget:
+    """Whatever a solver takes for a target, with the interface of a target. Raises `ValueError`, in
+    the name of the function `where`, for everything else.
+    """
+    if isinstance(given, AbstractTarget):
+        return given
+    if isinstance(given, TwoLayer):
+        return NetworkTarget(given)
+    if isinstance(given, TargetMoments):
+        return MomentsTarget(given)
+    raise ValueError(
+        f"{where}: given {name} of type {type(given).__name__}; expected a TwoLayer, "
+        "TargetMoments, Samples or another AbstractTarget; build a network with TwoLayer(weights, "
+        "readout)"
+    )
+
+
+def check_compatible(
+    where: str,
+    student: TwoLayer,
+    target: TwoLayer | TargetMoments | AbstractTarget,
+    inputs: AbstractInputs,
+) -> AbstractTarget:
+    """The target with the interface of one. Raises `ValueError`, in the name of the function
+    `where`, unless student, target and law are such, finite, and of the same inputs, outputs and
+    dtype.
+    """
+    known = as_target(where, target)
+    check_pair(where, student, known, inputs)
+    return known
 
 
 def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
@@ -89,7 +271,6 @@ def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
     Linear neurons carry `T`, quadratic ones along the eigenvectors of `Q` the rest. Derivatives by
     `Q` itself would have to pass through these.
     """
-    _check_moments(moments, inputs)
     constant, linear, quadratic = moments.with_outputs()
     unit = jnp.eye(linear.shape[0], dtype=linear.dtype)
     layers = [Layer(linear, None, unit, activations.identity)]
@@ -99,164 +280,16 @@ def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
         # ½ λ ((u·z)² − 1) is λ/√2 times the orthonormal polynomial of degree 2
         readout = (unit[:, None] * values[:, :, None] / math.sqrt(2)).reshape(-1, linear.shape[0])
         layers.append(Layer(rows, None, readout, activations.hermite(2)))
-    # A target has at least the energy of its orders; less, from a wide estimate, would clip many
-    # risks to one zero.
+    # A target has at least the second moment of its orders; an estimate below it, of a wide target,
+    # would clip many risks to one zero.
     energy = jnp.maximum(moments.energy, orders_energy(constant, linear, quadratic))
     average = Sized(constant, jnp.abs(constant))
-    return RiskProblem(tuple(layers), constant, inputs, energy, energy, average, moments)
-
-
-def population_risk(
-    student: TwoLayer, target: TwoLayer, *, inputs: AbstractInputs | None = None
-) -> Float[Array, ""]:
-    """`E‖f_student(x) − f_target(x)‖²` over Gaussian inputs, summed over outputs, without a factor
-    ½.
-
-    Arguments: two networks of the same input dimension, outputs and dtype (activations may differ),
-    and the law of the inputs (`StandardNormal()` when left out). Use `jax.vmap` for batches.
-    Returns a scalar ≥ 0 in that dtype. `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and
-    exact, also where neurons coincide; a homogeneous neuron of zero norm has derivative zero.
-    Raises `ValueError` when the networks or the law do not fit together.
-    Memory: against a wide target of neurons without biases (ReLU, erf or affine) no table is held,
-    only blocks. The target's table with itself is a constant of the student:
-    `jax.jit(jax.grad(population_risk))` leaves it out, while the value (and `jax.grad` outside of
-    `jit`) costs its `k²` pairs; `RiskProblem.of` pays them once.
-    Where it fails: below `RiskProblem.of(target).floor(student)` (about ε times the squared norms)
-    a value is rounding noise.
-    References: Saad & Solla 1995 (erf); Cho & Saul 2009, Safran & Shamir 2018 (ReLU).
-    """
-    inputs = StandardNormal() if inputs is None else inputs
-    check_network("population_risk", target)
-    check_compatible(student, target, inputs)
-    return _risk_once(student, target, inputs)
-
-
-@eqx.filter_jit
-def _risk_once(student: TwoLayer, target: TwoLayer, inputs: AbstractInputs) -> Float[Array, ""]:
-    return RiskProblem.of(target, inputs).risk(student)
-
-
-def check_network(where: str, target: object) -> None:
-    """Raise `ValueError` for moments where the neurons themselves are needed."""
-    if isinstance(target, TargetMoments):
-        raise ValueError(
-            f"{where}: given the moments of a target; expected the target, a TwoLayer; moments "
-            f"are for simplified_risk"
-        )
-
-
-def check_compatible(
-    student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs
-) -> None:
-    """Raise `ValueError` unless student, target and law are such, finite, and of the same inputs,
-    outputs and dtype.
-    """
-    kinds: dict[str, tuple] = {"student": (student, TwoLayer), "inputs": (inputs, AbstractInputs)}
-    if not isinstance(target, TargetMoments):
-        kinds["target"] = (target, TwoLayer)
-    for name, (given, kind) in kinds.items():
-        if not isinstance(given, kind):
-            raise ValueError(
-                f"population_risk: given {name} of type {type(given).__name__}; expected a "
-                f"{kind.__name__}; build a network with TwoLayer(weights, readout) and a law with "
-                "Gaussian(mean, covariance)"
-            )
-    check_finite("population_risk: student", **student.parameters())
-    check_finite("population_risk: target", **target.parameters())
-    _check_single("student", student.weights)
-    if isinstance(target, TwoLayer):
-        _check_single("target", target.weights)
-    else:
-        _check_moments(target, inputs)
-    _check_dimensions(student, target, inputs)
-    if student.outputs != target.outputs:
-        raise ValueError(
-            f"population_risk: given a student with {_outputs(student)} and a target with "
-            f"{_outputs(target)}; expected the same; a readout (n,) is one scalar output, (n, o) "
-            "is o outputs"
-        )
-    first = next(iter(target.parameters()))
-    check_floating(
-        "population_risk",
-        **{
-            "student's weights": student.weights,
-            f"target's {first}": target.parameters()[first],
-            "inputs' mean": getattr(inputs, "mean", None),
-        },
+    return RiskProblem(
+        layers=tuple(layers),
+        offset=constant,
+        inputs=inputs,
+        energy=energy,
+        magnitude=energy,
+        average=average,
+        moments=moments,
     )
-
-
-def _check_moments(moments: TargetMoments, inputs: AbstractInputs) -> None:
-    if moments.runs:
-        raise ValueError(
-            f"simplified_risk: given moments with leading axes {moments.runs}; expected those of "
-            "one target; use jax.vmap or solve_many for leading axes"
-        )
-    check_finite("simplified_risk: moments", **moments.parameters())
-    seen = moments.dim
-    if inputs.dim is not None:  # moments are those of the standard normal inputs behind the law
-        weights = jnp.zeros((1, inputs.dim), moments.linear.dtype)
-        seen = jax.eval_shape(inputs.standardize, weights, None)[0].shape[1]
-    if seen != moments.dim:
-        raise ValueError(
-            f"simplified_risk: given moments of standard normal dimension {moments.dim} and inputs "
-            f"of dimension {inputs.dim} with {seen} of variance; expected the law under which the "
-            "moments were taken"
-        )
-
-
-def _check_single(name: str, weights: Array) -> None:
-    if weights.ndim != 2:
-        raise ValueError(
-            f"population_risk: given a {name} with weights of shape {weights.shape}; "
-            "expected (n, d); use jax.vmap or solve_many for leading axes"
-        )
-
-
-def _check_dimensions(
-    student: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs
-) -> None:
-    law = "" if inputs.dim is None else f", inputs of dimension {inputs.dim}"
-    # moments under another law have the dimension of the standard normal inputs behind it
-    # (`_check_moments`)
-    beside = isinstance(target, TargetMoments) and inputs.dim is not None
-    if inputs.dim in (None, student.dim) and (beside or student.dim == target.dim):
-        return
-    kind = (
-        "a target of input dimension"
-        if isinstance(target, TwoLayer)
-        else "moments, of standard normal dimension"
-    )
-    raise ValueError(
-        f"population_risk: given a student of input dimension {student.dim} and {kind} "
-        f"{target.dim}{law}; expected the same; pad the weights with zeros or reduce the law"
-    )
-
-
-def _outputs(network: TwoLayer | TargetMoments) -> str:
-    return "a scalar output" if network.outputs is None else f"{network.outputs} outputs"
-
-
-def normal_equations(
-    problem: RiskProblem, student: TwoLayer
-) -> tuple[Float[Array, "m m"], Float[Array, "m o"]]:
-    """Matrix and right side whose solution is the readout of least risk for the student's hidden
-    parameters.
-
-    The risk is `tr(aᵀ matrix a − 2 aᵀ right) + const` in the stacked readout; `m = n`, or `n + 1`
-    with the output bias last when the student has one.
-    """
-    x, f = problem.student_layer(student), student.activation
-    matrix = table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean)
-    right = jnp.zeros((student.width, x.readout.shape[1]), matrix.dtype)
-    for y in problem.layers:
-        right += table_times(f, y.activation, x.weights, x.mean, y.weights, y.mean, y.readout)[0]
-    if student.output_bias is None and problem.offset is None:
-        return matrix, right
-    means = neuron_means(x)
-    if problem.offset is not None:
-        right += means[:, None] * problem.offset[None, :]
-    if student.output_bias is None:
-        return matrix, right
-    matrix = jnp.block([[matrix, means[:, None]], [means[None], jnp.ones((1, 1), matrix.dtype)]])
-    return matrix, jnp.concatenate([right, problem.average.value[None]])

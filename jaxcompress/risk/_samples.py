@@ -1,5 +1,7 @@
 """Samples as a target: inputs with the outputs that a student should have there."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,11 +10,18 @@ from jaxtyping import Array, Float, Int
 from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_integer
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import TwoLayer
+from jaxcompress.risk._assembly import assembled
+from jaxcompress.risk._empirical_terms import empirical_blocks, residuals
+from jaxcompress.risk._problem import AbstractProblem
+from jaxcompress.risk._target import AbstractTarget
 
 
-class Samples(eqx.Module):
+class Samples(AbstractTarget):
     """A finite set of inputs and the outputs wanted there; every solver takes it in the place of a
     target.
+
+        samples = jc.Samples.of(jax.random.key(0), target, 1000)
+        jc.solve(student, samples)
 
     Arguments, of one floating dtype: `inputs (samples, d)`, one row a sample; `targets (samples,)`
     for one output or `(samples, o)` for several. Leading axes on both are a batch of data sets. The
@@ -20,6 +29,9 @@ class Samples(eqx.Module):
     `empirical_risk`.
     Raises `ValueError` when shapes or dtypes do not fit together, and for NaN.
     """
+
+    kind: ClassVar[str] = "samples"
+    measured_by: ClassVar[str] = "empirical_risk"
 
     inputs: Float[Array, "*runs samples d"]
     targets: Float[Array, "*runs samples"] | Float[Array, "*runs samples o"]
@@ -89,6 +101,29 @@ class Samples(eqx.Module):
         """The targets, a scalar output with its axis."""
         return self.targets[..., None] if self.outputs is None else self.targets
 
+    def problem(self, inputs):
+        return EmpiricalProblem.of(self)
+
+    @property
+    def pairs(self):
+        return self.count
+
+    def span(self):
+        return self.inputs
+
+    def in_span(self, rows):
+        return eqx.tree_at(lambda s: s.inputs, self, rows)
+
+    def check_inputs(self, where, inputs):
+        if not isinstance(inputs, StandardNormal):
+            raise ValueError(
+                f"{where}: given samples and a law of the inputs, {type(inputs).__name__}; "
+                "expected samples alone, which are their own law; leave inputs out"
+            )
+
+    def described(self):
+        return f"samples of input dimension {self.dim}"
+
     def batch(self, rows: Int[Array, " size"]) -> "Samples":
         """Some of the samples of one data set, by number: a minibatch.
         Raises `ValueError` for a batch of data sets.
@@ -101,9 +136,49 @@ class Samples(eqx.Module):
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
 
+class EmpiricalProblem(AbstractProblem):
+    """Samples as a problem for the solvers; `energy` is `mean ‖y‖²`.
+
+    Build with `EmpiricalProblem.of(samples)`.
+
+        jc.risk.EmpiricalProblem.of(samples).hessian(student)
+    """
+
+    samples: Samples
+    energy: Float[Array, ""]
+
+    @classmethod
+    def of(cls, samples: Samples) -> "EmpiricalProblem":
+        """Measure one data set. Raises `ValueError` for a batch of them."""
+        if samples.runs:
+            raise ValueError(
+                f"EmpiricalProblem: given samples with leading axes {samples.runs}; expected one "
+                "data set; use jax.vmap or solve_many for leading axes"
+            )
+        energy = jnp.mean(jnp.sum(samples.with_outputs() ** 2, axis=1))
+        return cls(samples=samples, energy=energy)
+
+    def risk_and_floor(self, student):
+        r, size = residuals(student, self.samples.inputs, self.samples.with_outputs())
+        # |r| is known to ε·size, so r² to this much: near an interpolating student the floor falls
+        # with the risk
+        unsure = jnp.finfo(r.dtype).eps * jax.lax.stop_gradient(size)
+        floor = jnp.mean(jnp.sum(unsure * (2 * jnp.abs(jax.lax.stop_gradient(r)) + unsure), axis=1))
+        return jnp.mean(jnp.sum(r * r, axis=1)), floor
+
+    def hessian(self, student, freeze=()):
+        x, y = self.samples.inputs, self.samples.with_outputs()
+        inner = student.dim + (student.bias is not None)
+        lift = jnp.eye(inner, student.dim + 1, dtype=student.weights.dtype)
+        return assembled(student, empirical_blocks(student, x, y), lift, freeze)
+
+
 def minibatches(key: Array, count: int, size: int, steps: int) -> Int[Array, "steps size"]:
     """Which samples every step sees: each epoch a permutation of its own, cut into pieces of
     `size`.
+
+        for rows in jc.risk.minibatches(key, samples.count, 32, steps=100):
+            gradient = jax.grad(jc.empirical_risk)(student, samples.batch(rows))
 
     Arguments, all but the key static: `count` samples, `size` of a minibatch, `steps`. Epoch `i`
     draws from `fold_in(key, i)`; the `count mod size` samples at an epoch's end wait for the next

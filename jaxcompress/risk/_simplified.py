@@ -14,7 +14,8 @@ from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import summed_blocks
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import Layer, as_layer, check_order, hermite_orders, norms
-from jaxcompress.risk._population import RiskProblem, check_compatible, check_network
+from jaxcompress.risk._population import check_compatible
+from jaxcompress.risk._risks import risk_once
 from jaxcompress.special.internal import divide
 
 # Numbers in one block of the target's weights: 32 MiB in float64.
@@ -30,6 +31,9 @@ def simplified_risk(
     up to `order`.
 
     For ReLU and order 1: `aᵀG_WW a − 2 Σ_j a_j (‖w_j‖ S/(2π) + ⟨w_j, t⟩/4) + E‖f_target‖²`.
+
+        jc.simplified_risk(student, jc.target_moments(target))
+
     Arguments: a student of any activation and structure, `target_moments` of the target, and the
     law of the inputs under which they were taken (`StandardNormal()` when left out). Its cost does
     not depend on the target's width.
@@ -48,21 +52,16 @@ def simplified_risk(
             "take them with target_moments(target), or compare the networks themselves with "
             "population_risk"
         )
-    check_compatible(student, moments, inputs)
-    return _risk_once(student, moments, inputs)
-
-
-@eqx.filter_jit
-def _risk_once(
-    student: TwoLayer, moments: TargetMoments, inputs: AbstractInputs
-) -> Float[Array, ""]:
-    return RiskProblem.of(moments, inputs).risk(student)
+    return risk_once(student, check_compatible("simplified_risk", student, moments, inputs), inputs)
 
 
 def simplified_risk_bound(
     student: TwoLayer, target: TwoLayer, *, order: int = 1, inputs: AbstractInputs | None = None
 ) -> Float[Array, ""]:
     """A bound of `|population_risk − simplified_risk|` for one target and one student.
+
+        gap = jc.population_risk(student, target) - jc.simplified_risk(student, moments)
+        jnp.abs(gap) <= jc.simplified_risk_bound(student, target)
 
     With `τ(v)² = E φ(v·z)² − (Hermite orders up to order)`, the part of a neuron that the
     simplified risk does not see, Cauchy and Schwarz give for two neurons `|ρ|^{order+1} τ(w) τ(v)`,
@@ -77,8 +76,12 @@ def simplified_risk_bound(
     Reference: the bound of Amani et al. 2022 without its constants; here for any activation.
     """
     inputs = StandardNormal() if inputs is None else inputs
-    check_network("simplified_risk_bound", target)
-    check_compatible(student, target, inputs)
+    if not isinstance(target, TwoLayer):
+        raise ValueError(
+            f"simplified_risk_bound: given a target of type {type(target).__name__}; expected a "
+            "TwoLayer, whose neurons are looked at, not the moments of a target; pass the network"
+        )
+    check_compatible("simplified_risk_bound", student, target, inputs)
     check_order("simplified_risk_bound", order)
     return _bound_once(student, target, inputs, order)
 

@@ -87,7 +87,7 @@ def _terms_jvp(primals, tangents):
 def slopes(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Slopes:
     """The risk of a layer whose tables are small, and its gradient."""
     met = meetings(x, problem.layers, problem.gap(offset))
-    each, lean = zip(*(_with(x, some) for some in met), strict=True)
+    each, means = zip(*(_with(x, some) for some in met), strict=True)
     energy, by_weights, by_mean, by_readout = total(each)
     value, size = energy.value + problem.energy, energy.size + problem.magnitude
     by_offset = None
@@ -95,7 +95,7 @@ def slopes(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Sl
         average = problem.average
         value += jnp.sum(offset * (offset - 2 * average.value))
         size += jnp.sum(jnp.abs(offset) * (jnp.abs(offset) + 2 * average.size))
-        by_offset = 2 * (sum(each for each in lean if each is not None) + offset - average.value)
+        by_offset = 2 * (sum(mean for mean in means if mean is not None) + offset - average.value)
     gradient = Unknowns(
         2 * by_weights, None if x.mean is None else 2 * by_mean, 2 * by_readout, by_offset
     )
@@ -113,9 +113,9 @@ def _with(x: Layer, some: Met) -> tuple[tuple[Sized, Array, Array, Array], Array
     by_weights += jnp.sum((c * across)[:, :, None] * pairs.across_x, 1)
     by_readout = jnp.matmul(table, right, precision=_EXACT)
     # a table by quadrature is symmetric to the rule's error only
-    if some.own and x.activation.terms is None:
-        own = table[:, : some.own]
-        by_readout += jnp.matmul(0.5 * (own.T - own), x.readout, precision=_EXACT)
+    if some.itself and x.activation.terms is None:
+        square = table[:, : some.itself]
+        by_readout += jnp.matmul(0.5 * (square.T - square), x.readout, precision=_EXACT)
     sums = _summed(x, some, table), by_weights, jnp.sum(c * mean, 1), by_readout
     return sums, None if some.one is None else jnp.matmul(
         table[:, -1] / some.one, x.readout, precision=_EXACT
@@ -132,8 +132,8 @@ def _summed(x: Layer, some: Met, table: Float[Array, "n m"]) -> Sized:
     shares = jnp.asarray(some.shares, table.dtype)
     sizes = jnp.matmul(jnp.abs(x.readout), some.size.T, precision=_EXACT)
     # Neuron by neuron: added up in one go, 180 pairs were off by 3e-14, twice their floor.
-    pulls = jnp.matmul(table, shares[:, None] * some.layer.readout, precision=_EXACT)
-    return Sized(jnp.sum(x.readout * pulls), jnp.sum(shares[None] * sizes * jnp.abs(table)))
+    products = jnp.matmul(table, shares[:, None] * some.layer.readout, precision=_EXACT)
+    return Sized(jnp.sum(x.readout * products), jnp.sum(shares[None] * sizes * jnp.abs(table)))
 
 
 def _of_tables(problem: Measured, x: Layer, offset: Array | None) -> Sized:
@@ -145,9 +145,9 @@ def _of_tables(problem: Measured, x: Layer, offset: Array | None) -> Sized:
         value, size = value - 2 * cross.value, size + 2 * cross.size
     gap = problem.gap(offset)
     if gap is not None:
-        lean = layer_mean(x)
-        value += 2 * jnp.sum(gap.value * lean.value)
-        size += 2 * jnp.sum(gap.size * lean.size)
+        mean = layer_mean(x)
+        value += 2 * jnp.sum(gap.value * mean.value)
+        size += 2 * jnp.sum(gap.size * mean.size)
     if offset is not None:
         value += jnp.sum(offset * (offset - 2 * problem.average.value))
         size += jnp.sum(jnp.abs(offset) * (jnp.abs(offset) + 2 * problem.average.size))
@@ -169,8 +169,8 @@ def _slopes_of_tables(problem: Measured, x: Layer, offset: Array | None) -> Slop
 @eqx.filter_jit
 def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Sized]:
     """`E‖f‖²` and `E f` of a layer and its offset; what is not used costs nothing under `jit`."""
-    own = jnp.zeros_like(layer.readout[0]) if offset is None else offset
-    away = Sized(own, jnp.abs(own))
+    constant = jnp.zeros_like(layer.readout[0]) if offset is None else offset
+    away = Sized(constant, jnp.abs(constant))
     if in_small_tables(layer, ()):
         each, means = [], None
         for some in meetings(layer, (), away):
@@ -178,14 +178,14 @@ def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Si
             each.append(_summed(layer, some, table))
             means = means if some.one is None else table[:, -1] / some.one
         assert means is not None  # the constant is there
-        energy, lean = total(each), mean_of(layer, means)
+        energy, mean = total(each), mean_of(layer, means)
     else:
-        plain, lean = form(layer, layer), layer_mean(layer)
+        plain, mean = form(layer, layer), layer_mean(layer)
         energy = Sized(
-            plain.value + 2 * jnp.sum(own * lean.value),
-            plain.size + 2 * jnp.sum(away.size * lean.size),
+            plain.value + 2 * jnp.sum(constant * mean.value),
+            plain.size + 2 * jnp.sum(away.size * mean.size),
         )
-    square = jnp.sum(own * own)
+    square = jnp.sum(constant * constant)
     return Sized(energy.value + square, energy.size + square), Sized(
-        lean.value + own, lean.size + away.size
+        mean.value + constant, mean.size + away.size
     )

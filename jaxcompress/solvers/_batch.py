@@ -1,5 +1,6 @@
 """From students and targets to solutions: one traceable call for a batch of runs on one device."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.networks import Starts, TargetMoments, TwoLayer
-from jaxcompress.risk import Samples
-from jaxcompress.risk.internal import Target
+from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.risk import AbstractTarget
 from jaxcompress.solvers._engine import Batch, flow_runs, search_runs, solve_runs
-from jaxcompress.solvers._method import MATRIX_MOST, Method, choose, for_runs
-from jaxcompress.solvers._objective import AbstractObjective, Measured, measured, objective_of
+from jaxcompress.solvers._method import MATRIX_MOST, FlowSolver, Method, choose, for_runs
+from jaxcompress.solvers._objective import AbstractObjective, Measured
+from jaxcompress.solvers._objective_choice import measured, objective_of
 from jaxcompress.solvers._polish import MAX_STEPS
-from jaxcompress.solvers._reduction import in_coordinates, lift_weights, reduce_weights, span_of
+from jaxcompress.solvers._reduction import lift_weights, reduce_weights
 from jaxcompress.solvers._slots import Occupancy, Progress
 from jaxcompress.solvers._solution import RESULTS, Solution, either
 from jaxcompress.solvers._state import Slot
@@ -41,17 +42,18 @@ class Runs(eqx.Module):
     """
 
     students: TwoLayer | Starts
-    targets: Target
+    targets: AbstractTarget
     inputs: AbstractInputs
     first: Array  # the number of the first run, where these are part of a larger batch
     real: Array  # how many are to be solved: those behind them fill the batch up to its size
     freeze: tuple[str, ...] = eqx.field(static=True)
     count: int = eqx.field(static=True)
+    solver: FlowSolver | None = eqx.field(static=True, default=None)
 
     @property
     def shared(self) -> bool:
         """Whether all runs have one target."""
-        return not leading_axes(self.targets)
+        return not self.targets.runs
 
     @property
     def form(self) -> TwoLayer:
@@ -93,7 +95,9 @@ class Runs(eqx.Module):
 
     def method(self, unknowns: int, slots: int) -> Method:
         """How to step."""
-        return choose(unknowns, self.form, _pairs_a_neuron(self.targets), slots)
+        if self.solver is not None:
+            return self.solver.batched()
+        return choose(unknowns, self.form, self.targets.pairs, slots)
 
     def load(self, objective: AbstractObjective) -> tuple[Array, Any]:
         """The unknowns of every run and what is its own, with a leading axis of runs."""
@@ -192,16 +196,13 @@ def in_span(
     if not reduces(runs):
         return solver(runs, options, slots, progress)
     students = runs.all_students()
-    rows = span_of(runs.targets)
+    rows = runs.targets.span()
+    assert rows is not None  # a target without span is not reduced
     reduced = reduce_weights(rows, students.weights)
-    small = Runs(
-        eqx.tree_at(lambda s: s.weights, students, reduced.students),
-        in_coordinates(runs.targets, reduced.target),
-        runs.inputs,
-        runs.first,
-        runs.real,
-        runs.freeze,
-        runs.count,
+    small = dataclasses.replace(
+        runs,
+        students=eqx.tree_at(lambda s: s.weights, students, reduced.students),
+        targets=runs.targets.in_span(reduced.target),
     )
     solution = solver(small, options, slots, progress)
     lifted = lift_weights(reduced, rows, students.weights, solution.network.weights)
@@ -210,28 +211,10 @@ def in_span(
 
 def reduces(runs: Runs) -> bool:
     """Whether the inputs have more dimensions than the span of all weights and one beside it."""
-    student, targets = runs.form, runs.targets
-    if isinstance(targets, TargetMoments):
-        if targets.order > 1:
-            return False
-        rows = targets.outputs or 1
-    else:
-        rows = _pairs_a_neuron(targets)
-    return isinstance(runs.inputs, StandardNormal) and student.dim > student.width + rows + 1
-
-
-def leading_axes(target: Target) -> tuple[int, ...]:
-    """The axes of a batch of targets; none for one."""
-    return target.weights.shape[:-2] if isinstance(target, TwoLayer) else target.runs
-
-
-def _pairs_a_neuron(target: Target) -> int:
-    """How many numbers of the size of a pair a neuron's product with the target takes."""
-    if isinstance(target, Samples):
-        return target.count
-    if isinstance(target, TargetMoments):
-        return 1 if target.order == 1 else target.dim
-    return target.width
+    span = jax.eval_shape(runs.targets.span)
+    if span is None or not isinstance(runs.inputs, StandardNormal):
+        return False
+    return runs.form.dim > runs.form.width + span.shape[-2] + 1
 
 
 def as_solution(

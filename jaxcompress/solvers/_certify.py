@@ -3,12 +3,12 @@ its spectrum.
 
 The polish is Newton's method with a shifted Hessian, `(H + μ I) δ = −g`, by Cholesky factors: with
 1226 unknowns one takes a thirtieth of the eigendecomposition that `_polish` makes at every step.
-Only at the end are the eigenvalues wanted, without their vectors. The shift keeps steps along
+The eigenvalues are needed only at the end, without their vectors. The shift keeps steps along
 symmetries, where `H` is zero and `g` is rounding, at the size of rounding over `μ`; along a
 curvature `λ` a step leaves the share `μ/(λ + μ)`. Where `H + μ I` is not positive definite, or a
-step does not do what it should, `μ` grows; where it does, `μ` falls back. Accepted is, as in
-`_polish`, what lowers the risk, or `|g|` where the risk is so near its rounding floor that it can
-no longer tell.
+step does not do what it should, `μ` grows; where it does, `μ` falls back. A step is accepted, as in
+`_polish`, when it lowers the risk, or lowers `|g|` where the risk is so near its rounding-error
+bound that it can no longer tell.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import RiskProblem
+from jaxcompress.risk import AbstractProblem
+from jaxcompress.risk.internal import check_measured, check_student
 from jaxcompress.solvers._batch import or_infinite
 from jaxcompress.solvers._solution import RESULTS, Solution, either
 from jaxcompress.solvers._spectrum import eigenvalues
@@ -53,9 +54,8 @@ class _State(NamedTuple):
     steps: Array
 
 
-@eqx.filter_jit
 def certify(
-    problem: RiskProblem,
+    problem: AbstractProblem,
     student: TwoLayer,
     *,
     polish: bool = True,
@@ -64,11 +64,30 @@ def certify(
     """Take a student to the critical point beside it and certify that, or just measure it where it
     stands.
 
-    Arguments: a measured target, one student, whether to polish (static; without it `eigenvalues`
-    and `index` are `None`), and the gradient that counts as none, relative to `max(1,
-    E‖f_target‖²)` (1e-10 in float64 and 1e-5 in float32 when left out).
+        certificate = jc.solvers.certify(jc.RiskProblem.of(target), student)
+        certificate.converged, certificate.index
+
+    Arguments:
+
+    - `problem`: a target that has been measured, `RiskProblem.of(target)` or another
+      `AbstractProblem`;
+    - `student`: one network, weights `(n, d)`;
+    - `polish`: whether to polish (static); without it `eigenvalues` and `index` are `None`;
+    - `gradient_tolerance`: the gradient that counts as none, relative to `max(1,
+      E‖f_target‖²)`; 1e-10 in float64 and 1e-5 in float32 when left out.
+
     Returns a `Solution` whose `time` is zero, for no flow was run.
+    Raises `ValueError` for what is no measured target or no network.
     """
+    check_measured("certify", problem)
+    check_student("certify", student)
+    return _certify_once(problem, student, polish, gradient_tolerance)
+
+
+@eqx.filter_jit
+def _certify_once(
+    problem: AbstractProblem, student: TwoLayer, polish: bool, gradient_tolerance: float | None
+) -> Solution:
     if gradient_tolerance is None:
         gradient_tolerance = precision(problem.energy.dtype).critical
     tolerance = gradient_tolerance * jnp.maximum(problem.energy, 1)

@@ -60,7 +60,7 @@ def stage_count(
     """`1 + ⌊√(1 + 1.54 hρ)⌋`, the stages of a step of length `h`; zero for a step that must be
     refused.
 
-    Refused are steps longer than `longest_step`, steps back in time, and any that are not finite.
+    Steps longer than `longest_step`, steps back in time and steps that are not finite are refused.
     """
     size = h * rho
     fine = (h >= 0) & (size <= _SLACK * (max_stages**2 - 1) / _LENGTH)  # false for NaN

@@ -1,8 +1,8 @@
 """Both methods of the flow as solvers of diffrax: the one file of the solver that loads it.
 
 Loading diffrax took 0.45 of the 1.5 processor seconds that the name `solve_many` cost, and of the
-solver only `gradient_flow` steps by it. So its first call loads this file, or whoever asks for a
-class of it.
+solver only `gradient_flow` steps by it. So this file is loaded by
+its first call, or when a class of it is asked for.
 """
 
 from typing import ClassVar, NamedTuple
@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from jaxcompress.solvers._chebyshev import chebyshev_step, spectral_radius
+from jaxcompress.solvers._method import METHODS, Method
 from jaxcompress.solvers._rosenbrock import DENSE, rosenbrock_stages
 
 
@@ -45,6 +46,8 @@ class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):
 class Rodas5P(diffrax.AbstractAdaptiveSolver):
     """Rodas5P (`_rosenbrock`), for autonomous `ODETerm`s whose vector field is `−∇φ`.
 
+        jc.gradient_flow(student, target, solver=jc.solvers.Rodas5P())
+
     The Jacobian is the linearisation of the vector field, which must be symmetric (it is read as
     such): where the field states its own derivative, as the package's flows do, no second autodiff
     is taken.
@@ -52,6 +55,10 @@ class Rodas5P(diffrax.AbstractAdaptiveSolver):
 
     term_structure: ClassVar = diffrax.AbstractTerm
     interpolation_cls: ClassVar = RosenbrockInterpolation
+
+    def batched(self) -> Method:
+        """The same method for the batched solvers."""
+        return Method(METHODS.rosenbrock, 0, True)
 
     def order(self, terms):
         return 5
@@ -99,6 +106,8 @@ class ChebyshevState(NamedTuple):
 class Chebyshev(diffrax.AbstractAdaptiveSolver):
     """Runge–Kutta–Chebyshev (`_chebyshev`), for autonomous `ODETerm`s whose vector field is `−∇φ`.
 
+        jc.flow_many(students, targets, solver=jc.solvers.Chebyshev(max_stages=100))
+
     `max_stages`, static, bounds the stages of a step. A step that needs more costs the spectral
     radius and no stages: its error is NaN, and the controller rejects it (diffrax's `PIDController`
     then tries a fifth of its length). A step back in time is refused likewise.
@@ -118,6 +127,10 @@ class Chebyshev(diffrax.AbstractAdaptiveSolver):
             raise ValueError(
                 f"Chebyshev: given max_stages = {self.max_stages}; expected at least 2, the order"
             )
+
+    def batched(self) -> Method:
+        """The same method for the batched solvers."""
+        return Method(METHODS.chebyshev, self.max_stages, False)
 
     def order(self, terms):
         return 2

@@ -5,7 +5,7 @@ else, so a changed tolerance, rate or seed compiles nothing.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -16,10 +16,11 @@ from jaxtyping import Array, Float
 from jaxcompress._internal.checks import as_array, is_concrete
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk.internal import Target
-from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless
-from jaxcompress.solvers._method import IMPLICIT_MOST, METHODS
-from jaxcompress.solvers._objective import AbstractObjective, measured, objective_of
+from jaxcompress.risk.internal import Target, as_target
+from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless, unknowns_of
+from jaxcompress.solvers._method import IMPLICIT_MOST, FlowSolver, check_solver
+from jaxcompress.solvers._objective import AbstractObjective
+from jaxcompress.solvers._objective_choice import measured, objective_of
 from jaxcompress.solvers._solution import RESULTS, Solution, either
 from jaxcompress.special.internal import precision
 
@@ -37,24 +38,43 @@ def gradient_flow(
     rtol: float = 1e-5,
     atol: float = 1e-7,
     max_steps: int = 4096,
+    solver: FlowSolver | None = None,
     throw: bool = True,
 ) -> Solution:
     """Follow `dθ/dt = −rate·∇R(θ)` from a student until `max|∂R/∂θ| ≤ gradient_tolerance` or `t1`.
 
-    Arguments: `student`, `target`, `inputs` as for `population_risk`, or `Samples` for the target
-    (and no `inputs`), where the risk is `empirical_risk`; `gradient_tolerance`, 1e-8 in float64 and
-    1e-4 in float32 when left out; `freeze`, names of parameters that stay (any of "weights",
-    "readout", "bias", "output_bias"); `rates`, a positive factor on the velocity by name (default 1
-    each); `t1`, the end time; `save_at (times,)`, ascending times at which to keep the network;
-    `rtol`, `atol`, the error allowed a step; `max_steps`, the step budget.
-    Returns a `Solution`, without spectrum. Method: Rodas5P (Steinebach 2023) with the exact Hessian
-    as its Jacobian, stepped by diffrax; with thousands of unknowns the explicit `Chebyshev`.
-    `stats["method"]` says which.
+        erf, key = jc.activations.erf, jax.random.key(0)
+        target = jc.targets.orthonormal(6, 7, activation=erf)
+        student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
+        flow = jc.gradient_flow(student, target, save_at=[0.0, 1.0, 10.0, 100.0])
+        jax.vmap(jc.RiskProblem.of(target).risk)(flow.trajectory)
+
+    Arguments:
+
+    - `student`: one network, weights `(n, d)`; the flow starts here;
+    - `target`: a network, weights `(k, d)`; `TargetMoments` (the risk is then `simplified_risk`);
+      `Samples` (`empirical_risk`, and no `inputs`); or an `AbstractTarget` of your own;
+    - `save_at (times,)`: ascending times at which to keep the network;
+    - `inputs`: the law of the inputs, `StandardNormal()` when left out;
+    - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias";
+    - `rates`: a positive factor on the velocity by name, 1 each when left out;
+    - `t1`: the end time;
+    - `gradient_tolerance`: 1e-8 in float64 and 1e-4 in float32 when left out;
+    - `rtol`, `atol`: the error allowed a step;
+    - `max_steps`: the step budget;
+    - `solver`: `solvers.Rodas5P()` (Steinebach 2023; the exact Hessian is its Jacobian) or
+      `solvers.Chebyshev()` (explicit), stepped by diffrax. Left out, it is the first, and the
+      second with thousands of unknowns;
+    - `throw`: whether to raise when the run does not converge; pass `False` under `jit`.
+
+    Returns a `Solution`, without spectrum; `stats["method"]` says how it was stepped.
     Raises `ValueError` for input that does not fit, `SolveError` when the run does not converge and
     `throw` is true (reaching a finite `t1` is no failure).
     """
     inputs = StandardNormal() if inputs is None else inputs
-    check_start(student, target, inputs, freeze, rates)
+    known = as_target("gradient_flow", target)
+    check_start("gradient_flow", student, known, inputs, freeze, rates)
+    check_solver("gradient_flow", solver, unknowns_of(student, freeze))
     if gradient_tolerance is None:
         gradient_tolerance = precision(student.weights.dtype).flow
     dtype = student.weights.dtype
@@ -65,7 +85,7 @@ def gradient_flow(
     }
     options["rates"] = checked_rates(student, rates)
     times = None if save_at is None else _times(save_at, t1, student.weights.dtype)
-    solution = _flow_once(student, target, inputs, tuple(freeze), options, times, max_steps)
+    solution = _flow_once(student, known, inputs, tuple(freeze), options, times, max_steps, solver)
     return raise_unless(solution, allowed=RESULTS.time_reached) if throw else solution
 
 
@@ -94,11 +114,11 @@ def _times(save_at, t1: float, dtype) -> Array:
 
 
 @eqx.filter_jit
-def _flow_once(student, target, inputs, freeze, options, times, max_steps) -> Solution:
+def _flow_once(student, target, inputs, freeze, options, times, max_steps, solver) -> Solution:
     objective = objective_of(
         measured(target, inputs, student, freeze), True, student, freeze, options["rates"]
     )
-    return flow(objective, *objective.load(student, None), options, times, max_steps)
+    return flow(objective, *objective.load(student, None), options, times, max_steps, solver)
 
 
 @eqx.filter_custom_jvp
@@ -123,66 +143,79 @@ def flow(
     options: dict,
     times: Float[Array, " times"] | None,
     max_steps: int,
+    solver: FlowSolver | None = None,
 ) -> Solution:
     """The flow of one run from its unknowns, fit for `jit`; `own` as `objective.load` gives it."""
     import diffrax  # see `_diffrax`: slow to load, and only this function needs it
 
     from jaxcompress.solvers._diffrax import Chebyshev, Rodas5P
 
-    root, tolerance, alone = objective.root, options["gradient_tolerance"], own
-    own = jax.tree.map(lambda leaf: leaf[..., None], own)
+    if solver is None:
+        solver = Rodas5P() if start.shape[0] <= IMPLICIT_MOST else Chebyshev()
+    root, tolerance = objective.root, options["gradient_tolerance"]
+    in_slot = jax.tree.map(lambda leaf: leaf[..., None], own)
 
     def velocity(t, y, args):
-        return -_gradient((objective, own), y)
+        return -_gradient((objective, in_slot), y)
 
     def arrived(t, y, args, **kwargs):
-        return jnp.max(jnp.abs(_gradient((objective, own), y)) / root) <= tolerance
+        return jnp.max(jnp.abs(_gradient((objective, in_slot), y)) / root) <= tolerance
 
-    end_only = diffrax.SubSaveAt(t1=True)
-    saveat = diffrax.SaveAt(
-        subs=[end_only] if times is None else [end_only, diffrax.SubSaveAt(ts=times)]
-    )
+    saved = [diffrax.SubSaveAt(t1=True)]
+    saved += [] if times is None else [diffrax.SubSaveAt(ts=times)]
     out = diffrax.diffeqsolve(
         diffrax.ODETerm(velocity),
-        Rodas5P() if start.shape[0] <= IMPLICIT_MOST else Chebyshev(),
+        cast(diffrax.AbstractSolver, solver),
         t0=0.0,
         t1=options["t1"],
         dt0=None,
         y0=start,
-        saveat=saveat,
+        saveat=diffrax.SaveAt(subs=saved),
         stepsize_controller=diffrax.PIDController(rtol=options["rtol"], atol=options["atol"]),
         event=diffrax.Event(arrived),
         max_steps=max_steps,
         throw=False,
     )
+    names = ("steps", "accepted_steps", "rejected_steps")
+    stats = {**{name: out.stats[f"num_{name}"] for name in names}, "method": solver.batched().code}
     assert out.ys is not None  # what to save was stated above
     assert out.ts is not None
-    end, end_time = out.ys[0][-1], out.ts[0][-1]
-    fine = jnp.all(jnp.isfinite(end))
-    end = jnp.where(fine, end, start)
+    reached = out.ys[0][-1]
+    end = jnp.where(jnp.all(jnp.isfinite(reached)), reached, start)
     trajectory = None
     if times is not None:
         kept = jnp.where(jnp.isfinite(out.ts[1])[:, None], out.ys[1], end)
-        trajectory = jax.vmap(lambda y: objective.network(y, alone))(kept)
-    risk, floor, gradient = (x[..., 0] for x in objective.measure(end[:, None], own))
-    gradient_norm = jnp.max(jnp.abs(gradient) / root)
+        trajectory = jax.vmap(lambda y: objective.network(y, own))(kept)
+    return _end(objective, reached, end, own, out.ts[0][-1], options, stats, trajectory)
+
+
+def _end(
+    objective: AbstractObjective,
+    reached: Float[Array, " P"],
+    end: Float[Array, " P"],
+    own: Any,
+    time: Float[Array, ""],
+    options: dict,
+    stats: dict[str, Any],
+    trajectory: TwoLayer | None,
+) -> Solution:
+    """What is known at the end: where the flow `reached` it, or the start where it broke down."""
+    tolerance = options["gradient_tolerance"]
+    in_slot = jax.tree.map(lambda leaf: leaf[..., None], own)
+    risk, floor, gradient = (x[..., 0] for x in objective.measure(end[:, None], in_slot))
+    gradient_norm = jnp.max(jnp.abs(gradient) / objective.root)
     converged = gradient_norm <= tolerance
-    result = either(end_time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
-    result = either(fine & jnp.isfinite(gradient_norm), result, RESULTS.nonfinite)
+    fine = jnp.all(jnp.isfinite(reached)) & jnp.isfinite(gradient_norm)
+    result = either(time >= options["t1"], RESULTS.time_reached, RESULTS.max_steps_reached)
+    result = either(fine, result, RESULTS.nonfinite)
     return Solution(
-        network=objective.network(end, alone),
+        network=objective.network(end, own),
         risk=risk,
         risk_floor=floor,
         gradient_norm=gradient_norm,
         converged=converged,
-        time=end_time,
+        time=time,
         result=either(converged, RESULTS.converged, result),
-        stats={
-            **{
-                name: out.stats[f"num_{name}"]
-                for name in ("steps", "accepted_steps", "rejected_steps")
-            },
-            "method": METHODS.rosenbrock if start.shape[0] <= IMPLICIT_MOST else METHODS.chebyshev,
-        },
+        stats=stats,
         trajectory=trajectory,
     )

@@ -1,6 +1,6 @@
 """Which way to step, and why: decided by counting, before anything runs."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
 import jax
@@ -16,11 +16,14 @@ _ALONE = 250
 
 
 class METHODS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
-    """How the flow was stepped, with the reason; `METHODS[code]` is its message."""
+    """How the flow was stepped, and why unless `solver` said so; `METHODS[code]` is its message.
+
+    jc.solvers.METHODS[jc.solve(student, target).stats["method"]]
+    """
 
     rosenbrock = (
         "Rodas5P: stiff, and so few unknowns that a factorisation costs less than a handful of "
-        "gradients."
+        "gradients, or the solver that was asked for."
     )
     mixed = (
         "Chebyshev's stages as long as the steps that accuracy allows are short ones, Rodas5P "
@@ -28,7 +31,7 @@ class METHODS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     )
     chebyshev = (
         "Chebyshev's stages, without a matrix: a factorisation of thousands of unknowns "
-        "costs more than any step."
+        "costs more than any step, or the solver that was asked for."
     )
 
 
@@ -40,6 +43,31 @@ class Method(NamedTuple):
     code: Any
     stages: int
     implicit: bool
+
+
+class FlowSolver(Protocol):
+    """What `solver` may be: `Rodas5P()` or `Chebyshev()`. They are solvers of diffrax, which is not
+    loaded for those who leave the choice open; so this is all that is known of them here.
+    """
+
+    def batched(self) -> Method:
+        """The same method for the batched solvers."""
+
+
+def check_solver(where: str, solver: FlowSolver | None, unknowns: int) -> None:
+    """Raise `ValueError` unless the flow can be stepped by this."""
+    if solver is None:
+        return
+    if isinstance(solver, type) or not hasattr(solver, "batched"):
+        raise ValueError(
+            f"{where}: given solver={solver!r}; expected solvers.Rodas5P(), solvers.Chebyshev() or "
+            "None; leave it out for the one that suits the number of unknowns"
+        )
+    if solver.batched().implicit and unknowns > MATRIX_MOST:
+        raise ValueError(
+            f"{where}: given solver={solver!r} for {unknowns} unknowns; expected at most "
+            f"{MATRIX_MOST}, whose Hessian can be held; take solvers.Chebyshev(), or leave it out"
+        )
 
 
 def choose(unknowns: int, student: TwoLayer, target_width: int, slots: int) -> Method:

@@ -19,19 +19,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels import AbstractActivation, AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import centred, traits
+from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import traits
 from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import AbstractProblem, RiskProblem
-from jaxcompress.risk.internal import (
-    AbstractCentredTarget,
-    CentredPolynomial,
-    CentredTarget,
-    Target,
-    centred_hessian,
-    centred_risk,
-    problem_of,
-)
+from jaxcompress.risk import AbstractProblem
+from jaxcompress.risk.internal import AbstractCentredTarget, centred_hessian, centred_risk
 from jaxcompress.solvers._vector_risk import VectorRisk
 from jaxcompress.solvers._vectors import direction, length
 
@@ -157,7 +149,7 @@ class CentredObjective(AbstractObjective):
         y = jnp.concatenate(parts, axis=1).reshape(-1) / self.root
         return y, (
             None if self.move_readout else readout,
-            None if problem is None else as_centred(problem),
+            None if problem is None else problem.short_form(),
         )
 
     def network(self, y, own):
@@ -253,89 +245,6 @@ class CentredObjective(AbstractObjective):
 def _column(vector: Array, like: Array) -> Array:
     """A vector of unknowns with the slots' axis, if there is one."""
     return vector.reshape(-1, *([1] * (like.ndim - 1)))
-
-
-def measured(
-    target: Target, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]
-) -> Measured:
-    """A target as its students will meet it: by the short formulas where these serve."""
-    f = student.activation
-    serves = (
-        isinstance(inputs, StandardNormal)
-        and centred(f, f) is not None
-        and _is_plain(student, freeze)
-    )
-    if serves and isinstance(target, TwoLayer) and _is_plain(target, ()) and target.activation == f:
-        return CentredTarget.of(target)
-    return problem_of(target, inputs)
-
-
-def as_centred(problem: Measured) -> AbstractCentredTarget | None:
-    """A measured target in the form of the short formulas, if it has one: decided by structure
-    alone.
-    """
-    if isinstance(problem, AbstractCentredTarget):
-        return problem
-    if not isinstance(problem, RiskProblem) or not isinstance(problem.inputs, StandardNormal):
-        return None
-    moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
-    if moments is not None:
-        constant, linear, quadratic = moments.with_outputs()
-        return CentredPolynomial(
-            constant=constant,
-            linear=linear,
-            quadratic=quadratic,
-            energy=energy,
-            magnitude=magnitude,
-        )
-    layer, *others = problem.layers
-    if others or layer.mean is not None or problem.offset is not None:
-        return None
-    return CentredTarget(
-        weights=layer.weights,
-        readout=layer.readout,
-        energy=energy,
-        magnitude=magnitude,
-        activation=layer.activation,
-    )
-
-
-def _is_plain(student: TwoLayer, freeze: tuple[str, ...]) -> bool:
-    """Whether a network is one that the short formulas know."""
-    return student.bias is None and student.output_bias is None and "weights" not in freeze
-
-
-def objective_of(
-    problem: Measured,
-    shared: bool,
-    student: TwoLayer,
-    freeze: tuple[str, ...],
-    rates: dict[str, Array],
-) -> AbstractObjective:
-    """The objective of a batch: `student` is any one of them, `problem` the target of all or, not
-    `shared`, any one.
-    """
-    target = as_centred(problem)
-    if target is None or not _is_plain(student, freeze) or not target.serves(student.activation):
-        # a short form was chosen for a student that it serves
-        assert isinstance(problem, AbstractProblem)
-        root = jnp.sqrt(VectorRisk.of(problem, student, freeze).scale(rates))
-        return GeneralObjective(
-            problem=problem if shared else None, template=student, freeze=freeze, root=root
-        )
-    move_readout = "readout" not in freeze
-    n, d, o = student.width, student.dim, student.outputs or 1
-    row = [jnp.broadcast_to(rates["weights"], d)] + [
-        jnp.broadcast_to(rates["readout"], o)
-    ] * move_readout
-    root = jnp.sqrt(jnp.tile(jnp.concatenate(row), n))
-    return CentredObjective(
-        target=target if shared else None,
-        root=root,
-        template=student,
-        f=student.activation,
-        move_readout=move_readout,
-    )
 
 
 def is_homogeneous(activation: AbstractActivation) -> bool:

@@ -2,24 +2,19 @@
 of all weights.
 
 Under standard normal inputs the gradient by a neuron's weights is a combination of the rows of `A =
-[V; W]`, and everything depends on their inner products alone; on samples the same is true of them
-in the place of `V`. With `A = L Qᵀ`, `L` lower triangular and `Q` of `k + n` orthonormal columns,
-the rows of `L` are the same problem in `k + n` dimensions, and `W_end = (W′_end L⁻¹) A`. One more
-dimension is added: it stands for all directions outside the span, so that the spectrum misses none.
+[V; W]`, and everything depends on their inner products alone. `V` are the vectors of the target's
+`span`: its weights, the samples, or the directions of its linear part. With `A = L Qᵀ`, `L` lower
+triangular and `Q` of `k + n` orthonormal columns, the rows of `L` are the same problem in `k + n`
+dimensions, and `W_end = (W′_end L⁻¹) A`. One more dimension is added: it stands for all directions
+outside the span, so that the spectrum misses none.
 """
 
 import functools
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
-
-from jaxcompress.networks import TwoLayer
-from jaxcompress.risk import Samples
-from jaxcompress.risk.internal import Target
-from jaxcompress.solvers._vectors import direction, length
 
 # Where no diagonal entry of the Cholesky factor is below this power of the unit roundoff (1e-2 in
 # float64) times the largest norm, the inner products alone determine `L` to its three quarters
@@ -35,34 +30,6 @@ class Reduced(NamedTuple):
     students: Float[Array, "runs n r"]
     factor: Float[Array, "runs k+n k+n"]
     regular: Bool[Array, ""]
-
-
-def span_of(target: Target) -> Float[Array, "*targets k d"]:
-    """What a target adds to the span: its weights, the samples, or the directions of its linear
-    part.
-    """
-    if isinstance(target, TwoLayer):
-        return target.weights
-    if isinstance(target, Samples):
-        return target.inputs
-    linear = target.with_outputs()[1]  # the first axis stands for one that is not there
-    sizes = length(linear, -1)[..., None]
-    first = jnp.eye(1, linear.shape[-1], dtype=linear.dtype).reshape(
-        (1,) * (linear.ndim - 1) + linear.shape[-1:]
-    )
-    return jnp.where(sizes > 0, direction(linear, -1), first)
-
-
-def in_coordinates(target: Target, rows: Float[Array, "*targets k r"]) -> Target:
-    """The target with `span_of` it in other coordinates."""
-    if isinstance(target, TwoLayer):
-        return eqx.tree_at(lambda t: t.weights, target, rows)
-    if isinstance(target, Samples):
-        return eqx.tree_at(lambda t: t.inputs, target, rows)
-    linear = length(target.with_outputs()[1], -1)[..., None] * rows
-    return eqx.tree_at(
-        lambda t: t.linear, target, linear if target.outputs is not None else linear[..., 0, :]
-    )
 
 
 def reduce_weights(

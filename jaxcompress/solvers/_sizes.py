@@ -4,6 +4,7 @@ A batch is filled up to the next size of a short ladder with copies of its last 
 solved. With several devices every one gets an equal share of the runs, filled up by itself.
 """
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -34,8 +35,8 @@ def padded(runs: Runs, devices: int) -> Runs:
     """
     shares = max(1, devices)
     each = -(-runs.count // shares)
-    own = jax.tree.leaves((runs.students, runs.targets if not runs.shared else None))
-    bytes_a_run = sum(leaf.nbytes for leaf in own if eqx.is_array(leaf)) // runs.count
+    per_run = jax.tree.leaves((runs.students, runs.targets if not runs.shared else None))
+    bytes_a_run = sum(leaf.nbytes for leaf in per_run if eqx.is_array(leaf)) // runs.count
     size = padded_size(each, bytes_a_run)
     begin = each * np.arange(shares)
     rows = np.minimum(begin[:, None] + np.arange(size), runs.count - 1).reshape(-1)
@@ -55,7 +56,9 @@ def padded(runs: Runs, devices: int) -> Runs:
     targets = runs.targets if runs.shared else jax.tree.map(filled, runs.targets)
     real = np.clip(runs.count - begin, 0, each).astype(np.int32)
     first, per_device = jax.device_put((begin.astype(np.int32), real))
-    return Runs(students, targets, runs.inputs, first, per_device, runs.freeze, size * shares)
+    return dataclasses.replace(
+        runs, students=students, targets=targets, first=first, real=per_device, count=size * shares
+    )
 
 
 def trimmed(solution: Solution, real: np.ndarray) -> Solution:

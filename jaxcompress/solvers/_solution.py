@@ -12,7 +12,10 @@ from jaxcompress.networks import TwoLayer
 
 
 class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
-    """Result codes. Comparing with one gives an array; `RESULTS[code]` is its message."""
+    """Result codes. Comparing with one gives an array; `RESULTS[code]` is its message.
+
+    solution.result == jc.RESULTS.converged, jc.RESULTS[solution.result]
+    """
 
     converged = "The gradient is within the tolerance."
     time_reached = (
@@ -61,20 +64,33 @@ def either(condition: Bool[Array, "..."], one: Any, other: Any) -> Any:
 
 
 class SolveError(RuntimeError):
-    """A single run that did not converge, raised when `throw=True`; carries the code's message."""
+    """A single run that did not converge, raised when `throw=True`; carries the code's message.
+
+    try:
+        jc.solve(student, target, max_steps=3)
+    except jc.SolveError as error:
+        print(error)
+    """
 
 
 class Solution(eqx.Module):
     """The end of one run, or of many when every array has a leading axis `runs`.
 
-    `network`: the end point. `risk` and `risk_floor`: its risk and what rounding may have done to
-    it. `gradient_norm`: `max|∂R/∂θ|` over the parameters that move. `converged`: whether that is
-    within the tolerance, at an end that the flow had arrived at. `time`: flow time at the end, or
-    where Newton's method took over (units of `1/R`'s curvature; `dθ/dt = −rate·∇R`). `result`: a
-    code of `RESULTS`; `message` spells it out. `stats`: counts of steps and what else the method
-    reports. `trajectory`: networks with a leading axis of the times of `save_at`; times after the
-    end hold the end point. `eigenvalues (P,)` ascending and `index`, the number of negative ones
-    beyond the flat modes: of the Hessian in the parameters that move (`solve`, `solve_many`).
+        solutions = jc.solve_many(students, target)
+        solutions.best.message, solutions[0].network
+
+    - `network`: the end point.
+    - `risk`, `risk_floor`: its risk, and a bound of what rounding may have done to it.
+    - `gradient_norm`: `max|∂R/∂θ|` over the parameters that move.
+    - `converged`: whether that is within the tolerance, at an end that the flow had arrived at.
+    - `time`: flow time at the end, or where Newton's method took over (units of `1/R`'s curvature;
+      `dθ/dt = −rate·∇R`).
+    - `result`: a code of `RESULTS`; `message` spells it out.
+    - `stats`: counts of steps and what else the method reports, by name.
+    - `trajectory`: networks with a leading axis of the times of `save_at`; times after the end hold
+      the end point.
+    - `eigenvalues (P,)`, ascending, and `index`, the number of negative ones beyond the flat modes:
+      of the Hessian in the parameters that move (`solve`, `solve_many`, `critical_points`).
     """
 
     network: TwoLayer

@@ -1,41 +1,22 @@
-"""Flow, then polish: for one run, and for many side by side."""
+"""What users call: flow, then polish, for one run and for many side by side; and the search for
+critical points.
+"""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxcompress._compiling import compiler_options
-from jaxcompress._internal.checks import check_finite, is_concrete
 from jaxcompress._internal.deprecation import renamed_arguments
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import Starts, TwoLayer
-from jaxcompress.risk.internal import Target
-from jaxcompress.solvers._batch import (
-    BatchSolver,
-    Options,
-    Runs,
-    critical_batch,
-    flow_batch,
-    in_span,
-    leading_axes,
-    solve_batch,
-)
-from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless
-from jaxcompress.solvers._method import MATRIX_MOST
-from jaxcompress.solvers._objective import NARROW
-from jaxcompress.solvers._sizes import padded, trimmed
+from jaxcompress.risk.internal import Target, as_target
+from jaxcompress.solvers._batch import Runs, critical_batch, flow_batch, solve_batch
+from jaxcompress.solvers._checks import check_start, raise_unless, unknowns_of
+from jaxcompress.solvers._entry import Numbers, run, run_many
+from jaxcompress.solvers._method import FlowSolver, check_solver
 from jaxcompress.solvers._slots import Progress
 from jaxcompress.solvers._solution import Solution
-from jaxcompress.solvers._stepping import FlowOptions
-from jaxcompress.special.internal import precision
-
-# Runs from which on a batch is worth code that takes longer to compile.
-_LONG = 256
 
 
 def solve(
@@ -50,17 +31,38 @@ def solve(
     rtol: float = 1e-3,
     atol: float = 1e-4,
     max_steps: int = 4096,
+    solver: FlowSolver | None = None,
     throw: bool = True,
 ) -> Solution:
     """Follow the gradient flow to the bottom of its basin, then polish to a critical point.
 
-    Arguments as for `gradient_flow`; against `TargetMoments` the risk is `simplified_risk`, on
-    `Samples` `empirical_risk`. Newton's method takes over where an estimate of Kantorovich's
-    condition says that it ends where the flow does, and at `max|∂R/∂θ| ≤ flow_tolerance` at the
-    latest; the run has converged when what is left is at most `gradient_tolerance` (left out: 1e-8
-    and 1e-10 in float64, 1e-4 and 1e-5 in float32). The defaults of `rtol` and `atol` are loose:
-    against flows at 1e-10 they change the basin of 0 to 3 starts in a thousand
-    (`benchmarks/basins.py`). Under `jit`, pass `throw=False`.
+        erf, key = jc.activations.erf, jax.random.key(0)
+        target = jc.targets.orthonormal(6, 7, activation=erf)
+        student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
+        solution = jc.solve(student, target)
+        solution.risk, solution.index
+
+    Arguments:
+
+    - `student`: one network, weights `(n, d)`; the flow starts here;
+    - `target`: a network, weights `(k, d)`; `TargetMoments` (the risk is then `simplified_risk`);
+      `Samples` (`empirical_risk`); or an `AbstractTarget` of your own;
+    - `inputs`: the law of the inputs, `StandardNormal()` when left out;
+    - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias"
+      (static);
+    - `rates`: a positive factor on the velocity by name, 1 each when left out;
+    - `gradient_tolerance`: the run has converged when `max|∂R/∂θ|` is at most this; 1e-10 in
+      float64 and 1e-5 in float32 when left out;
+    - `flow_tolerance`: `max|∂R/∂θ|` at which Newton's method takes over at the latest; before that
+      it does where an estimate of Kantorovich's condition says that it ends where the flow does.
+      1e-8 in float64 and 1e-4 in float32 when left out;
+    - `rtol`, `atol`: the error allowed a step. The defaults are loose: against flows at 1e-10 they
+      change the basin of 0 to 3 starts in a thousand (`benchmarks/basins.py`);
+    - `max_steps`: the step budget of the flow;
+    - `solver`: how the flow is stepped, `solvers.Rodas5P()` or `solvers.Chebyshev()` (static);
+      automatic when left out, and `stats["method"]` says which;
+    - `throw`: whether to raise when the run does not converge; pass `False` under `jit`.
+
     Returns a `Solution` with `eigenvalues` (ascending) and `index`, the number of directions in
     which the risk falls: 0 at a minimum. Flat modes of the symmetries appear as eigenvalues near
     zero and count as neither. Where standard normal inputs have more dimensions than the weights
@@ -71,12 +73,21 @@ def solve(
     did not converge.
     """
     inputs = StandardNormal() if inputs is None else inputs
-    check_start(student, target, inputs, freeze, rates)
-    options = _options(student, rates, gradient_tolerance, flow_tolerance, rtol, atol, max_steps)
-    students = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], student)
-    none, one = jnp.zeros((), jnp.int32), jnp.ones((), jnp.int32)
-    runs = Runs(students, target, inputs, none, one, tuple(freeze), 1)
-    solution = _run(solve_batch, runs, options, 1, None)[0]
+    known = as_target("solve", target)
+    check_start("solve", student, known, inputs, freeze, rates)
+    check_solver("solve", solver, unknowns_of(student, freeze))
+    numbers = Numbers(gradient_tolerance, flow_tolerance, rtol, atol, max_steps)
+    runs = Runs(
+        students=jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], student),
+        targets=known,
+        inputs=inputs,
+        first=jnp.zeros((), jnp.int32),
+        real=jnp.ones((), jnp.int32),
+        freeze=tuple(freeze),
+        count=1,
+        solver=solver,
+    )
+    solution = run(solve_batch, runs, numbers.options(student, rates), 1)[0]
     return raise_unless(solution) if throw else solution
 
 
@@ -92,7 +103,8 @@ def solve_many(
     flow_tolerance: float | None = None,
     rtol: float = 1e-3,
     atol: float = 1e-4,
-    max_steps: int = 2000,
+    max_steps: int = 4096,
+    solver: FlowSolver | None = None,
     slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
@@ -100,22 +112,41 @@ def solve_many(
     """`solve` for a batch: every array of `students` has a leading axis `runs`, those of `targets`
     may have one.
 
-    Arguments as for `solve`, the input law shared by all runs. `students` may be
-    `initialize.Starts`, drawn run by run. `slots` (static) is the number of runs that are under way
-    at a time; left out, it suits the size of the problem and the device. `devices` (static) share
-    the runs between them; left out, these are all local ones, but on a CPU one, whose processes
-    scale better than its threads. `progress` (static: another function compiles anew) is told how
-    many runs have left the queue, whenever another `slots` of them have, on every device for
-    itself. Batches are filled up to the next of a few sizes (1, 4, 16, 64, 256, …) with runs that
-    are not solved: 17, 40 and 64 runs are one compiled program. Nothing is raised for a run that
-    does not converge: its `result` says so, and the others are not disturbed.
+        students = jc.initialize.glorot_normal(key, 3, 7, activation=jc.activations.erf, runs=64)
+        solutions = jc.solve_many(students, target)
+        solutions.best.network
+
+    Arguments as for `solve`, the input law shared by all runs, and:
+
+    - `students`: networks, weights `(runs, n, d)`, or `initialize.Starts`, drawn run by run;
+    - `targets`: one target for all runs, or one for each, along a leading axis `runs`;
+    - `slots`: the number of runs that are under way at a time (static); left out, it suits the
+      size of the problem and the device;
+    - `devices`: what share the runs between them (static); left out, these are all local ones, but
+      on a CPU one, whose processes scale better than its threads;
+    - `progress`: a function (static: another one compiles anew) that is told how many runs have
+      left the queue, whenever another `slots` of them have, on every device for itself.
+
+    Batches are filled up to the next of a few sizes (1, 4, 16, 64, 256, …) with runs that are not
+    solved: 17, 40 and 64 runs are one compiled program. Nothing is raised for a run that does not
+    converge: its `result` says so, and the others are not disturbed.
     Returns a `Solution` whose arrays have a leading axis `runs`; `sols.best` is the run of lowest
     risk, `sols[i]` run number i.
     Raises `ValueError` for input that does not fit.
     """
-    numbers = (gradient_tolerance, flow_tolerance, rtol, atol, max_steps)
-    return _many(
-        solve_batch, students, targets, inputs, freeze, rates, numbers, slots, devices, progress
+    return run_many(
+        "solve_many",
+        solve_batch,
+        students,
+        targets,
+        Numbers(gradient_tolerance, flow_tolerance, rtol, atol, max_steps),
+        inputs=inputs,
+        freeze=freeze,
+        rates=rates,
+        solver=solver,
+        slots=slots,
+        devices=devices,
+        progress=progress,
     )
 
 
@@ -130,18 +161,32 @@ def flow_many(
     gradient_tolerance: float | None = None,
     rtol: float = 1e-3,
     atol: float = 1e-4,
-    max_steps: int = 2000,
+    max_steps: int = 4096,
+    solver: FlowSolver | None = None,
     slots: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     progress: Progress | None = None,
 ) -> Solution:
     """`gradient_flow` for a batch, followed by itself until `max|∂R/∂θ| ≤ gradient_tolerance`.
 
-    Arguments and errors as for `solve_many`; returns a `Solution` without spectrum.
+        flows = jc.flow_many(students, target)
+
+    Arguments and errors as for `solve_many`; `gradient_tolerance` is 1e-8 in float64 and 1e-4 in
+    float32 when left out. Returns a `Solution` without spectrum.
     """
-    numbers = (None, gradient_tolerance, rtol, atol, max_steps)
-    return _many(
-        flow_batch, students, targets, inputs, freeze, rates, numbers, slots, devices, progress
+    return run_many(
+        "flow_many",
+        flow_batch,
+        students,
+        targets,
+        Numbers(None, gradient_tolerance, rtol, atol, max_steps),
+        inputs=inputs,
+        freeze=freeze,
+        rates=rates,
+        solver=solver,
+        slots=slots,
+        devices=devices,
+        progress=progress,
     )
 
 
@@ -159,10 +204,14 @@ def critical_points(
     """A critical point of any index for every start, minima, saddles and maxima alike, by descent
     on `½‖∇R‖²`.
 
-    Levenberg–Marquardt with the exact Hessian; where it arrives depends on the start and on nothing
-    else, and is close by where a critical point is: this is a search, and no flow. Its first steps
-    are within a tenth of the start's size. Arguments as for `solve_many`; `max_steps` (traced)
-    bounds the steps of a run, each of which costs one eigendecomposition.
+        points = jc.critical_points(students, target)
+        points.index[points.converged]
+
+    Levenberg–Marquardt with the exact Hessian; where it arrives depends on the start alone, and is
+    close by where a critical point is: this is a search, and no flow. Its first steps are within a
+    tenth of the start's size.
+    Arguments as for `solve_many`; `max_steps` (traced) bounds the steps of a run, each of which
+    costs one eigendecomposition.
     Returns a `Solution` whose arrays have a leading axis `runs`, with `eigenvalues` and `index`;
     `stats["steps"]`, and `stats["flat_modes"]`, which are those of the symmetries at a point that
     is otherwise isolated. `time` is zero.
@@ -177,167 +226,14 @@ def critical_points(
     beyond the symmetries, Newton's method is slow, zero eigenvalues come out at up to 1e-8, and the
     index may count some of them.
     """
-    numbers = (gradient_tolerance, None, 1.0, 1.0, max_steps)
-    return _many(
-        critical_batch, students, targets, inputs, freeze, None, numbers, slots, devices, None
+    return run_many(
+        "critical_points",
+        critical_batch,
+        students,
+        targets,
+        Numbers(gradient_tolerance, max_steps=max_steps),
+        inputs=inputs,
+        freeze=freeze,
+        slots=slots,
+        devices=devices,
     )
-
-
-def _many(
-    solver: BatchSolver, students, targets, inputs, freeze, rates, numbers, slots, devices, progress
-) -> Solution:
-    inputs = StandardNormal() if inputs is None else inputs
-    one_student, one_target, count = _without_runs(students, targets)
-    check_start(one_student, one_target, inputs, freeze, rates)
-    if isinstance(students, TwoLayer):
-        check_finite("students", **students.parameters())
-    check_finite("targets", **targets.parameters())
-    if slots is not None and not slots >= 1:
-        raise ValueError(
-            f"solve_many: given slots={slots!r}; expected at least 1; leave it out for a good "
-            "choice"
-        )
-    options = _options(one_student, rates, *numbers)
-    none, all_real = jnp.zeros((), jnp.int32), jnp.asarray(count, jnp.int32)
-    runs = Runs(students, targets, inputs, none, all_real, tuple(freeze), count)
-    unknowns = sum(p.size for name, p in one_student.parameters().items() if name not in freeze)
-    if solver is critical_batch and unknowns > MATRIX_MOST:
-        raise ValueError(
-            f"critical_points: given {unknowns} unknowns; expected at most {MATRIX_MOST}, whose "
-            "Hessian can be held; freeze parameters, or descend with flow_many"
-        )
-    if devices is None:
-        devices = jax.local_devices() if jax.default_backend() != "cpu" else ()
-    return _run(solver, runs, options, slots or best_slots(unknowns), progress, tuple(devices))
-
-
-def best_slots(unknowns: int) -> int:
-    """Slots that suit the size of a problem. On a CPU a step of erf takes, per slot, 69, 54 and 48
-    µs with 1, 8 and 32 slots at 52 unknowns, and 169, 334 and 866 µs at 99, where the Hessians of
-    several slots leave the cache; other devices get as many as keep them busy within 2 GiB."""
-    if jax.default_backend() != "cpu":
-        return max(1, min(16384, 2**31 // (48 * unknowns**2)))
-    return 32 if unknowns <= NARROW else 1
-
-
-def _options(
-    student: TwoLayer,
-    rates,
-    gradient_tolerance,
-    flow_tolerance,
-    rtol: float,
-    atol: float,
-    max_steps: int,
-) -> Options:
-    """The traced options; tolerances that were left out are those of the dtype."""
-    dtype = student.weights.dtype
-    known = precision(dtype)
-    tolerance = known.flow if flow_tolerance is None else flow_tolerance
-    numbers = [jnp.asarray(number, dtype) for number in (jnp.inf, tolerance, rtol, atol)]
-    final = known.critical if gradient_tolerance is None else gradient_tolerance
-    t1, flow_end, relative, absolute = numbers
-    flow = FlowOptions(t1, flow_end, relative, absolute, jnp.asarray(max_steps, jnp.int32))
-    return Options(flow, jnp.asarray(final, dtype), checked_rates(student, rates))
-
-
-def _without_runs(students: TwoLayer | Starts, targets: Target) -> tuple[TwoLayer, Target, int]:
-    """The first student and target and the number of runs.
-    Raises `ValueError` unless the leading axes fit.
-    """
-    axes = leading_axes(targets)
-    one_target = _first_of(targets) if len(axes) == 1 else targets
-    if isinstance(targets, TwoLayer):
-        name = f"targets' weights {targets.weights.shape}"
-    else:
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in targets.parameters().items())
-        name = f"targets' {shapes} with leading axes {axes}"
-    if isinstance(students, Starts):
-        if axes not in ((), (students.runs,)):
-            raise ValueError(
-                f"solve_many: given {students.runs} starts to draw and {name}; "
-                "expected as many targets as starts, or one for all"
-            )
-        shapes_of = jax.eval_shape(students.draw, 0)
-        return (
-            jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes_of),
-            one_target,
-            students.runs,
-        )
-    shapes = f"students' weights {students.weights.shape} and {name}"
-    if students.weights.ndim != 3 or len(axes) > 1:
-        raise ValueError(
-            f"solve_many: given {shapes}; expected (runs, n, d) and (k, d) or (runs, k, d); "
-            "draw starts with initialize.glorot_normal(..., runs=64), or call solve for one run"
-        )
-    if axes not in ((), students.weights.shape[:1]):
-        raise ValueError(
-            f"solve_many: given {shapes}; expected as many targets as students, or one for all"
-        )
-    if students.weights.shape[0] == 0:
-        raise ValueError(f"solve_many: given {shapes}; expected at least one run")
-    return _first_of(students), one_target, students.weights.shape[0]
-
-
-def _first_of(batch: Any) -> Any:
-    """The first of a batch. By NumPy, where that can be: JAX would compile it for every size."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[0] if is_concrete(leaf) else leaf[0], batch)
-
-
-def _run(
-    solver: BatchSolver,
-    runs: Runs,
-    options: Options,
-    slots: int,
-    progress: Progress | None,
-    devices: tuple = (),
-) -> Solution:
-    """Compile and run, filled up to a size of the ladder; inside somebody's trace, become part of
-    it.
-    """
-    if not all(
-        is_concrete(leaf) for leaf in jax.tree.leaves(eqx.filter((runs, options), eqx.is_array))
-    ):
-        return in_span(solver, runs, options, min(slots, runs.count), progress)
-    full = padded(runs, len(devices))
-    long = full.count > _LONG or runs.unknowns > NARROW
-    compiled = _compiled(jax.default_backend(), long)
-    solution = compiled(solver, full, options, slots, progress, devices)
-    return trimmed(solution, np.asarray(full.real))
-
-
-@functools.cache
-def _compiled(backend: str, long: bool) -> Callable[..., Solution]:
-    """The compiled entry."""
-    options: dict[str, Any] = {"compiler_options": compiler_options(backend, long)}
-    return eqx.filter_jit(_over_devices, **options)
-
-
-def _over_devices(
-    solver: BatchSolver, runs: Runs, options: Options, slots: int, progress, devices: tuple
-) -> Solution:
-    """The shares of the runs, each on its device, which has nothing to wait for: no value crosses
-    devices.
-    """
-    share = runs.count // max(1, len(devices))
-
-    def one_device(students, targets, first, real, options) -> Solution:
-        mine = Runs(students, targets, runs.inputs, first[0], real[0], runs.freeze, share)
-        return in_span(solver, mine, options, min(slots, share), progress)
-
-    if not devices:
-        return one_device(runs.students, runs.targets, runs.first, runs.real, options)
-    split, whole = jax.sharding.PartitionSpec("runs"), jax.sharding.PartitionSpec()
-    over_all = jax.shard_map(
-        one_device,
-        mesh=jax.sharding.Mesh(np.array(devices), ("runs",)),
-        in_specs=(
-            whole if isinstance(runs.students, Starts) else split,
-            whole if runs.shared else split,
-            split,
-            split,
-            whole,
-        ),
-        out_specs=split,
-        check_vma=False,
-    )
-    return over_all(runs.students, runs.targets, runs.first, runs.real, options)

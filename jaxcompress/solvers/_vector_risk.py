@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import AbstractProblem
-from jaxcompress.risk.internal import hessian, parameter_mask
+from jaxcompress.risk.internal import parameter_mask
 
 
 class VectorRisk(eqx.Module):
@@ -26,11 +26,8 @@ class VectorRisk(eqx.Module):
 
     @classmethod
     def of(cls, problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str]) -> "VectorRisk":
-        """Split a student into what moves and what does not. Raises `ValueError` for unknown
-        names.
-        """
+        """Split a student into what moves and what does not."""
         flat, _ = ravel_pytree(student)
-        parameter_mask(student, freeze)
         return cls(problem, flat, student, tuple(freeze))
 
     @property
@@ -61,7 +58,7 @@ class VectorRisk(eqx.Module):
 
     def hessian(self, vector: Float[Array, " P"]) -> Float[Array, "P P"]:
         """Its Hessian."""
-        return hessian(self.problem, self.network(vector), self.freeze)
+        return self.problem.hessian(self.network(vector), self.freeze)
 
     def scale(self, rates: Mapping[str, Array]) -> Float[Array, " P"]:
         """The rate of every moving parameter."""

@@ -24,6 +24,7 @@ from jaxcompress.landscape.symmetry._modes import symmetry_modes
 from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries
 from jaxcompress.networks import Starts, TwoLayer
 from jaxcompress.risk import population_risk
+from jaxcompress.risk.internal import check_network
 from jaxcompress.solvers import Solution, solve_many
 
 
@@ -64,6 +65,7 @@ def census(
     >>> found[0].name  # `print(found)` is the table of all of them
     'copy–average 3+1'
     """
+    check_network("census", "target", target)
     solutions = solve_many(students, target, inputs=inputs, freeze=freeze, **options)
     return _taken("census", solutions, target, inputs, freeze, tolerance)
 
@@ -99,6 +101,12 @@ def _taken(
     tolerance: float | None,
 ) -> Census:
     """The census, with errors in the name of the function `where`."""
+    check_network("census_of", "target", target)
+    if not isinstance(solutions, Solution):
+        raise ValueError(
+            f"census_of: given solutions of type {type(solutions).__name__}; expected a Solution; "
+            "solve with solve_many or critical_points"
+        )
     if solutions.eigenvalues is None or solutions.index is None or solutions.risk.ndim != 1:
         raise ValueError(
             f"{where}: given solutions with risk {solutions.risk.shape} and "

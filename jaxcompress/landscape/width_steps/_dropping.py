@@ -13,7 +13,7 @@ from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import RiskProblem, normal_equations
-from jaxcompress.risk.internal import check_compatible
+from jaxcompress.risk.internal import check_compatible, check_measured
 from jaxcompress.solvers import Solution, certify, solve
 
 # Eigenvalues of `G` with a unit diagonal below this many `n ε` are neurons that say the same.
@@ -96,13 +96,15 @@ def drop(
     """
     check_one("drop", "network", network)
     inputs = StandardNormal() if inputs is None else inputs
-    check_compatible(network, target, inputs)
+    known = check_compatible("drop", network, target, inputs)
     if network.width == 1:
         raise ValueError(
             "drop: given a network of one neuron; expected two or more; a network keeps at least "
             "one"
         )
-    problem = RiskProblem.of(target, inputs)
+    problem = known.problem(inputs)
+    check_measured("drop", problem, RiskProblem)
+    assert isinstance(problem, RiskProblem)  # as was checked
     neuron, before, risks, start = _cheapest(problem, network)
     if refit:
         solution = solve(

@@ -91,7 +91,7 @@ def grow(
     """
     check_one("grow", "network", network)
     inputs = StandardNormal() if inputs is None else inputs
-    check_compatible(network, target, inputs)
+    check_compatible("grow", network, target, inputs)
     if not isinstance(target, TwoLayer) or network.activation != target.activation:
         given = repr(target.activation) if isinstance(target, TwoLayer) else type(target).__name__
         raise ValueError(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from jaxcompress._internal.checks import as_array, check_finite
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.risk import RiskProblem
+from jaxcompress.risk import AbstractTarget
 from jaxcompress.risk.internal import check_compatible
 
 # Networks whose risks are taken side by side.
@@ -51,7 +51,8 @@ def risk_along(
     """
     inputs = StandardNormal() if inputs is None else inputs
     line = _stacked(networks)
-    check_compatible(jax.tree.map(lambda leaf: leaf[0], line), target, inputs)
+    first = jax.tree.map(lambda leaf: leaf[0], line)
+    known = check_compatible("risk_along", first, target, inputs)
     check_finite("risk_along: networks", **line.parameters())
     t = as_array("risk_along", "points", points).astype(line.weights.dtype)
     check_finite("risk_along", points=t)
@@ -59,14 +60,12 @@ def risk_along(
         raise ValueError(
             f"risk_along: given points of shape {t.shape}; expected (points,); flatten them"
         )
-    return _risks(line, target, inputs, t)
+    return _risks(line, known, inputs, t)
 
 
 @eqx.filter_jit
-def _risks(
-    line: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, points: Array
-) -> Array:
-    problem, last = RiskProblem.of(target, inputs), line.weights.shape[0] - 2
+def _risks(line: TwoLayer, target: AbstractTarget, inputs: AbstractInputs, points: Array) -> Array:
+    problem, last = target.problem(inputs), line.weights.shape[0] - 2
 
     def one(t: Array) -> Array:
         i = jnp.clip(jnp.floor(t).astype(jnp.int32), 0, last)

@@ -33,8 +33,8 @@ from jaxcompress._internal.checks import as_array, check_finite, check_integer
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
-from jaxcompress.risk import RiskProblem
-from jaxcompress.risk.internal import check_compatible, hessian
+from jaxcompress.risk import AbstractTarget
+from jaxcompress.risk.internal import check_compatible
 from jaxcompress.special.internal import precision
 
 
@@ -134,16 +134,14 @@ def escape_matrix(
     """
     i = check_neuron("escape_matrix", network, neuron)
     inputs = StandardNormal() if inputs is None else inputs
-    check_compatible(network, target, inputs)
-    return _escape(network, target, inputs, jnp.asarray(i))
+    known = check_compatible("escape_matrix", network, target, inputs)
+    return _escape(network, known, inputs, jnp.asarray(i))
 
 
 @eqx.filter_jit
-def _escape(
-    network: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, i: Array
-) -> Array:
+def _escape(network: TwoLayer, target: AbstractTarget, inputs: AbstractInputs, i: Array) -> Array:
     halves = _halves(network, i, jnp.asarray(0.5, network.weights.dtype))
-    matrix = hessian(RiskProblem.of(target, inputs), halves)
+    matrix = target.problem(inputs).hessian(halves)
     first, last = _places(halves, i), _places(halves, network.width)
     rows = matrix[first] - matrix[last]
     return rows[:, first] - rows[:, last]
@@ -176,20 +174,20 @@ def splitting_spectrum(
     """
     i = check_neuron("splitting_spectrum", network, neuron)
     inputs = StandardNormal() if inputs is None else inputs
-    check_compatible(network, target, inputs)
+    known = check_compatible("splitting_spectrum", network, target, inputs)
     networks = split(network, i, share)
     if networks.weights.ndim == 2:
-        return _spectrum(jax.tree.map(lambda leaf: leaf[None], networks), target, inputs, one=True)
-    return _spectrum(networks, target, inputs, one=False)
+        return _spectrum(jax.tree.map(lambda leaf: leaf[None], networks), known, inputs, one=True)
+    return _spectrum(networks, known, inputs, one=False)
 
 
 @eqx.filter_jit
 def _spectrum(
-    networks: TwoLayer, target: TwoLayer | TargetMoments, inputs: AbstractInputs, one: bool
+    networks: TwoLayer, target: AbstractTarget, inputs: AbstractInputs, one: bool
 ) -> SplittingSpectrum:
-    problem = RiskProblem.of(target, inputs)
+    problem = target.problem(inputs)
     # one after another: the Hessians of many shares at once need not fit in memory
-    values = jax.lax.map(lambda each: jnp.linalg.eigvalsh(hessian(problem, each)), networks)
+    values = jax.lax.map(lambda each: jnp.linalg.eigvalsh(problem.hessian(each)), networks)
     flat = precision(values.dtype).flat * jnp.max(jnp.abs(values), axis=1, keepdims=True)
     out = SplittingSpectrum(values, jnp.sum(values < -flat, axis=1))
     return jax.tree.map(lambda leaf: leaf[0], out) if one else out
