@@ -22,7 +22,7 @@ from jaxcompress.compression._starts import hidden_starts, start_name
 from jaxcompress.compression._target import Measured, measure, stacked
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.networks import TwoLayer
-from jaxcompress.networks.internal import Sized
+from jaxcompress.networks.internal import Sized, output_axis
 from jaxcompress.risk import RiskProblem
 from jaxcompress.risk.internal import check_compatible
 from jaxcompress.solvers import RESULTS, Solution, certify
@@ -254,7 +254,7 @@ def _risk_outside(
 
 def _largest(target: TwoLayer, width: int) -> np.ndarray:
     """The neurons that magnitude pruning keeps: those of largest `‖w‖·‖a‖`."""
-    readout = np.asarray(target.readout).reshape(target.width, -1)
+    readout = output_axis(np.asarray(target.readout), target.outputs)
     size = np.linalg.norm(np.asarray(target.weights), axis=1) * np.linalg.norm(readout, axis=1)
     return np.sort(np.argsort(-size, kind="stable")[:width])
 

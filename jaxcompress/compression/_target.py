@@ -12,7 +12,7 @@ from jaxcompress.compression._model import Aim, hidden_of
 from jaxcompress.compression._search import Runner
 from jaxcompress.kernels import AbstractInputs
 from jaxcompress.networks import TwoLayer
-from jaxcompress.networks.internal import as_layer, offset_of
+from jaxcompress.networks.internal import as_layer, offset_of, output_axis
 
 
 class Measured(NamedTuple):
@@ -67,7 +67,8 @@ def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Meas
 
 def stacked(network: TwoLayer) -> Float[np.ndarray, "m o"]:
     """The readout with its axis of outputs, the output bias as its last row where there is one."""
-    readout = np.asarray(network.readout).reshape(network.width, -1)
+    readout = output_axis(np.asarray(network.readout), network.outputs)
     if network.output_bias is None:
         return readout
-    return np.concatenate([readout, np.asarray(network.output_bias).reshape(1, -1)])
+    offset = output_axis(np.asarray(network.output_bias), network.outputs)
+    return np.concatenate([readout, offset[None]])

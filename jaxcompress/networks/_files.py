@@ -124,7 +124,7 @@ def _check_one(where: str, network: TwoLayer) -> None:
     if network.weights.ndim != 2:
         raise ValueError(
             f"{where}: given weights of shape {network.weights.shape}; expected (n, d), one "
-            "network a file; pick one with jax.tree.map(lambda leaf: leaf[i], networks)"
+            "network a file; pick one with networks[i]"
         )
     check_finite(where, **network.parameters())
 

@@ -14,7 +14,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_integer
+from jaxcompress._internal.checks import (
+    as_array,
+    check_finite,
+    check_floating,
+    check_integer,
+    check_run,
+)
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import summed_blocks
 from jaxcompress.networks._layer import Layer, as_layer, form, hermite_orders, offset_of
@@ -80,7 +86,10 @@ class TargetMoments(eqx.Module):
         return self.linear.shape[-1]
 
     def __getitem__(self, run) -> "TargetMoments":
-        """One target of a batch, or some."""
+        """One target of a batch, or some.
+        Raises `ValueError` for one target, `IndexError` for a number outside of the batch.
+        """
+        check_run("TargetMoments", run, self.runs)
         return jax.tree.map(lambda leaf: leaf[run], self)
 
     @property

@@ -35,7 +35,7 @@ from jaxcompress.networks._readout_laws import (
     RademacherReadout,
     UniformReadout,
 )
-from jaxcompress.networks._two_layer import TwoLayer
+from jaxcompress.networks._two_layer import TwoLayer, output_axis
 from jaxcompress.networks._weight_laws import (
     AbstractWeights,
     Correlated,
@@ -243,9 +243,7 @@ def _streamed(ensemble: Ensemble, key: Array, order: int) -> TargetMoments:
     )
 
     def layer(weights: Array, readout: Array) -> Layer:
-        return Layer(
-            weights, None, readout if readout.ndim == 2 else readout[:, None], ensemble.activation
-        )
+        return Layer(weights, None, output_axis(readout, ensemble.outputs), ensemble.activation)
 
     total = summed_blocks(
         lambda i: _moments.sums(layer(*ensemble.block(key, i[0])), upto),

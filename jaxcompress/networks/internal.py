@@ -22,6 +22,7 @@ from jaxcompress.networks._layer import (
     still,
 )
 from jaxcompress.networks._moments import check_order, orders_energy
+from jaxcompress.networks._two_layer import output_axis
 
 __all__ = [
     "ONE",
@@ -39,6 +40,7 @@ __all__ = [
     "norms",
     "offset_of",
     "orders_energy",
+    "output_axis",
     "read_arrays",
     "real_array",
     "still",

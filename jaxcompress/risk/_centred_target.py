@@ -88,7 +88,7 @@ class CentredTarget(AbstractCentredTarget):
         """A network without biases, measured by the short formulas that its students are measured
         by.
         """
-        readout = target.readout.reshape(target.width, -1)
+        readout = target.readout_matrix
         pair = pairs(target.weights, None)
         value = formulas(target.activation, target.activation).first(pair.s, pair.t, pair.q).value
         size = jnp.abs(readout)

@@ -31,7 +31,6 @@ from jaxcompress.risk._empirical import (
     Target,
     check_samples,
     empirical_blocks,
-    outgoing,
     problem_of,
 )
 from jaxcompress.risk._meetings import look, meetings
@@ -116,7 +115,7 @@ def _assembled(
     these stand for.
     """
     inner, outer, mixed, lean = blocks
-    readout = outgoing(student)
+    readout = student.readout_matrix
     inner = jnp.einsum("pa,iajb,qb->ipjq", lift, inner, lift)
     mixed = jnp.einsum("pa,ialo->iplo", lift, mixed)
     names = list(student.parameters())

@@ -136,7 +136,7 @@ def _residuals(
     activations.
     """
     x, y = samples.inputs, samples.with_outputs()
-    z, a = preactivations(student, x), outgoing(student)
+    z, a = preactivations(student, x), student.readout_matrix
     hidden = student.activation(z)
     inside = jnp.abs(x) @ jnp.abs(student.weights).T
     if student.bias is not None:
@@ -151,11 +151,6 @@ def preactivations(student: TwoLayer, x: Float[Array, "samples d"]) -> Float[Arr
     """`w_i·x + bias_i`."""
     z = x @ student.weights.T
     return z if student.bias is None else z + student.bias[None]
-
-
-def outgoing(student: TwoLayer) -> Float[Array, "n o"]:
-    """The readout, a scalar output with its axis."""
-    return student.readout[:, None] if student.outputs is None else student.readout
 
 
 def curvature(f: AbstractActivation, z: Array) -> Array:
@@ -201,7 +196,7 @@ def empirical_blocks(samples: Samples, student: TwoLayer) -> Blocks:
         add = lambda total, rows: (jax.tree.map(jnp.add, total, _sums(student, *rows)), None)  # noqa: E731
         sums, _ = jax.lax.scan(add, zeros, everything)
     cross, own, slopes, residual, tables, lean = sums
-    a, diagonal = outgoing(student), np.arange(n)
+    a, diagonal = student.readout_matrix, np.arange(n)
     inner = 2 * (a @ a.T)[:, None, :, None] * cross
     inner = inner.at[diagonal, :, diagonal, :].add(2 * own)
     mixed = 2 * a[:, None, None, :] * slopes[..., None]
@@ -211,7 +206,7 @@ def empirical_blocks(samples: Samples, student: TwoLayer) -> Blocks:
 
 def _sums(student: TwoLayer, x: Array, y: Array, weight: Array) -> tuple:
     """The means of the module's formulas over some samples."""
-    n, p, a, f = student.width, student.dim + 1, outgoing(student), student.activation
+    n, p, a, f = student.width, student.dim + 1, student.readout_matrix, student.activation
     lifted = jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1)
     z = preactivations(student, x)
     hidden, offset = f(z), offset_of(student)

@@ -152,7 +152,7 @@ class CentredObjective(AbstractObjective):
         return self.template.outputs or 1
 
     def load(self, student, problem):
-        readout = student.readout.reshape(student.width, self._outputs)
+        readout = student.readout_matrix
         parts = [student.weights, readout] if self.move_readout else [student.weights]
         y = jnp.concatenate(parts, axis=1).reshape(-1) / self.root
         return y, (

@@ -101,7 +101,7 @@ def targets_of(plan: Plan, cell: Cell, runs: Int[np.ndarray, " runs"]) -> TwoLay
             law,
             simplified,
         )
-    return drawn if cell.own_targets else jax.tree.map(lambda leaf: leaf[0], drawn)
+    return drawn if cell.own_targets else drawn[0]
 
 
 @eqx.filter_jit
