@@ -16,7 +16,7 @@ from jaxcompress.kernels import AbstractActivation, activations
 from jaxcompress.kernels.internal import Affine
 from jaxcompress.networks._laplace import AbstractComponents, mean_direction, mean_norm, mean_outer
 from jaxcompress.networks._layer import line_orders
-from jaxcompress.networks._weight_laws import AbstractWeights, Polar
+from jaxcompress.networks._weight_distributions import AbstractWeights, Polar
 from jaxcompress.special.internal import divide
 
 

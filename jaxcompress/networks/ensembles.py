@@ -28,7 +28,7 @@ from jaxcompress.networks._moments import (
     orders_energy,
     target_moments,
 )
-from jaxcompress.networks._readout_laws import (
+from jaxcompress.networks._readout_distributions import (
     AbstractReadout,
     ConstantReadout,
     GaussianReadout,
@@ -36,7 +36,7 @@ from jaxcompress.networks._readout_laws import (
     UniformReadout,
 )
 from jaxcompress.networks._two_layer import TwoLayer, output_axis
-from jaxcompress.networks._weight_laws import (
+from jaxcompress.networks._weight_distributions import (
     AbstractWeights,
     Correlated,
     GaussianEntries,

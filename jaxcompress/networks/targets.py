@@ -6,9 +6,13 @@ from jaxtyping import Array
 
 from jaxcompress._internal.checks import check_sizes
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.networks._readout_laws import ConstantReadout, GaussianReadout, RademacherReadout
+from jaxcompress.networks._readout_distributions import (
+    ConstantReadout,
+    GaussianReadout,
+    RademacherReadout,
+)
 from jaxcompress.networks._two_layer import TwoLayer
-from jaxcompress.networks._weight_laws import GaussianEntries, Sphere
+from jaxcompress.networks._weight_distributions import GaussianEntries, Sphere
 
 _WEIGHTS = {"gaussian": GaussianEntries, "sphere": Sphere}
 _READOUTS = {

@@ -20,7 +20,13 @@ from jaxcompress.networks import (
     targets,
 )
 from jaxcompress.sweep._cells import Cell
-from jaxcompress.sweep._laws import INPUTS, READOUTS, WEIGHTS, activation_of, law_named
+from jaxcompress.sweep._distributions import (
+    INPUTS,
+    READOUTS,
+    WEIGHTS,
+    activation_of,
+    distribution_named,
+)
 from jaxcompress.sweep._parts import Orthonormal, Start
 from jaxcompress.sweep._plan import Plan
 
@@ -88,8 +94,8 @@ def targets_of(plan: Plan, cell: Cell, runs: Int[np.ndarray, " runs"]) -> TwoLay
         cell.k,
         cell.d,
         activation=f,
-        weights=law_named("target.weights", cell.target.weights, WEIGHTS),
-        readout=law_named("target.readout", cell.target.readout, READOUTS),
+        weights=distribution_named("target.weights", cell.target.weights, WEIGHTS),
+        readout=distribution_named("target.readout", cell.target.readout, READOUTS),
         scaling="1/N" if cell.target.scaling == "1/N" else "1/sqrt(N)",
         dtype=plan.precision,
     )
@@ -119,4 +125,4 @@ def _targets(
 
 def inputs_of(plan: Plan, cell: Cell) -> AbstractInputs:
     """The input law in the dimension of a cell."""
-    return law_named("inputs", plan.inputs, INPUTS)(cell.d, plan.precision)
+    return distribution_named("inputs", plan.inputs, INPUTS)(cell.d, plan.precision)

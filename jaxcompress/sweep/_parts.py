@@ -8,6 +8,7 @@ field's name.
 import dataclasses
 from typing import Any
 
+from jaxcompress.sweep._distributions import READOUTS, WEIGHTS, activation_of, distribution_named
 from jaxcompress.sweep._errors import (
     check_choice,
     check_flag,
@@ -17,7 +18,6 @@ from jaxcompress.sweep._errors import (
     check_whole,
     refuse,
 )
-from jaxcompress.sweep._laws import READOUTS, WEIGHTS, activation_of, law_named
 
 
 def _set(part: Any, **normal: Any) -> None:
@@ -68,8 +68,8 @@ class Random:
     law = "random"
 
     def __post_init__(self):
-        law_named("target.weights", self.weights, WEIGHTS)
-        law_named("target.readout", self.readout, READOUTS)
+        distribution_named("target.weights", self.weights, WEIGHTS)
+        distribution_named("target.readout", self.readout, READOUTS)
         check_choice("target.scaling", self.scaling, ("1/N", "1/sqrt(N)"))
         check_choice("target.each", self.each, ("run", "cell"))
         if self.activation is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxcompress.sweep._cells import Cell, cells_of
 from jaxcompress.sweep._cost import target_bytes, unknowns, usual_block
+from jaxcompress.sweep._distributions import activation_of, check_inputs, numbers_in
 from jaxcompress.sweep._errors import (
     check_choice,
     check_fits,
@@ -20,7 +21,6 @@ from jaxcompress.sweep._errors import (
     check_whole,
     refuse,
 )
-from jaxcompress.sweep._laws import activation_of, check_inputs, numbers_in
 from jaxcompress.sweep._parts import Random, Solver, Start, Target, part_from, plain, target_from
 
 _TOLERANCES = ("gradient_tolerance", "flow_tolerance", "rtol", "atol")

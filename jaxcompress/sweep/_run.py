@@ -145,7 +145,7 @@ def _finish(store: Store, options: Options) -> Progress:
             state = Progress(state.runs, done, converged, here, time.perf_counter() - begin)
             if options.progress is not None:
                 options.progress(state)
-    if len(store.marked()) == block_count(store.plan):
+    if len(store.manifests()) == block_count(store.plan):
         store.tidy()
     return state
 
@@ -188,7 +188,9 @@ def _kept(directory: str | os.PathLike) -> str:
         store = open_store(directory)
     except ValueError:
         return "no block is stored"
-    return f"{len(store.marked())} of {block_count(store.plan)} blocks are stored and can be read"
+    return (
+        f"{len(store.manifests())} of {block_count(store.plan)} blocks are stored and can be read"
+    )
 
 
 def _blocks_done(

@@ -67,7 +67,7 @@ INPUTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
 }
 
 
-def law_named(
+def distribution_named(
     field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, float | None]]]
 ) -> Any:
     """What a text such as `sparse(probability=0.1)` stands for.
@@ -112,7 +112,7 @@ def numbers_in(text: str) -> list[float]:
 
 def check_inputs(text: Any, dims: Iterable[int], precision: str) -> None:
     """Raise `ValueError` unless an input law exists in these dimensions."""
-    law = law_named("inputs", text, INPUTS)
+    law = distribution_named("inputs", text, INPUTS)
     with jax.enable_x64(precision == "float64"):
         try:
             for dim in dims:

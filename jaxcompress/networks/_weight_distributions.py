@@ -23,7 +23,7 @@ from jaxcompress.networks._laplace import (
     UniformComponents,
 )
 from jaxcompress.networks._radial import height_rule, norm_rule
-from jaxcompress.networks._readout_laws import check_range, number
+from jaxcompress.networks._readout_distributions import check_range, number
 from jaxcompress.special.internal import divide
 
 
