@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from numpy.typing import NDArray
 
 from jaxcompress._internal.checks import check_integer
+from jaxcompress._internal.jit import jitted
 from jaxcompress.infinite_width._rules import (
     check_count,
     check_dims,
@@ -217,7 +218,7 @@ def _rule(dim: int, nodes: int | None, dtype) -> tuple[Array, Array]:
     return jnp.asarray(points, dtype), jnp.asarray(weights, dtype)
 
 
-@eqx.filter_jit
+@jitted
 def angle_kernel(
     kernel: AbstractAngleKernel, at: Float[Array, " n"], other: Float[Array, " m"]
 ) -> Float[Array, "n m"]:

@@ -4,13 +4,13 @@ predictor.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from numpy.typing import NDArray
 from scipy.special import betainc
 
+from jaxcompress._internal.jit import jitted
 from jaxcompress.infinite_width._angles import signed
 from jaxcompress.infinite_width._norm_target import norm_mass
 from jaxcompress.infinite_width._pairs import along, averaged_pull, network_pull
@@ -131,7 +131,7 @@ def _hinge(scale: NDArray, shift: NDArray, dim: int, other: int, nodes: int) -> 
     return total
 
 
-@eqx.filter_jit
+@jitted
 def far_dependence(
     particles: Particles | ReducedParticles, near: int, far: int | None = None, *, nodes: int = 16
 ) -> Float[Array, ""]:
@@ -166,7 +166,7 @@ def far_dependence(
     return jnp.maximum(jnp.sum(charge * along(at, whole - alone)), 0)
 
 
-@eqx.filter_jit
+@jitted
 def function_gap(particles: Particles, target: AbstractTarget) -> Float[Array, ""]:
     """`√E (f − f*)²` of one state; with `linear_target` the distance from a linear predictor. No ½
     here.

@@ -13,11 +13,11 @@ no longer tell.
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxcompress._internal.jit import jitted
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import RiskProblem
 from jaxcompress.solvers._batch import or_infinite
@@ -53,7 +53,7 @@ class _State(NamedTuple):
     steps: Array
 
 
-@eqx.filter_jit
+@jitted
 def certify(
     problem: RiskProblem,
     student: TwoLayer,
