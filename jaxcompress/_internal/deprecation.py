@@ -26,6 +26,25 @@ def renamed_arguments(**new_names: str) -> Callable[[Callable[_P, _R]], Callable
     return decorate
 
 
+def renamed_attribute(new: str) -> Any:
+    """An attribute of a class whose name has changed: `old = renamed_attribute("new")`."""
+    return _Renamed(new)
+
+
+class _Renamed:
+    def __init__(self, new: str):
+        self._new = new
+
+    def __set_name__(self, owner: type, old: str) -> None:
+        self._old = old
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        _warn(f"{owner.__name__}.{self._old}", f"{owner.__name__}.{self._new}")
+        return getattr(instance, self._new)
+
+
 def renamed(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:
     """The `__getattr__` of a module some of whose names have changed.
 

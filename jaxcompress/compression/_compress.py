@@ -99,7 +99,7 @@ def compress(
         inner = coordinates.inward(target)
         student = _structure(inner, width)
         measured = measure(inner, student, coordinates.inputs)
-        _check_energy(measured.energy)
+        _check_second_moment(measured.second_moment)
         starts = hidden_starts(inner, *measured.equations, width, key, num_starts)
         search = Search(measured.runner, starts, report)
     with _timed(seconds, "screen"):
@@ -121,22 +121,22 @@ def compress(
     )
     network = jax.tree.map(lambda leaf: leaf[0], solutions.network)
     risk, floor = _risk_outside(measured, coordinates, network)
-    energy = measured.energy
+    second_moment = measured.second_moment
     pruned, refitted = _pruned(measured, _largest(target, width))
     spectrum, index = certificate.eigenvalues, certificate.index
     dtype = target.weights.dtype
     return Compressed(
         network,
         jnp.asarray(risk, dtype),
-        jnp.asarray(risk / energy, dtype),
+        jnp.asarray(risk / second_moment, dtype),
         solutions,
         Report(
             target_width=target.width,
             width=width,
             risk=risk,
-            relative_risk=risk / energy,
+            relative_risk=risk / second_moment,
             risk_floor=floor,
-            energy=energy,
+            second_moment=second_moment,
             pruned_risk=pruned,
             refitted_risk=refitted,
             gradient_norm=float(certificate.gradient_norm),
@@ -147,7 +147,7 @@ def compress(
             best_start=" and ".join(
                 dict.fromkeys(start_name(i) for i in sorted(search.field[0].roots))
             ),
-            start_risks=tuple((search.reached / energy).tolist()),
+            start_risks=tuple((search.reached / second_moment).tolist()),
             seconds=seconds,
         ),
     )
@@ -184,10 +184,10 @@ def _check(
         )
 
 
-def _check_energy(energy: float) -> None:
-    if not 0 < energy < np.inf:
+def _check_second_moment(second_moment: float) -> None:
+    if not 0 < second_moment < np.inf:
         raise ValueError(
-            f"compress: given a target whose mean square output is {energy:.3g}; expected a "
+            f"compress: given a target whose mean square output is {second_moment:.3g}; expected a "
             "positive finite number; rescale weights that are huge, and check that readout and "
             "inputs are not all zero"
         )
@@ -227,9 +227,11 @@ def _network(student: TwoLayer, place: Place) -> TwoLayer:
 def _problem(measured: Measured) -> RiskProblem:
     """The same target for the polish."""
     aim = measured.runner.aim
-    energy, magnitude = jnp.asarray(aim.energy), jnp.asarray(measured.magnitude, aim.energy.dtype)
-    average = Sized(jnp.asarray(aim.average), jnp.asarray(measured.average_size, aim.energy.dtype))
-    return RiskProblem((aim.layer,), aim.offset, aim.inputs, energy, magnitude, average)
+    second_moment = jnp.asarray(aim.second_moment)
+    magnitude = jnp.asarray(measured.magnitude, second_moment.dtype)
+    size = jnp.asarray(measured.average_size, second_moment.dtype)
+    average = Sized(jnp.asarray(aim.average), size)
+    return RiskProblem((aim.layer,), aim.offset, aim.inputs, second_moment, magnitude, average)
 
 
 def _floor(measured: Measured, place: Place, readout: np.ndarray, has_offset: bool) -> float:
@@ -248,7 +250,7 @@ def _risk_outside(
     runner = measured.runner
     has_offset, readout = inside.output_bias is not None, stacked(inside)
     place = runner.go(runner.start(np.asarray(hidden_of(inside)), frozenset()), 0)
-    risk = equations_of(runner.aim, place, has_offset).risk(measured.energy, readout)
+    risk = equations_of(runner.aim, place, has_offset).risk(measured.second_moment, readout)
     return risk, _floor(measured, place, readout, has_offset)
 
 
@@ -266,8 +268,8 @@ def _pruned(measured: Measured, kept: np.ndarray) -> tuple[float, float]:
     has_offset = measured.runner.student.output_bias is not None
     some = measured.equations.of(kept, has_offset)
     rows = np.append(kept, len(measured.readout) - 1) if has_offset else kept
-    return some.risk(measured.energy, measured.readout[rows]), some.risk(
-        measured.energy, some.solve()
+    return some.risk(measured.second_moment, measured.readout[rows]), some.risk(
+        measured.second_moment, some.solve()
     )
 
 
@@ -276,7 +278,7 @@ def _solutions(
 ) -> Solution:
     """The finalists as they stand, the first replaced by its certified self."""
     dtype = certificate.risk.dtype
-    tolerance = precision(dtype).critical * max(measured.energy, 1)
+    tolerance = precision(dtype).critical * max(measured.second_moment, 1)
     has_offset = measured.runner.student.output_bias is not None
     runs = [
         eqx.tree_at(

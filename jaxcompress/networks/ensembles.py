@@ -25,7 +25,7 @@ from jaxcompress.networks._moments import (
     TargetMoments,
     as_moments,
     check_order,
-    orders_energy,
+    orders_second_moment,
     target_moments,
 )
 from jaxcompress.networks._readout_distributions import (
@@ -190,8 +190,8 @@ class Ensemble(eqx.Module):
 
         Arguments: a key; `order` (static), 1 or 2.
         Returns `TargetMoments`, those of `target_moments(draw(key))`; beyond width 16384 both
-        estimate the energy, each from its own samples of pairs: here from the first blocks, for
-        neurons are exchangeable. Raises `ValueError` when `order` is neither 1 nor 2.
+        estimate the second moment, each from its own samples of pairs: here from the first blocks,
+        for neurons are exchangeable. Raises `ValueError` when `order` is neither 1 nor 2.
         """
         check_order("Ensemble.moments", order)
         if self.width <= _moments.EXACT_WIDTH:
@@ -204,9 +204,9 @@ class Ensemble(eqx.Module):
         for order 2, `E Q`.
 
         Arguments: `order` (static), 1 or 2.
-        Returns `TargetMoments` whose energy is that of these averaged orders alone: networks drawn
-        have more on average, for they fluctuate and have higher orders. For ReLU `C = N^{1−γ} b̄
-        E|v|/√(2π)`, `T = N^{1−γ} b̄ E v/2`. There are closed forms, or rules that are right to
+        Returns `TargetMoments` whose second moment is that of these averaged orders alone: networks
+        drawn have more on average, for they fluctuate and have higher orders. For ReLU `C = N^{1−γ}
+        b̄ E|v|/√(2π)`, `T = N^{1−γ} b̄ E v/2`. There are closed forms, or rules that are right to
         rounding, for relu, erf, affine functions and their sums under every law, and for every
         activation under `GaussianEntries` and `RademacherEntries` without mean and under `Sphere`.
         Raises `ValueError` for the other activations and laws, and when `order` is neither 1 nor 2.
@@ -224,13 +224,13 @@ class Ensemble(eqx.Module):
             )
 
         constant, linear, quadratic = jax.tree.map(of_outputs, tuple(orders))
-        energy = orders_energy(constant, linear, quadratic)
+        second_moment = orders_second_moment(constant, linear, quadratic)
         return TargetMoments(
             constant,
             linear,
             quadratic,
-            energy,
-            8 * jnp.finfo(self.dtype).eps * energy,
+            second_moment,
+            8 * jnp.finfo(self.dtype).eps * second_moment,
             self.outputs,
         )
 
@@ -255,5 +255,5 @@ def _streamed(ensemble: Ensemble, key: Array, order: int) -> TargetMoments:
     arrays = (jnp.concatenate(parts)[: samples * count] for parts in zip(*first, strict=True))
     chosen = tuple(leaf.reshape(samples, count, *leaf.shape[1:]) for leaf in arrays)
     rests = jax.lax.map(lambda rows: _moments.rest_in_sample(layer(*rows), width, upto), chosen)
-    energy, error = _moments.estimated_energy(total, rests)
-    return as_moments(total, None, order, energy, error, ensemble.outputs)
+    second_moment, error = _moments.estimated_second_moment(total, rests)
+    return as_moments(total, None, order, second_moment, error, ensemble.outputs)

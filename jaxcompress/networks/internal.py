@@ -21,7 +21,7 @@ from jaxcompress.networks._layer import (
     offset_of,
     still,
 )
-from jaxcompress.networks._moments import check_order, orders_energy
+from jaxcompress.networks._moments import check_order, orders_second_moment
 from jaxcompress.networks._two_layer import output_axis
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "neuron_means",
     "norms",
     "offset_of",
-    "orders_energy",
+    "orders_second_moment",
     "output_axis",
     "read_arrays",
     "real_array",

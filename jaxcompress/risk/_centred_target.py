@@ -36,9 +36,9 @@ class CrossSecond(NamedTuple):
 
 
 class AbstractCentredTarget(eqx.Module):
-    """A target in the form of the short formulas, its energy and its magnitude `(*runs)`."""
+    """A target in the form of the short formulas, its second moment and its magnitude `(*runs)`."""
 
-    energy: eqx.AbstractVar[Float[Array, "*runs"]]
+    second_moment: eqx.AbstractVar[Float[Array, "*runs"]]
     magnitude: eqx.AbstractVar[Float[Array, "*runs"]]
 
     @abc.abstractmethod
@@ -79,7 +79,7 @@ class CentredTarget(AbstractCentredTarget):
 
     weights: Float[Array, "k d *runs"]
     readout: Float[Array, "k o *runs"]
-    energy: Float[Array, "*runs"]
+    second_moment: Float[Array, "*runs"]
     magnitude: Float[Array, "*runs"]
     activation: AbstractActivation = eqx.field(static=True)
 
@@ -95,7 +95,7 @@ class CentredTarget(AbstractCentredTarget):
         return cls(
             weights=target.weights,
             readout=readout,
-            energy=jnp.sum(readout * apply(value, readout)),
+            second_moment=jnp.sum(readout * apply(value, readout)),
             magnitude=jnp.sum(size * apply(jnp.abs(value), size)),
             activation=target.activation,
         )
@@ -141,7 +141,7 @@ class CentredPolynomial(AbstractCentredTarget):
     constant: Float[Array, " o *runs"]
     linear: Float[Array, "o d *runs"]
     quadratic: Float[Array, "o d d *runs"] | None
-    energy: Float[Array, "*runs"]
+    second_moment: Float[Array, "*runs"]
     magnitude: Float[Array, "*runs"]
 
     def serves(self, f):

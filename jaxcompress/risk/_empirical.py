@@ -33,12 +33,12 @@ _BLOCK = 2**24
 
 
 class EmpiricalProblem(AbstractProblem):
-    """Samples as a problem for the solvers. Build with `EmpiricalProblem.of(samples)`; `energy` is
-    `mean ‖y‖²`.
+    """Samples as a problem for the solvers. Build with `EmpiricalProblem.of(samples)`;
+    `second_moment` is `mean ‖y‖²`.
     """
 
     samples: Samples
-    energy: Float[Array, ""]
+    second_moment: Float[Array, ""]
 
     @classmethod
     def of(cls, samples: Samples) -> "EmpiricalProblem":

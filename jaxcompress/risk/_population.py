@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress._internal.checks import check_finite, check_floating
+from jaxcompress._internal.deprecation import renamed_attribute
 from jaxcompress.kernels import AbstractInputs, StandardNormal, activations
 from jaxcompress.kernels.internal import table_in_blocks, table_times
 from jaxcompress.networks import TargetMoments, TwoLayer
@@ -22,7 +23,7 @@ from jaxcompress.networks.internal import (
     as_layer,
     neuron_means,
     offset_of,
-    orders_energy,
+    orders_second_moment,
 )
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._terms import measured, terms
@@ -32,19 +33,21 @@ class RiskProblem(AbstractProblem):
     """A target under an input law, measured once: what is constant in the risk is computed here.
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a
-    leading axis on every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative
-    risk divides, `magnitude` the size of its terms, `average = E f_target`. The target is the sum
-    of `layers` and of `offset`; from `moments` these are its projection on polynomials
+    leading axis on every array is a batch of targets). `second_moment = E‖f_target‖²`, by which a
+    relative risk divides, `magnitude` the size of its terms, `average = E f_target`. The target is
+    the sum of `layers` and of `offset`; from `moments` these are its projection on polynomials
     (`_of_moments`), and the risk is the simplified one.
     """
 
     layers: tuple[Layer, ...]
     offset: Float[Array, " o"] | None
     inputs: AbstractInputs
-    energy: Float[Array, ""]
+    second_moment: Float[Array, ""]
     magnitude: Float[Array, ""]
     average: Sized
     moments: TargetMoments | None = None
+
+    energy = renamed_attribute("second_moment")
 
     @classmethod
     def of(
@@ -58,8 +61,8 @@ class RiskProblem(AbstractProblem):
             return _of_moments(target, inputs)
         check_compatible(target, target, inputs)
         layer, offset = as_layer(target, inputs), offset_of(target)
-        energy, average = measured(layer, offset)
-        return cls((layer,), offset, inputs, *energy, average)
+        second_moment, average = measured(layer, offset)
+        return cls((layer,), offset, inputs, *second_moment, average)
 
     def risk_and_floor(self, student):
         value, size = terms(self, self.student_layer(student), offset_of(student))
@@ -99,11 +102,15 @@ def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
         # ½ λ ((u·z)² − 1) is λ/√2 times the orthonormal polynomial of degree 2
         readout = (unit[:, None] * values[:, :, None] / math.sqrt(2)).reshape(-1, linear.shape[0])
         layers.append(Layer(rows, None, readout, activations.hermite(2)))
-    # A target has at least the energy of its orders; less, from a wide estimate, would clip many
-    # risks to one zero.
-    energy = jnp.maximum(moments.energy, orders_energy(constant, linear, quadratic))
+    # A target has at least the second moment of its orders; less, from a wide estimate, would clip
+    # many risks to one zero.
+    second_moment = jnp.maximum(
+        moments.second_moment, orders_second_moment(constant, linear, quadratic)
+    )
     average = Sized(constant, jnp.abs(constant))
-    return RiskProblem(tuple(layers), constant, inputs, energy, energy, average, moments)
+    return RiskProblem(
+        tuple(layers), constant, inputs, second_moment, second_moment, average, moments
+    )
 
 
 def population_risk(

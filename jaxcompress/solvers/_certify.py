@@ -70,8 +70,8 @@ def certify(
     Returns a `Solution` whose `time` is zero, for no flow was run.
     """
     if gradient_tolerance is None:
-        gradient_tolerance = precision(problem.energy.dtype).critical
-    tolerance = gradient_tolerance * jnp.maximum(problem.energy, 1)
+        gradient_tolerance = precision(problem.second_moment.dtype).critical
+    tolerance = gradient_tolerance * jnp.maximum(problem.second_moment, 1)
     function = VectorRisk.of(problem, student, ())
     if polish:
         return _certified(function, _polished(function, tolerance), tolerance)

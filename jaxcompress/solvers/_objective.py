@@ -278,14 +278,14 @@ def as_centred(problem: Measured) -> AbstractCentredTarget | None:
         return problem
     if not isinstance(problem, RiskProblem) or not isinstance(problem.inputs, StandardNormal):
         return None
-    moments, energy, magnitude = problem.moments, problem.energy, problem.magnitude
+    moments, second_moment, magnitude = problem.moments, problem.second_moment, problem.magnitude
     if moments is not None:
         constant, linear, quadratic = moments.with_outputs()
         return CentredPolynomial(
             constant=constant,
             linear=linear,
             quadratic=quadratic,
-            energy=energy,
+            second_moment=second_moment,
             magnitude=magnitude,
         )
     layer, *others = problem.layers
@@ -294,7 +294,7 @@ def as_centred(problem: Measured) -> AbstractCentredTarget | None:
     return CentredTarget(
         weights=layer.weights,
         readout=layer.readout,
-        energy=energy,
+        second_moment=second_moment,
         magnitude=magnitude,
         activation=layer.activation,
     )
