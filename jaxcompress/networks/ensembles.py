@@ -21,13 +21,7 @@ from jaxcompress.kernels.internal import summed_blocks
 from jaxcompress.networks import _moments
 from jaxcompress.networks._expected import expected_orders
 from jaxcompress.networks._layer import Layer
-from jaxcompress.networks._moments import (
-    TargetMoments,
-    as_moments,
-    check_order,
-    orders_second_moment,
-    target_moments,
-)
+from jaxcompress.networks._moments import as_moments, check_order, target_moments
 from jaxcompress.networks._readout_distributions import (
     AbstractReadout,
     ConstantReadout,
@@ -35,6 +29,7 @@ from jaxcompress.networks._readout_distributions import (
     RademacherReadout,
     UniformReadout,
 )
+from jaxcompress.networks._target_moments import TargetMoments, orders_second_moment
 from jaxcompress.networks._two_layer import TwoLayer, output_axis
 from jaxcompress.networks._weight_distributions import (
     AbstractWeights,

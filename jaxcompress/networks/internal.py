@@ -21,7 +21,8 @@ from jaxcompress.networks._layer import (
     offset_of,
     still,
 )
-from jaxcompress.networks._moments import check_order, orders_second_moment
+from jaxcompress.networks._moments import check_order
+from jaxcompress.networks._target_moments import orders_second_moment
 from jaxcompress.networks._two_layer import output_axis
 
 __all__ = [
