@@ -1,5 +1,5 @@
-"""Layers on standard normal inputs: what a network is once the input law has been absorbed into its
-weights.
+"""Layers on standard normal inputs: what a network is once the input distribution has been absorbed
+into its weights.
 
 Letters: weights `W`, readout `a` of one layer; `V`, `b` of another. Every scalar output has its
 axis of outputs here.
@@ -37,7 +37,7 @@ class Sized(NamedTuple):
 
 
 def as_layer(network: TwoLayer, inputs: AbstractInputs) -> Layer:
-    """Absorb the input law into the weights and means, and give a scalar output its axis."""
+    """Absorb the input distribution into weights and means, and give a scalar output its axis."""
     weights, mean = inputs.standardize(network.weights, network.bias)
     return Layer(weights, mean, network.readout_matrix, network.activation)
 

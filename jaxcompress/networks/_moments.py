@@ -120,17 +120,17 @@ def target_moments(
 
     Arguments: a target of any activation and structure; with a leading axis on its arrays it is a
     batch, measured one after another. `order` (static), 1 as in the paper or 2 to keep `E f* (zzᵀ −
-    I)` as well, a matrix an output; `inputs`, the law under which students will be compared
-    (`StandardNormal()` when left out).
+    I)` as well, a matrix an output; `inputs`, the distribution under which students will be
+    compared (`StandardNormal()` when left out).
     Returns `TargetMoments`.
     Cost: one pass over the neurons, in blocks. Up to width 16384 the second moment is exact, from
     all pairs; beyond, pairs of different neurons are sampled for what they have in orders above 2
     (8 samples of 1024 neurons drawn by a fixed key), and `second_moment_error` is the standard
     error: many digits with readouts of one sign, few in two or three dimensions with centred
     readouts. Only a constant of the risk depends on it.
-    Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when law and target do not
-    fit. For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf, r,
-    axis=0), moments)` is the batch that `solve_many` takes.
+    Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when distribution and target
+    do not fit. For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf,
+    r, axis=0), moments)` is the batch that `solve_many` takes.
     Reference: Amani et al. 2022, lemma on the simplified risk.
     """
     inputs = StandardNormal() if inputs is None else inputs

@@ -20,11 +20,11 @@ class TargetMoments(eqx.Module):
 
     `constant = E f*`, `() or (o,)`; `linear = E f* z`, `(r,) or (o, r)`; `quadratic = E f* (zzᵀ −
     I)`, `(r, r)` or `(o, r, r)`, or `None` for `order` 1; leading axes on all of them are a batch
-    of targets. `z` are the standard normal inputs: under a law `x = mean + factor·z` the moments
-    are those of `z`, and a student is compared under the same law. `second_moment = E|f*|²`, and
-    `second_moment_error`, what it may be off by: rounding where all pairs were summed, one standard
-    error where they were sampled. For ReLU without biases and `S = Σ b_i|v_i|`, `t = Σ b_i v_i`
-    these are `S/√(2π)` and `t/2` (`relu_moments`).
+    of targets. `z` are the standard normal inputs: under a distribution `x = mean + factor·z` the
+    moments are those of `z`, and a student is compared under the same distribution. `second_moment
+    = E|f*|²`, and `second_moment_error`, what it may be off by: rounding where all pairs were
+    summed, one standard error where they were sampled. For ReLU without biases and `S = Σ
+    b_i|v_i|`, `t = Σ b_i v_i` these are `S/√(2π)` and `t/2` (`relu_moments`).
     """
 
     constant: Float[Array, "..."]

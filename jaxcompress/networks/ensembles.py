@@ -1,9 +1,10 @@
-"""Random targets by their laws: whole, block by block, or as the moments that are left of a very
-wide one.
+"""Random targets by their distributions: whole, block by block, or as the moments that are left of
+a very wide one.
 
-An `Ensemble` is a law of neurons (`GaussianEntries`, `RademacherEntries`, `UniformEntries`,
-`SparseEntries`, `Sphere`, `Correlated`), a law of readouts (`ConstantReadout`, `GaussianReadout`,
-`UniformReadout`, `RademacherReadout`), both modules, and sizes.
+An `Ensemble` is a distribution of neurons (`GaussianEntries`, `RademacherEntries`,
+`UniformEntries`, `SparseEntries`, `Sphere`, `Correlated`), a distribution of readouts
+(`ConstantReadout`, `GaussianReadout`, `UniformReadout`, `RademacherReadout`), both modules, and
+sizes.
 """
 
 import math
@@ -61,16 +62,22 @@ Scaling = Literal["1/N", "1/sqrt(N)"]
 
 
 class Ensemble(eqx.Module):
-    """The law of a random target `f*(x) = N^{−γ} Σ_i b_i φ(v_i·x)`, with i.i.d. neurons `v_i` and
-    readouts `b_i`.
+    """The distribution of a random target `f*(x) = N^{−γ} Σ_i b_i φ(v_i·x)`, with i.i.d. neurons
+    `v_i` and readouts `b_i`.
 
-    Arguments: `width` `N`, `dim` `d`, `activation`, `scaling` (`"1/N"`, as for averages, or
-    `"1/sqrt(N)"`, as for centred readouts), `outputs` (`None`: one scalar output) and `dtype` (the
-    default float type when left out) are static; the laws `weights` (`GaussianEntries()` when left
-    out) and `readout` (`ConstantReadout()`) are traced. Everything can be compiled, and mapped over
-    keys.
-    Raises `ValueError` for sizes below 1, an unknown scaling, what is no law, and a law of another
-    dimension.
+    Arguments, static but for the two distributions, which are traced:
+
+    - `width`, `dim`: `N` and `d`;
+    - `activation`: one of `jaxcompress.activations`;
+    - `weights`: the distribution of neurons (`GaussianEntries()` when left out);
+    - `readout`: the distribution of readouts (`ConstantReadout()` when left out);
+    - `scaling`: `"1/N"`, as for averages, or `"1/sqrt(N)"`, as for centred readouts;
+    - `outputs`: `None` for one scalar output;
+    - `dtype`: the default float type when left out.
+
+    Everything can be compiled, and mapped over keys.
+    Raises `ValueError` for sizes below 1, an unknown scaling, what is no distribution, and a
+    distribution of another dimension.
     Reference: Amani et al. 2022 (ensembles and their scalings).
     """
 
@@ -202,9 +209,11 @@ class Ensemble(eqx.Module):
         Returns `TargetMoments` whose second moment is that of these averaged orders alone: networks
         drawn have more on average, for they fluctuate and have higher orders. For ReLU `C = N^{1−γ}
         b̄ E|v|/√(2π)`, `T = N^{1−γ} b̄ E v/2`. There are closed forms, or rules that are right to
-        rounding, for relu, erf, affine functions and their sums under every law, and for every
-        activation under `GaussianEntries` and `RademacherEntries` without mean and under `Sphere`.
-        Raises `ValueError` for the other activations and laws, and when `order` is neither 1 nor 2.
+        rounding, for relu, erf, affine functions and their sums under every distribution, and for
+        every activation under `GaussianEntries` and `RademacherEntries` without mean and under
+        `Sphere`.
+        Raises `ValueError` for the other activations and distributions, and when `order` is neither
+        1 nor 2.
         Reference: Amani et al. 2022 (the moments that wide targets concentrate on).
         """
         check_order("Ensemble.expected_moments", order)

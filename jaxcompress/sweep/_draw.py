@@ -1,5 +1,5 @@
-"""From run numbers to problems: starts, targets and the input law of a block, each run from its own
-key.
+"""From run numbers to problems: starts, targets and the input distribution of a block, each run
+from its own key.
 """
 
 from typing import Any
@@ -124,5 +124,5 @@ def _targets(
 
 
 def inputs_of(plan: Plan, cell: Cell) -> AbstractInputs:
-    """The input law in the dimension of a cell."""
+    """The input distribution in the dimension of a cell."""
     return distribution_named("inputs", plan.inputs, INPUTS)(cell.d, plan.precision)

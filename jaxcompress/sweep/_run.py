@@ -83,12 +83,19 @@ def run(
 ) -> Progress:
     """Do a sweep and store it in a folder; of a sweep that is there already, what is missing.
 
-    Arguments: the plan; a new folder, an empty one, or one with the store of this plan; `executor`,
-    any of the kind of `concurrent.futures`, whose workers see the folder under the same path (left
-    out: here, one block after the other; under `jax.distributed`, every process does its share);
-    `slots`, `devices` as for `solve_many` (`devices` are those of this process: not together with
-    an executor); `programs`, a folder in which compiled programs are kept for the next process
-    (`keep_programs`); `progress(state)`, told after every block.
+    Arguments:
+
+    - `plan`: the plan;
+    - `directory`: a new folder, an empty one, or one with the store of this plan;
+    - `executor`: any of the kind of `concurrent.futures`, whose workers see the folder under the
+      same path (left out: here, one block after the other; under `jax.distributed`, every process
+      does its share);
+    - `slots`, `devices`: as for `solve_many` (`devices` are those of this process, so they do not
+      go together with an executor);
+    - `programs`: a folder in which compiled programs are kept for the next process
+      (`jaxcompress.keep_programs`);
+    - `progress`: called with a `Progress` after every block.
+
     Returns the last `Progress` (under `jax.distributed`, that of this process). Killed at any
     moment, the same call, or `resume`, goes on where it was.
     Raises `ValueError` for a folder that holds anything else and for devices with an executor,
