@@ -64,7 +64,7 @@ def solved(work: Work, students: jc.TwoLayer, block: int, **settings) -> dict:
 
 def distances(work: Work, first: jc.TwoLayer, second: jc.TwoLayer) -> np.ndarray:
     """`E(f₁ − f₂)² / E f_target²` run by run."""
-    energy = jc.RiskProblem.of(work.target).energy
+    energy = jc.RiskProblem.of(work.target).second_moment
     return np.asarray(jax.jit(jax.vmap(jc.population_risk))(first, second) / energy)
 
 

@@ -77,7 +77,7 @@ def gap_row(law: str, width: int, dim: int, seed: int) -> dict:
     }
     exact = certify(problem, rough[2].network)
     row |= {
-        "energy": float(problem.energy),
+        "energy": float(problem.second_moment),
         "exact": float(exact.risk),
         "converged": bool(exact.converged),
     }
@@ -85,13 +85,14 @@ def gap_row(law: str, width: int, dim: int, seed: int) -> dict:
         true = float(problem.risk(found.network))
         bound = float(jc.simplified_risk_bound(found.network, target, order=order))
         turned = aligned(found.network, exact.network)
-        apart = float(jc.population_risk(turned, exact.network)) / float(problem.energy)
+        apart = float(jc.population_risk(turned, exact.network)) / float(problem.second_moment)
         row[f"order {order}"] = {
             "minimum": float(found.risk),
             "true risk there": true,
             "bound": bound,
             "bound holds": abs(true - float(found.risk)) <= bound,
-            "gap over energy": abs(float(found.risk) - float(exact.risk)) / float(problem.energy),
+            "gap over energy": abs(float(found.risk) - float(exact.risk))
+            / float(problem.second_moment),
             "relative gap": abs(float(found.risk) - float(exact.risk)) / float(exact.risk),
             "excess": (true - float(exact.risk)) / float(exact.risk),
             "distance of minimisers": math.sqrt(apart),
@@ -286,7 +287,7 @@ def phases(small: bool) -> dict:
                         "M": width,
                         "d": dim,
                         "t/S": float(lean),
-                        "found": float(found.risk[i] - moments.energy[i]),
+                        "found": float(found.risk[i] - moments.second_moment[i]),
                         "predicted": float(predicted.risk[i]),
                         "phase": phase_name(jax.tree.map(lambda leaf, i=i: leaf[i], predicted)),
                     }
@@ -322,7 +323,7 @@ def crowded(small: bool) -> dict:
             {
                 "d": dim,
                 "M": width,
-                "risk": float(best.risk - moments.energy[0]),
+                "risk": float(best.risk - moments.second_moment[0]),
                 "simplex formula": simplex_risk(width),
                 "neurons alive": int(alive.sum()),
                 "defect": {k: float(v) for k, v in frame_defect(best.network)._asdict().items()},
@@ -375,13 +376,15 @@ def million(small: bool) -> dict:
         "M": student,
         "moments": times,
         "peak GiB before, after": [before, memory],
-        "energy": float(moments.energy),
-        "energy_error": float(moments.energy_error),
-        "relative risk": float(best.risk / moments.energy),
+        "energy": float(moments.second_moment),
+        "energy_error": float(moments.second_moment_error),
+        "relative risk": float(best.risk / moments.second_moment),
         "flow of 4 starts, seconds with compilation": taken,
         "flow converged": bool(best.converged),
         "flow's gradient": float(best.gradient_norm),
-        "flow's risk above the prediction": float(best.risk - moments.energy - predicted.risk),
+        "flow's risk above the prediction": float(
+            best.risk - moments.second_moment - predicted.risk
+        ),
         "flow's defect": {
             k: float(v) for k, v in frame_defect(best.network, moments)._asdict().items()
         },

@@ -56,7 +56,7 @@ def in_slots(work: Work, y: jax.Array):
     target = CentredTarget(
         problem.layers[0].weights[..., None],
         problem.layers[0].readout[..., None],
-        problem.energy,
+        problem.second_moment,
         problem.magnitude,
         work.target.activation,
     )

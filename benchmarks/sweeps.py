@@ -195,7 +195,7 @@ def main() -> None:
 
     if options.part != "large":
         if options.programs is not None:
-            sweep.keep_programs(options.programs)
+            jc.keep_programs(options.programs)
         overhead(options.repeats, rows, lambda part: write("overhead", part))
     if options.part != "overhead":
         with tempfile.TemporaryDirectory() as folder:

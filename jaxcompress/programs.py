@@ -113,8 +113,8 @@ def _remove_cut(folder: Path) -> None:
     The time of the last look is that of a file, made before the look and renamed after it: it is by
     the clock of the folder's file system, and a look that was killed does not count.
     """
-    mark = folder / _LOOK
-    since = mark.stat().st_mtime_ns - _COARSE if mark.exists() else 0
+    last_look = folder / _LOOK
+    since = last_look.stat().st_mtime_ns - _COARSE if last_look.exists() else 0
     # A file that a killed look has left keeps its older time, so that more is looked at.
     (folder / _LOOKING).open("ab").close()
     left = _MOST_LOOKED_AT
@@ -125,7 +125,7 @@ def _remove_cut(folder: Path) -> None:
         if not _is_whole(entry):
             _remove(entry)
     with contextlib.suppress(FileNotFoundError):  # another process has looked meanwhile
-        os.replace(folder / _LOOKING, mark)
+        os.replace(folder / _LOOKING, last_look)
 
 
 def _remove_least_recent(folder: Path) -> None:

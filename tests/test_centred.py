@@ -156,7 +156,7 @@ def _centred_target(target):
     return CentredTarget(
         problem.layers[0].weights,
         problem.layers[0].readout,
-        problem.energy,
+        problem.second_moment,
         problem.magnitude,
         target.activation,
     )

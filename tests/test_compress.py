@@ -48,8 +48,8 @@ def small(target, law):
 def test_risk_is_the_population_risk_of_the_network_that_comes_back(small, target, law):
     risk = jc.population_risk(small[0].network, target, inputs=law)
     np.testing.assert_allclose(small[0].risk, risk, rtol=1e-9)
-    energy = RiskProblem.of(target, law).energy
-    np.testing.assert_allclose(small[0].relative_risk, risk / energy, rtol=1e-9)
+    second_moment = RiskProblem.of(target, law).second_moment
+    np.testing.assert_allclose(small[0].relative_risk, risk / second_moment, rtol=1e-9)
 
 
 def test_the_result_is_a_critical_point_in_the_coordinates_of_the_target(small, target, law):
@@ -232,7 +232,7 @@ def test_greedy_choice_takes_the_neuron_that_leaves_the_least_risk_each_time():
 def _aim(target, inputs):
     problem = RiskProblem.of(target, inputs)
     (layer,) = problem.layers
-    return problem, Aim(layer, problem.offset, inputs, problem.energy, problem.average.value)
+    return problem, Aim(layer, problem.offset, inputs, problem.second_moment, problem.average.value)
 
 
 @pytest.fixture(scope="module")
@@ -387,4 +387,4 @@ def test_in_single_precision_neurons_that_jump_or_coincide_are_measured_to_its_d
     small = jc.compress(twins, 3, key=KEY, num_starts=4)
     assert small.risk.dtype == jnp.float32
     exact = jc.population_risk(small.network, twins)
-    assert float(abs(small.risk - exact)) <= 2e-6 * small.report.energy  # 1e-7
+    assert float(abs(small.risk - exact)) <= 2e-6 * small.report.second_moment  # 1e-7

@@ -412,7 +412,8 @@ def test_the_dtype_asked_for_is_given_and_a_trace_changes_nothing():
     for f in (act.erf, act.relu, act.sin, act.tanh, act.sigmoid):
         found, exact = one_neuron(f, 3, dtype=jnp.float32), one_neuron(f, 3)
         assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
-        # tanh 1.1e-6 of a target of energy 1.2, and 3.4e-5 of the norm, which it hardly feels
+        # tanh 1.1e-6 of a target of second moment 1.2, and 3.4e-5 of the norm, which it hardly
+        # feels
         np.testing.assert_allclose(found.risk, exact.risk, rtol=0, atol=2e-6)
         np.testing.assert_allclose(found.scale, exact.scale, rtol=5e-5)
     target = turned(4, 5, 0.5, act.sin)

@@ -29,7 +29,7 @@ from jaxcompress.networks.ensembles import (
     UniformEntries,
     UniformReadout,
 )
-from jaxcompress.networks.internal import orders_energy
+from jaxcompress.networks.internal import orders_second_moment
 from tests import ensemble_oracle as oracle
 
 KEY = jax.random.key(0)
@@ -177,8 +177,8 @@ def test_wide_networks_are_reduced_in_one_pass_to_the_moments_of_the_network(mon
         given = [leaf[i] for leaf in _orders(streamed)]
         near(given, oracle.orders("relu", np.asarray(net.weights), b[i]), 1e-13)
     table = np.asarray(jc.kernels.gram(relu, net.weights, relu, net.weights))
-    assert abs(streamed.energy - np.sum(b @ table * b)) < 4 * streamed.energy_error
-    assert 0 < streamed.energy_error < 0.1 * streamed.energy
+    assert abs(streamed.second_moment - np.sum(b @ table * b)) < 4 * streamed.second_moment_error
+    assert 0 < streamed.second_moment_error < 0.1 * streamed.second_moment
 
 
 def _orders(moments):
@@ -203,7 +203,7 @@ def test_ensembles_are_compiled_and_mapped_over_keys():
         np.testing.assert_array_equal(nets.weights[i], one.draw(keys[i]).weights)
         alone = one.moments(keys[i])
         np.testing.assert_allclose(moments.linear[i], alone.linear, rtol=1e-14, atol=1e-16)
-        np.testing.assert_allclose(moments.energy[i], alone.energy, rtol=1e-14)
+        np.testing.assert_allclose(moments.second_moment[i], alone.second_moment, rtol=1e-14)
 
 
 # Expectations
@@ -231,7 +231,9 @@ def expects(law, neurons, shares):
     np.testing.assert_allclose(shares.sum(), 1, rtol=1e-13)
     # measured: 2e-14
     near(_orders(moments), [3 * a + 2 * b for a, b in zip(by_relu, by_erf, strict=True)], 5e-14)
-    np.testing.assert_allclose(moments.energy, orders_energy(*_orders(moments)), rtol=1e-14)
+    np.testing.assert_allclose(
+        moments.second_moment, orders_second_moment(*_orders(moments)), rtol=1e-14
+    )
 
 
 @pytest.mark.parametrize("name", ["gaussian", "rademacher", "sphere", "sparse"])
@@ -369,7 +371,7 @@ def test_networks_that_are_drawn_have_the_expected_moments_on_average():
     for samples, mean in zip(_orders(drawn), _orders(expected), strict=True):
         error = np.std(samples, axis=0) / 500**0.5
         assert np.all(np.abs(np.mean(samples, axis=0) - mean) < 4 * error)
-    assert expected.energy < np.mean(drawn.energy)
+    assert expected.second_moment < np.mean(drawn.second_moment)
 
 
 @pytest.mark.parametrize("name", ["uniform", "sparse", "sphere", "correlated"])

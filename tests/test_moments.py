@@ -1,4 +1,5 @@
-"""Moments of targets: the Hermite orders against quadrature by mpmath, the energy against the risk.
+"""Moments of targets: the Hermite orders against quadrature by mpmath, the second moment against
+the risk.
 
 The oracle knows no Stein's lemma: a neuron's orders are `E φ(X) h(Z)` for the Hermite polynomials
 `1, Z, Z² − 1` of the direction that it sees.
@@ -16,7 +17,7 @@ import jaxcompress as jc
 from jaxcompress import activations
 from jaxcompress.kernels import gram
 from jaxcompress.networks import TargetMoments, _moments, relu_moments, target_moments
-from jaxcompress.networks.internal import orders_energy
+from jaxcompress.networks.internal import orders_second_moment
 from tests.problems import network, run, singular_law
 
 PLAIN = {
@@ -131,25 +132,25 @@ def test_norms_may_have_any_size(size):
 @pytest.mark.parametrize(
     ("name", "structure"), [("relu", {"outputs": 2, "output_bias": True}), ("tanh", {})]
 )
-def test_the_energy_is_the_risk_of_a_student_that_says_nothing(name, structure):
+def test_the_second_moment_is_the_risk_of_a_student_that_says_nothing(name, structure):
     target = network(5, 6, 3, getattr(activations, name), **structure)
     silent = jc.TwoLayer(target.weights[:1], 0 * target.readout[:1], activation=target.activation)
     moments, risk = target_moments(target), jc.population_risk(silent, target)
-    np.testing.assert_allclose(moments.energy, risk, rtol=1e-13)
-    assert 0 < moments.energy_error < 1e-13 * risk
+    np.testing.assert_allclose(moments.second_moment, risk, rtol=1e-13)
+    assert 0 < moments.second_moment_error < 1e-13 * risk
 
 
-def test_the_energy_is_at_least_that_of_the_orders_and_equal_to_it_for_quadratic_targets():
+def test_the_second_moment_is_at_least_that_of_the_orders_and_equal_to_it_for_quadratic_targets():
     target = network(6, 5, 3, activations.hermite(2) + activations.identity, outputs=2)
     moments = target_moments(target, order=2)
-    own = orders_energy(moments.constant, moments.linear, moments.quadratic)
-    np.testing.assert_allclose(moments.energy, own, rtol=1e-13)
+    own = orders_second_moment(moments.constant, moments.linear, moments.quadratic)
+    np.testing.assert_allclose(moments.second_moment, own, rtol=1e-13)
     relu = target_moments(network(6, 5, 3, activations.relu), order=2)
-    assert relu.energy > orders_energy(relu.constant, relu.linear, relu.quadratic)
+    assert relu.second_moment > orders_second_moment(relu.constant, relu.linear, relu.quadratic)
 
 
 @pytest.mark.parametrize(("name", "bias"), [("relu", False), ("sin", True)])
-def test_an_estimated_energy_is_within_four_standard_errors_of_the_sum_over_all_pairs(
+def test_an_estimated_second_moment_is_within_four_standard_errors_of_the_sum_over_all_pairs(
     name, bias, monkeypatch
 ):
     for option, value in (("EXACT_WIDTH", 300), ("SAMPLES", 8), ("SAMPLE", 48), ("BLOCK", 128)):
@@ -161,8 +162,8 @@ def test_an_estimated_energy_is_within_four_standard_errors_of_the_sum_over_all_
         guess, readout = target_moments(target), target.readout
         table = gram(f, target.weights, f, target.weights, bias_f=target.bias, bias_g=target.bias)
         assert guess.quadratic is None
-        assert abs(guess.energy - readout @ table @ readout) < 4 * guess.energy_error
-        assert guess.energy_error < 0.5 * guess.energy  # measured: 0.007 to 0.41
+        assert abs(guess.second_moment - readout @ table @ readout) < 4 * guess.second_moment_error
+        assert guess.second_moment_error < 0.5 * guess.second_moment  # measured: 0.007 to 0.41
 
 
 def test_a_wide_target_is_summed_in_blocks(monkeypatch):
@@ -201,7 +202,7 @@ def test_relu_moments_are_those_of_a_target_with_this_total_and_direction():
     np.testing.assert_allclose(moments.constant, known.constant, rtol=1e-14)
     np.testing.assert_allclose(moments.linear, known.linear, rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(
-        moments.energy, orders_energy(known.constant, known.linear, None), rtol=1e-13
+        moments.second_moment, orders_second_moment(known.constant, known.linear, None), rtol=1e-13
     )
 
 
@@ -272,3 +273,16 @@ def test_moments_are_a_tree_of_arrays_with_static_outputs():
         (2, 3),
     )
     assert len(jax.tree.leaves(moments)) == 4
+
+
+def test_the_old_names_of_the_second_moment_work_for_one_release():
+    moments = relu_moments(jnp.ones(()), jnp.arange(3.0))
+    problem = jc.RiskProblem.of(moments)
+    for value, old, new in (
+        (moments, "energy", "second_moment"),
+        (moments, "energy_error", "second_moment_error"),
+        (problem, "energy", "second_moment"),
+    ):
+        words = f"{type(value).__name__}.{old} is now called {type(value).__name__}.{new}"
+        with pytest.warns(DeprecationWarning, match=words):
+            assert getattr(value, old) is getattr(value, new)

@@ -380,3 +380,55 @@ def test_a_name_as_long_as_the_file_system_takes_is_saved(tmp_path):
     net = network(19, 4, 3, activations.relu)
     jc.save(path, net)
     same(jc.load(path), net)
+
+
+# Batches
+# --------------------------------------------------------------------------------------------------
+
+
+def batch_of(runs, **options):
+    return initialize.glorot_normal(
+        jax.random.key(4), 3, 5, activation=activations.erf, bias=True, runs=runs, **options
+    )
+
+
+@pytest.mark.parametrize("run", [0, -1, np.int64(2), slice(1, 3), np.array([2, 0]), (1,)], ids=repr)
+@pytest.mark.parametrize("options", [{}, {"outputs": 2, "output_bias": True}], ids=["one", "two"])
+def test_an_index_picks_networks_of_a_batch(run, options):
+    networks = batch_of(4, **options)
+    picked = networks[run]
+    assert isinstance(picked, jc.TwoLayer)
+    assert picked.activation == networks.activation
+    for name, array in networks.parameters().items():
+        np.testing.assert_array_equal(picked.parameters()[name], np.asarray(array)[run])
+
+
+def test_a_batch_can_be_gone_through():
+    networks = batch_of(3)
+    assert [one.runs for one in networks] == [()] * 3
+    assert networks.runs == (3,)
+
+
+def test_a_network_of_a_batch_can_be_picked_under_a_trace():
+    networks = batch_of(3)
+    picked = jax.jit(lambda networks, i: networks[i])(networks, 1)
+    np.testing.assert_array_equal(picked.weights, networks.weights[1])
+
+
+@pytest.mark.parametrize("run", [3, -4, (0, 0)])
+def test_an_index_outside_of_the_batch_is_refused(run):
+    with pytest.raises(IndexError, match=r"TwoLayer: given the index .* for a batch of 3"):
+        batch_of(3)[run]
+
+
+def test_one_network_has_no_index():
+    with pytest.raises(ValueError, match=r"TwoLayer: given an index for one object; expected a b"):
+        batch_of(None)[0]
+
+
+@pytest.mark.parametrize("outputs", [None, 1, 3])
+@pytest.mark.parametrize("runs", [None, 2])
+def test_the_readout_as_a_matrix_has_an_axis_of_outputs(outputs, runs):
+    networks = batch_of(runs, outputs=outputs)
+    assert networks.readout_matrix.shape == (*networks.runs, 3, outputs or 1)
+    assert networks.readout_matrix.size == networks.readout.size

@@ -355,7 +355,7 @@ def _plain_risk(student, target):
     ("f", "g", "outputs"), [("relu", "relu", None), ("erf", "erf", 2), ("relu", "erf", None)]
 )
 def test_a_large_risk_has_the_value_gradient_and_curvature_of_exact_tables(f, g, outputs):
-    """Blocks of 256 rows are left over here; worst cases 3e-15 of the energy, 2e-15 of the
+    """Blocks of 256 rows are left over here; worst cases 3e-15 of the second moment, 2e-15 of the
     gradient.
     """
     student = network(1, 20, 30, ACTIVATIONS[f], outputs, scale=0.2)

@@ -42,13 +42,13 @@ def relu_formula(student, target):
 def test_for_relu_it_is_the_formula_of_the_paper():
     student, target = network(1, 4, 5, RELU), network(2, 30, 5, RELU)
     found = jc.simplified_risk(student, jc.target_moments(target))
-    energy = jc.population_risk(network(3, 1, 5, RELU, scale=0.0), target)
-    assert found - energy == pytest.approx(relu_formula(student, target), abs=1e-13)
+    second_moment = jc.population_risk(network(3, 1, 5, RELU, scale=0.0), target)
+    assert found - second_moment == pytest.approx(relu_formula(student, target), abs=1e-13)
     by_hand = jc.relu_moments(
         target.readout @ jnp.linalg.norm(target.weights, axis=1), target.readout @ target.weights
     )
-    assert jc.simplified_risk(student, by_hand) - by_hand.energy == pytest.approx(
-        float(found - energy), abs=1e-13
+    assert jc.simplified_risk(student, by_hand) - by_hand.second_moment == pytest.approx(
+        float(found - second_moment), abs=1e-13
     )
 
 
@@ -142,8 +142,8 @@ def test_the_short_formulas_are_the_exact_ones_with_and_without_an_axis_of_runs(
         constant=constant,
         linear=linear,
         quadratic=quadratic,
-        energy=moments.energy,
-        magnitude=moments.energy,
+        second_moment=moments.second_moment,
+        magnitude=moments.second_moment,
     )
     wide_target = jax.tree.map(lambda leaf: leaf[..., None], short)
     readouts = [student.readout.reshape(N, -1) for student in students]
@@ -289,7 +289,7 @@ def reference_solutions():
 def test_the_solver_finds_the_reference_minima():
     moments, solutions = reference_solutions()
     assert solutions.converged.all()
-    lowest = (solutions.risk - moments.energy).reshape(3, 64).min(axis=1)
+    lowest = (solutions.risk - moments.second_moment).reshape(3, 64).min(axis=1)
     np.testing.assert_allclose(lowest, list(REFERENCE.values()), rtol=0, atol=1e-7)
     best = solutions[128 + int(jnp.argmin(solutions.risk[128:]))]
     assert best.index == 0
@@ -302,13 +302,13 @@ def test_a_dimension_that_nothing_spans_changes_nothing():
     moments = jc.relu_moments(1.0, 0.5 * jnp.eye(20)[3])
     solutions = jc.solve_many(wide, moments)
     assert solutions.converged.all()
-    assert solutions.risk.min() - moments.energy == pytest.approx(REFERENCE[0.5], abs=1e-7)
+    assert solutions.risk.min() - moments.second_moment == pytest.approx(REFERENCE[0.5], abs=1e-7)
     assert jc.simplified_risk(solutions.best.network, moments) == pytest.approx(
         float(solutions.best.risk), abs=1e-14
     )
     nothing = jc.relu_moments(1.0, jnp.zeros(20))
     centred = jc.solve_many(wide, nothing)
-    assert centred.risk.min() - nothing.energy == pytest.approx(REFERENCE[0.0], abs=1e-7)
+    assert centred.risk.min() - nothing.second_moment == pytest.approx(REFERENCE[0.0], abs=1e-7)
 
 
 def test_one_run_and_the_flow_alone_know_moments_too():
@@ -363,7 +363,7 @@ def test_erf_of_a_neuron_is_the_normal_distribution_function():
     np.testing.assert_allclose(ERF(x), 2 * ndtr(np.asarray(x)) - 1, atol=1e-15)
 
 
-def test_an_energy_that_is_too_low_clips_no_risk():
+def test_an_second_moment_that_is_too_low_clips_no_risk():
     """Estimated, or written by hand: the orders themselves are a lower bound, and `best` needs the
     differences.
     """

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray
 
+import jaxcompress as jc
 from jaxcompress import cli, plotting, sweep, theory
 from jaxcompress.kernels import activations
 from jaxcompress.sweep._store import create
@@ -165,3 +166,11 @@ def test_the_guide_of_the_command_line_is_a_plan():
     text = pathlib.Path(cli.__file__).with_name("cli_sweep.py").read_text()
     example = text.split("A plan is a TOML file:\n")[1].split("\nand, where")[0]
     assert sweep.Plan.from_dict(tomllib.loads(example)).total == 2 * 4 * 1024
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("Row", sweep.TableRow), ("keep_programs", jc.keep_programs)]
+)
+def test_old_names_work_for_one_release_and_say_the_new_ones(old, new):
+    with pytest.warns(DeprecationWarning, match=rf"jaxcompress\.sweep\.{old} is now called"):
+        assert getattr(sweep, old) is new

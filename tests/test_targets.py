@@ -34,12 +34,12 @@ class OneOf(jc.risk.AbstractTarget):
 
     def problem(self, inputs):
         each = [jc.RiskProblem.of(teacher, inputs) for teacher in self.teachers]
-        energies = jnp.stack([problem.energy for problem in each])
+        energies = jnp.stack([problem.second_moment for problem in each])
         return Average(self.shares @ energies, tuple(each), self.shares)
 
 
 class Average(jc.risk.AbstractProblem):
-    energy: jax.Array
+    second_moment: jax.Array
     problems: tuple[jc.RiskProblem, ...]
     shares: jax.Array
 
@@ -85,15 +85,15 @@ class Known(jc.risk.AbstractTarget):
 
 def exponential(dim):
     """`exp(v·x/2 − 1/8)` of a unit vector `v`: its mean is 1, `E f z = v/2`, `E f² = exp(1/4)`."""
-    energy = jnp.asarray(np.exp(0.25))
+    second_moment = jnp.asarray(np.exp(0.25))
     linear = 0.5 * jnp.ones(dim) / jnp.sqrt(float(dim))
-    return Known(jc.TargetMoments(jnp.ones(()), linear, None, energy, 1e-16 * energy))
+    return Known(jc.TargetMoments(jnp.ones(()), linear, None, second_moment, 1e-16 * second_moment))
 
 
 class Decay(jc.risk.AbstractProblem):
     """A risk with weight decay: a problem that knows no more than its value."""
 
-    energy: jax.Array
+    second_moment: jax.Array
     plain: jc.RiskProblem
 
     def risk_and_floor(self, student):
@@ -179,11 +179,11 @@ def test_a_function_that_is_known_by_its_moments_is_fitted_in_its_span():
 
 def test_a_problem_that_knows_only_its_risk_has_the_hessian_of_automatic_differentiation():
     student, plain = network(5, 2, 2, ERF), jc.RiskProblem.of(network(6, 3, 2, ERF))
-    decayed = Decay(plain.energy, plain).hessian(student, ("readout",))
+    decayed = Decay(plain.second_moment, plain).hessian(student, ("readout",))
     expected = plain.hessian(student, ("readout",)) + 0.2 * np.eye(4)
     np.testing.assert_allclose(decayed, expected, atol=1e-14)
-    measured = jc.solvers.certify(Decay(plain.energy, plain), student, polish=False)
-    assert float(measured.risk) == float(Decay(plain.energy, plain).risk(student))
+    measured = jc.solvers.certify(Decay(plain.second_moment, plain), student, polish=False)
+    assert float(measured.risk) == float(Decay(plain.second_moment, plain).risk(student))
 
 
 def test_parameters_of_an_own_target_have_names_for_messages(mixture):

@@ -176,7 +176,7 @@ def test_the_room_risk_finds_the_same_risk_and_no_gradient(phase, width, dim, no
     moments = jc.relu_moments(jnp.asarray(1.0), jnp.asarray(direction(dim, norm)))
     found = predicted(width, dim, norm)
     risk, slope = jax.value_and_grad(jc.simplified_risk)(found.network, moments)
-    assert abs(float(risk - moments.energy - found.risk)) < 1e-14
+    assert abs(float(risk - moments.second_moment - found.risk)) < 1e-14
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slope)) < 1e-14
 
 
@@ -376,7 +376,7 @@ def test_tight_frame_is_the_network_of_the_prediction_and_takes_the_moments_of_a
     found = predict_frame(moments, 3, 3)
     np.testing.assert_array_equal(network.weights, found.network.weights)
     np.testing.assert_allclose(
-        jc.simplified_risk(network, moments), found.risk + moments.energy, atol=1e-14
+        jc.simplified_risk(network, moments), found.risk + moments.second_moment, atol=1e-14
     )
 
 

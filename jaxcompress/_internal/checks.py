@@ -85,6 +85,28 @@ def check_sizes(where: str, remedy: str, **sizes) -> tuple[Any, ...]:
     return tuple(whole.values())
 
 
+def check_run(where: str, run, runs: tuple[int, ...]) -> None:
+    """Raise unless `run` picks from a batch with the leading axes `runs`: `ValueError` where there
+    is no batch, `IndexError` for a number out of its range (which JAX would move into it) and for
+    more indices than axes.
+    """
+    if not runs:
+        raise ValueError(
+            f"{where}: given an index for one object; expected a batch, with a leading axis on all "
+            "arrays; use the object itself"
+        )
+    indices = run if isinstance(run, tuple) else (run,)
+    numbers = [as_integer(index) for index in indices]
+    outside = any(
+        i is not None and not -count <= i < count for i, count in zip(numbers, runs, strict=False)
+    )
+    if len(indices) > len(runs) or outside:
+        raise IndexError(
+            f"{where}: given the index {run!r} for a batch of {' × '.join(map(str, runs))}; "
+            "expected numbers within it, or slices or arrays of them; count from 0"
+        )
+
+
 def as_array(where: str, name: str, given) -> Array:
     """`jnp.asarray`, with a `ValueError` for what is no array of numbers: ragged lists, strings,
     objects.

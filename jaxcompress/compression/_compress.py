@@ -130,7 +130,7 @@ def compress(
         inner = coordinates.inward(target)
         student = _structure(inner, width)
         measured = measure(inner, student, coordinates.inputs)
-        _check_energy(measured.energy)
+        _check_energy(measured.second_moment)
         starts = hidden_starts(inner, *measured.equations, width, key, num_starts)
         search = Search(measured.runner, starts, report)
     with _timed(seconds, "screen"):
@@ -165,7 +165,7 @@ def _compressed(
     """The outcome, with its report."""
     network = jax.tree.map(lambda leaf: leaf[0], solutions.network)
     risk, floor = risk_outside(measured, coordinates, network)
-    energy = measured.energy
+    second_moment = measured.second_moment
     pruned, refitted = pruned_risks(measured, largest(target, network.width))
     spectrum, index = certificate.eigenvalues, certificate.index
     roots = sorted(search.field[0].roots)
@@ -173,9 +173,9 @@ def _compressed(
         target_width=target.width,
         width=network.width,
         risk=risk,
-        relative_risk=risk / energy,
+        relative_risk=risk / second_moment,
         risk_floor=floor,
-        energy=energy,
+        second_moment=second_moment,
         pruned_risk=pruned,
         refitted_risk=refitted,
         gradient_norm=float(certificate.gradient_norm),
@@ -184,13 +184,13 @@ def _compressed(
         smallest_eigenvalue=None if spectrum is None else float(spectrum[0]),
         index=None if index is None else int(index),
         best_start=" and ".join(dict.fromkeys(start_name(i) for i in roots)),
-        start_risks=tuple((search.reached / energy).tolist()),
+        start_risks=tuple((search.reached / second_moment).tolist()),
         seconds=seconds,
     )
     return Compressed(
         network=network,
         risk=jnp.asarray(risk, target.weights.dtype),
-        relative_risk=jnp.asarray(risk / energy, target.weights.dtype),
+        relative_risk=jnp.asarray(risk / second_moment, target.weights.dtype),
         solutions=solutions,
         report=report,
     )
@@ -228,10 +228,10 @@ def _check(
         )
 
 
-def _check_energy(energy: float) -> None:
-    if not 0 < energy < np.inf:
+def _check_energy(second_moment: float) -> None:
+    if not 0 < second_moment < np.inf:
         raise ValueError(
-            f"compress: given a target whose mean square output is {energy:.3g}; expected a "
+            f"compress: given a target whose mean square output is {second_moment:.3g}; expected a "
             "positive finite number; rescale weights that are huge, and check that readout and "
             "inputs are not all zero"
         )

@@ -26,13 +26,18 @@ def network_at(student: TwoLayer, place: Place) -> TwoLayer:
 def problem_of(measured: Measured) -> RiskProblem:
     """The same target for the polish."""
     aim = measured.runner.aim
-    energy, magnitude = jnp.asarray(aim.energy), jnp.asarray(measured.magnitude, aim.energy.dtype)
-    average = Sized(jnp.asarray(aim.average), jnp.asarray(measured.average_size, aim.energy.dtype))
+    second_moment, magnitude = (
+        jnp.asarray(aim.second_moment),
+        jnp.asarray(measured.magnitude, aim.second_moment.dtype),
+    )
+    average = Sized(
+        jnp.asarray(aim.average), jnp.asarray(measured.average_size, aim.second_moment.dtype)
+    )
     return RiskProblem(
         layers=(aim.layer,),
         offset=aim.offset,
         inputs=aim.inputs,
-        energy=energy,
+        second_moment=second_moment,
         magnitude=magnitude,
         average=average,
     )
@@ -54,7 +59,7 @@ def risk_outside(
     runner = measured.runner
     has_offset, readout = inside.output_bias is not None, stacked(inside)
     place = runner.go(runner.start(np.asarray(hidden_of(inside)), frozenset()), 0)
-    risk = equations_of(runner.aim, place, has_offset).risk(measured.energy, readout)
+    risk = equations_of(runner.aim, place, has_offset).risk(measured.second_moment, readout)
     return risk, _floor(measured, place, readout, has_offset)
 
 
@@ -72,8 +77,8 @@ def pruned_risks(measured: Measured, kept: np.ndarray) -> tuple[float, float]:
     has_offset = measured.runner.student.output_bias is not None
     some = measured.equations.of(kept, has_offset)
     rows = np.append(kept, len(measured.readout) - 1) if has_offset else kept
-    return some.risk(measured.energy, measured.readout[rows]), some.risk(
-        measured.energy, some.solve()
+    return some.risk(measured.second_moment, measured.readout[rows]), some.risk(
+        measured.second_moment, some.solve()
     )
 
 
@@ -82,7 +87,7 @@ def solutions_of(
 ) -> Solution:
     """The finalists as they stand, the first replaced by its certified self."""
     dtype = certificate.risk.dtype
-    tolerance = precision(dtype).critical * max(measured.energy, 1)
+    tolerance = precision(dtype).critical * max(measured.second_moment, 1)
     has_offset = measured.runner.student.output_bias is not None
     runs = [
         eqx.tree_at(

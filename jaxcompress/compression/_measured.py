@@ -31,9 +31,11 @@ class Equations(NamedTuple):
             self.matrix * np.outer(scale, scale) + np.diag(ridge), scale[:, None] * self.right
         )
 
-    def risk(self, energy: float, readout: Float[np.ndarray, "m o"]) -> float:
+    def risk(self, second_moment: float, readout: Float[np.ndarray, "m o"]) -> float:
         """The risk of a readout, never negative."""
-        return max(0.0, float(energy + np.sum(readout * (self.matrix @ readout - 2 * self.right))))
+        return max(
+            0.0, float(second_moment + np.sum(readout * (self.matrix @ readout - 2 * self.right)))
+        )
 
     def size(self, readout: Float[np.ndarray, "m o"]) -> float:
         """The sum of the sizes of what is added up in it, without the target's own."""

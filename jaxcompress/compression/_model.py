@@ -64,7 +64,7 @@ class Aim(NamedTuple):
     layer: Layer
     offset: Float[Array, " o"] | None
     inputs: AbstractInputs
-    energy: Float[Array, ""]
+    second_moment: Float[Array, ""]
     average: Float[Array, " o"]
 
 
@@ -271,7 +271,7 @@ def _project(
         right = jnp.concatenate([right, aim.average[None]])
     solver = factored(matrix)
     readout = solver(right)
-    return solver, readout, aim.energy + jnp.sum(readout * (matrix @ readout - 2 * right))
+    return solver, readout, aim.second_moment + jnp.sum(readout * (matrix @ readout - 2 * right))
 
 
 def lift_of(inputs: AbstractInputs, student: TwoLayer) -> Float[Array, "p r1"]:

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from jaxcompress._internal.deprecation import renamed_attribute
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
     """Numbers of one compression; risks are `E‖f_small − f_target‖²`, summed over outputs.
 
-    `energy = E‖f_target‖²` is what relative risks are relative to. `pruned_risk`: the neurons of
-    largest `‖w‖·‖a‖` kept as they are (magnitude pruning); `refitted_risk`: the same with the
-    readout refitted exactly. `risk_floor`: what rounding may have done to the risk.
+    `second_moment = E‖f_target‖²` is what relative risks are relative to. `pruned_risk`: the
+    neurons of largest `‖w‖·‖a‖` kept as they are (magnitude pruning); `refitted_risk`: the same
+    with the readout refitted exactly. `risk_floor`: what rounding may have done to the risk.
     `gradient_norm`, `converged`, `result`, `smallest_eigenvalue`, `index`: the certificate of the
     point, in the coordinates of the descent (the last two are `None` when it was not polished).
     `best_start`: what the winner started from, all of it for a crossing. `start_risks`: the
@@ -25,7 +27,7 @@ class Report:
     risk: float
     relative_risk: float
     risk_floor: float
-    energy: float
+    second_moment: float
     pruned_risk: float
     refitted_risk: float
     gradient_norm: float
@@ -37,12 +39,18 @@ class Report:
     start_risks: tuple[float, ...]
     seconds: dict[str, float]
 
+    energy = renamed_attribute("energy", "second_moment")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings, lists and dictionaries, ready for JSON; no entry is NaN or
         infinite.
         """
         plain = dataclasses.asdict(self)
         plain["start_risks"] = [risk if np.isfinite(risk) else None for risk in self.start_risks]
-        plain["pruned_relative_risk"] = self.pruned_risk / self.energy if self.energy else 0.0
-        plain["refitted_relative_risk"] = self.refitted_risk / self.energy if self.energy else 0.0
+        plain["pruned_relative_risk"] = (
+            self.pruned_risk / self.second_moment if self.second_moment else 0.0
+        )
+        plain["refitted_relative_risk"] = (
+            self.refitted_risk / self.second_moment if self.second_moment else 0.0
+        )
         return plain

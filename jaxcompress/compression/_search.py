@@ -8,7 +8,7 @@ early, and what is saved goes into crossings: of the neurons of four students to
 kept that the readout can spare least, and the child descends, twice as fast as a start. Three of
 the four are finalists; the last is another one or a start that was cut, which brings in neurons
 that no finalist has. On keys 0 and 3 the eight finalists come to 0.003507 and 0.003544 of the
-energy, the best of all 64 starts at their ends to 0.003485 and 0.003484, and the children to
+second moment, the best of all 64 starts at their ends to 0.003485 and 0.003484, and the children to
 0.003478 and 0.003507.
 """
 

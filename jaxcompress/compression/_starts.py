@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import output_axis
 
 _LLOYD_STEPS = 10
 
@@ -46,7 +47,7 @@ def hidden_starts(
 
 def _strength(target: TwoLayer, matrix: np.ndarray) -> np.ndarray:
     """How much each neuron moves the output: `√E φ² · ‖readout‖`, positive."""
-    readout = np.asarray(target.readout, np.float64).reshape(target.width, -1)
+    readout = output_axis(np.asarray(target.readout, np.float64), target.outputs)
     second = np.maximum(np.diagonal(matrix)[: target.width], 0)
     return np.sqrt(second) * np.linalg.norm(readout, axis=1) + np.finfo(np.float64).tiny
 

@@ -1,5 +1,5 @@
-"""A target, measured once by the program of the search: its normal equations, its energy and its
-mean.
+"""A target, measured once by the program of the search: its normal equations, its second moment and
+its mean.
 """
 
 from typing import Any, NamedTuple
@@ -12,18 +12,19 @@ from jaxcompress.compression._model import Aim, hidden_of
 from jaxcompress.compression._runner import Runner
 from jaxcompress.kernels import AbstractInputs
 from jaxcompress.networks import TwoLayer
-from jaxcompress.networks.internal import as_layer, offset_of
+from jaxcompress.networks.internal import as_layer, offset_of, output_axis
 
 
 class Measured(NamedTuple):
-    """The program that searches for students, which knows the target's energy and mean by now; the
-    normal equations of the target, whose solution is its own `readout`; and the sizes of what its
-    energy and its mean are summed from."""
+    """The program that searches for students, which knows the target's second moment and mean by
+    now; the normal equations of the target, whose solution is its own `readout`; and the sizes of
+    what its second moment and its mean are summed from.
+    """
 
     runner: Runner
     equations: Equations
     readout: Float[np.ndarray, "m o"]
-    energy: float
+    second_moment: float
     magnitude: float
     average_size: Float[np.ndarray, " o"]
 
@@ -54,20 +55,29 @@ def measure(target: TwoLayer, student: TwoLayer, inputs: AbstractInputs) -> Meas
     away = nothing if offset is None else np.asarray(offset)
     average = means @ np.asarray(layer.readout) + away
     average_size = np.abs(means) @ np.abs(np.asarray(layer.readout)) + np.abs(away)
-    energy, magnitude = (
+    second_moment, magnitude = (
         np.sum(readout * right),
         np.sum(np.abs(readout) * (np.abs(matrix) @ np.abs(readout))),
     )
-    known: dict[str, Any] = {"energy": np.asarray(energy, dtype), "average": average.astype(dtype)}
+    known: dict[str, Any] = {
+        "second_moment": np.asarray(second_moment, dtype),
+        "average": average.astype(dtype),
+    }
     runner.aim = runner.aim._replace(**known)
     return Measured(
-        runner, Equations(matrix, right), readout, float(energy), float(magnitude), average_size
+        runner,
+        Equations(matrix, right),
+        readout,
+        float(second_moment),
+        float(magnitude),
+        average_size,
     )
 
 
 def stacked(network: TwoLayer) -> Float[np.ndarray, "m o"]:
     """The readout with its axis of outputs, the output bias as its last row where there is one."""
-    readout = np.asarray(network.readout).reshape(network.width, -1)
+    readout = output_axis(np.asarray(network.readout), network.outputs)
     if network.output_bias is None:
         return readout
-    return np.concatenate([readout, np.asarray(network.output_bias).reshape(1, -1)])
+    offset = output_axis(np.asarray(network.output_bias), network.outputs)
+    return np.concatenate([readout, offset[None]])

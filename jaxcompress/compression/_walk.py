@@ -139,7 +139,7 @@ def _step(aim: Aim, student: TwoLayer, walk: Walk, tolerance: Array) -> Walk:
     first, fell = jnp.isinf(now.risk), now.risk - then.risk
     ratio = fell / step.promise
     # where rounding is all that is seen of the risk the gradient decides
-    noise = 100 * jnp.finfo(fell.dtype).eps * aim.energy
+    noise = 100 * jnp.finfo(fell.dtype).eps * aim.second_moment
     unseen = (step.promise <= noise) & (jnp.abs(fell) <= noise)
     calmer = jnp.max(jnp.abs(then.gradient)) < jnp.max(jnp.abs(now.gradient))
     better = jnp.isfinite(then.risk) & (first | jnp.where(unseen, calmer, ratio > _TAKEN))
@@ -152,7 +152,7 @@ def _step(aim: Aim, student: TwoLayer, walk: Walk, tolerance: Array) -> Walk:
     softer = jnp.where(ratio > _MORE, _SOFTER * walk.stiffness, walk.stiffness)
     stiffness = jnp.where((~(ratio >= _LESS) & ~unseen) | step.bent, stiffer, softer)
     model = jax.tree.map(lambda new, old: jnp.where(better, new, old), then, now)
-    within = jnp.max(jnp.abs(model.gradient)) <= tolerance * aim.energy
+    within = jnp.max(jnp.abs(model.gradient)) <= tolerance * aim.second_moment
     return Walk(
         hidden=jnp.where(better, hidden, walk.hidden),
         model=model,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from jaxcompress._internal.checks import check_integer
 from jaxcompress._internal.deprecation import renamed_arguments, renamed_attribute
+from jaxcompress._internal.jit import jitted
 from jaxcompress.infinite_width._rules import (
     check_count,
     check_dims,
@@ -258,7 +259,7 @@ def _rule(dim: int, nodes: int | None, dtype) -> tuple[Array, Array]:
     return jnp.asarray(points, dtype), jnp.asarray(weights, dtype)
 
 
-@eqx.filter_jit
+@jitted
 def angle_kernel(
     kernel: AbstractAngleKernel, at: Float[Array, " n"], other: Float[Array, " m"]
 ) -> Float[Array, "n m"]:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 
 from jaxcompress._internal.deprecation import renamed_arguments
+from jaxcompress._internal.jit import jitted
 from jaxcompress.infinite_width._angles import signed
 from jaxcompress.infinite_width._norm_target import norm_mass
 from jaxcompress.infinite_width._pairs import along, averaged_pull, network_pull
@@ -216,7 +216,7 @@ def conditional_variance(
     return _conditional_variance(particles, dim_target, rule)
 
 
-@eqx.filter_jit
+@jitted
 def _conditional_variance(
     particles: Particles | ReducedParticles, dim_target: int, rule: tuple[NDArray, NDArray] | None
 ) -> Array:
@@ -232,7 +232,7 @@ def _conditional_variance(
     return jnp.maximum(jnp.sum(charge * along(at, whole - alone)), 0)
 
 
-@eqx.filter_jit
+@jitted
 def function_gap(particles: Particles, target: AbstractFlowTarget) -> Float[Array, ""]:
     """`√E (f − f*)²` of one state: the root of the risk, without a factor ½.
 

@@ -14,7 +14,7 @@ from jaxcompress._internal.checks import check_finite
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk import Samples
-from jaxcompress.risk.internal import check_samples, outgoing, preactivations
+from jaxcompress.risk.internal import check_samples, preactivations
 
 
 def features(
@@ -45,7 +45,7 @@ def jacobian(student: TwoLayer, samples: Samples) -> Float[Array, "rows P"]:
     Example: `jacobian(student, samples)`.
     """
     check_samples("narrow.jacobian", student, samples)
-    x, a, f = samples.inputs, outgoing(student), student.activation
+    x, a, f = samples.inputs, student.readout_matrix, student.activation
     n, o, m = samples.count, a.shape[1], student.width
     z = preactivations(student, x)
     by_bias = f.derivative(z)[:, None] * a.T[None]  # (n, o, m)

@@ -16,7 +16,7 @@ from jaxcompress.kernels import AbstractActivation, activations
 from jaxcompress.kernels.internal import Affine
 from jaxcompress.networks._laplace import AbstractComponents, mean_direction, mean_norm, mean_outer
 from jaxcompress.networks._layer import line_orders
-from jaxcompress.networks._weight_laws import AbstractWeights, Polar
+from jaxcompress.networks._weight_distributions import AbstractWeights, Polar
 from jaxcompress.special.internal import divide
 
 
@@ -54,9 +54,9 @@ _KNOWN = {
 def expected_orders(
     law: AbstractWeights, f: AbstractActivation, dim: int, order: int, dtype
 ) -> Orders:
-    """The orders of one neuron, averaged over its law.
+    """The orders of one neuron, averaged over its distribution.
 
-    Raises `ValueError` where neither the law's norm and direction are independent nor the
+    Raises `ValueError` where neither the distribution's norm and direction are independent nor the
     activation is made of ReLU, erf and affine parts.
     """
     polar, components, parts = law.polar(dim, dtype), law.components(dim, dtype), _parts(f)

@@ -39,19 +39,7 @@ def read_arrays(
             "path"
         )
     try:
-        # `numpy.load` takes what it does not know for a pickle, or an array
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile
-        with np.load(path, allow_pickle=False) as archive:
-            names = set(archive.files)
-            missing = [name for name in required if name not in names]
-            if missing:
-                found = ", ".join(sorted(names)) or "nothing"
-                raise KeyError(
-                    f"given an archive with {found}; expected {', '.join(required)} (missing: "
-                    f"{missing[0]})"
-                )
-            arrays = {name: archive[name] for name in (*required, *optional) if name in names}
+        arrays = _unpacked(path, required, optional)
     except KeyError as error:
         raise ValueError(f"{path}: {error.args[0]}; {remedy}") from None
     except (
@@ -78,6 +66,23 @@ def read_arrays(
                 f"{path}: given {name} that is no array; expected an .npz of plain arrays; {remedy}"
             )
     return arrays
+
+
+def _unpacked(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> dict:
+    """The named arrays of an archive. Raises `KeyError`, with a message, when one is missing."""
+    # `numpy.load` takes what it does not know for a pickle, or an array
+    if not zipfile.is_zipfile(path):
+        raise zipfile.BadZipFile
+    with np.load(path, allow_pickle=False) as archive:
+        names = set(archive.files)
+        missing = [name for name in required if name not in names]
+        if missing:
+            found = ", ".join(sorted(names)) or "nothing"
+            raise KeyError(
+                f"given an archive with {found}; expected {', '.join(required)} (missing: "
+                f"{missing[0]})"
+            )
+        return {name: archive[name] for name in (*required, *optional) if name in names}
 
 
 def real_array(path: str | os.PathLike, name: str, array: np.ndarray) -> np.ndarray:
@@ -124,7 +129,7 @@ def _check_one(where: str, network: TwoLayer) -> None:
     if network.weights.ndim != 2:
         raise ValueError(
             f"{where}: given weights of shape {network.weights.shape}; expected (n, d), one "
-            "network a file; pick one with jax.tree.map(lambda leaf: leaf[i], networks)"
+            "network a file; pick one with networks[i]"
         )
     check_finite(where, **network.parameters())
 

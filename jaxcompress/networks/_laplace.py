@@ -1,10 +1,10 @@
 """Expectations of functions of a random vector's norm, by the Laplace transform of its square.
 
 Letters: a neuron `v`, `s = |v|²`, `L(u) = E e^{−us}`. Where components are independent, `L` is a
-product, and under the law tilted by `e^{−us}` they are independent still, with means and mean
-squares that have closed forms. From `√s = (1/2√π) ∫ (1 − e^{−us}) u^{−3/2} du` and `(c + s)^{−1/2}
-= (1/√π) ∫ e^{−u(c+s)} u^{−1/2} du` follow `E|v|`, `E v/√(c + s)` and `E vvᵀ/|v|`, as integrals over
-one variable of transforms that are bounded by one.
+product, and under the distribution tilted by `e^{−us}` they are independent still, with means and
+mean squares that have closed forms. From `√s = (1/2√π) ∫ (1 − e^{−us}) u^{−3/2} du` and `(c +
+s)^{−1/2} = (1/√π) ∫ e^{−u(c+s)} u^{−1/2} du` follow `E|v|`, `E v/√(c + s)` and `E vvᵀ/|v|`, as
+integrals over one variable of transforms that are bounded by one.
 """
 
 import abc
@@ -26,14 +26,14 @@ _STEP, _REACH = 0.25, 80.0
 # Nodes that are transformed at a time, a divisor of 640: 32 of them with 32 points in 10⁴
 # dimensions are 80 MB.
 _AT_A_TIME = 32
-# A uniform law is a sum over Gauss–Legendre nodes until `√u` times its half width is `_WIDE`, and
-# error functions beyond, where they no longer cancel. With 32 nodes the sum is right to 2e-15 up to
-# there.
+# A uniform distribution is a sum over Gauss–Legendre nodes until `√u` times its half width is
+# `_WIDE`, and error functions beyond, where they no longer cancel. With 32 nodes the sum is right
+# to 2e-15 up to there.
 _NODES, _WIDE = 32, 2.0
 
 
 class Tilted(NamedTuple):
-    """`log E e^{−uX²}` of every component, and `E X` and `E X²` under the law tilted by
+    """`log E e^{−uX²}` of every component, and `E X` and `E X²` under the distribution tilted by
     `e^{−uX²}`.
     """
 
@@ -52,11 +52,11 @@ class AbstractComponents(eqx.Module):
 
     @abc.abstractmethod
     def scaled(self, factor: Float[Array, ""]) -> "AbstractComponents":
-        """The law of `factor·v`."""
+        """The distribution of `factor·v`."""
 
     @abc.abstractmethod
     def tilted(self, u: Float[Array, ""]) -> Tilted:
-        """The law tilted by `e^{−us}`, for any `u ≥ 0`."""
+        """The distribution tilted by `e^{−us}`, for any `u ≥ 0`."""
 
     def rotated(self, vectors: Float[Array, "... d"]) -> Float[Array, "... d"]:
         """Vectors of the basis as vectors of the input space."""
@@ -166,8 +166,8 @@ class UniformComponents(AbstractComponents):
 
 
 class _Transform(NamedTuple):
-    """Nodes `u`, weights of the rule for `∫ · u^{−1/2} du`, and the tilted laws at the nodes, `log
-    L` summed.
+    """Nodes `u`, weights of the rule for `∫ · u^{−1/2} du`, and the tilted distributions at the
+    nodes, `log L` summed.
     """
 
     u: Float[Array, " q"]

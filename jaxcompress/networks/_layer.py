@@ -1,5 +1,5 @@
-"""Layers on standard normal inputs: what a network is once the input law has been absorbed into its
-weights.
+"""Layers on standard normal inputs: what a network is once the input distribution has been absorbed
+into its weights.
 
 Letters: weights `W`, readout `a` of one layer; `V`, `b` of another. Every scalar output has its
 axis of outputs here.
@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, AbstractInputs
 from jaxcompress.kernels.internal import Affine, table_gradient, table_in_blocks, table_times
-from jaxcompress.networks._two_layer import TwoLayer
+from jaxcompress.networks._two_layer import TwoLayer, output_axis
 from jaxcompress.special.internal import divide, sqrt
 
 ONE = Affine(constant=1.0, slope=0.0)
@@ -37,15 +37,15 @@ class Sized(NamedTuple):
 
 
 def as_layer(network: TwoLayer, inputs: AbstractInputs) -> Layer:
-    """Absorb the input law into the weights and means, and give a scalar output its axis."""
+    """Absorb the input distribution into weights and means, and give a scalar output its axis."""
     weights, mean = inputs.standardize(network.weights, network.bias)
-    readout = network.readout[:, None] if network.outputs is None else network.readout
-    return Layer(weights, mean, readout, network.activation)
+    return Layer(weights, mean, network.readout_matrix, network.activation)
 
 
 def offset_of(network: TwoLayer) -> Float[Array, " o"] | None:
     """The output bias with its axis of outputs."""
-    return None if network.output_bias is None else jnp.atleast_1d(network.output_bias)
+    offset = network.output_bias
+    return None if offset is None else output_axis(offset, network.outputs)
 
 
 def form(x: Layer, y: Layer) -> Sized:

@@ -14,98 +14,24 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_integer
+from jaxcompress._internal.checks import (
+    check_finite,
+    check_integer,
+)
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import summed_blocks
 from jaxcompress.networks._layer import Layer, as_layer, form, hermite_orders, offset_of
+from jaxcompress.networks._target_moments import TargetMoments, orders_second_moment
 from jaxcompress.networks._two_layer import TwoLayer
 from jaxcompress.special.internal import divide
 
 # Neurons that are reduced at a time.
 BLOCK = 4096
-# Widths up to which the energy is the exact sum over all pairs (3e8 of them: seconds), and, beyond,
-# how many samples of how many neurons it is estimated from.
+# Widths up to which the second moment is the exact sum over all pairs (3e8 of them: seconds), and,
+# beyond, how many samples of how many neurons it is estimated from.
 EXACT_WIDTH, SAMPLES, SAMPLE = 2**14, 8, 1024
 # Numbers up to which the second order is kept for the sake of that estimate: 128 MiB in float64.
 SECOND_SIZE = 2**24
-
-
-class TargetMoments(eqx.Module):
-    """What the simplified risk knows of a target: its Hermite orders 0, 1 and perhaps 2, and its
-    energy.
-
-    `constant = E f*`, `() or (o,)`; `linear = E f* z`, `(r,) or (o, r)`; `quadratic = E f* (zzᵀ −
-    I)`, `(r, r)` or `(o, r, r)`, or `None` for `order` 1; leading axes on all of them are a batch
-    of targets. `z` are the standard normal inputs: under a law `x = mean + factor·z` the moments
-    are those of `z`, and a student is compared under the same law. `energy = E|f*|²`, and
-    `energy_error`, what it may be off by: rounding where all pairs were summed, one standard error
-    where they were sampled. For ReLU without biases and `S = Σ b_i|v_i|`, `t = Σ b_i v_i` these are
-    `S/√(2π)` and `t/2` (`relu_moments`).
-    """
-
-    constant: Float[Array, "..."]
-    linear: Float[Array, "..."]
-    quadratic: Float[Array, "..."] | None
-    energy: Float[Array, "..."]
-    energy_error: Float[Array, "..."]
-    outputs: int | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self):
-        if not all(hasattr(array, "shape") for array in self.parameters().values()):
-            return  # placeholders, as transformations make them
-        shapes: dict[str, tuple] = {name: array.shape for name, array in self.parameters().items()}
-        runs, outputs = shapes["energy"], () if self.outputs is None else (self.outputs,)
-        dim = shapes["linear"][-1:]
-        expected = {
-            "constant": runs + outputs,
-            "linear": runs + outputs + dim,
-            "quadratic": runs + outputs + 2 * dim,
-        }
-        wrong = [name for name, shape in expected.items() if shapes.get(name, shape) != shape]
-        if wrong or not dim or shapes["energy_error"] != runs:
-            raise ValueError(
-                f"TargetMoments: given {shapes} with outputs={self.outputs}; expected constant () "
-                "or (o,), linear (d,) or (o, d), quadratic (d, d) or (o, d, d), energies (), and "
-                "the same leading axes on all of them"
-            )
-
-    @property
-    def order(self) -> int:
-        """The highest Hermite order that is kept."""
-        return 1 if self.quadratic is None else 2
-
-    @property
-    def dim(self) -> int:
-        """The dimension of the standard normal inputs."""
-        return self.linear.shape[-1]
-
-    def __getitem__(self, run) -> "TargetMoments":
-        """One target of a batch, or some."""
-        return jax.tree.map(lambda leaf: leaf[run], self)
-
-    @property
-    def runs(self) -> tuple[int, ...]:
-        """The leading axes of a batch."""
-        return self.energy.shape
-
-    def parameters(self) -> dict[str, Array]:
-        """The arrays that are there, by name."""
-        named = {
-            name: getattr(self, name)
-            for name in ("constant", "linear", "quadratic", "energy", "energy_error")
-        }
-        return {name: array for name, array in named.items() if array is not None}
-
-    def with_outputs(
-        self,
-    ) -> tuple[
-        Float[Array, "*runs o"], Float[Array, "*runs o r"], Float[Array, "*runs o r r"] | None
-    ]:
-        """Constant, linear and quadratic, a scalar output with its axis."""
-        parts = self.constant, self.linear, self.quadratic
-        if self.outputs is not None:
-            return parts
-        return jax.tree.map(lambda leaf: jnp.expand_dims(leaf, self.energy.ndim), parts)
 
 
 class Sums(NamedTuple):
@@ -118,15 +44,9 @@ class Sums(NamedTuple):
     alone: Float[Array, ""]
 
     @property
-    def energy(self) -> Float[Array, ""]:
-        """The energy of these orders."""
-        return orders_energy(self.constant, self.linear, self.quadratic)
-
-
-def orders_energy(constant: Array, linear: Array, quadratic: Array | None) -> Float[Array, ""]:
-    """`E |C + T·z + ½⟨Q, zzᵀ − I⟩|²`, summed over outputs."""
-    squares = jnp.sum(constant**2) + jnp.sum(linear**2)
-    return squares if quadratic is None else squares + 0.5 * jnp.sum(quadratic**2)
+    def second_moment(self) -> Float[Array, ""]:
+        """The second moment of these orders."""
+        return orders_second_moment(self.constant, self.linear, self.quadratic)
 
 
 def sums(layer: Layer, order: int) -> Sums:
@@ -146,26 +66,28 @@ def rest_in_sample(sample: Layer, width: int, order: int) -> Float[Array, ""]:
     different ones leave to the orders beyond this one."""
     count = sample.weights.shape[0]
     part = sums(sample, order)
-    pairs = form(sample, sample).value - part.energy - part.alone
+    pairs = form(sample, sample).value - part.second_moment - part.alone
     return pairs * (width / count) * ((width - 1) / (count - 1))
 
 
-def estimated_energy(total: Sums, rests: Float[Array, " samples"]) -> tuple[Array, Array]:
-    """The energy from its exact parts and samples of the rest, and its standard error."""
+def estimated_second_moment(total: Sums, rests: Float[Array, " samples"]) -> tuple[Array, Array]:
+    """The second moment from its exact parts and samples of the rest, and its standard error."""
     error = jnp.std(rests, ddof=1) / math.sqrt(rests.shape[0])
     # the orders alone are a lower bound, which a wide scatter of samples may miss
-    return jnp.maximum(total.energy + total.alone + jnp.mean(rests), total.energy), error
+    return jnp.maximum(
+        total.second_moment + total.alone + jnp.mean(rests), total.second_moment
+    ), error
 
 
 def as_moments(
     total: Sums,
     offset: Array | None,
     order: int,
-    energy: Array,
-    energy_error: Array,
+    second_moment: Array,
+    second_moment_error: Array,
     outputs: int | None,
 ) -> TargetMoments:
-    """Sums over all neurons as moments; `energy` is that of the neurons, without the output
+    """Sums over all neurons as moments; `second_moment` is that of the neurons, without the output
     bias.
     """
     constant, linear, quadratic = (
@@ -174,18 +96,18 @@ def as_moments(
         total.quadratic if order == 2 else None,
     )
     if offset is not None:
-        energy = energy + jnp.sum(offset * (2 * constant + offset))
+        second_moment = second_moment + jnp.sum(offset * (2 * constant + offset))
         constant = constant + offset
     if outputs is None:
         constant, linear, quadratic = jax.tree.map(
             lambda leaf: leaf[0], (constant, linear, quadratic)
         )
-    return TargetMoments(constant, linear, quadratic, energy, energy_error, outputs)
+    return TargetMoments(constant, linear, quadratic, second_moment, second_moment_error, outputs)
 
 
 def summed_order(width: int, dim: int, outputs: int, order: int) -> int:
-    """The order up to which sums go: where the energy is estimated, the second makes it precise, if
-    a matrix fits.
+    """The order up to which sums go: where the second moment is estimated, the second makes it
+    precise, if a matrix fits.
     """
     return 2 if order == 2 or (width > EXACT_WIDTH and outputs * dim**2 <= SECOND_SIZE) else 1
 
@@ -193,21 +115,22 @@ def summed_order(width: int, dim: int, outputs: int, order: int) -> int:
 def target_moments(
     target: TwoLayer, *, order: int = 1, inputs: AbstractInputs | None = None
 ) -> TargetMoments:
-    """The lowest Hermite orders of a target and its energy: all that `simplified_risk` needs of it.
+    """The lowest Hermite orders of a target and its second moment: all that `simplified_risk` needs
+    of it.
 
     Arguments: a target of any activation and structure; with a leading axis on its arrays it is a
     batch, measured one after another. `order` (static), 1 as in the paper or 2 to keep `E f* (zzᵀ −
-    I)` as well, a matrix an output; `inputs`, the law under which students will be compared
-    (`StandardNormal()` when left out).
+    I)` as well, a matrix an output; `inputs`, the distribution under which students will be
+    compared (`StandardNormal()` when left out).
     Returns `TargetMoments`.
-    Cost: one pass over the neurons, in blocks. Up to width 16384 the energy is exact, from all
-    pairs; beyond, pairs of different neurons are sampled for what they have in orders above 2 (8
-    samples of 1024 neurons drawn by a fixed key), and `energy_error` is the standard error: many
-    digits with readouts of one sign, few in two or three dimensions with centred readouts. Only a
-    constant of the risk depends on it.
-    Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when law and target do not
-    fit. For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf, r,
-    axis=0), moments)` is the batch that `solve_many` takes.
+    Cost: one pass over the neurons, in blocks. Up to width 16384 the second moment is exact, from
+    all pairs; beyond, pairs of different neurons are sampled for what they have in orders above 2
+    (8 samples of 1024 neurons drawn by a fixed key), and `second_moment_error` is the standard
+    error: many digits with readouts of one sign, few in two or three dimensions with centred
+    readouts. Only a constant of the risk depends on it.
+    Raises `ValueError` when `order` is neither 1 nor 2, for NaN, and when distribution and target
+    do not fit. For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf,
+    r, axis=0), moments)` is the batch that `solve_many` takes.
     Reference: Amani et al. 2022, lemma on the simplified risk.
     """
     inputs = StandardNormal() if inputs is None else inputs
@@ -262,7 +185,7 @@ def _of_one(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMomen
     total = summed_blocks(lambda rows: sums(part(rows), upto), arrays, BLOCK)
     if width <= EXACT_WIDTH:
         own = form(layer, layer)
-        energy, error = own.value, jnp.finfo(own.value.dtype).eps * own.size
+        second_moment, error = own.value, jnp.finfo(own.value.dtype).eps * own.size
     else:
         chosen = jax.random.permutation(jax.random.key(0), width)[: SAMPLES * SAMPLE].reshape(
             SAMPLES, SAMPLE
@@ -273,29 +196,5 @@ def _of_one(target: TwoLayer, inputs: AbstractInputs, order: int) -> TargetMomen
             ),
             chosen,
         )
-        energy, error = estimated_energy(total, rests)
-    return as_moments(total, offset_of(target), order, energy, error, target.outputs)
-
-
-def relu_moments(total: Float[Array, ""], direction: Float[Array, " d"]) -> TargetMoments:
-    """The moments of a ReLU target of many neurons by `S = Σ b_i|v_i|` and `t = Σ b_i v_i`, in
-    which they are written.
-
-    Arguments: `total = S`, a number; `direction = t (d,)`.
-    Returns `TargetMoments` of order 1, whose energy is that of these orders alone, `S²/(2π) +
-    |t|²/4`.
-    """
-    linear = as_array("relu_moments", "direction", direction) / 2
-    check_floating("relu_moments", direction=linear)
-    if linear.ndim != 1:
-        raise ValueError(
-            f"relu_moments: given a direction of shape {linear.shape}; expected (d,); use jax.vmap"
-        )
-    constant = jnp.asarray(total, linear.dtype) / math.sqrt(2 * math.pi)
-    if constant.ndim:
-        raise ValueError(
-            f"relu_moments: given a total of shape {constant.shape}; expected a number; use "
-            "jax.vmap"
-        )
-    energy = orders_energy(constant, linear, None)
-    return TargetMoments(constant, linear, None, energy, 4 * jnp.finfo(linear.dtype).eps * energy)
+        second_moment, error = estimated_second_moment(total, rests)
+    return as_moments(total, offset_of(target), order, second_moment, error, target.outputs)

@@ -1,21 +1,37 @@
 """The one model of the package."""
 
+from typing import Any
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress._internal.checks import as_array, check_floating
+from jaxcompress._internal.checks import as_array, check_floating, check_run
 from jaxcompress.kernels import AbstractActivation, activations
+
+
+def output_axis(array: Any, outputs: int | None) -> Any:
+    """An array of JAX or NumPy, one entry an output: `(..., o)`, also where one output has no axis
+    (`outputs` is `None`).
+    """
+    return array[..., None] if outputs is None else array
 
 
 class TwoLayer(eqx.Module):
     """A network of one hidden layer: `f(x) = Σ_i a_i φ(w_i·x + bias_i) + output_bias`.
 
-    Arguments, all arrays of one floating dtype: `weights (n, d)`, one row a neuron; `readout (n,)`
-    for one output or `(n, o)` for several; `bias (n,)` or `None`; `output_bias ()` or `(o,)` or
-    `None`; `activation`, one of `jaxcompress.activations` (static). Many networks at once carry the
-    same leading axes on every array: `weights (runs, n, d)` and so on. Leaves flatten in the order
-    weights, readout, bias, output_bias.
+    Arguments, all arrays of one floating dtype:
+
+    - `weights (n, d)`, one row a neuron;
+    - `readout (n,)` for one output, or `(n, o)` for several;
+    - `bias (n,)`, or `None`;
+    - `output_bias ()` or `(o,)`, or `None`;
+    - `activation`, one of `jaxcompress.activations` (static).
+
+    Many networks at once are a batch: all arrays have the same leading axes, `weights (runs, n, d)`
+    and so on, and `networks[i]` is one of them. Leaves flatten in the order weights, readout, bias,
+    output_bias.
     Raises `ValueError` when shapes or dtypes do not fit together.
     """
 
@@ -90,6 +106,35 @@ class TwoLayer(eqx.Module):
     def outputs(self) -> int | None:
         """Number of outputs `o`, or `None` for a scalar output."""
         return None if self.readout.ndim == self.weights.ndim - 1 else self.readout.shape[-1]
+
+    @property
+    def readout_matrix(self) -> Float[Array, "*runs n o"]:
+        """The readout with an axis of outputs, also where the output is a scalar (`o = 1`)."""
+        return output_axis(self.readout, self.outputs)
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        """The leading axes of a batch, `()` for one network."""
+        return self.weights.shape[:-2]
+
+    def __getitem__(self, run: Any) -> "TwoLayer":
+        """One network of a batch, or some: `networks[3]`, `networks[:10]`, `networks[best]`.
+
+        Arguments: `run`, what indexes the leading axes of an array: a number, a slice, an array of
+        numbers or of booleans, or a tuple of these.
+        Returns a `TwoLayer`, a batch again where `run` leaves or makes leading axes. Only leading
+        axes are indexed: neurons are rows of the arrays.
+        Raises `ValueError` for one network, `IndexError` for a number outside of the batch.
+
+        >>> import jax
+        >>> from jaxcompress import activations, initialize
+        >>> key = jax.random.key(0)
+        >>> starts = initialize.glorot_normal(key, 3, 7, activation=activations.erf, runs=100)
+        >>> starts[0].weights.shape, starts[:10].weights.shape
+        ((3, 7), (10, 3, 7))
+        """
+        check_run("TwoLayer", run, self.runs)
+        return jax.tree.map(lambda leaf: leaf[run], self)
 
     def __call__(
         self, x: Float[Array, "*batch d"]

@@ -1,9 +1,10 @@
-"""Random targets by their laws: whole, block by block, or as the moments that are left of a very
-wide one.
+"""Random targets by their distributions: whole, block by block, or as the moments that are left of
+a very wide one.
 
-An `Ensemble` is a law of neurons (`GaussianEntries`, `RademacherEntries`, `UniformEntries`,
-`SparseEntries`, `Sphere`, `Correlated`), a law of readouts (`ConstantReadout`, `GaussianReadout`,
-`UniformReadout`, `RademacherReadout`), both modules, and sizes.
+An `Ensemble` is a distribution of neurons (`GaussianEntries`, `RademacherEntries`,
+`UniformEntries`, `SparseEntries`, `Sphere`, `Correlated`), a distribution of readouts
+(`ConstantReadout`, `GaussianReadout`, `UniformReadout`, `RademacherReadout`), both modules, and
+sizes.
 """
 
 import math
@@ -21,22 +22,17 @@ from jaxcompress.kernels.internal import summed_blocks
 from jaxcompress.networks import _moments
 from jaxcompress.networks._expected import expected_orders
 from jaxcompress.networks._layer import Layer
-from jaxcompress.networks._moments import (
-    TargetMoments,
-    as_moments,
-    check_order,
-    orders_energy,
-    target_moments,
-)
-from jaxcompress.networks._readout_laws import (
+from jaxcompress.networks._moments import as_moments, check_order, target_moments
+from jaxcompress.networks._readout_distributions import (
     AbstractReadout,
     ConstantReadout,
     GaussianReadout,
     RademacherReadout,
     UniformReadout,
 )
-from jaxcompress.networks._two_layer import TwoLayer
-from jaxcompress.networks._weight_laws import (
+from jaxcompress.networks._target_moments import TargetMoments, orders_second_moment
+from jaxcompress.networks._two_layer import TwoLayer, output_axis
+from jaxcompress.networks._weight_distributions import (
     AbstractWeights,
     Correlated,
     GaussianEntries,
@@ -66,16 +62,22 @@ Scaling = Literal["1/N", "1/sqrt(N)"]
 
 
 class Ensemble(eqx.Module):
-    """The law of a random target `f*(x) = N^{−γ} Σ_i b_i φ(v_i·x)`, with i.i.d. neurons `v_i` and
-    readouts `b_i`.
+    """The distribution of a random target `f*(x) = N^{−γ} Σ_i b_i φ(v_i·x)`, with i.i.d. neurons
+    `v_i` and readouts `b_i`.
 
-    Arguments: `width` `N`, `dim` `d`, `activation`, `scaling` (`"1/N"`, as for averages, or
-    `"1/sqrt(N)"`, as for centred readouts), `outputs` (`None`: one scalar output) and `dtype` (the
-    default float type when left out) are static; the laws `weights` (`GaussianEntries()` when left
-    out) and `readout` (`ConstantReadout()`) are traced. Everything can be compiled, and mapped over
-    keys.
-    Raises `ValueError` for sizes below 1, an unknown scaling, what is no law, and a law of another
-    dimension.
+    Arguments, static but for the two distributions, which are traced:
+
+    - `width`, `dim`: `N` and `d`;
+    - `activation`: one of `jaxcompress.activations`;
+    - `weights`: the distribution of neurons (`GaussianEntries()` when left out);
+    - `readout`: the distribution of readouts (`ConstantReadout()` when left out);
+    - `scaling`: `"1/N"`, as for averages, or `"1/sqrt(N)"`, as for centred readouts;
+    - `outputs`: `None` for one scalar output;
+    - `dtype`: the default float type when left out.
+
+    Everything can be compiled, and mapped over keys.
+    Raises `ValueError` for sizes below 1, an unknown scaling, what is no distribution, and a
+    distribution of another dimension.
     Reference: Amani et al. 2022 (ensembles and their scalings).
     """
 
@@ -190,8 +192,8 @@ class Ensemble(eqx.Module):
 
         Arguments: a key; `order` (static), 1 or 2.
         Returns `TargetMoments`, those of `target_moments(draw(key))`; beyond width 16384 both
-        estimate the energy, each from its own samples of pairs: here from the first blocks, for
-        neurons are exchangeable. Raises `ValueError` when `order` is neither 1 nor 2.
+        estimate the second moment, each from its own samples of pairs: here from the first blocks,
+        for neurons are exchangeable. Raises `ValueError` when `order` is neither 1 nor 2.
         """
         check_order("Ensemble.moments", order)
         if self.width <= _moments.EXACT_WIDTH:
@@ -204,12 +206,14 @@ class Ensemble(eqx.Module):
         for order 2, `E Q`.
 
         Arguments: `order` (static), 1 or 2.
-        Returns `TargetMoments` whose energy is that of these averaged orders alone: networks drawn
-        have more on average, for they fluctuate and have higher orders. For ReLU `C = N^{1−γ} b̄
-        E|v|/√(2π)`, `T = N^{1−γ} b̄ E v/2`. There are closed forms, or rules that are right to
-        rounding, for relu, erf, affine functions and their sums under every law, and for every
-        activation under `GaussianEntries` and `RademacherEntries` without mean and under `Sphere`.
-        Raises `ValueError` for the other activations and laws, and when `order` is neither 1 nor 2.
+        Returns `TargetMoments` whose second moment is that of these averaged orders alone: networks
+        drawn have more on average, for they fluctuate and have higher orders. For ReLU `C = N^{1−γ}
+        b̄ E|v|/√(2π)`, `T = N^{1−γ} b̄ E v/2`. There are closed forms, or rules that are right to
+        rounding, for relu, erf, affine functions and their sums under every distribution, and for
+        every activation under `GaussianEntries` and `RademacherEntries` without mean and under
+        `Sphere`.
+        Raises `ValueError` for the other activations and distributions, and when `order` is neither
+        1 nor 2.
         Reference: Amani et al. 2022 (the moments that wide targets concentrate on).
         """
         check_order("Ensemble.expected_moments", order)
@@ -224,13 +228,13 @@ class Ensemble(eqx.Module):
             )
 
         constant, linear, quadratic = jax.tree.map(of_outputs, tuple(orders))
-        energy = orders_energy(constant, linear, quadratic)
+        second_moment = orders_second_moment(constant, linear, quadratic)
         return TargetMoments(
             constant,
             linear,
             quadratic,
-            energy,
-            8 * jnp.finfo(self.dtype).eps * energy,
+            second_moment,
+            8 * jnp.finfo(self.dtype).eps * second_moment,
             self.outputs,
         )
 
@@ -243,9 +247,7 @@ def _streamed(ensemble: Ensemble, key: Array, order: int) -> TargetMoments:
     )
 
     def layer(weights: Array, readout: Array) -> Layer:
-        return Layer(
-            weights, None, readout if readout.ndim == 2 else readout[:, None], ensemble.activation
-        )
+        return Layer(weights, None, output_axis(readout, ensemble.outputs), ensemble.activation)
 
     total = summed_blocks(
         lambda i: _moments.sums(layer(*ensemble.block(key, i[0])), upto),
@@ -257,5 +259,5 @@ def _streamed(ensemble: Ensemble, key: Array, order: int) -> TargetMoments:
     arrays = (jnp.concatenate(parts)[: samples * count] for parts in zip(*first, strict=True))
     chosen = tuple(leaf.reshape(samples, count, *leaf.shape[1:]) for leaf in arrays)
     rests = jax.lax.map(lambda rows: _moments.rest_in_sample(layer(*rows), width, upto), chosen)
-    energy, error = _moments.estimated_energy(total, rests)
-    return as_moments(total, None, order, energy, error, ensemble.outputs)
+    second_moment, error = _moments.estimated_second_moment(total, rests)
+    return as_moments(total, None, order, second_moment, error, ensemble.outputs)

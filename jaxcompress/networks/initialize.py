@@ -1,4 +1,4 @@
-"""Starts: random students whose laws are those of the literature."""
+"""Starts: random students whose distributions are those of the literature."""
 
 from collections.abc import Callable
 from typing import Any
@@ -59,9 +59,16 @@ def glorot_uniform(
     """Glorot's uniform start: entries of a layer uniform on `±√(6/(fan_in + fan_out))`, biases
     zero.
 
-    Arguments: `width`, `dim`, `outputs` (`None`: one scalar output) are static sizes; `bias`,
-    `output_bias` say whether the student has them; with `runs`, run `i` draws from `fold_in(key,
-    i)` and every array gets a leading axis `runs`. `dtype` is the default float type when left out.
+    Arguments:
+
+    - `key`: with `runs`, run `i` draws from `fold_in(key, i)`;
+    - `width`, `dim`: sizes (static);
+    - `activation`: one of `jaxcompress.activations`;
+    - `outputs`: `None` for one scalar output, or a number (static);
+    - `bias`, `output_bias`: whether the student has them;
+    - `runs`: `None` for one network, or a number, the leading axis of every array (static);
+    - `dtype`: the default float type when left out.
+
     Returns a `TwoLayer`.
     Raises `ValueError` for sizes below 1.
     Reference: Glorot & Bengio 2010, eq. 16.

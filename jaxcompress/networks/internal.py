@@ -21,7 +21,9 @@ from jaxcompress.networks._layer import (
     offset_of,
     still,
 )
-from jaxcompress.networks._moments import check_order, orders_energy
+from jaxcompress.networks._moments import check_order
+from jaxcompress.networks._target_moments import orders_second_moment
+from jaxcompress.networks._two_layer import output_axis
 
 __all__ = [
     "ONE",
@@ -38,7 +40,8 @@ __all__ = [
     "neuron_means",
     "norms",
     "offset_of",
-    "orders_energy",
+    "orders_second_moment",
+    "output_axis",
     "read_arrays",
     "real_array",
     "still",

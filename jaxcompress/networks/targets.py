@@ -6,9 +6,13 @@ from jaxtyping import Array
 
 from jaxcompress._internal.checks import check_sizes
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.networks._readout_laws import ConstantReadout, GaussianReadout, RademacherReadout
+from jaxcompress.networks._readout_distributions import (
+    ConstantReadout,
+    GaussianReadout,
+    RademacherReadout,
+)
 from jaxcompress.networks._two_layer import TwoLayer
-from jaxcompress.networks._weight_laws import GaussianEntries, Sphere
+from jaxcompress.networks._weight_distributions import GaussianEntries, Sphere
 
 _WEIGHTS = {"gaussian": GaussianEntries, "sphere": Sphere}
 _READOUTS = {
@@ -55,13 +59,20 @@ def random(
     """A random target whose neurons have norm one (on average) and whose readout has norm one an
     output.
 
-    Arguments: `weights` is `"gaussian"` (`w ~ N(0, I/d)`) or `"sphere"` (uniform, norm one);
-    `readout` is `"gaussian"` (`a ~ N(0, 1/width)`), `"rademacher"` (`±1/√width`) or `"constant"`
-    (`1/width`); `outputs` a number for a readout `(width, outputs)`. Weights draw from
-    `fold_in(key, 0)`, the readout from `fold_in(key, 1)`. Other laws, and targets too wide to be
-    held, are in `ensembles`.
-    Raises `ValueError` for sizes below 1 or an unknown law. Reference: Amani et al. 2022 (ensembles
-    and their scalings).
+    Arguments:
+
+    - `key`: weights draw from `fold_in(key, 0)`, the readout from `fold_in(key, 1)`;
+    - `width`, `dim`: sizes (static);
+    - `activation`: one of `jaxcompress.activations`;
+    - `weights`: `"gaussian"` (`w ~ N(0, I/d)`) or `"sphere"` (uniform, norm one);
+    - `readout`: `"gaussian"` (`a ~ N(0, 1/width)`), `"rademacher"` (`±1/√width`) or `"constant"`
+      (`1/width`);
+    - `outputs`: a number, for a readout `(width, outputs)`;
+    - `dtype`: the default float type when left out.
+
+    Returns a `TwoLayer`. Other distributions, and targets too wide to be held, are in `ensembles`.
+    Raises `ValueError` for sizes below 1 or an unknown distribution. Reference: Amani et al. 2022
+    (ensembles and their scalings).
     """
     width, dim = check_sizes("targets.random", "raise them", width=width, dim=dim)
     dtype = dtype or jnp.result_type(float)

@@ -4,20 +4,23 @@ What enters: records of benchmarks, reports, the rows and trajectories of sweeps
 datasets that came from a file or could have. What leaves: axes with a figure in them, or a file.
 Nothing is solved here.
 
-Inside: `_figures` for compression and the studies, `_sweeps` for sweeps.
+Inside: `_figures` for compression, `_studies` for the studies under `benchmarks/`, `_sweeps` for
+sweeps.
 """
 
 from jaxcompress.plotting._figures import (
     compression,
+    save_compression_figure,
+    save_figure,
+    widths,
+)
+from jaxcompress.plotting._studies import (
     copy_or_average,
     crossing,
     crowding,
     frame_phases,
     gaps,
     order_parameters,
-    save_compression_figure,
-    save_figure,
-    widths,
 )
 from jaxcompress.plotting._sweeps import (
     end_frequencies,

@@ -14,7 +14,8 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 
-from jaxcompress.plotting._figures import order_parameters, save_figure
+from jaxcompress.plotting._figures import save_figure
+from jaxcompress.plotting._studies import order_parameters
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -31,11 +31,6 @@ class Blocks(NamedTuple):
     one: WithOne | None
 
 
-def outgoing(student: TwoLayer) -> Float[Array, "n o"]:
-    """The readout, a scalar output with its axis."""
-    return student.readout[:, None] if student.outputs is None else student.readout
-
-
 def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
     """Which entries of the flattened network move: a static boolean array of length P."""
     return np.concatenate(
@@ -49,7 +44,7 @@ def assembled(
     """The Hessian by the student's parameters from its blocks, `lift` taking `(w, bias)` to what
     these stand for.
     """
-    readout = outgoing(student)
+    readout = student.readout_matrix
     inner = jnp.einsum("pa,iajb,qb->ipjq", lift, blocks.inner, lift)
     mixed = jnp.einsum("pa,ialo->iplo", lift, blocks.mixed)
     names = list(student.parameters())

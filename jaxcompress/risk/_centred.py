@@ -45,7 +45,7 @@ def centred_risk(
         - cross.by_weights
     )
     combined = apply(inner.value, readout)
-    value = jnp.sum(readout * (combined - 2 * cross.wanted), (0, 1)) + target.energy
+    value = jnp.sum(readout * (combined - 2 * cross.wanted), (0, 1)) + target.second_moment
     sizes = jnp.sum(table(size, size) * jnp.abs(inner.value), (0, 1)) + 2 * cross.size
     return value, sizes + target.magnitude, 2 * by_weights, 2 * (combined - cross.wanted)
 

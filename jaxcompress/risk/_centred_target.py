@@ -36,9 +36,9 @@ class CrossSecond(NamedTuple):
 
 
 class AbstractCentredTarget(eqx.Module):
-    """A target in the form of the short formulas, its energy and its magnitude `(*runs)`."""
+    """A target in the form of the short formulas, its second moment and its magnitude `(*runs)`."""
 
-    energy: eqx.AbstractVar[Float[Array, "*runs"]]
+    second_moment: eqx.AbstractVar[Float[Array, "*runs"]]
     magnitude: eqx.AbstractVar[Float[Array, "*runs"]]
 
     def short_form(self) -> "AbstractCentredTarget":
@@ -83,7 +83,7 @@ class CentredTarget(AbstractCentredTarget):
 
     weights: Float[Array, "k d *runs"]
     readout: Float[Array, "k o *runs"]
-    energy: Float[Array, "*runs"]
+    second_moment: Float[Array, "*runs"]
     magnitude: Float[Array, "*runs"]
     activation: AbstractActivation = eqx.field(static=True)
 
@@ -92,14 +92,14 @@ class CentredTarget(AbstractCentredTarget):
         """A network without biases, measured by the short formulas that its students are measured
         by.
         """
-        readout = target.readout.reshape(target.width, -1)
+        readout = target.readout_matrix
         pair = pairs(target.weights, None)
         value = formulas(target.activation, target.activation).first(pair.s, pair.t, pair.q).value
         size = jnp.abs(readout)
         return cls(
             weights=target.weights,
             readout=readout,
-            energy=jnp.sum(readout * apply(value, readout)),
+            second_moment=jnp.sum(readout * apply(value, readout)),
             magnitude=jnp.sum(size * apply(jnp.abs(value), size)),
             activation=target.activation,
         )
@@ -145,7 +145,7 @@ class CentredPolynomial(AbstractCentredTarget):
     constant: Float[Array, " o *runs"]
     linear: Float[Array, "o d *runs"]
     quadratic: Float[Array, "o d d *runs"] | None
-    energy: Float[Array, "*runs"]
+    second_moment: Float[Array, "*runs"]
     magnitude: Float[Array, "*runs"]
 
     def serves(self, f):

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels.internal import second_derivative
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import offset_of
-from jaxcompress.risk._assembly import Blocks, WithOne, outgoing
+from jaxcompress.risk._assembly import Blocks, WithOne
 
 # Numbers in the slopes `h′ x̄` of the samples that a Hessian takes at a time: 128 MiB in float64.
 _BLOCK = 2**24
@@ -43,7 +43,7 @@ def residuals(
     too.
     """
     z = preactivations(student, x)
-    a = outgoing(student)
+    a = student.readout_matrix
     hidden = student.activation(z)
     inside = jnp.abs(x) @ jnp.abs(student.weights).T
     if student.bias is not None:
@@ -89,7 +89,7 @@ def empirical_blocks(
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), parts)
         add = lambda total, rows: (jax.tree.map(jnp.add, total, _sums(student, *rows)), None)  # noqa: E731
         sums, _ = jax.lax.scan(add, zeros, everything)
-    a, diagonal = outgoing(student), np.arange(n)
+    a, diagonal = student.readout_matrix, np.arange(n)
     inner = 2 * (a @ a.T)[:, None, :, None] * sums.cross
     inner = inner.at[diagonal, :, diagonal, :].add(2 * sums.own)
     mixed = 2 * a[:, None, None, :] * sums.mixed[..., None]
@@ -99,7 +99,7 @@ def empirical_blocks(
 
 def _sums(student: TwoLayer, x: Array, y: Array, weight: Array) -> _Sums:
     """The sums over some samples, each with its weight."""
-    n, p, a, f = student.width, student.dim + 1, outgoing(student), student.activation
+    n, p, a, f = student.width, student.dim + 1, student.readout_matrix, student.activation
     lifted = jnp.concatenate([x, jnp.ones_like(x[:, :1])], axis=1)
     z = preactivations(student, x)
     hidden, offset = f(z), offset_of(student)

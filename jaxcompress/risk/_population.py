@@ -21,7 +21,7 @@ from jaxcompress.networks.internal import (
     Sized,
     as_layer,
     offset_of,
-    orders_energy,
+    orders_second_moment,
 )
 from jaxcompress.risk._centred_target import CentredPolynomial, CentredTarget
 from jaxcompress.risk._checks import check_pair, check_target
@@ -36,10 +36,10 @@ class RiskProblem(AbstractProblem):
     """A target under an input law, measured once: what is constant in the risk is computed here.
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a
-    leading axis on every array is a batch of targets). `energy = E‖f_target‖²`, by which a relative
-    risk divides, `magnitude` the sum of the absolute values of its terms, `average = E f_target`.
-    The target is the sum of `layers` and of `offset`; from `moments` these are its projection on
-    polynomials, and the risk is the simplified one.
+    leading axis on every array is a batch of targets). `second_moment = E‖f_target‖²`, by which a
+    relative risk divides, `magnitude` the sum of the absolute values of its terms, `average = E
+    f_target`. The target is the sum of `layers` and of `offset`; from `moments` these are its
+    projection on polynomials, and the risk is the simplified one.
 
         problem = jc.RiskProblem.of(jc.targets.orthonormal(6, 7, activation=jc.activations.erf))
         problem.risk(student), problem.floor(student), problem.hessian(student)
@@ -48,7 +48,7 @@ class RiskProblem(AbstractProblem):
     layers: tuple[Layer, ...]
     offset: Float[Array, " o"] | None
     inputs: AbstractInputs
-    energy: Float[Array, ""]
+    second_moment: Float[Array, ""]
     magnitude: Float[Array, ""]
     average: Sized
     moments: TargetMoments | None = None
@@ -98,7 +98,7 @@ class RiskProblem(AbstractProblem):
     def short_form(self):
         if not isinstance(self.inputs, StandardNormal):
             return None
-        known: dict[str, Any] = {"energy": self.energy, "magnitude": self.magnitude}
+        known: dict[str, Any] = {"second_moment": self.second_moment, "magnitude": self.magnitude}
         if self.moments is not None:
             constant, linear, quadratic = self.moments.with_outputs()
             return CentredPolynomial(constant=constant, linear=linear, quadratic=quadratic, **known)
@@ -138,13 +138,13 @@ class NetworkTarget(AbstractTarget):
 
     def problem(self, inputs) -> RiskProblem:
         layer, offset = as_layer(self.network, inputs), offset_of(self.network)
-        energy, average = measured(layer, offset)
+        second_moment, average = measured(layer, offset)
         return RiskProblem(
             layers=(layer,),
             offset=offset,
             inputs=inputs,
-            energy=energy.value,
-            magnitude=energy.size,
+            second_moment=second_moment.value,
+            magnitude=second_moment.size,
             average=average,
         )
 
@@ -282,14 +282,16 @@ def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
         layers.append(Layer(rows, None, readout, activations.hermite(2)))
     # A target has at least the second moment of its orders; an estimate below it, of a wide target,
     # would clip many risks to one zero.
-    energy = jnp.maximum(moments.energy, orders_energy(constant, linear, quadratic))
+    second_moment = jnp.maximum(
+        moments.second_moment, orders_second_moment(constant, linear, quadratic)
+    )
     average = Sized(constant, jnp.abs(constant))
     return RiskProblem(
         layers=tuple(layers),
         offset=constant,
         inputs=inputs,
-        energy=energy,
-        magnitude=energy,
+        second_moment=second_moment,
+        magnitude=second_moment,
         average=average,
         moments=moments,
     )

@@ -17,13 +17,14 @@ from jaxcompress.risk._centred_target import AbstractCentredTarget
 class AbstractProblem(eqx.Module):
     """A target that has been measured. A PyTree: pass it through `jit` and `vmap`.
 
-    A problem of your own has a field `energy`, the second moment `E‖f_target‖²` by which a relative
-    risk divides, and the method `risk_and_floor`; `AbstractTarget` has an example. Its Hessian is
-    then that of automatic differentiation, which is right where the risk has two derivatives;
-    override `hessian` where you know better, for instance by the Hessians of its parts.
+    A problem of your own has a field `second_moment`, the second moment `E‖f_target‖²` by which a
+    relative risk divides, and the method `risk_and_floor`; `AbstractTarget` has an example. Its
+    Hessian is then that of automatic differentiation, which is right where the risk has two
+    derivatives; override `hessian` where you know better, for instance by the Hessians of its
+    parts.
     """
 
-    energy: eqx.AbstractVar[Float[Array, ""]]
+    second_moment: eqx.AbstractVar[Float[Array, ""]]
 
     @abc.abstractmethod
     def risk_and_floor(self, student: TwoLayer) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -137,7 +137,7 @@ class Samples(AbstractTarget):
 
 
 class EmpiricalProblem(AbstractProblem):
-    """Samples as a problem for the solvers; `energy` is `mean ‖y‖²`.
+    """Samples as a problem for the solvers; `second_moment` is `mean ‖y‖²`.
 
     Build with `EmpiricalProblem.of(samples)`.
 
@@ -145,7 +145,7 @@ class EmpiricalProblem(AbstractProblem):
     """
 
     samples: Samples
-    energy: Float[Array, ""]
+    second_moment: Float[Array, ""]
 
     @classmethod
     def of(cls, samples: Samples) -> "EmpiricalProblem":
@@ -155,8 +155,8 @@ class EmpiricalProblem(AbstractProblem):
                 f"EmpiricalProblem: given samples with leading axes {samples.runs}; expected one "
                 "data set; use jax.vmap or solve_many for leading axes"
             )
-        energy = jnp.mean(jnp.sum(samples.with_outputs() ** 2, axis=1))
-        return cls(samples=samples, energy=energy)
+        second_moment = jnp.mean(jnp.sum(samples.with_outputs() ** 2, axis=1))
+        return cls(samples=samples, second_moment=second_moment)
 
     def risk_and_floor(self, student):
         r, size = residuals(student, self.samples.inputs, self.samples.with_outputs())

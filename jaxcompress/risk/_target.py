@@ -38,14 +38,14 @@ class AbstractTarget(eqx.Module):
 
             def problem(self, inputs):
                 each = [jc.RiskProblem.of(teacher, inputs) for teacher in self.teachers]
-                energies = jnp.stack([problem.energy for problem in each])
+                energies = jnp.stack([problem.second_moment for problem in each])
                 return Average(tuple(each), self.shares, self.shares @ energies)
 
 
         class Average(jc.risk.AbstractProblem):
             problems: tuple[jc.RiskProblem, ...]
             shares: jax.Array
-            energy: jax.Array
+            second_moment: jax.Array
 
             def risk_and_floor(self, student):
                 each = [problem.risk_and_floor(student) for problem in self.problems]

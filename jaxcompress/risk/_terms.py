@@ -24,7 +24,7 @@ class Measured(Protocol):
     """A target with what of it is constant in the risk, as `RiskProblem` has it."""
 
     layers: tuple[Layer, ...]
-    energy: Float[Array, ""]
+    second_moment: Float[Array, ""]
     magnitude: Float[Array, ""]
     average: Sized
 
@@ -88,8 +88,11 @@ def slopes(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Sl
     """The risk of a layer whose tables are small, and its gradient."""
     met = meetings(x, problem.layers, problem.gap(offset))
     each, means = zip(*(_with(x, some) for some in met), strict=True)
-    energy, by_weights, by_mean, by_readout = total(each)
-    value, size = energy.value + problem.energy, energy.size + problem.magnitude
+    second_moment, by_weights, by_mean, by_readout = total(each)
+    value, size = (
+        second_moment.value + problem.second_moment,
+        second_moment.size + problem.magnitude,
+    )
     by_offset = None
     if offset is not None:
         average = problem.average
@@ -139,7 +142,7 @@ def _summed(x: Layer, some: Met, table: Float[Array, "n m"]) -> Sized:
 def _of_tables(problem: Measured, x: Layer, offset: Array | None) -> Sized:
     """`terms`, table by table."""
     value, size = form(x, x)
-    value, size = value + problem.energy, size + problem.magnitude
+    value, size = value + problem.second_moment, size + problem.magnitude
     for y in problem.layers:
         cross = form(x, y)
         value, size = value - 2 * cross.value, size + 2 * cross.size
@@ -178,14 +181,14 @@ def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Si
             each.append(_summed(layer, some, table))
             means = means if some.one is None else table[:, -1] / some.one
         assert means is not None  # the constant is there
-        energy, mean = total(each), mean_of(layer, means)
+        second_moment, mean = total(each), mean_of(layer, means)
     else:
         plain, mean = form(layer, layer), layer_mean(layer)
-        energy = Sized(
+        second_moment = Sized(
             plain.value + 2 * jnp.sum(constant * mean.value),
             plain.size + 2 * jnp.sum(away.size * mean.size),
         )
     square = jnp.sum(constant * constant)
-    return Sized(energy.value + square, energy.size + square), Sized(
+    return Sized(second_moment.value + square, second_moment.size + square), Sized(
         mean.value + constant, mean.size + away.size
     )

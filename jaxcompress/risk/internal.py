@@ -1,6 +1,6 @@
 """What other subpackages may use of `risk` beside its public names."""
 
-from jaxcompress.risk._assembly import outgoing, parameter_mask
+from jaxcompress.risk._assembly import parameter_mask
 from jaxcompress.risk._centred import centred_hessian, centred_risk
 from jaxcompress.risk._centred_target import AbstractCentredTarget, CentredPolynomial, CentredTarget
 from jaxcompress.risk._checks import (
@@ -30,7 +30,6 @@ __all__ = [
     "check_pair",
     "check_samples",
     "check_student",
-    "outgoing",
     "parameter_mask",
     "preactivations",
     "squared_errors",

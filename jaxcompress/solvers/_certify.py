@@ -89,8 +89,8 @@ def _certify_once(
     problem: AbstractProblem, student: TwoLayer, polish: bool, gradient_tolerance: float | None
 ) -> Solution:
     if gradient_tolerance is None:
-        gradient_tolerance = precision(problem.energy.dtype).critical
-    tolerance = gradient_tolerance * jnp.maximum(problem.energy, 1)
+        gradient_tolerance = precision(problem.second_moment.dtype).critical
+    tolerance = gradient_tolerance * jnp.maximum(problem.second_moment, 1)
     function = VectorRisk.of(problem, student, ())
     if polish:
         return _certified(function, _polished(function, tolerance), tolerance)

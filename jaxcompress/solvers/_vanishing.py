@@ -180,7 +180,7 @@ def _against(
 
     def neurons(weights: Array, readout: Array) -> CentredTarget:
         return CentredTarget(
-            weights=weights, readout=readout, energy=zero, magnitude=zero, activation=f
+            weights=weights, readout=readout, second_moment=zero, magnitude=zero, activation=f
         )
 
     if isinstance(target, CentredTarget) and target.activation == f:

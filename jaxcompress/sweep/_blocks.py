@@ -63,11 +63,11 @@ def block_with(plan: Plan, run: int) -> Block:
 def shape_of(plan: Plan, cell: Cell) -> tuple:
     """What decides which compiled program a cell needs: two cells of one shape share it.
 
-    A target known by its moments has no width; the values of a shared target are traced, its law
-    does not enter. Widths `k` are not padded to a common one: with readouts of zero, k = 4 in the
-    shape of k = 8 takes 1.5 times as long (erf, n = 3, d = 9), the 7 s of one compilation are worth
-    25 000 such runs at most, only grids whose `d` does not follow `k` could do it, and what a run's
-    last bits are would depend on the rest of its grid.
+    A target known by its moments has no width; the values of a shared target are traced, its
+    distribution does not enter. Widths `k` are not padded to a common one: with readouts of zero, k
+    = 4 in the shape of k = 8 takes 1.5 times as long (erf, n = 3, d = 9), the 7 s of one
+    compilation are worth 25 000 such runs at most, only grids whose `d` does not follow `k` could
+    do it, and what a run's last bits are would depend on the rest of its grid.
     """
     width = None if plan.risk == "simplified" else cell.k
     return (cell.activation, cell.target_activation, cell.n, width, cell.d, cell.own_targets)

@@ -12,7 +12,7 @@ _MOST = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One combination: `number` in the plan, activation of the student, target law, sizes."""
+    """One combination: `number` in the plan, the student's activation, the target, the sizes."""
 
     number: int
     activation: str

@@ -2,8 +2,8 @@
 
 Time is that of one processor core. A run with `P` unknowns takes about `20 µs · P^1.3 + 0.5 ns ·
 P³`: measured are 0.4, 0.6, 9, 24 and 156 ms at P = 12, 24, 72, 216 and 640 for erf against
-orthonormal targets, and up to 2.5 times that for ReLU. Starts of other laws, flat landscapes and
-tight tolerances change it by more: take it for an order of magnitude.
+orthonormal targets, and up to 2.5 times that for ReLU. Starts of other distributions, flat
+landscapes and tight tolerances change it by more: take it for an order of magnitude.
 """
 
 from collections.abc import Sequence

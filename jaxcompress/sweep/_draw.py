@@ -1,5 +1,5 @@
-"""From run numbers to problems: starts, targets and the input law of a block, each run from its own
-key.
+"""From run numbers to problems: starts, targets and the input distribution of a block, each run
+from its own key.
 """
 
 from typing import Any
@@ -20,7 +20,13 @@ from jaxcompress.networks import (
     targets,
 )
 from jaxcompress.sweep._cells import Cell
-from jaxcompress.sweep._laws import INPUTS, READOUTS, WEIGHTS, activation_of, law_named
+from jaxcompress.sweep._distributions import (
+    INPUTS,
+    READOUTS,
+    WEIGHTS,
+    activation_of,
+    distribution_named,
+)
 from jaxcompress.sweep._parts import Orthonormal, Start
 from jaxcompress.sweep._plan import Plan
 
@@ -88,8 +94,8 @@ def targets_of(plan: Plan, cell: Cell, runs: Int[np.ndarray, " runs"]) -> TwoLay
         cell.k,
         cell.d,
         activation=f,
-        weights=law_named("target.weights", cell.target.weights, WEIGHTS),
-        readout=law_named("target.readout", cell.target.readout, READOUTS),
+        weights=distribution_named("target.weights", cell.target.weights, WEIGHTS),
+        readout=distribution_named("target.readout", cell.target.readout, READOUTS),
         scaling="1/N" if cell.target.scaling == "1/N" else "1/sqrt(N)",
         dtype=plan.precision,
     )
@@ -101,7 +107,7 @@ def targets_of(plan: Plan, cell: Cell, runs: Int[np.ndarray, " runs"]) -> TwoLay
             law,
             simplified,
         )
-    return drawn if cell.own_targets else jax.tree.map(lambda leaf: leaf[0], drawn)
+    return drawn if cell.own_targets else drawn[0]
 
 
 @eqx.filter_jit
@@ -118,5 +124,5 @@ def _targets(
 
 
 def inputs_of(plan: Plan, cell: Cell) -> AbstractInputs:
-    """The input law in the dimension of a cell."""
-    return law_named("inputs", plan.inputs, INPUTS)(cell.d, plan.precision)
+    """The input distribution in the dimension of a cell."""
+    return distribution_named("inputs", plan.inputs, INPUTS)(cell.d, plan.precision)

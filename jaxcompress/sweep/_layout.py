@@ -27,7 +27,7 @@ PLAN = "sweep/plan.json"
 SCRATCH = "sweep/parts"
 
 
-def mark_path(number: int) -> str:
+def manifest_path(number: int) -> str:
     """The file that says that a block is done."""
     return f"sweep/blocks/{number:06d}.json"
 

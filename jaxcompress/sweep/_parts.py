@@ -1,5 +1,5 @@
-"""What a plan is made of besides its sizes: laws of targets, of starts, and what the solver is
-asked for.
+"""What a plan is made of besides its sizes: distributions of targets, of starts, and what the
+solver is asked for.
 
 Each is a frozen record of plain values, which TOML can hold; each refuses what it cannot be, by its
 field's name.
@@ -8,6 +8,7 @@ field's name.
 import dataclasses
 from typing import Any
 
+from jaxcompress.sweep._distributions import READOUTS, WEIGHTS, activation_of, distribution_named
 from jaxcompress.sweep._errors import (
     check_choice,
     check_flag,
@@ -17,7 +18,6 @@ from jaxcompress.sweep._errors import (
     check_whole,
     refuse,
 )
-from jaxcompress.sweep._laws import READOUTS, WEIGHTS, activation_of, law_named
 
 
 def _set(part: Any, **normal: Any) -> None:
@@ -54,9 +54,9 @@ class Random:
     """A network of `k` neurons from an ensemble (`networks.ensembles.Ensemble`).
 
     `weights` (gaussian, rademacher, uniform, sparse, sphere) and `readout` (constant, gaussian,
-    uniform, rademacher) are laws by name, with arguments as in `"gaussian(scale=2)"`; `scaling` of
-    the readout, `"1/N"` or `"1/sqrt(N)"`; `each`: a target to every `"run"`, or one to every
-    `"cell"`; `activation`: that of the student, if left out.
+    uniform, rademacher) are distributions by name, with arguments as in `"gaussian(scale=2)"`;
+    `scaling` of the readout, `"1/N"` or `"1/sqrt(N)"`; `each`: a target to every `"run"`, or one to
+    every `"cell"`; `activation`: that of the student, if left out.
     """
 
     weights: str = "gaussian"
@@ -68,8 +68,8 @@ class Random:
     law = "random"
 
     def __post_init__(self):
-        law_named("target.weights", self.weights, WEIGHTS)
-        law_named("target.readout", self.readout, READOUTS)
+        distribution_named("target.weights", self.weights, WEIGHTS)
+        distribution_named("target.readout", self.readout, READOUTS)
         check_choice("target.scaling", self.scaling, ("1/N", "1/sqrt(N)"))
         check_choice("target.each", self.each, ("run", "cell"))
         if self.activation is not None:
@@ -84,7 +84,7 @@ class Random:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The law of students: `"glorot_normal"` or `"glorot_uniform"`, times `scale`.
+    """The distribution of students: `"glorot_normal"` or `"glorot_uniform"`, times `scale`.
 
     `readout`: the value of every readout instead of a random one; `bias`, `output_bias`: whether
     students have them (they start at zero).
@@ -160,7 +160,9 @@ def part_from(field: str, kind: type, given: Any) -> Any:
 
 
 def target_from(given: Any) -> Target:
-    """A target law from its name or its table. Raises `ValueError` that names what does not fit."""
+    """A target distribution from its name or its table. Raises `ValueError` that names what does
+    not fit.
+    """
     if isinstance(given, Orthonormal | Random):
         return given
     table = {"law": given} if isinstance(given, str) else dict(check_keys("target", given, _KEYS))
@@ -172,6 +174,8 @@ _KEYS = ("law", *dict.fromkeys((*names(Orthonormal), *names(Random))))
 
 
 def plain(part: Any) -> dict[str, Any]:
-    """The fields of a record that are given, for TOML has no nothing; a target with its law."""
+    """The fields of a record that are given, for TOML has no nothing; a target with its
+    distribution.
+    """
     given = {name: entry for name, entry in dataclasses.asdict(part).items() if entry is not None}
     return {"law": part.law, **given} if isinstance(part, Orthonormal | Random) else given

@@ -12,6 +12,7 @@ from typing import Any
 
 from jaxcompress.sweep._cells import Cell, cells_of
 from jaxcompress.sweep._cost import target_bytes, unknowns, usual_block
+from jaxcompress.sweep._distributions import activation_of, check_inputs, numbers_in
 from jaxcompress.sweep._errors import (
     check_choice,
     check_fits,
@@ -20,7 +21,6 @@ from jaxcompress.sweep._errors import (
     check_whole,
     refuse,
 )
-from jaxcompress.sweep._laws import activation_of, check_inputs, numbers_in
 from jaxcompress.sweep._parts import Random, Solver, Start, Target, part_from, plain, target_from
 
 _TOLERANCES = ("gradient_tolerance", "flow_tolerance", "rtol", "atol")
@@ -31,16 +31,29 @@ _PARAMETERS = ("weights", "readout", "bias", "output_bias")
 class Plan:
     """A grid of cells (activation, target, k, n, d), with the same number of runs in each.
 
-    Axes (each one entry or a list): `activation`, names; `n`, widths of the student; `k`, widths of
-    the target (the papers' N); `d`, input dimensions; `target`, laws (`Orthonormal`, `Random`, or
-    the name of one). `n` may be a sum in `k`, `d` in `n` and `k`, such as `"k+1"`. `where`:
-    conditions, such as `"n < k"`; cells that break one are left out. For all cells: `runs` a cell;
-    `key`, the seed of everything; `inputs`, `"standard_normal"` or `"gaussian(mean=0.5, variance=1,
-    correlation=0.2)"`; `start` (`Start`); `freeze`, names of parameters that stay; `solver`
-    (`Solver`); `risk`, `"population"` or `"simplified"` (orders 0 and 1 of the target: at no cost
-    that knows `k`); `networks`, whether the end points are stored; `block`, the most runs that are
-    solved, stored and lost together (left out: what is estimated to take ten seconds, 2048 to
-    16384; many processes want smaller ones); `precision`, `"float64"` or `"float32"`.
+    Axes, each one entry or a list:
+
+    - `activation`: names;
+    - `n`: widths of the student, numbers or sums in `k` such as `"k-1"`;
+    - `k`: widths of the target (the papers' N);
+    - `d`: input dimensions, numbers or sums in `n` and `k` such as `"k+1"`;
+    - `target`: distributions of targets (`Orthonormal`, `Random`, or the name of one);
+    - `where`: conditions, such as `"n < k"`; cells that break one are left out.
+
+    For all cells:
+
+    - `runs`: runs a cell;
+    - `key`: the seed of everything;
+    - `inputs`: `"standard_normal"` or `"gaussian(mean=0.5, variance=1, correlation=0.2)"`;
+    - `start` (`Start`): the distribution of students;
+    - `freeze`: names of parameters that stay;
+    - `solver` (`Solver`): the method and its numbers;
+    - `risk`: `"population"` or `"simplified"` (orders 0 and 1 of the target, at a cost that does
+      not depend on `k`);
+    - `networks`: whether the end points are stored;
+    - `block`: the most runs that are solved, stored and lost together (left out: what is estimated
+      to take ten seconds, 2048 to 16384; many processes want smaller ones);
+    - `precision`: `"float64"` or `"float32"`.
 
     Run `id` is number `id % runs` of cell `id // runs`, and draws its start from `fold_in(key, id)`
     (as `Starts` does) and, where it has one of its own, its target from `fold_in(fold_in(key, id),
@@ -196,7 +209,8 @@ def _normal(plan: Plan) -> dict[str, Any]:
         )
     out["k"] = tuple(check_whole("k", entry, 1) for entry in out["k"])
     out["target"] = tuple(target_from(entry) for entry in out["target"])
-    _check_once("target", plan.target, out["target"])  # of one law there are several spellings
+    # of one distribution there are several spellings
+    _check_once("target", plan.target, out["target"])
     for name in ("where", "freeze"):
         out[name] = _axis(name, getattr(plan, name), least=0)
         if not all(isinstance(entry, str) for entry in out[name]):

@@ -38,9 +38,9 @@ def problem_of(
     plan = _plan(source)
     cell = block_with(plan, run).cell
     with precision_of(plan):
-        student = jax.tree.map(lambda leaf: leaf[0], students_of(plan, cell, np.array([run])))
+        student = students_of(plan, cell, np.array([run]))[0]
         target = targets_of(plan, cell, np.array([run]))
-        return student, jax.tree.map(lambda leaf: leaf[0], target) if cell.own_targets else target
+        return student, target[0] if cell.own_targets else target
 
 
 def replay(
@@ -89,7 +89,7 @@ def _replay(
         times = _times(float(end.time)) if save_at is None else save_at
         way = gradient_flow(student, target, save_at=times, **known)
         assert way.trajectory is not None  # times were given
-        last = jax.tree.map(lambda leaf: leaf[-1], way.trajectory)
+        last = way.trajectory[-1]
         problem = RiskProblem.of(target, known["inputs"])
         gap = problem.risk(last) - end.risk
         solution = eqx.tree_at(

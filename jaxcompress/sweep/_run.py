@@ -83,12 +83,19 @@ def run(
 ) -> Progress:
     """Do a sweep and store it in a folder; of a sweep that is there already, what is missing.
 
-    Arguments: the plan; a new folder, an empty one, or one with the store of this plan; `executor`,
-    any of the kind of `concurrent.futures`, whose workers see the folder under the same path (left
-    out: here, one block after the other; under `jax.distributed`, every process does its share);
-    `slots`, `devices` as for `solve_many` (`devices` are those of this process: not together with
-    an executor); `programs`, a folder in which compiled programs are kept for the next process
-    (`keep_programs`); `progress(state)`, told after every block.
+    Arguments:
+
+    - `plan`: the plan;
+    - `directory`: a new folder, an empty one, or one with the store of this plan;
+    - `executor`: any of the kind of `concurrent.futures`, whose workers see the folder under the
+      same path (left out: here, one block after the other; under `jax.distributed`, every process
+      does its share);
+    - `slots`, `devices`: as for `solve_many` (`devices` are those of this process, so they do not
+      go together with an executor);
+    - `programs`: a folder in which compiled programs are kept for the next process
+      (`jaxcompress.keep_programs`);
+    - `progress`: called with a `Progress` after every block.
+
     Returns the last `Progress` (under `jax.distributed`, that of this process). Killed at any
     moment, the same call, or `resume`, goes on where it was.
     Raises `ValueError` for a folder that holds anything else and for devices with an executor,
@@ -145,7 +152,7 @@ def _finish(store: Store, options: Options) -> Progress:
             state = Progress(state.runs, done, converged, here, time.perf_counter() - begin)
             if options.progress is not None:
                 options.progress(state)
-    if len(store.marked()) == block_count(store.plan):
+    if len(store.manifests()) == block_count(store.plan):
         store.tidy()
     return state
 
@@ -188,7 +195,9 @@ def _kept(directory: str | os.PathLike) -> str:
         store = open_store(directory)
     except ValueError:
         return "no block is stored"
-    return f"{len(store.marked())} of {block_count(store.plan)} blocks are stored and can be read"
+    return (
+        f"{len(store.manifests())} of {block_count(store.plan)} blocks are stored and can be read"
+    )
 
 
 def _blocks_done(

@@ -21,18 +21,18 @@ import numpy as np
 
 from jaxcompress.sweep import _disk
 from jaxcompress.sweep._blocks import Block, block_count, block_of
-from jaxcompress.sweep._layout import PLAN, SCRATCH, chunks_of, log_path, mark_path
-from jaxcompress.sweep._marks import (
+from jaxcompress.sweep._layout import PLAN, SCRATCH, chunks_of, log_path, manifest_path
+from jaxcompress.sweep._manifests import (
     FORMAT,
     as_json,
     checked,
     fingerprint_in,
-    head_of,
-    mark_of,
-    read_head,
+    header_of,
+    manifest_of,
+    read_header,
 )
+from jaxcompress.sweep._metadata import metadata_of
 from jaxcompress.sweep._plan import Plan
-from jaxcompress.sweep._skeleton import skeleton_of
 
 
 @functools.cache
@@ -56,24 +56,24 @@ class Store:
     made_with: dict[str, str]
 
     @functools.cached_property
-    def skeleton(self) -> dict[str, bytes]:
+    def metadata(self) -> dict[str, bytes]:
         """Every file that the plan alone decides."""
-        return skeleton_of(self.plan, _attributes(self.made_with))
+        return metadata_of(self.plan, _attributes(self.made_with))
 
-    def is_marked(self, number: int) -> bool:
-        """Whether a block is said to be done; cheap, and enough for a look."""
-        return (self.directory / mark_path(number)).exists()
+    def has_manifest(self, number: int) -> bool:
+        """Whether a block has a manifest, valid or not; cheap, and enough for a look."""
+        return (self.directory / manifest_path(number)).exists()
 
     def converged(self, number: int) -> int | None:
-        """How many runs of a block have converged; `None` unless it is done, its mark and every
-        chunk undamaged.
+        """How many runs of a block have converged; `None` unless it is done, and its manifest and
+        every chunk are undamaged.
         """
-        mark = _disk.read(self.directory / mark_path(number))
+        manifest = _disk.read(self.directory / manifest_path(number))
         return checked(
             self.plan,
             block_of(self.plan, number),
             lambda path: _disk.read(self.directory / path),
-            mark,
+            manifest,
         )
 
     def done(self) -> dict[int, int]:
@@ -83,12 +83,12 @@ class Store:
         found = ((number, self.converged(number)) for number in range(block_count(self.plan)))
         return {number: converged for number, converged in found if converged is not None}
 
-    def marked(self) -> list[int]:
-        """The blocks that are said to be done."""
-        return [number for number in range(block_count(self.plan)) if self.is_marked(number)]
+    def manifests(self) -> list[int]:
+        """The blocks that have a manifest."""
+        return [number for number in range(block_count(self.plan)) if self.has_manifest(number)]
 
     def put(self, block: Block, arrays: dict[str, np.ndarray]) -> None:
-        """Store a block: chunks first, its mark last. Raises `OSError` when they cannot be
+        """Store a block: chunks first, its manifest last. Raises `OSError` when they cannot be
         written.
         """
         self._check_there()
@@ -98,8 +98,8 @@ class Store:
             digests[path] = _disk.digest(data)
         self._check_there()
         self._put(
-            mark_path(block.number),
-            mark_of(self.plan, block, digests, int(np.sum(arrays["converged"]))),
+            manifest_path(block.number),
+            manifest_of(self.plan, block, digests, int(np.sum(arrays["converged"]))),
         )
 
     def _check_there(self) -> None:
@@ -126,7 +126,7 @@ class Store:
 
     def mend(self) -> None:
         """Put back whatever the plan alone decides and is not as it should be."""
-        for path, data in self.skeleton.items():
+        for path, data in self.metadata.items():
             if _disk.read(self.directory / path) != data:
                 self._put(path, data)
 
@@ -151,10 +151,10 @@ def create(directory: str | os.PathLike, plan: Plan) -> Store:
     directory = Path(directory)
     store = Store(directory, plan, versions())
     if not (directory / PLAN).exists():
-        stranger = _stranger(directory, store.skeleton)
+        stranger = _stranger(directory, store.metadata)
         if stranger is None:
             store.mend()
-            store._put(PLAN, head_of(plan, store.made_with), lasting=True)
+            store._put(PLAN, header_of(plan, store.made_with), lasting=True)
             return store
         if not (directory / PLAN).exists():  # no other process has made the store since
             raise ValueError(
@@ -181,7 +181,7 @@ def open_store(directory: str | os.PathLike) -> Store:
         raise ValueError(
             f"{directory}: given a folder without {PLAN}; expected a sweep's store; check the path"
         )
-    return Store(directory, *read_head(directory, data))
+    return Store(directory, *read_header(directory, data))
 
 
 def _stranger(directory: Path, known: Iterable[str]) -> str | None:

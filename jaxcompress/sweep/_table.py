@@ -13,7 +13,7 @@ from jaxcompress.landscape import classify
 from jaxcompress.networks import TwoLayer, targets
 from jaxcompress.sweep._blocks import block_count
 from jaxcompress.sweep._cells import Cell
-from jaxcompress.sweep._laws import activation_of
+from jaxcompress.sweep._distributions import activation_of
 from jaxcompress.sweep._layout import networks_of
 from jaxcompress.sweep._parts import Orthonormal
 from jaxcompress.sweep._plan import Plan
@@ -44,10 +44,18 @@ class Level:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """A cell: `done` of `runs`, of which `converged`; `risk`, quantiles 0, 10, 50, 90 and 100 % of
-    the converged ends (NaN without any), and `risk_floor`, the largest of their rounding floors;
-    `levels`, the lowest of their risks; `results`, how many runs ended with which result code."""
+class TableRow:
+    """What a sweep has found in one cell, a row of `table`.
+
+    Fields:
+
+    - `cell`: the cell, with its activation, target and sizes;
+    - `runs`, `done`, `converged`: how many runs there are, have been done, have converged;
+    - `risk`: the quantiles 0, 10, 50, 90 and 100 % of the converged ends (NaN without any);
+    - `risk_floor`: the largest of the rounding-error bounds of their risks;
+    - `levels`: the lowest of their risks;
+    - `results`: how many runs ended with which result code.
+    """
 
     cell: Cell
     runs: int
@@ -74,7 +82,7 @@ class Row:
         return {"cell": cell, **plain, "risk": risk, "risk_floor": floor, "levels": levels}
 
 
-def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
+def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[TableRow]:
     """What a sweep has found so far, a row for every cell.
 
     Arguments: a folder; how many of the lowest risks to list. A level is named after one of its end
@@ -106,7 +114,7 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[Row]:
         return [_row(store.plan, cell, columns, network, levels) for cell in store.plan.cells]
 
 
-def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> Row:
+def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> TableRow:
     # What `result`, read first, calls done, was whole by then; the rest of a block that was cut
     # short says nothing.
     read = ("result", "converged", "risk", "risk_floor", "index")
@@ -125,7 +133,7 @@ def _row(plan: Plan, cell: Cell, columns: Any, network: Any, most: int) -> Row:
         name, kind = _name(plan, cell, network(cell, seed))
         number = cell.number * plan.runs + seed
         found.append(Level(float(risks[members[0]]), len(members), number, index, name, kind))
-    return Row(
+    return TableRow(
         cell=cell,
         runs=plan.runs,
         done=int(done.sum()),

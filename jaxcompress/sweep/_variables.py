@@ -12,15 +12,7 @@ import numpy as np
 from jaxcompress.solvers import RESULTS
 from jaxcompress.sweep._plan import Plan
 
-# Result codes by name; a code of −1 says that a run has not been done yet.
-RESULT_NAMES = (
-    "converged",
-    "time_reached",
-    "max_steps_reached",
-    "neuron_at_zero",
-    "gradient_floor",
-    "nonfinite",
-)
+# The result code of a run that has not been done yet.
 PENDING = -1
 
 
@@ -36,9 +28,11 @@ class Variable:
 
 @functools.cache
 def result_codes() -> dict[str, int]:
-    """Every result's number."""
+    """The number of every result, by its name."""
+    registry: Any = RESULTS  # Equinox offers no other list of the names
     return {
-        name: int(np.asarray(jax.tree.leaves(getattr(RESULTS, name))[0])) for name in RESULT_NAMES
+        name: int(np.asarray(jax.tree.leaves(code)[0]))
+        for name, code in registry._name_to_item.items()
     }
 
 

@@ -200,7 +200,8 @@ def predict_frame(moments: TargetMoments, width: int, dim: int) -> FramePredicti
     Arguments: `moments` of order 1 of a target of one output (`target_moments`, `relu_moments`; the
     target may have any activation), for students whose activation is relu; `width` M and `dim` d
     (static). Works under `jax.jit` and `jax.vmap` over the moments, in their dtype.
-    Returns a `FramePrediction`; `prediction.risk + moments.energy` is the simplified risk there.
+    Returns a `FramePrediction`; `prediction.risk + moments.second_moment` is the simplified risk
+    there.
     Raises `ValueError` for several outputs, order 2, another dimension, and `width > dim + 1` (no
     phase is known).
     Reference: Amani et al. 2022 (the isotropic frame). The other phases are the package's own: that

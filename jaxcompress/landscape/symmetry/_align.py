@@ -19,6 +19,7 @@ from jaxcompress.landscape.symmetry._matching import View, assign, matched, squa
 from jaxcompress.landscape.symmetry._neurons import halves, rows_of
 from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries, extend
 from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import output_axis
 
 # A search of turns ends after two to five of them; each makes the distance smaller.
 _TURNS = 50
@@ -185,7 +186,7 @@ def _applied(a: TwoLayer, b: TwoLayer, move: Move, rotation: np.ndarray | None) 
     weights, readout = (np.asarray(array, float)[move.neurons] for array in (b.weights, b.readout))
     bias = None if b.bias is None else np.asarray(b.bias, float)[move.neurons]
     offset = None if b.output_bias is None else np.asarray(b.output_bias, float)
-    readout = readout.reshape(n, -1)
+    readout = output_axis(readout, b.outputs)
     negative = move.signs < 0
     if symmetry.parity == -1:
         if offset is not None:

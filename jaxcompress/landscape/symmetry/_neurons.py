@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcompress.kernels.internal import traits
 from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import output_axis
 
 
 def student_parity(network: TwoLayer) -> int:
@@ -59,7 +60,7 @@ def neurons(network: TwoLayer, xp: Any = np) -> Neurons:
     """
     dtype = float if xp is np else network.weights.dtype
     weights, readout = xp.asarray(network.weights, dtype), xp.asarray(network.readout, dtype)
-    readout = readout[:, None] if network.outputs is None else readout
+    readout = output_axis(readout, network.outputs)
     first = (
         weights
         if network.bias is None
@@ -83,9 +84,8 @@ def rows_of(network: TwoLayer) -> tuple[np.ndarray, np.ndarray]:
     """`(w, β) (n, p)` and readouts `(n, o)` of a network, in float64 NumPy."""
     weights = np.asarray(network.weights, float)
     bias = [] if network.bias is None else [np.asarray(network.bias, float)[:, None]]
-    return np.concatenate([weights, *bias], 1), np.asarray(network.readout, float).reshape(
-        network.width, -1
-    )
+    readout = output_axis(np.asarray(network.readout, float), network.outputs)
+    return np.concatenate([weights, *bias], 1), readout
 
 
 def halves(first: Any, readout: Any, xp: Any = np) -> tuple[Any, Any, Any, Any]:

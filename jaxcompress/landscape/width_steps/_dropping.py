@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.landscape.symmetry._distance import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.networks.internal import offset_of
 from jaxcompress.risk import RiskProblem, normal_equations
 from jaxcompress.risk.internal import check_compatible, check_measured
 from jaxcompress.solvers import Solution, certify, solve
@@ -134,7 +135,7 @@ def _cheapest(problem: RiskProblem, network: TwoLayer) -> tuple[Array, Array, Ar
         return jnp.sum((a - now) * (matrix @ (a + now) - 2 * right))
 
     risks = jnp.maximum(before + jax.vmap(change)(readouts), 0)
-    idle = ~jnp.any(network.readout.reshape(n, -1) != 0, axis=1)
+    idle = ~jnp.any(network.readout_matrix != 0, axis=1)
     neuron = jnp.argmin(jnp.where(idle, -jnp.inf, risks))
     keep = jnp.where(jnp.arange(n - 1) < neuron, jnp.arange(n - 1), jnp.arange(1, n))
     best = readouts[neuron]
@@ -151,12 +152,8 @@ def _cheapest(problem: RiskProblem, network: TwoLayer) -> tuple[Array, Array, Ar
 
 def _stacked_readout(network: TwoLayer) -> Float[Array, "m o"]:
     """The readout, with the output bias last where there is one."""
-    readout = network.readout.reshape(network.width, -1)
-    return (
-        readout
-        if network.output_bias is None
-        else jnp.concatenate([readout, network.output_bias.reshape(1, -1)])
-    )
+    readout, offset = network.readout_matrix, offset_of(network)
+    return readout if offset is None else jnp.concatenate([readout, offset[None]])
 
 
 def _without(

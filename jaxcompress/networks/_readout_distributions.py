@@ -1,4 +1,4 @@
-"""Laws of the readouts of random targets, before the network's scaling by its width."""
+"""Distributions of the readouts of random targets, before the network's scaling by its width."""
 
 import abc
 
@@ -37,7 +37,7 @@ def check_range(where: str, name: str, given: Array, fine: bool, expected: str) 
 
 
 class AbstractReadout(eqx.Module):
-    """A law of i.i.d. readouts of order one."""
+    """A distribution of i.i.d. readouts of order one."""
 
     @abc.abstractmethod
     def draw(self, key: Array, shape: tuple[int, ...], dtype) -> Float[Array, "*shape"]:

@@ -1,5 +1,5 @@
-"""Laws of the neurons of random targets: how they are drawn, and what is known of their norms in
-closed form.
+"""Distributions of the neurons of random targets: how they are drawn, and what is known of their
+norms in closed form.
 
 Neurons are `v = mean + (a centred vector)`. But for `Correlated`, the centred part has covariance
 `scale²/d · I`.
@@ -23,7 +23,7 @@ from jaxcompress.networks._laplace import (
     UniformComponents,
 )
 from jaxcompress.networks._radial import height_rule, norm_rule
-from jaxcompress.networks._readout_laws import check_range, number
+from jaxcompress.networks._readout_distributions import check_range, number
 from jaxcompress.special.internal import divide
 
 
@@ -42,7 +42,7 @@ class Polar(NamedTuple):
 
 
 class AbstractWeights(eqx.Module):
-    """A law of i.i.d. neurons `v` in `d` dimensions."""
+    """A distribution of i.i.d. neurons `v` in `d` dimensions."""
 
     mean: eqx.AbstractVar[Float[Array, " d"] | None]
 
@@ -57,7 +57,9 @@ class AbstractWeights(eqx.Module):
 
     @property
     def dim(self) -> int | None:
-        """The dimension that the law is bound to, or `None` for one that fits every dimension."""
+        """The dimension that the distribution is bound to, or `None` for one that fits every
+        dimension.
+        """
         return None if self.mean is None else self.mean.shape[0]
 
     def level(self, dim: int, dtype) -> Float[Array, " d"]:
@@ -71,12 +73,12 @@ class AbstractWeights(eqx.Module):
         return None
 
     def components(self, dim: int, dtype) -> AbstractComponents | None:
-        """The law as one of independent components, or `None` where it is none."""
+        """The distribution as one of independent components, or `None` where it is none."""
         return None
 
 
 def _given(where: str, scale, mean) -> tuple[Array, Array | None]:
-    """The two arguments that laws of neurons share, as arrays.
+    """The two arguments that distributions of neurons share, as arrays.
     Raises `ValueError` for what they cannot be.
     """
     scale = number(where, "scale", scale)

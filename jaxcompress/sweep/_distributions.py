@@ -1,4 +1,6 @@
-"""Laws by name, as a plan writes them: `gaussian(scale=2)` for neurons, readouts and inputs."""
+"""Distributions by name, as a plan writes them: `gaussian(scale=2)` for neurons, readouts and
+inputs.
+"""
 
 import re
 from collections.abc import Callable, Iterable
@@ -16,8 +18,8 @@ from jaxcompress.sweep._errors import refuse
 _LARGE = 256
 _CALL = re.compile(r"([a-z_]+)(?:\((.*)\))?")
 
-# Law → what it makes, and its arguments with their defaults; `None` for an argument that must be
-# given.
+# Distribution → what it makes, and its arguments with their defaults; `None` for an argument that
+# must be given.
 WEIGHTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
     "gaussian": (ensembles.GaussianEntries, {"scale": 1.0}),
     "rademacher": (ensembles.RademacherEntries, {"scale": 1.0}),
@@ -67,7 +69,7 @@ INPUTS: dict[str, tuple[Callable, dict[str, float | None]]] = {
 }
 
 
-def law_named(
+def distribution_named(
     field: str, text: Any, laws: dict[str, tuple[Callable, dict[str, float | None]]]
 ) -> Any:
     """What a text such as `sparse(probability=0.1)` stands for.
@@ -106,13 +108,13 @@ def law_named(
 
 
 def numbers_in(text: str) -> list[float]:
-    """The arguments of a text that names a law."""
+    """The arguments of a text that names a distribution."""
     return [float(number) for number in re.findall(r"=([^,)]+)", text)]
 
 
 def check_inputs(text: Any, dims: Iterable[int], precision: str) -> None:
-    """Raise `ValueError` unless an input law exists in these dimensions."""
-    law = law_named("inputs", text, INPUTS)
+    """Raise `ValueError` unless an input distribution exists in these dimensions."""
+    law = distribution_named("inputs", text, INPUTS)
     with jax.enable_x64(precision == "float64"):
         try:
             for dim in dims:

@@ -1,5 +1,5 @@
-"""The part of a store that its plan alone decides: metadata, labels, and what tells a stranger what
-all this is.
+"""The metadata of a store, which its plan alone decides: shapes, labels, and words that tell a
+stranger what all this is.
 """
 
 import json
@@ -31,7 +31,7 @@ _LABELS: dict[str, tuple[str, str]] = {
 }
 
 
-def skeleton_of(plan: Plan, versions: dict[str, str]) -> dict[str, bytes]:
+def metadata_of(plan: Plan, versions: dict[str, str]) -> dict[str, bytes]:
     """Path → content of every file that is there before any run.
     Raises `ValueError` when zarr is not installed.
     """

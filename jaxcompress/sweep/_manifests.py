@@ -1,8 +1,8 @@
-"""What stands in a store besides results: whose it is, and which blocks are done. Each can be told
-from damage.
+"""The header of a store, which says whose it is, and the manifests of the blocks that are done;
+both can be told from damage.
 
-A mark is a function of the plan, the block and the bytes of its chunks; one that differs from what
-the chunks on the disk would be given is no mark. The head of a store carries a checksum of itself.
+A manifest is a function of the plan, the block and the bytes of its chunks: it is valid if it is
+the one that the chunks on the disk give. The header of a store has a checksum of itself.
 """
 
 import json
@@ -16,15 +16,15 @@ from jaxcompress.sweep._blocks import Block
 from jaxcompress.sweep._layout import PLAN, paths_of
 from jaxcompress.sweep._plan import Plan
 
-# 2: a mark names its plan, the head has a checksum, and `converged` is written just before
+# 2: a manifest names its plan, the header has a checksum, and `converged` is written just before
 # `result`.
 FORMAT = 2
 _REDO = "put the original file back, or sweep the plan into another folder"
 
 
-def mark_of(plan: Plan, block: Block, digests: dict[str, str], converged: int) -> bytes:
-    """The mark of a block whose chunks have these checksums (path → checksum, in the order of the
-    layout).
+def manifest_of(plan: Plan, block: Block, digests: dict[str, str], converged: int) -> bytes:
+    """The manifest of a block whose chunks have these checksums (path → checksum, in the order of
+    the layout).
     """
     return as_json(
         {
@@ -44,12 +44,12 @@ def converged_in(block: Block, chunk: bytes) -> int:
 
 
 def checked(
-    plan: Plan, block: Block, read: Callable[[str], bytes | None], mark: bytes | None
+    plan: Plan, block: Block, read: Callable[[str], bytes | None], manifest: bytes | None
 ) -> int | None:
-    """How many runs of a block have converged; `None` unless the mark is that of the chunks that
-    `read` finds.
+    """How many runs of a block have converged; `None` unless the manifest is that of the chunks
+    that `read` finds.
     """
-    if mark is None:
+    if manifest is None:
         return None
     digests, converged = {}, 0
     for name, path in paths_of(plan, block).items():
@@ -59,27 +59,27 @@ def checked(
         digests[path] = _disk.digest(data)
         if name == "converged":
             converged = converged_in(block, data)
-    return converged if mark == mark_of(plan, block, digests, converged) else None
+    return converged if manifest == manifest_of(plan, block, digests, converged) else None
 
 
-def head_of(plan: Plan, made_with: dict[str, str]) -> bytes:
+def header_of(plan: Plan, made_with: dict[str, str]) -> bytes:
     """The file that makes a folder the store of a plan."""
-    head = {
+    header = {
         "format": FORMAT,
         "made_with": made_with,
         "fingerprint": plan.fingerprint,
         "plan": plan.to_dict(),
     }
-    return as_json({**head, "checksum": _checksum(head)})
+    return as_json({**header, "checksum": _checksum(header)})
 
 
-def read_head(place: object, data: bytes) -> tuple[Plan, dict[str, str]]:
+def read_header(place: object, data: bytes) -> tuple[Plan, dict[str, str]]:
     """Plan and versions of such a file.
     Raises `ValueError`, which begins with `place`, for anything else.
     """
     try:
-        head = dict(json.loads(data))
-        found, checksum = head["format"], head.pop("checksum", None)
+        header = dict(json.loads(data))
+        found, checksum = header["format"], header.pop("checksum", None)
     except (ValueError, KeyError, TypeError):
         raise ValueError(
             f"{place}: given a damaged {PLAN}; expected JSON with a plan; {_REDO}"
@@ -92,13 +92,13 @@ def read_head(place: object, data: bytes) -> tuple[Plan, dict[str, str]]:
     changed = ValueError(
         f"{place}: given a {PLAN} that was changed after the store was made; {_REDO}"
     )
-    if checksum != _checksum(head):
+    if checksum != _checksum(header):
         raise changed
     try:
-        plan, made_with = Plan.from_dict(head["plan"]), dict(head["made_with"])
+        plan, made_with = Plan.from_dict(header["plan"]), dict(header["made_with"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{place}: given a {PLAN} that is no plan ({error}); {_REDO}") from None
-    if plan.fingerprint != head.get("fingerprint"):
+    if plan.fingerprint != header.get("fingerprint"):
         raise changed
     return plan, made_with
 
@@ -116,5 +116,5 @@ def as_json(table: dict[str, Any]) -> bytes:
     return (json.dumps(table, indent=1) + "\n").encode()
 
 
-def _checksum(head: dict[str, Any]) -> str:
-    return _disk.digest(json.dumps(head, sort_keys=True).encode())
+def _checksum(header: dict[str, Any]) -> str:
+    return _disk.digest(json.dumps(header, sort_keys=True).encode())

@@ -15,6 +15,7 @@ import pytest
 import xarray
 from jax.experimental.compilation_cache import compilation_cache
 
+import jaxcompress as jc
 from jaxcompress import cli, sweep
 from jaxcompress.sweep import _disk, _work
 from jaxcompress.sweep._layout import SCRATCH
@@ -317,7 +318,7 @@ def test_programs_are_kept_in_the_folder_named_last_and_empty_entries_do_not_sta
     try:
         for i, folder in enumerate(("one", tmp_path / "two")):
             for _ in range(2):
-                sweep.keep_programs(folder)
+                jc.keep_programs(folder)
                 function = jax.jit(lambda x, i=i: x * (1.25 + i))
                 jax.block_until_ready(function(np.ones(3 + i)))
                 kept[i] = list((tmp_path / ("one", "two")[i]).glob("*-cache"))
