@@ -219,7 +219,7 @@ def test_a_chunk_that_is_cut_or_gone_is_named_by_whoever_reads_it(copy, capsys, 
         sweep.table(copy)
     with pytest.raises(ValueError, match=said):
         sweep.stored_run(copy, FEW + 8)
-    monkeypatch.setattr(sweep, "keep_programs", lambda folder: None)
+    monkeypatch.setattr("jaxcompress.programs.keep_programs", lambda folder: None)
     assert cli.main(["show", str(copy)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert sweep.stored_run(copy, np.int64(FEW + 2))["result"] == "converged"  # of another block
