@@ -38,28 +38,28 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Shapes are checked by beartype where arrays have passed the border; at the border, bad ones must
 # get a ValueError.
-_INNER = (
+SHAPES_CHECKED = (
     "special",
-    "kernels._correlations",
-    "kernels._frames",
-    "kernels._moments",
-    "kernels._plane",
-    "kernels._products",
-    "kernels._relu",
-    "kernels._table",
+    "kernels.moments._frames",
+    "kernels.moments._moments",
+    "kernels.moments._plane",
+    "kernels.moments._relu",
+    "kernels.tables._correlations",
+    "kernels.tables._pairwise",
+    "kernels.tables._products",
     "infinite_width._angle_kernels",
     "infinite_width._pairs",
-    "solve._polish",
+    "solvers._polish",
     "theory._frames",
     "theory._phases",
     "theory._split",
-    "compress._measured",
-    "compress._model",
-    "compress._readout",
-    "compress._starts",
-    "compress._walk",
+    "compression._measured",
+    "compression._model",
+    "compression._readout",
+    "compression._starts",
+    "compression._walk",
 )
-jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in _INNER], "beartype.beartype")
+jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in SHAPES_CHECKED], "beartype.beartype")
 
 
 def pytest_collection_modifyitems(items):

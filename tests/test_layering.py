@@ -361,3 +361,10 @@ def test_the_kernels_that_users_meet_are_few_and_each_is_described():
     offered = {name: entry for name, entry in names.items() if not name.startswith("__")}
     assert 0 < len(offered) <= 20
     assert all(entry.__doc__ for entry in offered.values())
+
+
+def test_the_files_whose_shapes_are_checked_exist():
+    from tests.conftest import SHAPES_CHECKED
+
+    paths = [PACKAGE / name.replace(".", "/") for name in SHAPES_CHECKED]
+    assert all(path.is_dir() or path.with_suffix(".py").exists() for path in paths)
