@@ -41,7 +41,7 @@ _MAX_POLISHED = 3000
 
 
 class Compressed(eqx.Module):
-    """The outcome of `compress`, which has an example.
+    """The outcome of `compress`.
 
     - `network`: the smaller network, in the coordinates and dtype of the target.
     - `risk`, `relative_risk` (over `E‖f_target‖²`): exact, in those coordinates.
@@ -49,6 +49,7 @@ class Compressed(eqx.Module):
       `runs`, in the same coordinates; the first is the certified one, and `converged`, `result` and
       `stats` are its.
     - `report`: everything else.
+    Example: that of `compress`.
     """
 
     network: TwoLayer
@@ -95,8 +96,8 @@ def compress(
     risk with the readout projected out, within a trust region; each of these descents takes at most
     `refining_steps` of them. The winner is polished by Newton's method on the full risk.
 
-        small = jc.compress(target, 16, key=jax.random.key(0))
-        small.network, small.relative_risk, small.report
+    >>> small = jc.compress(target, 16, key=jax.random.key(0))
+    >>> network, error, report = small.network, small.relative_risk, small.report
 
     Arguments:
 

@@ -54,7 +54,7 @@ def best_readout(problem: RiskProblem, student: TwoLayer) -> TwoLayer:
     """The student with the readout (and output bias, where it has one) of least risk for its hidden
     weights.
 
-        refitted = jc.compression.best_readout(jc.RiskProblem.of(target), student)
+    Example: `jc.compression.best_readout(jc.RiskProblem.of(target), student)`.
 
     Raises `ValueError` for what is no measured target or no network.
     """

@@ -102,10 +102,9 @@ def train(
     - `key`: for minibatches; run `i` draws from `fold_in(key, i)`, the same ones for all rates
     - `records`: the length of the history (static); left out, a divisor of `steps` up to 20
 
-    Returns a `Training`.
-    Raises `ValueError` when arguments do not fit together. Warns (`NarrowWarning`) as
-    `check_assumptions`, and, with a finite ball, of optimisers whose updates are not multiples of
-    the gradient within a block: Adam, clipped entries, weight decay.
+    Returns a `Training`. Raises `ValueError` when arguments do not fit together. Warns
+    (`NarrowWarning`) as `check_assumptions`, and, with a finite ball, of optimisers whose updates
+    are not multiples of the gradient within a block: Adam, clipped entries, weight decay.
 
     Example: `train(starts, samples, [0.01, 0.1], feasible=FeasibleSet.of(starts, radius=1.0))`.
     """

@@ -112,6 +112,7 @@ def load(path: str | os.PathLike) -> TwoLayer:
     of them. Float64 arrays stay float64 only when `jax_enable_x64` is on.
     Raises `ValueError` when the file is missing, truncated, foreign or pickled, when shapes or
     dtypes do not fit, when an array holds NaN, or when the activation is unknown.
+    Example: `jc.load("network.npz")`.
     """
     arrays = read_arrays(path, _REQUIRED, _OPTIONAL)
     activation = activation_named(path, arrays.pop("activation"))
@@ -193,6 +194,7 @@ def save(path: str | os.PathLike, network: TwoLayer) -> None:
     The file appears whole or not at all.
     Raises `ValueError` when the path cannot be written, when the activation has no name, and for
     what `load` would refuse: many networks at once, NaN.
+    Example: `jc.save("network.npz", network)`.
     """
     _check_one("save", network)
     arrays = {name: np.asarray(array) for name, array in network.parameters().items()}

@@ -132,6 +132,11 @@ def target_moments(
     do not fit. For `r` starts of each of many targets, `jax.tree.map(lambda leaf: jnp.repeat(leaf,
     r, axis=0), moments)` is the batch that `solve_many` takes.
     Reference: Amani et al. 2022, lemma on the simplified risk.
+
+    >>> from jaxcompress.kernels import activations
+    >>> from jaxcompress.networks import target_moments, targets
+    >>> target_moments(targets.orthonormal(2, 3, activation=activations.relu)).linear.tolist()
+    [0.5, 0.5, 0.0]
     """
     inputs = StandardNormal() if inputs is None else inputs
     check_order("target_moments", order)

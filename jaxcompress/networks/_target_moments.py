@@ -25,6 +25,7 @@ class TargetMoments(eqx.Module):
     = E|f*|²`, and `second_moment_error`, what it may be off by: rounding where all pairs were
     summed, one standard error where they were sampled. For ReLU without biases and `S = Σ
     b_i|v_i|`, `t = Σ b_i v_i` these are `S/√(2π)` and `t/2` (`relu_moments`).
+    Example: that of `relu_moments`.
     """
 
     constant: Float[Array, "..."]
@@ -113,6 +114,11 @@ def relu_moments(total: Float[Array, ""], direction: Float[Array, " d"]) -> Targ
     Arguments: `total = S`, a number; `direction = t (d,)`.
     Returns `TargetMoments` of order 1, whose second moment is that of these orders alone, `S²/(2π)
     + |t|²/4`.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.networks import relu_moments
+    >>> round(float(relu_moments(jnp.asarray(2.0), jnp.asarray([1.0, 0.0])).second_moment), 4)
+    0.8866
     """
     linear = as_array("relu_moments", "direction", direction) / 2
     check_floating("relu_moments", direction=linear)

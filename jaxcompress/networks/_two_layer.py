@@ -33,6 +33,11 @@ class TwoLayer(eqx.Module):
     and so on, and `networks[i]` is one of them. Leaves flatten in the order weights, readout, bias,
     output_bias.
     Raises `ValueError` when shapes or dtypes do not fit together.
+
+    >>> import jax.numpy as jnp
+    >>> from jaxcompress.networks import TwoLayer
+    >>> float(TwoLayer(jnp.eye(2), jnp.ones(2))(jnp.asarray([3.0, -1.0])))
+    3.0
     """
 
     weights: Float[Array, "*runs n d"]

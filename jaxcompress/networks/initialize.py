@@ -139,6 +139,8 @@ class Starts(eqx.Module):
     `glorot_uniform` or any function of a key that returns one `TwoLayer`; its arguments and `runs`
     are static, the key is traced.
     Raises `ValueError` for fewer than one run.
+    Example: `jc.solve_many(jc.initialize.Starts(key, 64, law, width=3, dim=7, activation=erf),
+    target)`, where `law` is `jc.initialize.glorot_normal`.
     """
 
     key: Array

@@ -22,6 +22,7 @@ def compression(report: Mapping[str, Any], axes: Axes) -> Axes:
 
     `report` is what `Report.to_dict` gives (or the command line's `--json`). Draws into `axes` and
     returns them.
+    Example: `jc.plotting.compression(jc.compress(target, 16, key=key).report.to_dict(), axes)`.
     """
     risks = np.sort([risk for risk in report["start_risks"] if risk is not None])
     axes.semilogy(
@@ -52,6 +53,7 @@ def widths(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
 
     `rows` hold `width`, `pruned_relative_risk`, `refitted_relative_risk`, `relative_risk` and,
     where real inputs were measured, `held_out_relative_error`. Draws into `axes` and returns them.
+    Example: `jc.plotting.widths(rows, axes)`, rows as `benchmarks/digits.py` stores them.
     """
     rows = sorted(rows, key=lambda row: row["width"])
     width = [row["width"] for row in rows]
@@ -75,6 +77,7 @@ def widths(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
 def save_compression_figure(report: Mapping[str, Any], path: str | os.PathLike) -> None:
     """Draw `compression` into a file, whole or not at all; the ending of the name selects the
     format.
+    Example: `jc.plotting.save_compression_figure(small.report.to_dict(), "compression.png")`.
     """
     figure = matplotlib.figure.Figure(figsize=(6, 4), layout="constrained")
     compression(report, figure.add_subplot())
@@ -95,6 +98,7 @@ def check_format(path: str | os.PathLike) -> None:
 def save_figure(figure: matplotlib.figure.Figure, path: str | os.PathLike) -> None:
     """Write a figure, whole or not at all.
     Raises `ValueError` when the name's ending is no picture format.
+    Example: `jc.plotting.save_figure(jc.plotting.sweep(rows), "sweep.pdf")`.
     """
     check_format(path)
     ending = Path(path).suffix.removeprefix(".").lower()

@@ -35,6 +35,7 @@ def risk_by_width(rows: Rows, axes: Axes) -> Axes:
 
     One colour a target (its `k`, and `d` where that does not follow). Risks below their rounding
     floor are drawn at it. Draws into `axes` and returns them.
+    Example: `jc.plotting.risk_by_width(rows, axes)`, rows as for `sweep`.
     """
     curves: dict[tuple, list] = {}
     for row in rows:
@@ -85,6 +86,7 @@ def end_frequencies(rows: Rows, axes: Axes) -> Axes:
     ends, and the rest.
 
     A part is named where its end has a name and there is room. Draws into `axes` and returns them.
+    Example: `jc.plotting.end_frequencies(rows, axes)`, rows as for `sweep`.
     """
     shown = list(rows)[:_MANY_BARS]
     for place, row in enumerate(shown):
@@ -152,11 +154,17 @@ def phase_diagram(
 ) -> Axes:
     """A number of every cell over two of its sizes, as tiles; cells that share a tile are averaged.
 
-    `x`, `y`: two of `n`, `k`, `d`. `measure`: `"lowest"`, the share of the runs that end at the
-    lowest risk found (where every run has a target of its own, that says nothing); `"converged"`,
-    the share that converge; `"median"`, the logarithm of the median risk. Tiles without a run stay
-    empty. Draws into `axes` and returns them.
+    Arguments:
+
+    - `rows`: as for `sweep`;
+    - `axes`: to draw into; they are returned;
+    - `x`, `y`: two of `n`, `k`, `d`;
+    - `measure`: `"lowest"`, the share of the runs that end at the lowest risk found (where every
+      run has a target of its own, that says nothing); `"converged"`, the share that converge;
+      `"median"`, the logarithm of the median risk. Tiles without a run stay empty.
+
     Raises `ValueError` for another measure.
+    Example: `jc.plotting.phase_diagram(rows, axes, measure="median")`.
     """
     if measure not in _MEASURES:
         raise ValueError(
@@ -212,6 +220,7 @@ def loss(paths: Sequence[Mapping[str, Any]], axes: Axes) -> Axes:
 
     `paths` hold `time (T,)`, `risk (T,)` and `risk_floor (T,)`, as `sweep.trajectory` gives; risks
     below their rounding floor are drawn at it. Draws into `axes` and returns them.
+    Example: `jc.plotting.loss([jc.sweep.trajectory(folder, run) for run in (3, 14)], axes)`.
     """
     shades = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.85, max(1, len(paths))))
     for path, shade in zip(paths, shades, strict=True):
@@ -238,6 +247,7 @@ def sweep(rows: Rows, figure: matplotlib.figure.Figure | None = None) -> matplot
     A line of panels for every activation and target, of six at most (the title says how many are
     left out). Draws into `figure`, or into a new one, and returns it.
     Raises `ValueError` when there are no rows.
+    Example: `jc.plotting.sweep([row.to_dict() for row in jc.sweep.table(folder)])`.
     """
     if not rows:
         raise ValueError(
@@ -270,13 +280,16 @@ def sweep(rows: Rows, figure: matplotlib.figure.Figure | None = None) -> matplot
 
 
 def save_sweep_figure(rows: Rows, path: str | os.PathLike) -> None:
-    """Draw `sweep` into a file, whole or not at all; the ending of the name selects the format."""
+    """Draw `sweep` into a file, whole or not at all; the ending of the name selects the format.
+    Example: `jc.plotting.save_sweep_figure(rows, "sweep.png")`, rows as for `sweep`.
+    """
     save_figure(sweep(rows), path)
 
 
 def save_trajectory_figure(path: Mapping[str, Any], file: str | os.PathLike) -> None:
     """Draw `loss` and, where the target is a network, `order_parameters` of one run into a file, or
     nothing at all.
+    Example: `jc.plotting.save_trajectory_figure(jc.sweep.trajectory(folder, 3), "run.png")`.
     """
     figure = matplotlib.figure.Figure(figsize=(11, 4), layout="constrained")
     panels = figure.subplots(1, 2 if "overlaps" in path else 1, squeeze=False)[0]

@@ -16,7 +16,7 @@ def empirical_risk(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
     """`mean_s ‖f_student(x_s) − y_s‖²`, summed over outputs, without a factor ½: the risk on finite
     data.
 
-        jc.empirical_risk(student, jc.Samples.of(jax.random.key(0), target, 1000))
+    Example: `jc.empirical_risk(student, jc.Samples.of(jax.random.key(0), target, 1000))`.
 
     Arguments: a network and one data set of the same input dimension, outputs and dtype. Use
     `jax.vmap` for batches, `samples.batch(rows)` for minibatches.

@@ -19,8 +19,8 @@ def normal_equations(
     The risk is `tr(aᵀ matrix a − 2 aᵀ right) + const` in the stacked readout; `m = n`, or `n + 1`
     with the output bias last when the student has one.
 
-        matrix, right = jc.risk.normal_equations(jc.RiskProblem.of(target), student)
-        readout = jnp.linalg.solve(matrix, right)
+    >>> matrix, right = jc.risk.normal_equations(jc.RiskProblem.of(target), student)
+    >>> readout = jnp.linalg.solve(matrix, right)
 
     Raises `ValueError` for input that is no measured target and no network.
     """

@@ -41,8 +41,9 @@ class RiskProblem(AbstractProblem):
     f_target`. The target is the sum of `layers` and of `offset`; from `moments` these are its
     projection on polynomials, and the risk is the simplified one.
 
-        problem = jc.RiskProblem.of(jc.targets.orthonormal(6, 7, activation=jc.activations.erf))
-        problem.risk(student), problem.floor(student), problem.hessian(student)
+    >>> problem = jc.RiskProblem.of(jc.targets.orthonormal(6, 7, activation=jc.activations.erf))
+    >>> risk, floor = problem.risk(student), problem.floor(student)
+    >>> hessian = problem.hessian(student)
     """
 
     layers: tuple[Layer, ...]

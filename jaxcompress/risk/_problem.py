@@ -18,10 +18,10 @@ class AbstractProblem(eqx.Module):
     """A target that has been measured. A PyTree: pass it through `jit` and `vmap`.
 
     A problem of your own has a field `second_moment`, the second moment `E‖f_target‖²` by which a
-    relative risk divides, and the method `risk_and_floor`; `AbstractTarget` has an example. Its
-    Hessian is then that of automatic differentiation, which is right where the risk has two
-    derivatives; override `hessian` where you know better, for instance by the Hessians of its
-    parts.
+    relative risk divides, and the method `risk_and_floor`. Its Hessian is then that of automatic
+    differentiation, which is right where the risk has two derivatives; override `hessian` where you
+    know better, for instance by the Hessians of its parts.
+    Example: that of `AbstractTarget`.
     """
 
     second_moment: eqx.AbstractVar[Float[Array, ""]]

@@ -21,10 +21,12 @@ def population_risk(
     """`E‖f_student(x) − f_target(x)‖²` over Gaussian inputs, summed over outputs, without a factor
     ½.
 
-        erf, key = jc.activations.erf, jax.random.key(0)
-        target = jc.targets.orthonormal(6, 7, activation=erf)
-        student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
-        jc.population_risk(student, target)
+    >>> import jax
+    >>> import jaxcompress as jc
+    >>> erf, key = jc.activations.erf, jax.random.key(0)
+    >>> target = jc.targets.orthonormal(6, 7, activation=erf)
+    >>> student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
+    >>> risk = jc.population_risk(student, target)
 
     Arguments: two networks of the same input dimension, outputs and dtype (activations may differ),
     and the law of the inputs (`StandardNormal()` when left out); or an `AbstractTarget` of your own
@@ -71,7 +73,7 @@ def risk_hessian(
     The risk is `population_risk`, `simplified_risk` for moments, `empirical_risk` for samples, and
     that of its `problem` for an `AbstractTarget` of your own.
 
-        jnp.linalg.eigvalsh(jc.risk_hessian(student, target, freeze=("readout",)))
+    Example: `jnp.linalg.eigvalsh(jc.risk_hessian(student, target, freeze=("readout",)))`.
 
     Arguments:
 

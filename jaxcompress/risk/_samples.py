@@ -20,8 +20,8 @@ class Samples(AbstractTarget):
     """A finite set of inputs and the outputs wanted there; every solver takes it in the place of a
     target.
 
-        samples = jc.Samples.of(jax.random.key(0), target, 1000)
-        jc.solve(student, samples)
+    >>> samples = jc.Samples.of(jax.random.key(0), target, 1000)
+    >>> solution = jc.solve(student, samples)
 
     Arguments, of one floating dtype: `inputs (samples, d)`, one row a sample; `targets (samples,)`
     for one output or `(samples, o)` for several. Leading axes on both are a batch of data sets. The
@@ -140,8 +140,7 @@ class EmpiricalProblem(AbstractProblem):
     """Samples as a problem for the solvers; `second_moment` is `mean ‖y‖²`.
 
     Build with `EmpiricalProblem.of(samples)`.
-
-        jc.risk.EmpiricalProblem.of(samples).hessian(student)
+    Example: `jc.risk.EmpiricalProblem.of(samples).hessian(student)`.
     """
 
     samples: Samples
@@ -177,12 +176,17 @@ def minibatches(key: Array, count: int, size: int, steps: int) -> Int[Array, "st
     """Which samples every step sees: each epoch a permutation of its own, cut into pieces of
     `size`.
 
-        for rows in jc.risk.minibatches(key, samples.count, 32, steps=100):
-            gradient = jax.grad(jc.empirical_risk)(student, samples.batch(rows))
+    >>> for rows in jc.risk.minibatches(key, samples.count, 32, steps=100):
+    ...     gradient = jax.grad(jc.empirical_risk)(student, samples.batch(rows))
 
-    Arguments, all but the key static: `count` samples, `size` of a minibatch, `steps`. Epoch `i`
-    draws from `fold_in(key, i)`; the `count mod size` samples at an epoch's end wait for the next
-    one.
+    Arguments, all but the key static:
+
+    - `key`: epoch `i` draws from `fold_in(key, i)`;
+    - `count`: how many samples there are; the `count mod size` samples at an epoch's end wait for
+      the next one;
+    - `size`: of a minibatch;
+    - `steps`: how many there are.
+
     Raises `ValueError` unless `1 ≤ size ≤ count`.
     """
     if not 1 <= size <= count:

@@ -32,7 +32,7 @@ def simplified_risk(
 
     For ReLU and order 1: `aᵀG_WW a − 2 Σ_j a_j (‖w_j‖ S/(2π) + ⟨w_j, t⟩/4) + E‖f_target‖²`.
 
-        jc.simplified_risk(student, jc.target_moments(target))
+    Example: `jc.simplified_risk(student, jc.target_moments(target))`.
 
     Arguments: a student of any activation and structure, `target_moments` of the target, and the
     law of the inputs under which they were taken (`StandardNormal()` when left out). Its cost does
@@ -60,15 +60,23 @@ def simplified_risk_bound(
 ) -> Float[Array, ""]:
     """A bound of `|population_risk − simplified_risk|` for one target and one student.
 
-        gap = jc.population_risk(student, target) - jc.simplified_risk(student, moments)
-        jnp.abs(gap) <= jc.simplified_risk_bound(student, target)
+    >>> moments = jc.target_moments(target)
+    >>> gap = jc.population_risk(student, target) - jc.simplified_risk(student, moments)
+    >>> bool(abs(gap) <= jc.simplified_risk_bound(student, target))
+    True
 
     With `τ(v)² = E φ(v·z)² − (Hermite orders up to order)`, the part of a neuron that the
     simplified risk does not see, Cauchy and Schwarz give for two neurons `|ρ|^{order+1} τ(w) τ(v)`,
     and so `2 Σ_j |a_j| τ(w_j) · ‖Σ_i |b_i| τ(v_i) v̂_i v̂_iᵀ‖_op` for `order` 1, where ReLU has
     `τ(v)² = (¼ − 1/(2π))‖v‖²`. For `order` 2 the sum `Σ_i |b_i| τ(v_i) |ρ_ij|³` is taken for each
-    neuron `j` of the student as it stands. Arguments as for `population_risk`; with several outputs
-    `|a_j|` is a norm.
+    neuron `j` of the student as it stands; with several outputs `|a_j|` is a norm.
+
+    Arguments:
+
+    - `student`, `target`: networks as for `population_risk`, weights `(n, d)` and `(k, d)`;
+    - `order`: that of the simplified risk, 1 or 2 (static);
+    - `inputs`: the law of the inputs, `StandardNormal()` when left out.
+
     Cost: one pass over the target.
     Returns a scalar ≥ 0, raised by what rounding can hide: `√ε` of a neuron's size where it is
     almost a polynomial. Its derivative exists where the largest eigenvalue is a single one.

@@ -22,7 +22,7 @@ class AbstractTarget(eqx.Module):
     let the batched solvers take a batch of targets, `span` and `in_span` for the exact reduction of
     a wide input dimension.
 
-    Example, one student for several teachers: the target is teacher `i` with probability `p_i`.
+    Example: one student for several teachers; the target is teacher `i` with probability `p_i`.
 
         class OneOf(jc.risk.AbstractTarget):
             teachers: tuple[jc.TwoLayer, ...]

@@ -64,8 +64,8 @@ def certify(
     """Take a student to the critical point beside it and certify that, or just measure it where it
     stands.
 
-        certificate = jc.solvers.certify(jc.RiskProblem.of(target), student)
-        certificate.converged, certificate.index
+    >>> certificate = jc.solvers.certify(jc.RiskProblem.of(target), student)
+    >>> converged, index = certificate.converged, certificate.index
 
     Arguments:
 

@@ -46,7 +46,7 @@ class RosenbrockInterpolation(diffrax.AbstractLocalInterpolation):
 class Rodas5P(diffrax.AbstractAdaptiveSolver):
     """Rodas5P (`_rosenbrock`), for autonomous `ODETerm`s whose vector field is `−∇φ`.
 
-        jc.gradient_flow(student, target, solver=jc.solvers.Rodas5P())
+    Example: `jc.gradient_flow(student, target, solver=jc.solvers.Rodas5P())`.
 
     The Jacobian is the linearisation of the vector field, which must be symmetric (it is read as
     such): where the field states its own derivative, as the package's flows do, no second autodiff
@@ -106,7 +106,7 @@ class ChebyshevState(NamedTuple):
 class Chebyshev(diffrax.AbstractAdaptiveSolver):
     """Runge–Kutta–Chebyshev (`_chebyshev`), for autonomous `ODETerm`s whose vector field is `−∇φ`.
 
-        jc.flow_many(students, targets, solver=jc.solvers.Chebyshev(max_stages=100))
+    Example: `jc.flow_many(students, targets, solver=jc.solvers.Chebyshev(max_stages=100))`.
 
     `max_stages`, static, bounds the stages of a step. A step that needs more costs the spectral
     radius and no stages: its error is NaN, and the controller rejects it (diffrax's `PIDController`

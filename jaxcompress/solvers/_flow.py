@@ -43,11 +43,14 @@ def gradient_flow(
 ) -> Solution:
     """Follow `dθ/dt = −rate·∇R(θ)` from a student until `max|∂R/∂θ| ≤ gradient_tolerance` or `t1`.
 
-        erf, key = jc.activations.erf, jax.random.key(0)
-        target = jc.targets.orthonormal(6, 7, activation=erf)
-        student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
-        flow = jc.gradient_flow(student, target, save_at=[0.0, 1.0, 10.0, 100.0])
-        jax.vmap(jc.RiskProblem.of(target).risk)(flow.trajectory)
+    >>> import jax
+    >>> import jaxcompress as jc
+    >>> erf, key = jc.activations.erf, jax.random.key(0)
+    >>> target = jc.targets.orthonormal(6, 7, activation=erf)
+    >>> student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
+    >>> flow = jc.gradient_flow(student, target, save_at=[0.0, 1.0, 10.0, 100.0])
+    >>> jax.vmap(jc.RiskProblem.of(target).risk)(flow.trajectory).shape
+    (4,)
 
     Arguments:
 

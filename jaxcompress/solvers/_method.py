@@ -18,7 +18,7 @@ _ALONE = 250
 class METHODS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     """How the flow was stepped, and why unless `solver` said so; `METHODS[code]` is its message.
 
-    jc.solvers.METHODS[jc.solve(student, target).stats["method"]]
+    Example: `jc.solvers.METHODS[jc.solve(student, target).stats["method"]]`.
     """
 
     rosenbrock = (

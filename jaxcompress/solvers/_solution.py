@@ -14,7 +14,8 @@ from jaxcompress.networks import TwoLayer
 class RESULTS(eqx.Enumeration):  # pyright: ignore[reportGeneralTypeIssues]
     """Result codes. Comparing with one gives an array; `RESULTS[code]` is its message.
 
-    solution.result == jc.RESULTS.converged, jc.RESULTS[solution.result]
+    >>> solution = jc.solve(student, target)
+    >>> converged, message = solution.result == jc.RESULTS.converged, jc.RESULTS[solution.result]
     """
 
     converged = "The gradient is within the tolerance."
@@ -66,18 +67,18 @@ def either(condition: Bool[Array, "..."], one: Any, other: Any) -> Any:
 class SolveError(RuntimeError):
     """A single run that did not converge, raised when `throw=True`; carries the code's message.
 
-    try:
-        jc.solve(student, target, max_steps=3)
-    except jc.SolveError as error:
-        print(error)
+    >>> try:
+    ...     solution = jc.solve(student, target, max_steps=3)
+    ... except jc.SolveError as error:
+    ...     message = str(error)
     """
 
 
 class Solution(eqx.Module):
     """The end of one run, or of many when every array has a leading axis `runs`.
 
-        solutions = jc.solve_many(students, target)
-        solutions.best.message, solutions[0].network
+    >>> solutions = jc.solve_many(students, target)
+    >>> message, first = solutions.best.message, solutions[0].network
 
     - `network`: the end point.
     - `risk`, `risk_floor`: its risk, and a bound of what rounding may have done to it.

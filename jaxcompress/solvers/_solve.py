@@ -36,11 +36,13 @@ def solve(
 ) -> Solution:
     """Follow the gradient flow to the bottom of its basin, then polish to a critical point.
 
-        erf, key = jc.activations.erf, jax.random.key(0)
-        target = jc.targets.orthonormal(6, 7, activation=erf)
-        student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
-        solution = jc.solve(student, target)
-        solution.risk, solution.index
+    >>> import jax
+    >>> import jaxcompress as jc
+    >>> erf, key = jc.activations.erf, jax.random.key(0)
+    >>> target = jc.targets.orthonormal(6, 7, activation=erf)
+    >>> student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
+    >>> solution = jc.solve(student, target)
+    >>> risk, index = solution.risk, solution.index
 
     Arguments:
 
@@ -112,14 +114,16 @@ def solve_many(
     """`solve` for a batch: every array of `students` has a leading axis `runs`, those of `targets`
     may have one.
 
-        students = jc.initialize.glorot_normal(key, 3, 7, activation=jc.activations.erf, runs=64)
-        solutions = jc.solve_many(students, target)
-        solutions.best.network
+    >>> students = jc.initialize.glorot_normal(key, 3, 7, activation=jc.activations.erf, runs=64)
+    >>> solutions = jc.solve_many(students, target)
+    >>> network = solutions.best.network
 
-    Arguments as for `solve`, the input law shared by all runs, and:
+    Arguments:
 
     - `students`: networks, weights `(runs, n, d)`, or `initialize.Starts`, drawn run by run;
     - `targets`: one target for all runs, or one for each, along a leading axis `runs`;
+    - `inputs`, `freeze`, `rates`, `gradient_tolerance`, `flow_tolerance`, `rtol`, `atol`,
+      `max_steps`, `solver`: as for `solve`, the input law shared by all runs;
     - `slots`: the number of runs that are under way at a time (static); left out, it suits the
       size of the problem and the device;
     - `devices`: what share the runs between them (static); left out, these are all local ones, but
@@ -169,10 +173,16 @@ def flow_many(
 ) -> Solution:
     """`gradient_flow` for a batch, followed by itself until `max|∂R/∂θ| ≤ gradient_tolerance`.
 
-        flows = jc.flow_many(students, target)
+    Example: `jc.flow_many(students, target)`.
 
-    Arguments and errors as for `solve_many`; `gradient_tolerance` is 1e-8 in float64 and 1e-4 in
-    float32 when left out. Returns a `Solution` without spectrum.
+    Arguments:
+
+    - `students`, `targets`: as for `solve_many`;
+    - `gradient_tolerance`: 1e-8 in float64 and 1e-4 in float32 when left out;
+    - `inputs`, `freeze`, `rates`, `rtol`, `atol`, `max_steps`, `solver`, `slots`, `devices`,
+      `progress`: as for `solve_many`.
+
+    Returns a `Solution` without spectrum. Raises the errors of `solve_many`.
     """
     return run_many(
         "flow_many",
@@ -204,14 +214,19 @@ def critical_points(
     """A critical point of any index for every start, minima, saddles and maxima alike, by descent
     on `½‖∇R‖²`.
 
-        points = jc.critical_points(students, target)
-        points.index[points.converged]
+    >>> points = jc.critical_points(students, target)
+    >>> indices = points.index[points.converged]
 
     Levenberg–Marquardt with the exact Hessian; where it arrives depends on the start alone, and is
     close by where a critical point is: this is a search, and no flow. Its first steps are within a
     tenth of the start's size.
-    Arguments as for `solve_many`; `max_steps` (traced) bounds the steps of a run, each of which
-    costs one eigendecomposition.
+
+    Arguments:
+
+    - `students`, `targets`: as for `solve_many`;
+    - `max_steps` (traced): bounds the steps of a run, each of which costs one eigendecomposition;
+    - `inputs`, `freeze`, `gradient_tolerance`, `slots`, `devices`: as for `solve_many`.
+
     Returns a `Solution` whose arrays have a leading axis `runs`, with `eigenvalues` and `index`;
     `stats["steps"]`, and `stats["flat_modes"]`, which are those of the symmetries at a point that
     is otherwise isolated. `time` is zero.

@@ -31,6 +31,7 @@ class Estimate:
     `runs`, in so many `cells` of `runs_per_cell`, cut into `blocks` of `block_size`; `shapes`, the
     programs to compile; `seconds` of solving and `compile_seconds`, of one core; `memory` of a
     process and `disk`, in bytes.
+    Example: that of `estimate`.
     """
 
     runs: int
@@ -62,7 +63,12 @@ class Estimate:
 
 
 def estimate(plan: Plan) -> Estimate:
-    """What a plan will cost; time and memory are orders of magnitude, the rest is exact."""
+    """What a plan will cost; time and memory are orders of magnitude, the rest is exact.
+
+    >>> from jaxcompress.sweep import Plan, estimate
+    >>> estimate(Plan("erf", n=[2, 3, "k-1"], k=[4, 6], d="k+1", runs=100)).cells
+    6
+    """
     counts = [plan.unknowns(cell) for cell in plan.cells]
     shapes = len({shape_of(plan, cell) for cell in plan.cells})
     return Estimate(

@@ -29,7 +29,10 @@ def _set(part: Any, **normal: Any) -> None:
 @dataclasses.dataclass(frozen=True)
 class Orthonormal:
     """`k` neurons along the first coordinate axes, all with this `readout`. `activation`: that of
-    the student, if left out."""
+    the student, if left out.
+
+    Example: `Plan("erf", n=3, k=4, d=5, runs=10, target=Orthonormal(readout=2.0))`.
+    """
 
     readout: float = 1.0
     activation: str | None = None
@@ -57,6 +60,7 @@ class Random:
     uniform, rademacher) are distributions by name, with arguments as in `"gaussian(scale=2)"`;
     `scaling` of the readout, `"1/N"` or `"1/sqrt(N)"`; `each`: a target to every `"run"`, or one to
     every `"cell"`; `activation`: that of the student, if left out.
+    Example: `Plan("erf", n=3, k=40, d=5, runs=10, target=Random("sphere", each="cell"))`.
     """
 
     weights: str = "gaussian"
@@ -88,6 +92,7 @@ class Start:
 
     `readout`: the value of every readout instead of a random one; `bias`, `output_bias`: whether
     students have them (they start at zero).
+    Example: `Plan("erf", n=3, k=4, d=5, runs=10, start=Start(scale=0.1))`.
     """
 
     law: str = "glorot_normal"
@@ -111,6 +116,7 @@ class Solver:
     `solve_many`.
 
     Tolerances that are left out are those of the precision.
+    Example: `Plan("erf", n=3, k=4, d=5, runs=10, solver=Solver("flow", max_steps=500))`.
     """
 
     method: str = "solve"

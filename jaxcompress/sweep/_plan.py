@@ -61,6 +61,10 @@ class Plan:
     first run. `estimate(plan)` says what it will cost; `plan.cells` lists the cells;
     `Plan.from_toml(path)` reads a file.
     Raises `ValueError`, one line that names the field, for whatever could not be run.
+
+    >>> from jaxcompress.sweep import Plan
+    >>> [(cell.n, cell.k, cell.d) for cell in Plan("erf", n=[2, "k-1"], k=4, d="k+1", runs=9).cells]
+    [(2, 4, 5), (3, 4, 5)]
     """
 
     activation: tuple[str, ...]

@@ -68,6 +68,7 @@ def stored_run(directory: str | os.PathLike, run: int) -> dict[str, Any] | None:
     it has not been done.
 
     Raises `ValueError` when there is no such run or no such sweep, or its block is damaged.
+    Example: `jc.sweep.stored_run(folder, 3)["risk"]`.
     """
     store = open_store(directory)
     block = block_with(store.plan, run)

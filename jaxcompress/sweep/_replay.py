@@ -34,6 +34,7 @@ def problem_of(
     """Start and target of run `run` of a plan, or of the sweep in a folder.
 
     Raises `ValueError` when there is no such run or no such sweep.
+    Example: `start, target = jc.sweep.problem_of(folder, 3)`.
     """
     plan = _plan(source)
     cell = block_with(plan, run).cell
@@ -58,6 +59,7 @@ def replay(
     large where the loose steps of the sweep left the basin (0 to 3 starts in a thousand) or where
     `save_at` ends too early.
     Raises `ValueError` when there is no such run or no such sweep.
+    Example: `jc.sweep.replay(folder, 3, save_at=[0.0, 1.0, 10.0]).trajectory`.
     """
     return _replay(_plan(source), run, save_at)[0]
 
@@ -111,10 +113,15 @@ def replay_block(
 ) -> tuple[range, Solution]:
     """Do the whole block of run `run` again, bit for bit as the sweep did it on such a processor.
 
-    Arguments: a `Plan` or a folder; the run's number; `slots` and `devices`, those that the sweep
-    was given (noted in `sweep/log`).
+    Arguments:
+
+    - `source`: a `Plan` or a folder;
+    - `run`: the run's number;
+    - `slots`, `devices`: those that the sweep was given (noted in `sweep/log`).
+
     Returns the numbers of the block's runs and their `Solution`, with a leading axis.
     Raises `ValueError` when there is no such run or no such sweep.
+    Example: `runs, solutions = jc.sweep.replay_block(folder, 3)`.
     """
     plan = _plan(source)
     block = block_with(plan, run)
@@ -131,6 +138,7 @@ def trajectory(
     the overlaps `w_j·w_i` (`own_overlaps`) and, where the target is a network, `w_j·v_i`
     (`overlaps`); `attrs` name the run.
     Raises `ValueError` as `replay`, and when xarray is not installed.
+    Example: `jc.sweep.trajectory(folder, 3).risk`.
     """
     plan = _plan(source)
     xarray = xarray_of()

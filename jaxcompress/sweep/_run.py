@@ -29,6 +29,8 @@ from jaxcompress.sweep._work import Done, do_block
 class Progress:
     """How a sweep stands: `done` of `runs`, of which `converged`; `done_here` and `seconds` since
     this call began.
+
+    Example: that of `run`.
     """
 
     runs: int
@@ -101,6 +103,7 @@ def run(
     Raises `ValueError` for a folder that holds anything else and for devices with an executor,
     `OSError` when a block cannot be stored or a worker died: what was done stays. What `progress`
     raises ends the call and passes as it is.
+    Example: `jc.sweep.run(jc.sweep.Plan("erf", n=3, k=4, d=5, runs=100), folder).converged`.
     """
     options = Options(executor, slots, devices, programs, progress)
     with _explained(directory):
@@ -121,8 +124,13 @@ def resume(
     """Do what is missing of the sweep in a folder: blocks that were not done, and blocks that were
     damaged.
 
-    Arguments, returns and raises as for `run`; `ValueError` also for the store of another format or
-    version.
+    Arguments:
+
+    - `directory`: the folder;
+    - `executor`, `slots`, `devices`, `programs`, `progress`: as for `run`.
+
+    Returns and raises as `run`; `ValueError` also for the store of another format or version.
+    Example: `jc.sweep.resume(folder, progress=print).done`.
     """
     options = Options(executor, slots, devices, programs, progress)
     return _finish(open_store(directory), options)

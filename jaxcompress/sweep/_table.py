@@ -33,7 +33,9 @@ _LEVELS = 3
 @dataclasses.dataclass(frozen=True)
 class Level:
     """Converged ends of one risk: `count` of them; `run`, the number of one, with its `index`, and
-    its `name` and `kind` (`landscape.Classification`), empty where it has none."""
+    its `name` and `kind` (`landscape.Classification`), empty where it has none.
+    Example: `jc.sweep.table(folder)[0].levels[0]`, where a run of the first cell has converged.
+    """
 
     risk: float
     count: int
@@ -55,6 +57,8 @@ class TableRow:
     - `risk_floor`: the largest of the rounding-error bounds of their risks;
     - `levels`: the lowest of their risks;
     - `results`: how many runs ended with which result code.
+
+    Example: that of `table`.
     """
 
     cell: Cell
@@ -89,6 +93,7 @@ def table(directory: str | os.PathLike, *, levels: int = _LEVELS) -> list[TableR
     points (`landscape.classify`), where end points are stored and targets are orthonormal of
     readout one: two minima of equal risk would share a row and a name.
     Raises `ValueError` when there is no sweep in the folder, a damaged one, or no level to list.
+    Example: `[row.risk[2] for row in jc.sweep.table(folder)]`, the medians.
     """
     check_integer("sweep.table", "levels", levels, 1, remedy=f"leave it out for {_LEVELS}")
     store = open_store(directory)
@@ -173,6 +178,7 @@ def costs(directory: str | os.PathLike) -> dict[str, float]:
     Returns `seconds`, `compile_seconds`, `store_seconds`, sums over the blocks that were done, as
     far as it was noted.
     Raises `ValueError` when there is no sweep in the folder.
+    Example: `jc.sweep.costs(folder)["seconds"]`.
     """
     notes = open_store(directory).notes()
     return {
