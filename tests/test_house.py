@@ -1,15 +1,11 @@
 """Measurable rules of the house over the whole package: size of files and functions, examples of
 public functions, repeats, one meaning of a name.
-
-Every rule has a list of exceptions, which may only shrink: whoever mends one takes it off the list,
-for an exception that nothing needs fails too.
 """
 
 import ast
 import collections
 import doctest
 import importlib
-import inspect
 import io
 import keyword
 import pathlib
@@ -138,38 +134,13 @@ def clashes(offered):
     return {name: sorted(each.values()) for name, each in meanings.items() if len(each) > 1}
 
 
-# --- the exceptions, which may only shrink ---
-
-LONG_FILES: set[str] = set()
-LONG_FUNCTIONS = {"solvers/_pass.py:one_pass", "solvers/_slots.py:run_in_slots"}
-WITHOUT_EXAMPLE: dict[str, set[str]] = {}
-# Both files, with the reason why what they repeat is not one idea.
+# Repeats that are not one idea: both files, with the reason.
 REPEATED = {
-    ("cli.py", "cli_sweep.py"): "options of two commands, not yet in one place",
-    (
-        "compression/_compress.py",
-        "networks/_moments.py",
-    ): "two checks of the layer, not yet in one place",
     (
         "kernels/activations/_logistic.py",
         "kernels/activations/_logistic.py",
     ): "a function and its derivative, by the same identity",
-    (
-        "landscape/_dropping.py",
-        "landscape/_growing.py",
-    ): "two results of a step in the width, not yet in one place",
 }
-CLASHES: dict[str, list[str]] = {}
-
-
-def differences(found, exceptions):
-    """What breaks a rule without being an exception, and the exceptions that nothing needs."""
-    return {"new": sorted(set(found) - set(exceptions))} | {
-        "no longer needed": sorted(set(exceptions) - set(found))
-    }
-
-
-NONE = {"new": [], "no longer needed": []}
 
 
 # --- the tests ---
@@ -182,7 +153,7 @@ def sources():
 
 def test_files_are_short(sources):
     found = [name for name, text in sources.items() if len(text.splitlines()) > LONGEST_FILE]
-    assert differences(found, LONG_FILES) == NONE
+    assert found == []
 
 
 def test_functions_are_short(sources):
@@ -192,7 +163,7 @@ def test_functions_are_short(sources):
         for function, lines in function_lengths(text)
         if lines > LONGEST_FUNCTION
     }
-    assert differences(lengths, LONG_FUNCTIONS) == NONE
+    assert lengths == {}
     every = sorted(n for text in sources.values() for _, n in function_lengths(text))
     assert every[int(0.9 * len(every))] <= MOST_AT_P90
 
@@ -202,14 +173,12 @@ def test_lines_are_short(sources):
 
 
 def test_every_public_name_has_an_example_or_a_link_to_one():
-    found = collections.defaultdict(set)
-    for folder, name, thing in public_names():
-        described = inspect.isclass(thing) or inspect.isfunction(thing) or callable(thing)
-        if described and without_example(thing.__doc__):
-            found[folder].add(name)
-    pairs = {f"{folder}.{name}" for folder, names in found.items() for name in names}
-    known = {f"{folder}.{name}" for folder, names in WITHOUT_EXAMPLE.items() for name in names}
-    assert differences(pairs, known) == NONE
+    found = [
+        f"{folder}.{name}"
+        for folder, name, thing in public_names()
+        if callable(thing) and without_example(thing.__doc__)
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -223,12 +192,11 @@ def test_the_examples_at_the_head_of_a_subpackage_give_what_they_show(folder):
 
 def test_no_six_lines_stand_twice(sources):
     pieces = {(piece.file, piece.other): str(piece) for piece in repeats(sources)}
-    found = differences(pieces, REPEATED)
-    assert found == NONE, [pieces[pair] for pair in found["new"]]
+    assert pieces.keys() == REPEATED.keys(), pieces
 
 
 def test_no_public_name_has_two_meanings():
-    assert clashes(public_names()) == CLASHES
+    assert clashes(public_names()) == {}
 
 
 # --- each reader notices what breaks its rule ---
