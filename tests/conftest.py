@@ -59,7 +59,9 @@ SHAPES_CHECKED = (
     "compression._starts",
     "compression._walk",
 )
-jaxtyping.install_import_hook([f"jaxcompress.{name}" for name in SHAPES_CHECKED], "beartype.beartype")
+jaxtyping.install_import_hook(
+    [f"jaxcompress.{name}" for name in SHAPES_CHECKED], "beartype.beartype"
+)
 
 
 def pytest_collection_modifyitems(items):

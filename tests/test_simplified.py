@@ -422,7 +422,7 @@ MOMENTS = jc.relu_moments(1.0, jnp.ones(4))
         ),
         (lambda: jc.relu_moments(jnp.ones(2), jnp.ones(4)), "expected a number"),
         (lambda: jc.target_moments(STUDENT, order=2.0), "order=2.0"),
-        (lambda: jc.target_moments(STUDENT, inputs="normal"), "expected a law"),
+        (lambda: jc.target_moments(STUDENT, inputs="normal"), "expected a distribution"),
         (lambda: jc.simplified_risk(STUDENT, jc.relu_moments(jnp.nan, jnp.ones(4))), "NaN"),
         (
             lambda: jc.simplified_risk_bound(STUDENT, network(2, 3, 4, RELU), order=3),

@@ -28,6 +28,7 @@ from jaxcompress.compression._search import Search
 from jaxcompress.compression._starts import hidden_starts, start_name
 from jaxcompress.compression._target import Measured, measure
 from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.kernels.internal import check_inputs
 from jaxcompress.networks import TwoLayer
 from jaxcompress.risk.internal import check_compatible, check_network
 from jaxcompress.solvers import RESULTS, Solution, certify
@@ -210,12 +211,7 @@ def _check(
             f"compress: given a target with weights of shape {target.weights.shape}; expected (k, "
             "d), one network; pick one with jax.tree.map(lambda leaf: leaf[i], targets)"
         )
-    if inputs.dim not in (None, target.dim):
-        raise ValueError(
-            f"compress: given a target of input dimension {target.dim} and inputs of dimension "
-            f"{inputs.dim}; expected the same; pass the mean and covariance of the inputs that "
-            "this target reads"
-        )
+    check_inputs("compress", inputs, target.dim)
     check_finite("compress", **target.parameters())
     check_compatible("compress", target, target, inputs)
     check_integer("compress", "width", width, remedy="round it")

@@ -118,6 +118,23 @@ class Gaussian(AbstractInputs):
         return x if self.mean is None else x + jnp.broadcast_to(self.mean, x.shape)
 
 
+def check_inputs(where: str, inputs: AbstractInputs, dim: int) -> None:
+    """Raise `ValueError` unless this is a distribution of inputs that has as many dimensions as a
+    target reads.
+    """
+    if not isinstance(inputs, AbstractInputs):
+        raise ValueError(
+            f"{where}: given inputs of type {type(inputs).__name__}; expected a distribution of "
+            "inputs, such as StandardNormal()"
+        )
+    if inputs.dim not in (None, dim):
+        raise ValueError(
+            f"{where}: given a target of input dimension {dim} and inputs of dimension "
+            f"{inputs.dim}; expected the same; pass the mean and covariance of the inputs that "
+            "this target reads"
+        )
+
+
 def _factor(covariance: Array) -> Array:
     """`L (d, r)` with `L Lᵀ = covariance`, from the eigenvalues that are not zero."""
     if not is_concrete(covariance):

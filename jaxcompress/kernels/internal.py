@@ -1,5 +1,6 @@
 """What other subpackages may use of `kernels` beside its public names."""
 
+from jaxcompress.kernels._inputs import check_inputs
 from jaxcompress.kernels.activations._activation import (
     Affine,
     Erf,
@@ -65,6 +66,7 @@ __all__ = [
     "centred",
     "centred_means",
     "check_activation",
+    "check_inputs",
     "derivative_bounds",
     "derivative_of",
     "formulas",

@@ -19,7 +19,7 @@ from jaxcompress._internal.checks import (
     check_integer,
 )
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.kernels.internal import summed_blocks
+from jaxcompress.kernels.internal import check_inputs, summed_blocks
 from jaxcompress.networks._layer import Layer, as_layer, form, hermite_orders, offset_of
 from jaxcompress.networks._target_moments import TargetMoments, orders_second_moment
 from jaxcompress.networks._two_layer import TwoLayer
@@ -150,17 +150,7 @@ def target_moments(
             f"target_moments: given {given}; expected a TwoLayer with weights (k, d), or (runs, k, "
             "d) for a batch; use jax.vmap for more axes, and Ensemble.moments(key) for an ensemble"
         )
-    if not isinstance(inputs, AbstractInputs):
-        raise ValueError(
-            f"target_moments: given inputs of type {type(inputs).__name__}; expected a law, such "
-            "as StandardNormal()"
-        )
-    if inputs.dim not in (None, target.dim):
-        raise ValueError(
-            f"target_moments: given a target of input dimension {target.dim} and inputs of "
-            f"dimension {inputs.dim}; expected the same; pad the weights with zeros or reduce the "
-            "law"
-        )
+    check_inputs("target_moments", inputs, target.dim)
     check_finite("target_moments", **target.parameters())
     return _measured(target, inputs, order)
 

@@ -21,7 +21,7 @@ from jaxcompress.solvers._phase import (
     Work,
     columns,
 )
-from jaxcompress.solvers._slots import spread
+from jaxcompress.solvers._slots import chosen
 from jaxcompress.solvers._state import Point, Slot
 
 
@@ -75,9 +75,7 @@ def one_pass(
         # a slot with fewer stages than others keeps what its last one found
         if work.stages is not None and point.y.shape[1] > 1:
             more = (i <= work.stages) | ~point.known
-            found = jax.tree.map(
-                lambda new, old: jnp.where(spread(more, new), new, old), found, stages.found
-            )
+            found = chosen(more, found, stages.found)
         now = stages._replace(found=found)
         vector, track, displacement, going = choose_by(
             phase, phases, lambda one: one.absorb(now, pulled, factored, work, slot)
@@ -93,9 +91,7 @@ def one_pass(
     fresh = slot._replace(
         point=Point(point.y, found.gradient, found.risk, found.floor, jnp.ones_like(point.known))
     )
-    after = jax.tree.map(
-        lambda new, old: jnp.where(spread(point.known, new), new, old), after, fresh
-    )
+    after = chosen(point.known, after, fresh)
     if kept.hessian is None:
         return after, kept
     return after, Matrices(hessian, flat)

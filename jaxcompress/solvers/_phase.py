@@ -14,7 +14,6 @@ A run whose point has not been measured yet spends one pass in which nothing els
 import abc
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -22,7 +21,7 @@ from jaxtyping import Array
 from jaxcompress.solvers._chebyshev import Displacement
 from jaxcompress.solvers._objective import NARROW, AbstractObjective
 from jaxcompress.solvers._rosenbrock import apply_inverse
-from jaxcompress.solvers._slots import spread
+from jaxcompress.solvers._slots import chosen
 from jaxcompress.solvers._state import Point, Slot
 
 # Vectors that a step may keep: the stages of Rodas5P. There is a row more, into which goes what
@@ -177,7 +176,7 @@ def kept_where(better: Array, found: Found, point: Point) -> Point:
     elsewhere.
     """
     end = Point(found.y, found.gradient, found.risk, found.floor, point.known)
-    return jax.tree.map(lambda new, old: jnp.where(spread(better, new), new, old), end, point)
+    return chosen(better, end, point)
 
 
 def columns(factored: Array) -> Array:

@@ -76,39 +76,21 @@ def run_in_slots(
     """
     runs = queue.order.shape[0]
 
-    # No index is negative: told so, JAX leaves the code out that would wrap it, a third of what
-    # this loop lowers to.
-    def rows(tree: Any, ids: Array) -> Any:
-        def chosen(leaf: Array) -> Array:
-            return leaf.at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
-
-        return jax.tree.map(lambda leaf: jnp.moveaxis(chosen(leaf), 0, -1), tree)
-
     def body(carry: _Carry) -> _Carry:
         free = carry.places >= queue.length
         place = carry.next + jnp.cumsum(free, dtype=jnp.int32) - 1
         taken = free & (place < queue.length)
         places = jnp.where(taken, place, carry.places)
         ids = queue.order[jnp.minimum(places, runs - 1)]
-        state, own_rows = jax.tree.map(
-            lambda new, old: jnp.where(spread(taken, old), new, old),
-            rows((carry.store, own), ids),
-            (carry.state, carry.own),
-        )
+        fresh = _rows((carry.store, own), ids)
+        state, own_rows = chosen(taken, fresh, (carry.state, carry.own))
         after = carry.next + jnp.sum(taken, dtype=jnp.int32)
         if progress is not None:
             _tell(progress, queue, carry.next, after, slots)
         state, kept = step(state, own_rows, carry.kept)
         active = places < queue.length
         ended = done(state) & active
-        places_of = jnp.where(ended, ids, runs)
-        store = jax.tree.map(
-            lambda old, new: old.at[places_of].set(
-                jnp.moveaxis(new, -1, 0), mode="drop", wrap_negative_indices=False
-            ),
-            carry.store,
-            state,
-        )
+        store = _with_rows(carry.store, jnp.where(ended, ids, runs), state)
         waiting = after < queue.length
         now = Occupancy(jnp.sum(active, dtype=jnp.float32), jnp.full((), slots, jnp.float32))
         occupancy = jax.tree.map(lambda n, m: n + jnp.where(waiting, m, 0), carry.occupancy, now)
@@ -129,6 +111,28 @@ def run_in_slots(
     return end.store, end.occupancy
 
 
+# No index is negative: told so, JAX leaves the code out that would wrap it, a third of what the
+# loop lowers to.
+def _rows(store: Any, ids: Int[Array, " slots"]) -> Any:
+    """The rows of a store with these numbers, one a slot."""
+
+    def of_slots(leaf: Array) -> Array:
+        rows = leaf.at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
+        return jnp.moveaxis(rows, 0, -1)
+
+    return jax.tree.map(of_slots, store)
+
+
+def _with_rows(store: Any, ids: Int[Array, " slots"], state: Any) -> Any:
+    """A store with these rows replaced; numbers beyond the last row are dropped."""
+
+    def replaced(old: Array, new: Array) -> Array:
+        rows = jnp.moveaxis(new, -1, 0)
+        return old.at[ids].set(rows, mode="drop", wrap_negative_indices=False)
+
+    return jax.tree.map(replaced, store, state)
+
+
 def _tell(progress: Progress, queue: Queue, before: Array, after: Array, slots: int) -> None:
     """Call `progress` when another `slots` runs have left the queue, the first ones excepted."""
     full = (after // slots > before // slots) & (after > slots) | (after == queue.length) & (
@@ -137,6 +141,11 @@ def _tell(progress: Progress, queue: Queue, before: Array, after: Array, slots: 
     jax.lax.cond(full & queue.told, lambda: jax.debug.callback(progress, after), lambda: None)
 
 
-def spread(mask: Array, leaf: Array) -> Array:
+def _spread(mask: Array, leaf: Array) -> Array:
     """A mask over slots, with the axes of a leaf."""
     return mask.reshape((1,) * (leaf.ndim - 1) + mask.shape)
+
+
+def chosen(mask: Bool[Array, " slots"], new: Any, old: Any) -> Any:
+    """`new` in the slots of a mask, `old` in the others."""
+    return jax.tree.map(lambda n, o: jnp.where(_spread(mask, n), n, o), new, old)

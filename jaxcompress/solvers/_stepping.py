@@ -30,7 +30,7 @@ from jaxcompress.solvers._phase import (
     solved,
 )
 from jaxcompress.solvers._rosenbrock import GAMMA, PULLS, STAGES, factor
-from jaxcompress.solvers._slots import spread
+from jaxcompress.solvers._slots import chosen
 from jaxcompress.solvers._state import Course, Curvature, Slot
 from jaxcompress.solvers._vanishing import follow, frozen_unknowns, small_neurons
 
@@ -93,7 +93,7 @@ class Flow(AbstractPhase):
             else:
                 radius, direction = radius_of(push, -gradient, old.direction)
             new = Curvature(direction, radius, jnp.full_like(old.serves, _SERVES))
-            return jax.tree.map(lambda n, o: jnp.where(spread(due, o), n, o), new, old)
+            return chosen(due, new, old)
 
         curvature = jax.lax.cond(jnp.any(due), measure, lambda: old)
         return slot._replace(course=course._replace(curvature=curvature))

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcompress._internal.checks import check_concrete
+from jaxcompress.landscape.symmetry._checks import check_one
 from jaxcompress.landscape.symmetry._classification import Classification
 from jaxcompress.landscape.symmetry._core import CHANNEL, Reduced, reduce_network
-from jaxcompress.landscape.symmetry._distance import check_one, symmetries_of
+from jaxcompress.landscape.symmetry._distance import symmetries_of
 from jaxcompress.landscape.symmetry._isotropy import Isotropy, isotropy
 from jaxcompress.landscape.symmetry._named_points import (
     NamedPoint,

@@ -31,7 +31,8 @@ import math
 
 import numpy as np
 
-from jaxcompress._internal.checks import check_concrete, check_finite
+from jaxcompress._internal.checks import check_concrete
+from jaxcompress.landscape.symmetry._checks import check_one
 from jaxcompress.landscape.symmetry._lower_bounds import relaxed
 from jaxcompress.landscape.symmetry._matching import (
     Match,
@@ -132,17 +133,6 @@ def views(
     check_concrete(where, *a.parameters().values(), *b.parameters().values())
     symmetries = symmetries_of(where, a, target)
     return view(neurons(a), symmetries), view(neurons(b), symmetries), symmetries
-
-
-def check_one(where: str, name: str, network: TwoLayer) -> None:
-    """Raise `ValueError` unless this is one network of finite numbers."""
-    if not isinstance(network, TwoLayer) or network.weights.ndim != 2:
-        given = network.weights.shape if isinstance(network, TwoLayer) else type(network).__name__
-        raise ValueError(
-            f"{where}: given {name}, {given}; expected one TwoLayer with weights (n, d); take one "
-            "out of the batch"
-        )
-    check_finite(f"{where}: {name}", **network.parameters())
 
 
 def symmetries_of(where: str, network: TwoLayer, target: Symmetric) -> TargetSymmetries | None:

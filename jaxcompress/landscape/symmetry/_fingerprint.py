@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress._internal.checks import is_concrete
-from jaxcompress.landscape.symmetry._distance import Symmetric, check_one, symmetries_of
+from jaxcompress.landscape.symmetry._checks import check_one
+from jaxcompress.landscape.symmetry._distance import Symmetric, symmetries_of
 from jaxcompress.landscape.symmetry._lower_bounds import column_points
 from jaxcompress.landscape.symmetry._neurons import Neurons, neurons
 from jaxcompress.landscape.symmetry._target_symmetries import TargetSymmetries

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcompress._internal.checks import check_concrete, check_finite, check_integer
+from jaxcompress._internal.checks import check_concrete, check_integer
 from jaxcompress.kernels.internal import traits
+from jaxcompress.landscape.symmetry._checks import check_one
 from jaxcompress.landscape.symmetry._neurons import halves, rows_of
 from jaxcompress.networks import TwoLayer
 
@@ -101,13 +102,7 @@ def target_symmetries(target: TwoLayer, limit: int = LISTED) -> TargetSymmetries
 
 def symmetries_in(where: str, target: TwoLayer, limit: int = LISTED) -> TargetSymmetries:
     """`target_symmetries`, with errors in the name of the function `where`."""
-    if not isinstance(target, TwoLayer) or target.weights.ndim != 2:
-        given = target.weights.shape if isinstance(target, TwoLayer) else type(target).__name__
-        raise ValueError(
-            f"{where}: given a target, {given}; expected one TwoLayer with weights (k, d); take "
-            "one out of the batch"
-        )
-    check_finite(f"{where}: target", **target.parameters())
+    check_one(where, "a target", target)
     check_concrete(where, *target.parameters().values())
     tolerance = float(jnp.finfo(target.weights.dtype).eps) ** 0.75
     vectors, features, opposite = _distinct(target, tolerance)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape.symmetry._distance import check_one
+from jaxcompress.landscape.symmetry._checks import check_one
+from jaxcompress.landscape.width_steps._step import AbstractStep
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import offset_of
 from jaxcompress.risk import RiskProblem, normal_equations
@@ -21,7 +22,7 @@ from jaxcompress.solvers import Solution, certify, solve
 _SINGULAR = 100
 
 
-class Dropped(eqx.Module):
+class Dropped(AbstractStep):
     """A network without the neuron that it can best do without.
 
     - `neuron`: its number;
@@ -38,16 +39,6 @@ class Dropped(eqx.Module):
     candidates: Float[Array, " n"]
     start: TwoLayer
     solution: Solution
-
-    @property
-    def network(self) -> TwoLayer:
-        """The network of `n − 1` neurons."""
-        return self.solution.network
-
-    @property
-    def risk(self) -> Float[Array, ""]:
-        """Its risk."""
-        return self.solution.risk
 
 
 def drop(
@@ -118,7 +109,9 @@ def drop(
         )
     else:
         solution = certify(problem, start, polish=False, gradient_tolerance=gradient_tolerance)
-    return Dropped(neuron, before, risks, start, solution)
+    return Dropped(
+        neuron=neuron, risk_before=before, candidates=risks, start=start, solution=solution
+    )
 
 
 @eqx.filter_jit

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape.symmetry._distance import check_one
+from jaxcompress.landscape.symmetry._checks import check_one
+from jaxcompress.landscape.width_steps._step import AbstractStep
 from jaxcompress.networks import Starts, TwoLayer, initialize
 from jaxcompress.risk import RiskProblem
 from jaxcompress.risk.internal import check_compatible
 from jaxcompress.solvers import Solution, solve, solve_many
 
 
-class Grown(eqx.Module):
+class Grown(AbstractStep):
     """A network with one more neuron.
 
     - `risk_before`: that of the network given;
@@ -33,16 +34,6 @@ class Grown(eqx.Module):
     neurons: Solution
     start: TwoLayer
     solution: Solution
-
-    @property
-    def network(self) -> TwoLayer:
-        """The network of `n + 1` neurons."""
-        return self.solution.network
-
-    @property
-    def risk(self) -> Float[Array, ""]:
-        """Its risk."""
-        return self.solution.risk
 
 
 def grow(
@@ -118,7 +109,8 @@ def grow(
     solution = solve(
         start, target, inputs=inputs, gradient_tolerance=tolerance, max_steps=max_steps, throw=False
     )
-    return Grown(_risk(network, target, inputs), found, start, solution)
+    before = _risk(network, target, inputs)
+    return Grown(risk_before=before, neurons=found, start=start, solution=solution)
 
 
 @eqx.filter_jit

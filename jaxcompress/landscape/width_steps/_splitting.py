@@ -31,7 +31,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxcompress._internal.checks import as_array, check_finite, check_integer
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.landscape.symmetry._distance import check_one
+from jaxcompress.landscape.symmetry._checks import check_one
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.risk import AbstractTarget
 from jaxcompress.risk.internal import check_compatible
