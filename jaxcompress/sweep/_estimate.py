@@ -67,7 +67,7 @@ def estimate(plan: Plan) -> Estimate:
 
     >>> from jaxcompress.sweep import Plan, estimate
     >>> estimate(Plan("erf", n=[2, 3, "k-1"], k=[4, 6], d="k+1", runs=100)).cells
-    6
+    5
     """
     counts = [plan.unknowns(cell) for cell in plan.cells]
     shapes = len({shape_of(plan, cell) for cell in plan.cells})
