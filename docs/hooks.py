@@ -86,10 +86,8 @@ def described():
     out = {}
     for node in ast.parse((PACKAGE / "__init__.pyi").read_text()).body:
         if isinstance(node, ast.ImportFrom):
-            # `programs` has no page, for it is one function that `sweep` offers too
-            module = {"programs": "sweep"}.get(node.module, node.module)
             for alias in node.names:
-                out[alias.name] = module and f"jaxcompress.{module}.{alias.name}"
+                out[alias.name] = node.module and f"jaxcompress.{node.module}.{alias.name}"
     return out
 
 

@@ -55,7 +55,6 @@ SHAPES_CHECKED = (
     "theory._split",
     "compression._measured",
     "compression._model",
-    "compression._readout",
     "compression._starts",
     "compression._walk",
 )

@@ -112,8 +112,8 @@ def _a_folder_of_its_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_a_folder_of_its_own")
-@pytest.mark.filterwarnings("default")  # Dask's own
 @pytest.mark.filterwarnings("error::DeprecationWarning:page")  # pages use the names of today
+@pytest.mark.filterwarnings("default")  # Dask's own; the mark above it wins
 @pytest.mark.parametrize(
     "path", [path for path in WRITTEN if "```python" in path.read_text()], ids=name_of
 )

@@ -34,8 +34,8 @@ class OneOf(jc.risk.AbstractTarget):
 
     def problem(self, inputs):
         each = [jc.RiskProblem.of(teacher, inputs) for teacher in self.teachers]
-        energies = jnp.stack([problem.second_moment for problem in each])
-        return Average(self.shares @ energies, tuple(each), self.shares)
+        moments = jnp.stack([problem.second_moment for problem in each])
+        return Average(self.shares @ moments, tuple(each), self.shares)
 
 
 class Average(jc.risk.AbstractProblem):

@@ -105,15 +105,14 @@ def compress(
     - `width`: from 1 to the target's width less one;
     - `key`: start `i` draws from `fold_in(key, i)`;
     - `num_starts`: how many starts there are;
-    - `inputs`: the law of the inputs, `StandardNormal()` when left out;
+    - `inputs`: the distribution of the inputs, `StandardNormal()` when left out;
     - `screening_steps`, `refining_steps`, `finalists`: the budgets above;
     - `progress`: called as `progress(stage, done, total)`.
 
-    Everything but shapes is traced: another key or count of starts compiles nothing.
-    Returns a `Compressed`: the network has the target's structure (it has biases where the target
-    has).
-    Raises `ValueError` for a width that is no compression or input that does not fit.
-    Where it fails: the law of the inputs is taken to be Gaussian; for other inputs measure on real
+    Everything but shapes is traced: another key or count of starts compiles nothing. Returns a
+    `Compressed`: the network has the target's structure (it has biases where the target has).
+    Raises `ValueError` for a width that is no compression or input that does not fit. Where it
+    fails: the distribution of the inputs is taken to be Gaussian; for other inputs measure on real
     ones.
     """
     inputs = StandardNormal() if inputs is None else inputs

@@ -52,7 +52,7 @@ class Coordinates(eqx.Module):
 
 
 def round_coordinates(target: TwoLayer, inputs: AbstractInputs) -> Coordinates:
-    """Coordinates that make the law of the inputs standard normal, as far as the target's
+    """Coordinates that make the distribution of the inputs standard normal, as far as the target's
     parameters allow.
     """
     dtype = target.weights.dtype

@@ -52,7 +52,7 @@ def gaps(study: Mapping[str, Any], measure: str, axes: Axes) -> Axes:
 
 
 def frame_phases(rows: list[Mapping[str, Any]], axes: Axes) -> Axes:
-    """The phase of the optimum over the width of the student and the lean of the target.
+    """The phase of the optimum over the width of the student and the tilt of the target.
 
     `rows` hold `M`, `t/S` and `phase` (the record `phases` of `benchmarks/random_targets.py`).
     Draws into `axes` and returns them.

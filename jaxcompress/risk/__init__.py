@@ -2,10 +2,10 @@
 or on samples.
 
 What enters: a student and a target (a network, the moments of one, samples, or an `AbstractTarget`
-of your own) and an input law. What leaves: a scalar that JAX may differentiate twice, a bound on
-what rounding can have done to it, and the exact Hessian assembled from blocks in weight space. Many
-evaluations against one target share its `AbstractProblem`, for networks a `RiskProblem`, which
-measures the target once.
+of your own) and an input distribution. What leaves: a scalar that JAX may differentiate twice, a
+bound on what rounding can have done to it, and the exact Hessian assembled from blocks in weight
+space. Many evaluations against one target share its `AbstractProblem`, for networks a
+`RiskProblem`, which measures the target once.
 """
 
 from jaxcompress.risk._empirical import empirical_risk

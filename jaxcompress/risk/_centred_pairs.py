@@ -101,21 +101,23 @@ def blocks(
     `e = d + o`; without a border `e = d`.
     """
     n, d = x.shape[:2]
-    identity, pp, pw, ww = ((c * part)[:, :, None] for part in second)
-    by_p, by_x = pp * p + pw * x[:, None], pw * p + ww * x[:, None]
     itself = jnp.eye(n, dtype=x.dtype)
     eye = jnp.eye(d, dtype=x.dtype)
     if c.ndim == 2:
         # Row by row, for XLA would compute what a pair needs anew in each of its d² entries: 1.6 ms
         # a Hessian instead of 0.3 for ReLU, n = k = d = 20, and 6.5 instead of 5 for erf, n = 25,
         # k = 50, d = 51.
+        identity, pp, pw, ww = ((c * part)[:, :, None] for part in second)
+        by_p, by_x = pp * p + pw * x[:, None], pw * p + ww * x[:, None]
         inner = identity, p, by_p, x, by_x, itself, diagonal
         rows = jax.lax.map(lambda row: _row(eye, *row), inner)
         return _bordered(rows, border, 1)
     one = [1] * (x.ndim - 2)
-    left, x_left = jnp.swapaxes(p, 1, 2)[:, :, :, None], x[:, :, None, None]
-    spread = identity[:, None] * eye.reshape(1, d, 1, d, *one)
-    spread += left * by_p[:, None] + x_left * by_x[:, None]
+    identity, pp, pw, ww = ((c * part)[:, None, :, None] for part in second)
+    left, right = jnp.swapaxes(p, 1, 2)[:, :, :, None], p[:, None]
+    x_left, x_right = x[:, :, None, None], x[:, None, None]
+    spread = identity * eye.reshape(1, d, 1, d, *one) + left * (pp * right + pw * x_right)
+    spread += x_left * (pw * right + ww * x_right)
     spread += itself.reshape(n, 1, n, 1, *one) * diagonal[:, :, None]
     return _bordered(spread, border, 1)
 

@@ -1,4 +1,6 @@
-"""Checks of student, target and input law, in the name of the function that the user called."""
+"""Checks of student, target and input distribution, in the name of the function that the user
+called.
+"""
 
 from collections.abc import Sequence
 
@@ -12,10 +14,12 @@ from jaxcompress.risk._target import AbstractTarget
 
 
 def check_target(where: str, target: AbstractTarget, inputs: AbstractInputs) -> None:
-    """Raise `ValueError` unless a target is one and finite, and the law of the inputs fits it."""
+    """Raise `ValueError` unless a target is one and finite, and the distribution of the inputs fits
+    it.
+    """
     if not isinstance(inputs, AbstractInputs):
         raise ValueError(
-            f"{where}: given inputs of type {type(inputs).__name__}; expected a law, an "
+            f"{where}: given inputs of type {type(inputs).__name__}; expected a distribution, an "
             "AbstractInputs; build one with Gaussian(mean, covariance)"
         )
     if target.runs:

@@ -19,11 +19,11 @@ def empirical_risk(student: TwoLayer, samples: Samples) -> Float[Array, ""]:
     Example: `jc.empirical_risk(student, jc.Samples.of(jax.random.key(0), target, 1000))`.
 
     Arguments: a network and one data set of the same input dimension, outputs and dtype. Use
-    `jax.vmap` for batches, `samples.batch(rows)` for minibatches.
-    Returns a scalar ≥ 0; `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe. For samples drawn
-    from a target's input law (`Samples.of`) its expectation is `population_risk`, and it is off by
-    the standard deviation of `squared_errors` over the root of their number.
-    Raises `ValueError` when the two do not fit together.
+    `jax.vmap` for batches, `samples.batch(rows)` for minibatches. Returns a scalar ≥ 0; `jax.grad`,
+    `jvp`, `hessian`, `jit` and `vmap` are safe. For samples drawn from a target's input
+    distribution (`Samples.of`) its expectation is `population_risk`, and it is off by the standard
+    deviation of `squared_errors` over the root of their number. Raises `ValueError` when the two do
+    not fit together.
     """
     check_samples("empirical_risk", student, samples)
     return EmpiricalProblem.of(samples).risk(student)

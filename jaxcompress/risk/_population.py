@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxcompress._internal.deprecation import renamed_attribute
 from jaxcompress.kernels import AbstractInputs, StandardNormal, activations
 from jaxcompress.networks import TargetMoments, TwoLayer
 from jaxcompress.networks.internal import (
@@ -33,7 +34,8 @@ from jaxcompress.special.internal import divide
 
 
 class RiskProblem(AbstractProblem):
-    """A target under an input law, measured once: what is constant in the risk is computed here.
+    """A target under an input distribution, measured once: what is constant in the risk is computed
+    here.
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a
     leading axis on every array is a batch of targets). `second_moment = E‖f_target‖²`, by which a
@@ -53,6 +55,7 @@ class RiskProblem(AbstractProblem):
     magnitude: Float[Array, ""]
     average: Sized
     moments: TargetMoments | None = None
+    energy = renamed_attribute("energy", "second_moment")
 
     @classmethod
     def of(

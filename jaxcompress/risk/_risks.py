@@ -29,18 +29,17 @@ def population_risk(
     >>> risk = jc.population_risk(student, target)
 
     Arguments: two networks of the same input dimension, outputs and dtype (activations may differ),
-    and the law of the inputs (`StandardNormal()` when left out); or an `AbstractTarget` of your own
-    in the place of the second. Use `jax.vmap` for batches.
-    Returns a scalar ≥ 0 in that dtype. `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and
-    exact, also where neurons coincide; a homogeneous neuron of zero norm has derivative zero.
-    Raises `ValueError` when the networks or the law do not fit together.
-    Memory: against a wide target of neurons without biases (ReLU, erf or affine) no table is held,
-    only blocks. The target's table with itself is a constant of the student:
-    `jax.jit(jax.grad(population_risk))` leaves it out, while the value (and `jax.grad` outside of
-    `jit`) costs its `k²` pairs; `RiskProblem.of` pays them once.
-    Where it fails: below `RiskProblem.of(target).floor(student)` (about ε times the squared norms)
-    a value is rounding noise.
-    References: Saad & Solla 1995 (erf); Cho & Saul 2009, Safran & Shamir 2018 (ReLU).
+    and the distribution of the inputs (`StandardNormal()` when left out); or an `AbstractTarget` of
+    your own in the place of the second. Use `jax.vmap` for batches. Returns a scalar ≥ 0 in that
+    dtype. `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and exact, also where neurons
+    coincide; a homogeneous neuron of zero norm has derivative zero. Raises `ValueError` when the
+    networks or the law do not fit together. Memory: against a wide target of neurons without biases
+    (ReLU, erf or affine) no table is held, only blocks. The target's table with itself is a
+    constant of the student: `jax.jit(jax.grad(population_risk))` leaves it out, while the value
+    (and `jax.grad` outside of `jit`) costs its `k²` pairs; `RiskProblem.of` pays them once. Where
+    it fails: below `RiskProblem.of(target).floor(student)` (about ε times the squared norms) a
+    value is rounding noise. References: Saad & Solla 1995 (erf); Cho & Saul 2009, Safran & Shamir
+    2018 (ReLU).
     """
     inputs = StandardNormal() if inputs is None else inputs
     known = as_target("population_risk", target)
@@ -79,7 +78,7 @@ def risk_hessian(
 
     - `student`: one network, weights `(n, d)`;
     - `target`: a network, moments, samples or an `AbstractTarget`;
-    - `inputs`: the law of the inputs, `StandardNormal()` when left out;
+    - `inputs`: the distribution of the inputs, `StandardNormal()` when left out;
     - `freeze`: names of parameters to leave out (static), any of "weights", "readout", "bias",
       "output_bias".
 

@@ -65,8 +65,8 @@ class Samples(AbstractTarget):
     def of(
         cls, key: Array, target: TwoLayer, count: int, *, inputs: AbstractInputs | None = None
     ) -> "Samples":
-        """`count` independent draws of the input law (`StandardNormal()` when left out) with the
-        target's outputs.
+        """`count` independent draws of the input distribution (`StandardNormal()` when left out)
+        with the target's outputs.
         """
         count = check_integer("Samples.of", "count", count, 1, remedy="ask for one sample or more")
         law = StandardNormal() if inputs is None else inputs
@@ -117,8 +117,9 @@ class Samples(AbstractTarget):
     def check_inputs(self, where, inputs):
         if not isinstance(inputs, StandardNormal):
             raise ValueError(
-                f"{where}: given samples and a law of the inputs, {type(inputs).__name__}; "
-                "expected samples alone, which are their own law; leave inputs out"
+                f"{where}: given samples and a distribution of the inputs, "
+                f"{type(inputs).__name__}; expected samples alone, which are their own law; leave "
+                "inputs out"
             )
 
     def described(self):

@@ -75,7 +75,7 @@ def simplified_risk_bound(
 
     - `student`, `target`: networks as for `population_risk`, weights `(n, d)` and `(k, d)`;
     - `order`: that of the simplified risk, 1 or 2 (static);
-    - `inputs`: the law of the inputs, `StandardNormal()` when left out.
+    - `inputs`: the distribution of the inputs, `StandardNormal()` when left out.
 
     Cost: one pass over the target.
     Returns a scalar ≥ 0, raised by what rounding can hide: `√ε` of a neuron's size where it is

@@ -38,8 +38,8 @@ class AbstractTarget(eqx.Module):
 
             def problem(self, inputs):
                 each = [jc.RiskProblem.of(teacher, inputs) for teacher in self.teachers]
-                energies = jnp.stack([problem.second_moment for problem in each])
-                return Average(tuple(each), self.shares, self.shares @ energies)
+                moments = jnp.stack([problem.second_moment for problem in each])
+                return Average(tuple(each), self.shares, self.shares @ moments)
 
 
         class Average(jc.risk.AbstractProblem):
@@ -72,7 +72,7 @@ class AbstractTarget(eqx.Module):
 
     @abc.abstractmethod
     def problem(self, inputs: AbstractInputs) -> AbstractProblem:
-        """The target under an input law, measured once."""
+        """The target under an input distribution, measured once."""
 
     @property
     def runs(self) -> tuple[int, ...]:

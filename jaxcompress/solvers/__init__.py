@@ -1,9 +1,9 @@
 """From a start to a certified critical point of the population risk.
 
-What enters: students, targets, an input law and options. What leaves: a `Solution`, with the
-network, its risk and rounding floor, the gradient that is left, a result code that says in words
-how the run ended, and the spectrum of the Hessian. The flow decides the basin; the polish takes the
-point in it to the rounding floor.
+What enters: students, targets, an input distribution and options. What leaves: a `Solution`, with
+the network, its risk and rounding floor, the gradient that is left, a result code that says in
+words how the run ended, and the spectrum of the Hessian. The flow decides the basin; the polish
+takes the point in it to the rounding floor.
 
 Inside, from the outside in: `_solve` (what users call) checks and compiles, for batches of few
 sizes (`_sizes`); `_batch` turns networks into vectors and ends into a `Solution`, `_reduction`

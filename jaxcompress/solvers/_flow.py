@@ -58,7 +58,7 @@ def gradient_flow(
     - `target`: a network, weights `(k, d)`; `TargetMoments` (the risk is then `simplified_risk`);
       `Samples` (`empirical_risk`, and no `inputs`); or an `AbstractTarget` of your own;
     - `save_at (times,)`: ascending times at which to keep the network;
-    - `inputs`: the law of the inputs, `StandardNormal()` when left out;
+    - `inputs`: the distribution of the inputs, `StandardNormal()` when left out;
     - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias";
     - `rates`: a positive factor on the velocity by name, 1 each when left out;
     - `t1`: the end time;

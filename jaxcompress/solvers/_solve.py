@@ -49,7 +49,7 @@ def solve(
     - `student`: one network, weights `(n, d)`; the flow starts here;
     - `target`: a network, weights `(k, d)`; `TargetMoments` (the risk is then `simplified_risk`);
       `Samples` (`empirical_risk`); or an `AbstractTarget` of your own;
-    - `inputs`: the law of the inputs, `StandardNormal()` when left out;
+    - `inputs`: the distribution of the inputs, `StandardNormal()` when left out;
     - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias"
       (static);
     - `rates`: a positive factor on the velocity by name, 1 each when left out;
@@ -123,7 +123,7 @@ def solve_many(
     - `students`: networks, weights `(runs, n, d)`, or `initialize.Starts`, drawn run by run;
     - `targets`: one target for all runs, or one for each, along a leading axis `runs`;
     - `inputs`, `freeze`, `rates`, `gradient_tolerance`, `flow_tolerance`, `rtol`, `atol`,
-      `max_steps`, `solver`: as for `solve`, the input law shared by all runs;
+      `max_steps`, `solver`: as for `solve`, the input distribution shared by all runs;
     - `slots`: the number of runs that are under way at a time (static); left out, it suits the
       size of the problem and the device;
     - `devices`: what share the runs between them (static); left out, these are all local ones, but

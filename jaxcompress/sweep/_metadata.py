@@ -22,7 +22,7 @@ _ABOUT = (
 )
 _LABELS: dict[str, tuple[str, str]] = {
     "activation": ("string", "activation of the student"),
-    "target": ("string", "law of the target"),
+    "target": ("string", "distribution of the target"),
     "target_activation": ("string", "activation of the target"),
     "n": ("int64", "neurons of the student"),
     "k": ("int64", "neurons of the target"),

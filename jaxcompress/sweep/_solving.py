@@ -1,4 +1,4 @@
-"""One block, from its number to the arrays that are stored: the only place of the room where
+"""One block, from its number to the arrays that are stored: the only place of the subpackage where
 anything is solved.
 
 A block is a function of the plan and its number: same processor, versions and slots, same bits.

@@ -76,7 +76,7 @@ _RISK = {
     "population": (
         "population risk of the end point",
         "1",
-        "E[(f_student(x) - f_target(x))^2] over the inputs' law, exact up to risk_floor",
+        "E[(f_student(x) - f_target(x))^2] over the inputs' distribution, exact up to risk_floor",
     ),
     "simplified": (
         "simplified risk of the end point",
