@@ -127,6 +127,11 @@ PAIRS += [
 PAIRS += [(activations.tanh, activations.tanh), (activations.gelu, activations.gelu)]
 
 
+def test_every_named_activation_is_checked_here():
+    names = {re.sub(r"\(.*", "", repr(activation)) for activation in PLAIN}
+    assert names >= set(activations.__all__) - {"elementwise"}
+
+
 @pytest.mark.parametrize(("f", "g"), PAIRS, ids=repr)
 def test_every_activation_has_the_kernel_and_gradient_of_its_definition(f, g):
     # the panels end before large exponentials do
