@@ -131,7 +131,7 @@ def check_inputs(where: str, inputs: AbstractInputs, dim: int) -> None:
         raise ValueError(
             f"{where}: given a target of input dimension {dim} and inputs of dimension "
             f"{inputs.dim}; expected the same; pass the mean and covariance of the inputs that "
-            "this target reads"
+            "this target reads, or pad its weights with zeros"
         )
 
 

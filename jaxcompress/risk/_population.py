@@ -34,8 +34,7 @@ from jaxcompress.special.internal import divide
 
 
 class RiskProblem(AbstractProblem):
-    """A target under an input distribution, measured once: what is constant in the risk is computed
-    here.
+    """A target under an input distribution, measured once: all that is constant in the risk.
 
     Build with `RiskProblem.of(target, inputs)`. A PyTree: pass it through `jit` and `vmap` (a
     leading axis on every array is a batch of targets). `second_moment = E‖f_target‖²`, by which a
