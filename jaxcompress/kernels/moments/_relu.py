@@ -11,10 +11,6 @@ from collections.abc import Sequence
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels.moments._moments import (
-    GRADIENT,
-    MIXED_DERIVATIVE,
-    SECOND_DERIVATIVE,
-    VALUE,
     AbstractMoments,
     First,
     Part,
@@ -30,15 +26,24 @@ class ReluRelu(AbstractMoments):
     """
 
     def expect(self, plane: Plane, parts: Sequence[Part]) -> list[tuple[Float[Array, "..."], ...]]:
-        formulas = {
-            GRADIENT: self.gradient,
-            SECOND_DERIVATIVE: self.second_derivative,
-            MIXED_DERIVATIVE: self.mixed_derivative,
-        }
-        return [
-            (self.value(plane),) if part == VALUE else tuple(formulas[part](plane))
-            for part in parts
-        ]
+        return [self._part(plane, part) for part in parts]
+
+    def _part(self, plane: Plane, part: Part) -> tuple[Float[Array, "..."], ...]:
+        """The moments of one part; of the second neuron's derivatives, which other formulas have in
+        its own frame, the expectation alone.
+        """
+        match part.orders:
+            case (0, 0):
+                return (self.value(plane),)
+            case (1, 0):
+                return tuple(self.gradient(plane))[: len(part.powers)]
+            case (2, 0):
+                return tuple(self.second_derivative(plane))[: len(part.powers)]
+            case (1, 1):
+                return tuple(self.mixed_derivative(plane))[: len(part.powers)]
+            case (i, j):
+                assert i == 0 and len(part.powers) == 1, part
+                return self._part(plane.swapped, Part((j, i), part.powers))
 
     def value(self, plane: Plane) -> Float[Array, "..."]:
         w = plane.wedge

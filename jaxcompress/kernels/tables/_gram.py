@@ -2,15 +2,24 @@
 the table is large.
 """
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_layer
+from jaxcompress._internal.checks import (
+    as_array,
+    check_finite,
+    check_floating,
+    check_integer,
+    check_layer,
+)
 from jaxcompress.kernels._inputs import AbstractInputs, StandardNormal
 from jaxcompress.kernels.activations._activation import AbstractActivation, check_activation
 from jaxcompress.kernels.tables._blocks import in_blocks
+from jaxcompress.kernels.tables._completed import DEGREES, serves
 from jaxcompress.kernels.tables._correlations import product
 from jaxcompress.kernels.tables._pairwise import table
 from jaxcompress.kernels.tables._products import (
@@ -19,6 +28,7 @@ from jaxcompress.kernels.tables._products import (
     table_by_products,
     times_by_products,
 )
+from jaxcompress.kernels.tables._spectral import table_by_series, truncated_table
 
 # Numbers in one block of pairwise difference vectors: 128 MiB in float64. Larger tables go row by
 # row in blocks.
@@ -38,6 +48,8 @@ def gram(
     bias_f: Float[Array, " n"] | None = None,
     bias_g: Float[Array, " k"] | None = None,
     inputs: AbstractInputs | None = None,
+    method: str = "auto",
+    order: int | None = None,
 ) -> Float[Array, "n k"]:
     """The expectations `E[f(w_i·x + bias_f_i) g(v_j·x + bias_g_j)]` over Gaussian inputs.
 
@@ -46,7 +58,12 @@ def gram(
     - `W (n, d)`, `V (k, d)`: the weights of both families;
     - `f`, `g`: their activations (static);
     - `bias_f (n,)`, `bias_g (k,)`: their hidden biases, or `None`;
-    - `inputs`: their distribution, `StandardNormal()` when left out.
+    - `inputs`: their distribution, `StandardNormal()` when left out;
+    - `method`: `"auto"` makes large tables of matrix products and of Hermite series, with the exact
+      formulas for pairs whose series is too long; `"exact"` has these for all pairs; `"spectral"`
+      the series alone, which `gram_error` bounds;
+    - `order`: for `"spectral"`, how many degrees are summed at most, in chunks of 16; 512 when left
+      out. It ends earlier where all pairs are done.
 
     Returns the table `(n, k)` in that dtype. Differentiable twice, forward and reverse, in every
     array; a homogeneous neuron of zero norm has derivative zero. Accuracy: exact to the last digits
@@ -71,7 +88,30 @@ def gram(
     """
     check_activation("gram", f)
     check_activation("gram", g)
-    return table_in_blocks(f, g, *checked_layers("gram", W, bias_f, V, bias_g, inputs))
+    degrees = checked_method("gram", method, order)
+    layers = checked_layers("gram", W, bias_f, V, bias_g, inputs)
+    if method == "spectral":
+        return table_of_series(f, g, degrees, *layers)
+    return table_in_blocks(f, g, *layers, exact=method == "exact")
+
+
+def checked_method(where: str, method: str, order: int | None) -> int:
+    """The most degrees of a series. Raises `ValueError` for unknown methods, and for an order where
+    there is no series to have one.
+    """
+    if method not in ("auto", "exact", "spectral"):
+        raise ValueError(
+            f'{where}: given method={method!r}; expected "auto", "exact" or "spectral"; leave it '
+            "out for the accuracy of the dtype"
+        )
+    if order is None:
+        return DEGREES
+    if method != "spectral":
+        raise ValueError(
+            f'{where}: given order={order!r} with method={method!r}; expected it with "spectral" '
+            'alone; pass method="spectral", or leave it out'
+        )
+    return check_integer(where, "order", order, 1, remedy="leave it out for 512")
 
 
 def checked_layers(
@@ -112,16 +152,33 @@ def in_one_piece(f, g, weights_x, mean_x, weights_y, mean_y) -> bool:
 
 
 @eqx.filter_jit
-def table_in_blocks(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, "n k"]:
+def table_in_blocks(
+    f, g, weights_x, mean_x, weights_y, mean_y, exact: bool = False
+) -> Float[Array, "n k"]:
     """`table`, in blocks of rows whose memory is given back before the next, also in reverse
     mode.
     """
-    shape = _by_products(f, g, weights_x, mean_x, weights_y, mean_y)
+    shape = None if exact else _by_products(f, g, weights_x, mean_x, weights_y, mean_y)
     if shape is not None:
         return table_by_products(shape, weights_x, weights_y)
     k, d = weights_y.shape
+    by_series = not exact and serves(f, g, weights_x.shape[0], k, d)
+    entries = table_by_series if by_series else table
     rows = max(1, _BLOCK // max(1, k * d))
-    return in_blocks(lambda some: table(f, g, *some, weights_y, mean_y), (weights_x, mean_x), rows)
+    return in_blocks(
+        lambda some: entries(f, g, *some, weights_y, mean_y), (weights_x, mean_x), rows
+    )
+
+
+@eqx.filter_jit
+def table_of_series(f, g, degrees: int, weights_x, mean_x, weights_y, mean_y):
+    """The table by series of at most so many degrees, in blocks of rows."""
+    rows = max(1, _BLOCK // max(1, math.prod(weights_y.shape)))
+    return in_blocks(
+        lambda some: truncated_table(f, g, degrees, (0, 0), *some, weights_y, mean_y),
+        (weights_x, mean_x),
+        rows,
+    )
 
 
 @eqx.filter_jit

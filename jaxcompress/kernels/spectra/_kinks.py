@@ -1,0 +1,244 @@
+"""Spectra of kinks and their powers, sharp or smoothed by Gaussians.
+
+A kink smoothed by a Gaussian of width `ν` has the spectrum of the sharp one at the standard
+deviation `τ = √(σ² + ν²)`, times `x^k` with `x = σ/τ`; and `y·g_ν(y) = (y g)_ν − ν² (g′)_ν` takes
+powers under the smoothing. So everything is made of one sequence,
+
+`e_j = he_j(−μ/τ) φ(μ/τ)`:
+
+- a rectified power, degree `k > p`: `x^k τ^p p! √((k−p−1)!/k!) e_{k−p−1}`; up to `p` a moment of a
+  cut Gaussian;
+- a derivative of the step of order `s ≥ 1`: `x^k √((k+1)⋯(k+s−1)) e_{k+s−1}/τ^s`.
+
+The rest of a sharp kink is `E f² − Σ c_j²` (Parseval). That of a smoothed one falls as `x^k` and is
+bounded by Cramér's inequality `|he_j(u)| e^{−u²/4} ≤ 1.0865`, which needs no difference of large
+numbers.
+References: Cho & Saul 2009; Abramowitz & Stegun 1964, 22.14.17 (Cramér's inequality).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxcompress.kernels.activations._terms import (
+    SHARP,
+    Kink,
+    Term,
+    derivative,
+    simplified,
+)
+from jaxcompress.kernels.moments._exponentials import line_mean
+from jaxcompress.kernels.spectra._part import AbstractPart
+from jaxcompress.special import normal_cdf, normal_pdf, sign_mean
+from jaxcompress.special.internal import divide, precision
+
+_CRAMER = 1.0865
+# What rounding leaves of `E f² − Σ c_j²`, in units of the roundoff.
+_ROUNDING = 8.0
+
+
+class _Piece(NamedTuple):
+    """A sharp kink under the smoothing: `power` of the rectified power, or `order ≥ 1` of the
+    step's derivative, with a coefficient for every width.
+    """
+
+    kink: Kink
+    power: int
+    order: int
+    coefficients: tuple[float, ...]
+
+
+class _State(NamedTuple):
+    """`e_j` around the degree that is next, latest first; `x^k`; the lowest coefficients; what is
+    left of `E f²`; `τ`, `μ/τ` and `x`; and `e_0`.
+    """
+
+    window: Float[Array, "j widths n"]
+    decay: Float[Array, "widths n"]
+    lowest: Float[Array, "p n"]
+    left: Float[Array, " n"]
+    tau: Float[Array, "widths n"]
+    height: Float[Array, "widths n"]
+    ratio: Float[Array, "widths n"]
+    seed: Float[Array, "widths n"]
+
+
+class Kinks(AbstractPart):
+    """Terms that the same Gaussians smooth, as one sequence."""
+
+    def __init__(self, terms: Sequence[Term]):
+        self.terms, self.mixture = tuple(terms), terms[0].mixture
+        self.pieces = _pieces(self.terms)
+        self.ahead = max(0, *(piece.order for piece in self.pieces))
+        self.behind = max(0, *(piece.power for piece in self.pieces if not piece.order), 0)
+
+    def start(self, mean, std):
+        far = precision(std.dtype).far
+        left = self._square(mean, std) if self.mixture.sharp else jnp.zeros_like(std)
+        mean, std = mean[None], std[None]
+        widths = jnp.asarray(self.mixture.widths, std.dtype)[:, None]
+        tau = jnp.sqrt(std * std + widths * widths)
+        # without norm and mean a sharp kink is nowhere positive
+        alive = (tau > 0) | (mean != 0)
+        height = jnp.where(tau > 0, divide(mean, tau), jnp.sign(mean) * far)
+        height = jnp.clip(height, -far, far)
+        density = jnp.where(alive, normal_pdf(height), 0)
+        levels = {
+            Kink.STEP: jnp.where(alive, normal_cdf(height), 0),
+            Kink.SIGN: sign_mean(height),
+        }
+        ratio = divide(std, tau)
+        lowest = self._lowest(mean, tau, ratio, density, levels)
+        # e_{S−1}, …, e_0, and zeros for those of negative degree
+        known = [density]
+        before = jnp.zeros_like(density)
+        for j in range(1, max(1, self.ahead)):
+            last = known[0]
+            known.insert(0, (-height * last - math.sqrt(j - 1) * before) / math.sqrt(j))
+            before = last
+        known = known if self.ahead else []
+        zeros = [jnp.zeros_like(density)] * max(2, self.behind + 1 + bool(self.ahead))
+        window = jnp.stack(known + zeros)
+        # the first `e_0` of a window that ends at `e_{−1}` comes with the first step
+        seed = density if not self.ahead else jnp.zeros_like(density)
+        return _State(window, jnp.ones_like(tau), lowest, left, tau, height, ratio, seed)
+
+    def step(self, state, k):
+        number = k.astype(state.tau.dtype)
+        c = jnp.sum(state.decay * self._sequence(state, number), 0)
+        c += jnp.take(state.lowest, k, axis=0, mode="fill", fill_value=0)
+        j = number + self.ahead  # the degree of the next e
+        e = -state.height * state.window[0] - jnp.sqrt(jnp.maximum(j - 1, 0)) * state.window[1]
+        e = e / jnp.sqrt(jnp.maximum(j, 1))
+        e = e if self.ahead else jnp.where(k == 0, state.seed, e)
+        known = {
+            "window": jnp.concatenate([e[None], state.window[:-1]]),
+            "decay": state.decay * state.ratio,
+            "left": state.left - c * c,
+        }
+        return state._replace(**known), c
+
+    def rest(self, state, k):
+        if self.mixture.sharp:
+            return jnp.sqrt(jnp.maximum(state.left, 0))
+        dtype = state.tau.dtype
+        widths = jnp.asarray(self.mixture.widths, dtype)[:, None]
+        size = state.decay * jnp.exp(-0.25 * state.height**2) * (_CRAMER / math.sqrt(2 * math.pi))
+        out = jnp.zeros_like(state.left)
+        for piece in self.pieces:
+            shares = jnp.abs(self._coefficients(piece, dtype)) * piece.kink.value
+            out += jnp.sum(shares * size * _decline(piece, state.tau, widths, k.astype(dtype)), 0)
+        return out
+
+    def _sequence(self, at: _State, k: Array) -> Array:
+        """The coefficients of degree `k` at every width, without those that `lowest` has."""
+        out = jnp.zeros_like(at.tau)
+        for piece in self.pieces:
+            factor = self._coefficients(piece, at.tau.dtype) * piece.kink.value
+            p, s = piece.power, piece.order
+            if s:
+                root = math.prod([k + i for i in range(1, s)], start=jnp.ones_like(k))
+                entry = at.window[self.ahead - s]
+                out += factor * jnp.sqrt(root) * divide(entry, at.tau**s)
+            else:
+                below = math.prod([k - i for i in range(p + 1)], start=jnp.ones_like(k))
+                root = jnp.where(k > p, math.factorial(p) / jnp.sqrt(jnp.maximum(below, 1)), 0)
+                out += factor * root * at.tau**p * at.window[self.ahead + p]
+        return out
+
+    def _coefficients(self, piece: _Piece, dtype) -> Array:
+        return jnp.asarray(piece.coefficients, dtype)[:, None]
+
+    def _lowest(self, mean, tau, x, density, levels) -> Float[Array, "p n"]:
+        """The coefficients up to degree `p` of rectified powers: `x^k τ^k p!/(p−k)! E[y^{p−k}
+        K]/√k!`.
+        """
+        rows = []
+        for k in range(self.behind + 1):
+            row = jnp.zeros_like(tau)
+            for piece in self.pieces:
+                if piece.order or piece.power < k:
+                    continue
+                size = math.perm(piece.power, k) / math.sqrt(math.factorial(k))
+                moment = _cut_moment(piece.kink, piece.power - k, mean, tau, density, levels)
+                row += self._coefficients(piece, tau.dtype) * size * (x * tau) ** k * moment
+            rows.append(jnp.sum(row, 0))
+        return jnp.stack(rows)
+
+    def _square(self, mean: Array, std: Array) -> Array:
+        """`E f²` of sharp kinks, with what rounding may have taken of it."""
+        products = [
+            Term(
+                p.coefficient * q.coefficient,
+                power=p.power + q.power,
+                kink=None if p.kink is q.kink is Kink.SIGN else Kink.STEP,
+            )
+            for p in self.terms
+            for q in self.terms
+        ]
+        sizes = [term._replace(coefficient=abs(term.coefficient)) for term in products]
+        floor = line_mean(simplified(sizes), jnp.abs(mean), std)
+        return line_mean(simplified(products), mean, std) + (
+            _ROUNDING * jnp.finfo(std.dtype).eps * floor
+        )
+
+
+def _cut_moment(kink, power, mean, tau, density, levels) -> Array:
+    """`E[Y^q K(Y)]` by `E Y^q K = μ E Y^{q−1} K + (q−1) τ² E Y^{q−2} K`, with an edge for `q = 1`."""
+    before, now = jnp.zeros_like(tau), levels[kink]
+    for q in range(1, power + 1):
+        edge = kink.value * tau * density if q == 1 else (q - 1) * tau * tau * before
+        before, now = now, mean * now + edge
+    return now
+
+
+def _decline(piece: _Piece, tau: Array, widths: Array, k: Array) -> Array:
+    """`√(Σ_{j ≥ k} x^{2j} w_j²)/x^k` for the weights of a piece beside its `e_j`."""
+    tail = tau / widths  # 1/√(1 − x²)
+    p, s = piece.power, piece.order
+    if not s:
+        below = math.prod([k - i for i in range(p + 1)], start=jnp.ones_like(k))
+        fine = jnp.where(k > p, jnp.sqrt(jnp.maximum(below, 1)) / math.factorial(p), 0)
+        return jnp.where(fine > 0, tau**p * tail / jnp.where(fine > 0, fine, 1), jnp.inf)
+    if s == 1:
+        return tail / tau
+    grown = k + (s - 1)
+    ratio = (1 - (widths / tau) ** 2) * (1 + 1 / grown) ** (s - 1)
+    sums = jnp.where(ratio < 1, 1 / (1 - jnp.minimum(ratio, 0.999999)), jnp.inf)
+    return jnp.sqrt(grown ** (s - 1) * sums) / tau**s
+
+
+def _pieces(terms: Sequence[Term]) -> tuple[_Piece, ...]:
+    """Terms as smoothed sharp kinks: `x g_ν = (y g)_ν − ν² (g′)_ν`, once for every power."""
+    sums: dict[tuple, np.ndarray] = {}
+    sizes: dict[tuple, np.ndarray] = {}
+    for term in terms:
+        shares, widths = (np.asarray(part) for part in term.mixture)
+        for sharp, squares in _under_smoothing(term):
+            shape = (sharp.kink, sharp.power, sharp.order)
+            row = complex(sharp.coefficient).real * shares * widths ** (2 * squares)
+            sums[shape] = sums.get(shape, 0.0) + row
+            sizes[shape] = sizes.get(shape, 0.0) + np.abs(row)
+    # what cancels but for rounding, as in softplus, is nothing
+    return tuple(
+        _Piece(*shape, tuple(row.tolist()))
+        for shape, row in sums.items()
+        if np.any(np.abs(row) > 1e-14 * sizes[shape])
+    )
+
+
+def _under_smoothing(term: Term) -> list[tuple[Term, int]]:
+    """A term's sharp kinks, each with the power of `ν²` that goes with it."""
+    parts = [(term._replace(power=0, mixture=SHARP), 0)]
+    for _ in range(term.power):
+        raised: list[tuple[Term, int]] = []
+        for part, squares in parts:
+            raised += [(t, squares) for t in simplified([part._replace(power=part.power + 1)])]
+            slopes = derivative((part._replace(coefficient=-part.coefficient),))
+            raised += [(t, squares + 1) for t in slopes]
+        parts = raised
+    return parts
