@@ -51,6 +51,8 @@ from jaxcompress.kernels.internal import (
     First,
     Second,
     formulas,
+    smoothed,
+    tables,
 )
 from jaxcompress.networks import TwoLayer
 from jaxcompress.networks.internal import Layer, as_layer
@@ -116,6 +118,10 @@ def with_hidden(
     )
 
 
+# The orders of the tables that a model is made of.
+_ORDERS = ((0, 0), (1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (4, 0), (3, 1), (2, 2))
+
+
 class _Pairs(NamedTuple):
     """Moments of all pairs of the student's neurons with these and the target's, the directions of
     all, and the norms of the student's.
@@ -131,6 +137,45 @@ class _Pairs(NamedTuple):
 
 def _pairs(x: Layer, target: Layer) -> _Pairs:
     """One look at every pair; both layers are of one activation."""
+    f = x.activation
+    return _pairs_by_series(x, target) if smoothed(f) else _pairs_by_planes(x, target)
+
+
+def _pairs_by_series(x: Layer, target: Layer) -> _Pairs:
+    """By Stein's lemma, with `T_ab = E[f⁽ᵃ⁾ f⁽ᵇ⁾]`: `E[f′g z] = σ_x T_20 x̂ + σ_y T_11 ŷ`, and so
+    on.
+    """
+    n, f = x.weights.shape[0], x.activation
+    weights = jnp.concatenate([x.weights, target.weights])
+    means = (
+        None if x.mean is None or target.mean is None else jnp.concatenate([x.mean, target.mean])
+    )
+    some = tables(f, f, x.weights, x.mean, weights, means, _ORDERS, itself=True)
+    t00, t10, t20, t11, t30, t21, t40, t31, t22 = some
+    norms, units = polar(weights)
+    s, t = norms[:n, None], norms[None]
+    within = (slice(None), slice(0, n))
+    t12, t13 = t21[within].T, t31[within].T
+    square = t[:, :n]
+    return _Pairs(
+        norms=norms[:n],
+        units=units,
+        table=t00,
+        slopes=Vectors(t10, s * t20, t * t11),
+        bend=Matrices(t20, s * t30, t * t21, s * s * t40, s * t * t31, t * t * t22),
+        cross=Matrices(
+            t11[within],
+            s * t21[within],
+            square * t12,
+            s * s * t31[within],
+            s * square * t22[within],
+            square * square * t13,
+        ),
+    )
+
+
+def _pairs_by_planes(x: Layer, target: Layer) -> _Pairs:
+    """In the plane of every pair."""
     n, f = x.weights.shape[0], x.activation
     norms_x, units_x = polar(x.weights)
     norms_y, units_y = polar(target.weights)

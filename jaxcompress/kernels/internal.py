@@ -31,6 +31,8 @@ from jaxcompress.kernels.moments._moments import (
 from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._blocks import summed_blocks
+from jaxcompress.kernels.tables._completed import for_open, open_tables, serves, tables
+from jaxcompress.kernels.tables._diagonal import smoothed
 from jaxcompress.kernels.tables._gram import in_one_piece, table_in_blocks, table_times
 from jaxcompress.kernels.tables._pairwise import table_gradient
 from jaxcompress.kernels.zero_mean._forms import (
@@ -69,6 +71,7 @@ __all__ = [
     "check_inputs",
     "derivative_bounds",
     "derivative_of",
+    "for_open",
     "formulas",
     "frames",
     "frames_within",
@@ -77,11 +80,15 @@ __all__ = [
     "in_one_piece",
     "kink_order",
     "kinked",
+    "open_tables",
     "plane",
     "second_derivative",
+    "serves",
+    "smoothed",
     "summed_blocks",
     "table_gradient",
     "table_in_blocks",
     "table_times",
+    "tables",
     "traits",
 ]

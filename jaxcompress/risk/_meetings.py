@@ -17,7 +17,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import Frames, Part, formulas, frames, frames_within, in_one_piece
+from jaxcompress.kernels.internal import (
+    VALUE,
+    Frames,
+    Part,
+    formulas,
+    frames,
+    frames_within,
+    in_one_piece,
+    serves,
+    tables,
+)
 from jaxcompress.networks.internal import ONE, Layer, Sized, still
 
 # Where a neuron that sees nothing of the inputs may stand for the constant: the first of these
@@ -89,6 +99,29 @@ def look(x: Layer, met: Met, parts: Sequence[Part]) -> tuple[Frames, list[tuple[
     )
     pairs = within(y.weights, y.mean)
     return pairs, formulas(x.activation, y.activation).expect(pairs.plane, parts)
+
+
+def by_series(x: Layer, met: Met) -> bool:
+    """Whether tables are made by series (`kernels/tables/_series`)."""
+    (n, dim), y = x.weights.shape, met.layer
+    return serves(x.activation, y.activation, n, y.weights.shape[0], dim)
+
+
+def met_tables(
+    x: Layer, met: Met, orders: Sequence[tuple[int, int]]
+) -> Float[Array, "orders n m"]:
+    """`E[f⁽ᵃ⁾(X_i) g⁽ᵇ⁾(Y_j)]` of all pairs, by series."""
+    y = met.layer
+    both = (x.activation, y.activation, x.weights, x.mean, y.weights, y.mean)
+    return tables(*both, orders, itself=bool(met.itself))
+
+
+def met_table(x: Layer, met: Met) -> Float[Array, "n m"]:
+    """`E f g` of all pairs."""
+    if by_series(x, met):
+        return met_tables(x, met, ((0, 0),))[0]
+    ((table,),) = look(x, met, (VALUE,))[1]
+    return table
 
 
 def _alike(x: Layer, y: Layer) -> bool:

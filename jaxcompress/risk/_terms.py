@@ -15,8 +15,18 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels.internal import GRADIENT, VALUE
 from jaxcompress.networks.internal import Layer, Sized, form, layer_mean, mean_of
-from jaxcompress.risk._meetings import Met, in_small_tables, look, meetings
+from jaxcompress.risk._meetings import (
+    Met,
+    by_series,
+    in_small_tables,
+    look,
+    meetings,
+    met_table,
+    met_tables,
+)
 
+# What value and gradient are made of: `E f g`, `E f′g`, and of `E[f′g x] = E f″g w + E f′g′ v`.
+_ORDERS = ((0, 0), (1, 0), (2, 0), (1, 1))
 _EXACT = jax.lax.Precision.HIGHEST  # accelerators would round float32 to fewer bits
 
 
@@ -105,15 +115,35 @@ def slopes(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Sl
     return Slopes(value, size, gradient)
 
 
+class _Pairs(NamedTuple):
+    """`E f g`, `E f′g`, and `Σ_j c_ij E[f′g x]`, of a layer and what it meets."""
+
+    table: Float[Array, "n m"]
+    slopes: Float[Array, "n m"]
+    by_weights: Float[Array, "n r"]
+
+
+def _pairs(x: Layer, some: Met, c: Float[Array, "n m"]) -> _Pairs:
+    """From one look at every pair: by series, or in the pair's own plane."""
+    y = some.layer
+    if by_series(x, some):
+        table, slopes, bend, both = met_tables(x, some, _ORDERS)
+        by_weights = jnp.sum(c * bend, 1)[:, None] * x.weights
+        by_weights += jnp.matmul(c * both, y.weights, precision=_EXACT)
+        return _Pairs(table, slopes, by_weights)
+    pairs, ((table,), (mean, along, across)) = look(x, some, (VALUE, GRADIENT))
+    by_weights = jnp.sum(c * along, 1)[:, None] * pairs.along_x[:, 0]
+    by_weights += jnp.sum((c * across)[:, :, None] * pairs.across_x, 1)
+    return _Pairs(table, mean, by_weights)
+
+
 def _with(x: Layer, some: Met) -> tuple[tuple[Sized, Array, Array, Array], Array | None]:
     """What one meeting adds: to the risk, half of what it adds to the gradient, and `E f` from the
     constant.
     """
-    pairs, ((table,), (mean, along, across)) = look(x, some, (VALUE, GRADIENT))
     right = some.layer.readout
     c = jnp.matmul(x.readout, right.T, precision=_EXACT)
-    by_weights = jnp.sum(c * along, 1)[:, None] * pairs.along_x[:, 0]
-    by_weights += jnp.sum((c * across)[:, :, None] * pairs.across_x, 1)
+    table, mean, by_weights = _pairs(x, some, c)
     by_readout = jnp.matmul(table, right, precision=_EXACT)
     # a table by quadrature is symmetric to the rule's error only
     if some.itself and x.activation.terms is None:
@@ -177,7 +207,7 @@ def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Si
     if in_small_tables(layer, ()):
         each, means = [], None
         for some in meetings(layer, (), away):
-            ((table,),) = look(layer, some, (VALUE,))[1]
+            table = met_table(layer, some)
             each.append(_summed(layer, some, table))
             means = means if some.one is None else table[:, -1] / some.one
         assert means is not None  # the constant is there

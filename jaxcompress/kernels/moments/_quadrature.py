@@ -105,8 +105,13 @@ def nodes_of(f: AbstractActivation) -> int:
 
 
 def nth_derivative(f: AbstractActivation, order: int) -> Callable[[Array], Array]:
-    """The function, its derivative as it states it, or the derivative of that."""
-    return (f, f.derivative, functools.partial(entrywise_derivative, f.derivative))[order]
+    """The function, its derivative as it states it, or the derivatives of that."""
+    if order == 0:
+        return f
+    function: Callable[[Array], Array] = f.derivative
+    for _ in range(order - 1):
+        function = functools.partial(entrywise_derivative, function)
+    return function
 
 
 def exact_line(terms: Terms) -> Inner:

@@ -18,6 +18,7 @@ from jaxcompress.kernels.moments._frames import frames
 from jaxcompress.kernels.moments._moments import Part
 from jaxcompress.kernels.moments._plane import Plane
 from jaxcompress.kernels.moments._selection import formulas
+from jaxcompress.kernels.tables._diagonal import diagonal, smoothed
 from jaxcompress.kernels.tables._series import Limits, Series, family, series
 
 Orders = Sequence[tuple[int, int]]
@@ -106,7 +107,14 @@ def open_tables(f, g, weights_x, mean_x, weights_y, mean_y, orders, itself=False
     cost = _MIXED if is_mixed(f) or is_mixed(g) else _PLAIN
     size = x.std.shape[0] * y.std.shape[0]
     limits = Limits(tolerance(x.std.dtype, orders), DEGREES, cost, at_once(size))
-    return series(f, g, x, y, orders, limits, itself)
+    if not (itself and smoothed(f)):
+        return series(f, g, x, y, orders, limits, itself)
+    exact, left = diagonal(f, x.mean, x.std, orders)
+    n, m = x.std.shape[0], y.std.shape[0]
+    own = jnp.eye(n, m, dtype=bool) & (left <= limits.tolerance)[:, None]
+    done = series(f, g, x, y, orders, limits, itself, own)
+    where_own, entries = own[None], jnp.pad(exact, ((0, 0), (0, m - n)))[:, None]
+    return done._replace(tables=jnp.where(where_own, entries, done.tables))
 
 
 def truncated(

@@ -106,8 +106,11 @@ def series(
     orders: Sequence[tuple[int, int]],
     limits: Limits,
     itself: bool = False,
+    known: Bool[Array, "n m"] | None = None,
 ) -> Series:
-    """The tables of two families; `itself` where `x` is what `y` begins with, of one activation."""
+    """The tables of two families; `itself` where `x` is what `y` begins with, of one activation.
+    Nobody waits for pairs that are `known`.
+    """
     n = x.std.shape[0]
     rho = jnp.clip(product(x.along, y.along.T), -1, 1)
     ahead = max(max(pair) for pair in orders)
@@ -165,6 +168,7 @@ def series(
         ]
         bound = _largest_weight(k.astype(rho.dtype), ahead, steep, logarithm)
         bound = bound + _sums(*left_right(shares))
+        bound = bound if known is None else jnp.where(known, -jnp.inf, bound)
         return _Sum(
             k=k,
             states=states,
