@@ -31,7 +31,6 @@ from jaxcompress.kernels.activations._terms import (
     derivative,
     simplified,
 )
-from jaxcompress.kernels.moments._exponentials import line_mean
 from jaxcompress.kernels.spectra._part import AbstractPart
 from jaxcompress.special import normal_cdf, normal_pdf, sign_mean
 from jaxcompress.special.internal import divide, precision
@@ -78,7 +77,6 @@ class Kinks(AbstractPart):
 
     def start(self, mean, std):
         far = precision(std.dtype).far
-        left = self._square(mean, std) if self.mixture.sharp else jnp.zeros_like(std)
         mean, std = mean[None], std[None]
         widths = jnp.asarray(self.mixture.widths, std.dtype)[:, None]
         tau = jnp.sqrt(std * std + widths * widths)
@@ -105,6 +103,9 @@ class Kinks(AbstractPart):
         window = jnp.stack(known + zeros)
         # the first `e_0` of a window that ends at `e_{−1}` comes with the first step
         seed = density if not self.ahead else jnp.zeros_like(density)
+        left = jnp.zeros_like(std[0])
+        if self.mixture.sharp:
+            left = self._square(mean, tau, density, levels)[0]
         return _State(window, jnp.ones_like(tau), lowest, left, tau, height, ratio, seed)
 
     def step(self, state, k):
@@ -164,31 +165,29 @@ class Kinks(AbstractPart):
                 if piece.order or piece.power < k:
                     continue
                 size = math.perm(piece.power, k) / math.sqrt(math.factorial(k))
-                moment = _cut_moment(piece.kink, piece.power - k, mean, tau, density, levels)
+                moment = _cut_moment(piece.kink, mean, piece.power - k, tau, density, levels)
                 row += self._coefficients(piece, tau.dtype) * size * (x * tau) ** k * moment
             rows.append(jnp.sum(row, 0))
         return jnp.stack(rows)
 
-    def _square(self, mean: Array, std: Array) -> Array:
+    def _square(self, mean, tau, density, levels) -> Float[Array, "1 n"]:
         """`E f²` of sharp kinks, with what rounding may have taken of it."""
-        products = [
-            Term(
-                p.coefficient * q.coefficient,
-                power=p.power + q.power,
-                kink=None if p.kink is q.kink is Kink.SIGN else Kink.STEP,
-            )
-            for p in self.terms
-            for q in self.terms
-        ]
-        sizes = [term._replace(coefficient=abs(term.coefficient)) for term in products]
-        floor = line_mean(simplified(sizes), jnp.abs(mean), std)
-        return line_mean(simplified(products), mean, std) + (
-            _ROUNDING * jnp.finfo(std.dtype).eps * floor
-        )
+        out = jnp.zeros_like(tau)
+        floor = _ROUNDING * jnp.finfo(tau.dtype).eps
+        for p in self.terms:
+            for q in self.terms:
+                coefficient = complex(p.coefficient).real * complex(q.coefficient).real
+                power, step = p.power + q.power, not (p.kink is q.kink is Kink.SIGN)
+                level = levels[Kink.STEP] if step else jnp.ones_like(tau)
+                known = power, tau, density * step, {Kink.STEP: level}
+                out += coefficient * _cut_moment(Kink.STEP, mean, *known)
+                out += abs(coefficient) * floor * _cut_moment(Kink.STEP, jnp.abs(mean), *known)
+        return out
 
 
-def _cut_moment(kink, power, mean, tau, density, levels) -> Array:
-    """`E[Y^q K(Y)]` by `E Y^q K = μ E Y^{q−1} K + (q−1) τ² E Y^{q−2} K`, with an edge for `q = 1`."""
+def _cut_moment(kink, mean, power, tau, density, levels) -> Array:
+    """`E[Y^q K(Y)]` by `E Y^q K = μ E Y^{q−1} K + (q−1) τ² E Y^{q−2} K`, with an edge for `q =
+    1`."""
     before, now = jnp.zeros_like(tau), levels[kink]
     for q in range(1, power + 1):
         edge = kink.value * tau * density if q == 1 else (q - 1) * tau * tau * before
@@ -214,18 +213,19 @@ def _decline(piece: _Piece, tau: Array, widths: Array, k: Array) -> Array:
 
 def _pieces(terms: Sequence[Term]) -> tuple[_Piece, ...]:
     """Terms as smoothed sharp kinks: `x g_ν = (y g)_ν − ν² (g′)_ν`, once for every power."""
-    sums: dict[tuple, np.ndarray] = {}
-    sizes: dict[tuple, np.ndarray] = {}
+    sums: dict[tuple[Kink, int, int], np.ndarray] = {}
+    sizes: dict[tuple[Kink, int, int], np.ndarray] = {}
     for term in terms:
         shares, widths = (np.asarray(part) for part in term.mixture)
         for sharp, squares in _under_smoothing(term):
+            assert sharp.kink is not None  # the terms are kinks
             shape = (sharp.kink, sharp.power, sharp.order)
             row = complex(sharp.coefficient).real * shares * widths ** (2 * squares)
             sums[shape] = sums.get(shape, 0.0) + row
             sizes[shape] = sizes.get(shape, 0.0) + np.abs(row)
     # what cancels but for rounding, as in softplus, is nothing
     return tuple(
-        _Piece(*shape, tuple(row.tolist()))
+        _Piece(*shape, coefficients=tuple(row.tolist()))
         for shape, row in sums.items()
         if np.any(np.abs(row) > 1e-14 * sizes[shape])
     )

@@ -28,21 +28,14 @@ class Scalars(NamedTuple):
     """The tables that value and gradient are made of; `None` for what no tangent asks for."""
 
     value: Float[Array, "n m"]
-    bend_x: Float[Array, "n m"] | None
-    bend_y: Float[Array, "n m"] | None
-    both: Float[Array, "n m"] | None
-    slope_x: Float[Array, "n m"] | None
-    slope_y: Float[Array, "n m"] | None
+    bend_x: Float[Array, "n m"] | None = None
+    bend_y: Float[Array, "n m"] | None = None
+    both: Float[Array, "n m"] | None = None
+    slope_x: Float[Array, "n m"] | None = None
+    slope_y: Float[Array, "n m"] | None = None
 
 
-_ORDERS = {
-    "value": (0, 0),
-    "bend_x": (2, 0),
-    "bend_y": (0, 2),
-    "both": (1, 1),
-    "slope_x": (1, 0),
-    "slope_y": (0, 1),
-}
+_ORDERS = dict(zip(Scalars._fields, ((0, 0), (2, 0), (0, 2), (1, 1), (1, 0), (0, 1)), strict=True))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -61,9 +54,8 @@ def _table_jvp(f, g, primals, tangents):
 def truncated_table(
     f, g, degrees, orders, weights_x, mean_x, weights_y, mean_y
 ) -> Float[Array, "n m"]:
-    """`E[f⁽ᵃ⁾ g⁽ᵇ⁾]` by series alone, of at most so many degrees. By Price's theorem its derivatives
-    are such tables again, to any order.
-    """
+    """`E[f⁽ᵃ⁾ g⁽ᵇ⁾]` by series alone, of at most so many degrees. By Price's theorem its
+    derivatives are such tables again, to any order."""
     return truncated(f, g, weights_x, mean_x, weights_y, mean_y, orders, degrees)
 
 
@@ -73,9 +65,7 @@ def _truncated_jvp(f, g, degrees, orders, primals, tangents):
     def at(more: int, beside: int) -> Array:
         return truncated_table(f, g, degrees, (a + more, b + beside), *primals)
 
-    shifts = {name: _ORDERS[name] for name in _names(tangents)}
-    some = {name: at(*order) for name, order in shifts.items()}
-    scalars = Scalars(**{**dict.fromkeys(Scalars._fields), **some})
+    scalars = Scalars(**{name: at(*_ORDERS[name]) for name in _names(tangents)})
     return scalars.value, _along(scalars, primals, tangents)
 
 
@@ -97,7 +87,7 @@ def _names(tangents) -> tuple[str, ...]:
 def _scalars(f, g, names, weights_x, mean_x, weights_y, mean_y) -> Scalars:
     orders = tuple(_ORDERS[name] for name in names)
     some = tables(f, g, weights_x, mean_x, weights_y, mean_y, orders)
-    return Scalars(**{**dict.fromkeys(Scalars._fields), **dict(zip(names, some, strict=True))})
+    return Scalars(**dict(zip(names, some, strict=True)))
 
 
 def _along(scalars: Scalars, primals, tangents) -> Float[Array, "n m"]:
@@ -106,14 +96,20 @@ def _along(scalars: Scalars, primals, tangents) -> Float[Array, "n m"]:
     by_x, by_mean_x, by_y, by_mean_y = (None if _is_zero(each) else each for each in tangents)
     out = jnp.zeros_like(scalars.value)
     if by_x is not None:
+        assert scalars.bend_x is not None  # the names follow the tangents
+        assert scalars.both is not None
         out += scalars.bend_x * jnp.sum(weights_x * by_x, 1)[:, None]
         out += scalars.both * product(by_x, weights_y.T)
     if by_y is not None:
+        assert scalars.bend_y is not None
+        assert scalars.both is not None
         out += scalars.bend_y * jnp.sum(weights_y * by_y, 1)[None]
         out += scalars.both * product(weights_x, by_y.T)
     if by_mean_x is not None:
+        assert scalars.slope_x is not None
         out += scalars.slope_x * by_mean_x[:, None]
     if by_mean_y is not None:
+        assert scalars.slope_y is not None
         out += scalars.slope_y * by_mean_y[None]
     return out
 
@@ -148,17 +144,14 @@ def _scalars_jvp(f, g, names, primals, tangents):
         "slope_x": slope_x * one,
         "slope_y": slope_y * one,
     }
-    moved = {name: known[name] if name in names else None for name in Scalars._fields}
-    return scalars, Scalars(**moved)
+    return scalars, Scalars(**{name: known[name] for name in names})
 
 
 def _moved(second: Second, vectors, shifts, pairs: Frames, swapped: bool):
     """`E[q x xᵀ] u + E[q x] η` beyond `E[q] u`, along and across the neuron, and `E[q xᵀ] u + E[q]
     η`.
     """
-    along, across = (
-        (pairs.along_y, pairs.across_y) if swapped else (pairs.along_x, pairs.across_x)
-    )
+    along, across = (pairs.along_y, pairs.across_y) if swapped else (pairs.along_x, pairs.across_x)
     m, a, c, aa, ac, cc = second
     eta = jnp.zeros_like(m) if shifts is None else shifts
     if vectors is None:
