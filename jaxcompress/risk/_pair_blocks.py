@@ -33,7 +33,7 @@ from jaxcompress.risk._meetings import Met, by_series, look
 
 
 class PairBlocks(NamedTuple):
-    """`E f g`; `Σ_j c_ij E[f″g x̄x̄ᵀ]`; `Σ_j r_jo E[f′g x̄]`; then, of the pairs within the layer, and
+    """`E f g`; `Σ_j c_ij E[f″g x̄x̄ᵀ]`; `Σ_j r_jo E[f′g x̄]`; of the pairs within the layer, and
     of those with the last neuron, `E[f′g x̄]`; within it also `E[f′f′ x̄x̄ᵀ]`.
     """
 
