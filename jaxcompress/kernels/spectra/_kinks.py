@@ -16,6 +16,7 @@ numbers.
 References: Cho & Saul 2009; Abramowitz & Stegun 1964, 22.14.17 (Cramér's inequality).
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -38,6 +39,16 @@ from jaxcompress.special.internal import divide, precision
 _CRAMER = 1.0865
 # What rounding leaves of `E f² − Σ c_j²`, in units of the roundoff.
 _ROUNDING = 8.0
+_MOST_DEGREES = 4096
+
+
+@functools.cache
+def _central() -> np.ndarray:
+    """`he_j(0)`, more of them than any series has degrees."""
+    rows = [1.0, 0.0]
+    for j in range(1, _MOST_DEGREES):
+        rows.append(-math.sqrt(j / (j + 1)) * rows[j - 1])
+    return np.array(rows)
 
 
 class _Piece(NamedTuple):
@@ -52,18 +63,18 @@ class _Piece(NamedTuple):
 
 
 class _State(NamedTuple):
-    """`e_j` around the degree that is next, latest first; `x^k`; the lowest coefficients; what is
-    left of `E f²`; `τ`, `μ/τ` and `x`; and `e_0`.
+    """`e_j` around the degree that is next, latest first, `None` without means, where they are
+    numbers; `x^k`; the lowest coefficients; what is left of `E f²`; `τ`, `x`, `e_0` and `μ/τ`.
     """
 
-    window: Float[Array, "j widths n"]
+    window: Float[Array, "j widths n"] | None
     decay: Float[Array, "widths n"]
     lowest: Float[Array, "p n"]
     left: Float[Array, " n"]
     tau: Float[Array, "widths n"]
-    height: Float[Array, "widths n"]
     ratio: Float[Array, "widths n"]
-    seed: Float[Array, "widths n"]
+    density: Float[Array, "widths n"]
+    height: Float[Array, "widths n"] | None
 
 
 class Kinks(AbstractPart):
@@ -76,80 +87,95 @@ class Kinks(AbstractPart):
         self.behind = max(0, *(piece.power for piece in self.pieces if not piece.order), 0)
 
     def start(self, mean, std):
-        far = precision(std.dtype).far
-        mean, std = mean[None], std[None]
+        far, central = precision(std.dtype).far, mean is None
+        mean, std = (jnp.zeros_like(std) if central else mean)[None], std[None]
         widths = jnp.asarray(self.mixture.widths, std.dtype)[:, None]
         tau = jnp.sqrt(std * std + widths * widths)
         # without norm and mean a sharp kink is nowhere positive
         alive = (tau > 0) | (mean != 0)
-        height = jnp.where(tau > 0, divide(mean, tau), jnp.sign(mean) * far)
-        height = jnp.clip(height, -far, far)
-        density = jnp.where(alive, normal_pdf(height), 0)
-        levels = {
-            Kink.STEP: jnp.where(alive, normal_cdf(height), 0),
-            Kink.SIGN: sign_mean(height),
-        }
-        ratio = divide(std, tau)
-        lowest = self._lowest(mean, tau, ratio, density, levels)
-        # e_{S−1}, …, e_0, and zeros for those of negative degree
-        known = [density]
-        before = jnp.zeros_like(density)
-        for j in range(1, max(1, self.ahead)):
-            last = known[0]
-            known.insert(0, (-height * last - math.sqrt(j - 1) * before) / math.sqrt(j))
-            before = last
-        known = known if self.ahead else []
-        zeros = [jnp.zeros_like(density)] * max(2, self.behind + 1 + bool(self.ahead))
-        window = jnp.stack(known + zeros)
-        # the first `e_0` of a window that ends at `e_{−1}` comes with the first step
-        seed = density if not self.ahead else jnp.zeros_like(density)
+        if central:
+            height, one = None, jnp.where(alive, 1, 0).astype(tau.dtype)
+            density, sign = one / math.sqrt(2 * math.pi), 0 * one
+            levels = {Kink.STEP: 0.5 * one, Kink.SIGN: sign}
+        else:
+            height = jnp.where(tau > 0, divide(mean, tau), jnp.sign(mean) * far)
+            height = jnp.clip(height, -far, far)
+            density = jnp.where(alive, normal_pdf(height), 0)
+            step = jnp.where(alive, normal_cdf(height), 0)
+            levels = {Kink.STEP: step, Kink.SIGN: sign_mean(height)}
         left = jnp.zeros_like(std[0])
         if self.mixture.sharp:
             left = self._square(mean, tau, density, levels)[0]
-        return _State(window, jnp.ones_like(tau), lowest, left, tau, height, ratio, seed)
+        return _State(
+            window=None if height is None else self._window(height, density),
+            decay=jnp.ones_like(tau),
+            lowest=self._lowest(mean, tau, divide(std, tau), density, levels),
+            left=left,
+            tau=tau,
+            ratio=divide(std, tau),
+            density=density,
+            height=height,
+        )
+
+    def _window(self, height: Array, density: Array) -> Float[Array, "j widths n"]:
+        """`e_{S−1}, …, e_0` for the highest order `S`, and zeros for those of negative degree."""
+        before, now = jnp.zeros_like(density), density
+        known = [density] * bool(self.ahead)
+        for j in range(1, self.ahead):
+            before, now = now, (-height * now - math.sqrt(j - 1) * before) / math.sqrt(j)
+            known.insert(0, now)
+        zeros = [jnp.zeros_like(density)] * max(2, self.behind + 1 + bool(self.ahead))
+        return jnp.stack(known + zeros)
 
     def step(self, state, k):
-        number = k.astype(state.tau.dtype)
-        c = jnp.sum(state.decay * self._sequence(state, number), 0)
+        c = jnp.sum(state.decay * self._sequence(state, k), 0)
         c += jnp.take(state.lowest, k, axis=0, mode="fill", fill_value=0)
-        j = number + self.ahead  # the degree of the next e
+        later = state._replace(decay=state.decay * state.ratio, left=state.left - c * c)
+        if state.window is None:
+            return later, c
+        j = (k + self.ahead).astype(state.tau.dtype)  # the degree of the next e
         e = -state.height * state.window[0] - jnp.sqrt(jnp.maximum(j - 1, 0)) * state.window[1]
         e = e / jnp.sqrt(jnp.maximum(j, 1))
-        e = e if self.ahead else jnp.where(k == 0, state.seed, e)
-        known = {
-            "window": jnp.concatenate([e[None], state.window[:-1]]),
-            "decay": state.decay * state.ratio,
-            "left": state.left - c * c,
-        }
-        return state._replace(**known), c
+        e = e if self.ahead else jnp.where(k == 0, state.density, e)
+        return later._replace(window=jnp.concatenate([e[None], state.window[:-1]])), c
 
     def rest(self, state, k):
         if self.mixture.sharp:
             return jnp.sqrt(jnp.maximum(state.left, 0))
         dtype = state.tau.dtype
         widths = jnp.asarray(self.mixture.widths, dtype)[:, None]
-        size = state.decay * jnp.exp(-0.25 * state.height**2) * (_CRAMER / math.sqrt(2 * math.pi))
+        size = state.decay * (_CRAMER / math.sqrt(2 * math.pi))
+        if state.height is not None:
+            size *= jnp.exp(-0.25 * state.height**2)
         out = jnp.zeros_like(state.left)
         for piece in self.pieces:
             shares = jnp.abs(self._coefficients(piece, dtype)) * piece.kink.value
             out += jnp.sum(shares * size * _decline(piece, state.tau, widths, k.astype(dtype)), 0)
         return out
 
-    def _sequence(self, at: _State, k: Array) -> Array:
-        """The coefficients of degree `k` at every width, without those that `lowest` has."""
-        out = jnp.zeros_like(at.tau)
+    def _sequence(self, at: _State, degree: Array) -> Array:
+        """The coefficients of one degree at every width, without those that `lowest` has."""
+        out, k = jnp.zeros_like(at.tau), degree.astype(at.tau.dtype)
         for piece in self.pieces:
             factor = self._coefficients(piece, at.tau.dtype) * piece.kink.value
             p, s = piece.power, piece.order
             if s:
                 root = math.prod([k + i for i in range(1, s)], start=jnp.ones_like(k))
-                entry = at.window[self.ahead - s]
+                entry = self._entry(at, degree, s - 1)
                 out += factor * jnp.sqrt(root) * divide(entry, at.tau**s)
             else:
                 below = math.prod([k - i for i in range(p + 1)], start=jnp.ones_like(k))
                 root = jnp.where(k > p, math.factorial(p) / jnp.sqrt(jnp.maximum(below, 1)), 0)
-                out += factor * root * at.tau**p * at.window[self.ahead + p]
+                out += factor * (root * self._entry(at, degree, -p - 1)) * at.tau**p
         return out
+
+    def _entry(self, at: _State, degree: Array, beyond: int) -> Array:
+        """`e_j` for the degree `j = k + beyond`."""
+        if at.window is not None:
+            return at.window[self.ahead - 1 - beyond]
+        j = degree + beyond
+        number = jnp.take(jnp.asarray(_central(), at.tau.dtype), jnp.maximum(j, 0))
+        return jnp.where(j < 0, 0, number) * at.density
 
     def _coefficients(self, piece: _Piece, dtype) -> Array:
         return jnp.asarray(piece.coefficients, dtype)[:, None]

@@ -37,6 +37,7 @@ class Sampled(AbstractPart):
         self.nodes, self.weights = rule(4 * nodes_of(f) - 3)
 
     def start(self, mean, std):
+        mean = jnp.zeros_like(std) if mean is None else mean
         z, weights = (jnp.asarray(part, std.dtype) for part in (self.nodes, self.weights))
         plain = self.factor * self.f(mean[:, None] + std[:, None] * z[None])
         square = jnp.sum(plain * plain * weights[None], 1)

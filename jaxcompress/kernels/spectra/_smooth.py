@@ -24,6 +24,7 @@ class Polynomial(AbstractPart):
         self.degree = max(term.power for term in terms)
 
     def start(self, mean, std):
+        mean = jnp.zeros_like(std) if mean is None else mean
         rows = []
         for k in range(self.degree + 1):
             some = [
@@ -58,6 +59,7 @@ class Exponential(AbstractPart):
         self.rate, self.coefficient = complex(term.rate), complex(term.coefficient)
 
     def start(self, mean, std):
+        mean = jnp.zeros_like(std) if mean is None else mean
         whole = Term(self.coefficient, rate=self.rate)
         turned = Term(-1j * self.coefficient, rate=self.rate)
         real = line_mean((whole,), mean, std)

@@ -27,10 +27,11 @@ DEGREES = 512
 # What is left of a table relative to √(E f² E g²), in units of the roundoff, where it is a value,
 # and by how much more for one and two derivatives by `ρ`.
 _TOLERANCE, _DERIVED = 30.0, (1.0, 30.0, 1000.0)
-# Nanoseconds a pair of the exact formulas over those of sixteen terms of a series (one core).
-_MIXED, _PLAIN = 3000.0, 25.0
+# Nanoseconds a pair of the exact formulas over those of sixteen terms of a series (one core): with
+# mixtures of widths, without means, and with neither.
+_MIXED, _CENTRAL, _PLAIN = 3000.0, 200.0, 25.0
 # One evaluation of the exact formulas takes so many pairs, or one in so many where that is more.
-_FEWEST, _SHARE, _MOST = 16, 64, 1024
+_FEWEST, _SHARE, _MOST = 4, 64, 1024
 
 
 @functools.lru_cache(maxsize=1024)
@@ -102,7 +103,8 @@ def tables(
 def open_tables(f, g, weights_x, mean_x, weights_y, mean_y, orders, itself=False) -> Series:
     """What the series have, and which pairs they leave open."""
     x, y = family(weights_x, mean_x), family(weights_y, mean_y)
-    cost = _MIXED if is_mixed(f) or is_mixed(g) else _PLAIN
+    mixed, central = is_mixed(f) or is_mixed(g), mean_x is None and mean_y is None
+    cost = (_CENTRAL if central else _MIXED) if mixed else _PLAIN
     size = x.std.shape[0] * y.std.shape[0]
     limits = Limits(tolerance(x.std.dtype, orders), DEGREES, cost, at_once(size))
     if not (itself and smoothed(f)):

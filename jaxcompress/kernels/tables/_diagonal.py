@@ -30,13 +30,14 @@ def smoothed(f: AbstractActivation) -> bool:
 
 def diagonal(
     f: AbstractActivation,
-    mean: Float[Array, " n"],
+    mean: Float[Array, " n"] | None,
     std: Float[Array, " n"],
     orders: Sequence[tuple[int, int]],
 ) -> tuple[Float[Array, "orders n"], Float[Array, " n"]]:
     """The expectations for every pair of orders, and what the rule leaves of them, relative to `E
     f²` and in units of `σ^{−a−b}`.
     """
+    mean = jnp.zeros_like(std) if mean is None else mean
     dtype, step = std.dtype, 2 * _REACH / (_NODES - 1)
     nodes = np.linspace(-_REACH, _REACH, _NODES)
     weights = np.exp(-0.5 * nodes**2) * step / math.sqrt(2 * math.pi)

@@ -39,7 +39,7 @@ class Family(NamedTuple):
 
     along: Float[Array, "n d"]
     std: Float[Array, " n"]
-    mean: Float[Array, " n"]
+    mean: Float[Array, " n"] | None
 
 
 class Limits(NamedTuple):
@@ -86,14 +86,14 @@ def family(weights: Float[Array, "n d"], mean: Float[Array, " n"] | None) -> Fam
     length = jnp.sqrt(jnp.sum(scaled * scaled, 1, keepdims=True))
     along = scaled / jnp.where(length > 0, length, 1)
     std = (largest * length)[:, 0]
-    return Family(along, std, jnp.zeros_like(std) if mean is None else mean)
+    return Family(along, std, mean)
 
 
 class _Side(NamedTuple):
     """One activation on one or two families."""
 
     spectrum: Spectrum
-    mean: Float[Array, " n"]
+    mean: Float[Array, " n"] | None
     std: Float[Array, " n"]
 
     def begin(self, count: int) -> tuple[Any, Float[Array, "count n"]]:
@@ -113,9 +113,10 @@ class _Job:
         self.ahead = max(max(pair) for pair in orders)
         self.steep = max(a + b for a, b in orders) / 2
         if itself or f == g:
-            some = (y,) if itself else (x, y)
-            both = Family(*(jnp.concatenate(part) for part in zip(*some, strict=True)))
-            self.sides: tuple[_Side, ...] = (_Side(spectrum_of(f), both.mean, both.std),)
+            mean, std = y.mean, y.std
+            if not itself:
+                mean, std = _joined(x, y), jnp.concatenate([x.std, y.std])
+            self.sides: tuple[_Side, ...] = (_Side(spectrum_of(f), mean, std),)
             self.cuts = slice(0, n), slice(None) if itself else slice(n, None)
         else:
             self.sides = _Side(spectrum_of(f), x.mean, x.std), _Side(spectrum_of(g), y.mean, y.std)
@@ -231,6 +232,14 @@ def series(
     bound = jnp.where(jnp.isnan(end.bound), jnp.inf, jnp.exp(end.bound))
     scale = jnp.sqrt(_outer(*job.split(end.squares)))
     return Series(end.tables * factors, job.excess(end) != 0, bound, scale, end.k)
+
+
+def _joined(x: Family, y: Family) -> Array | None:
+    """The means of two families; `None` for none at all."""
+    if x.mean is None and y.mean is None:
+        return None
+    given = (jnp.zeros_like(some.std) if some.mean is None else some.mean for some in (x, y))
+    return jnp.concatenate(list(given))
 
 
 def _outer(x: Float[Array, " n"], y: Float[Array, " m"]) -> Float[Array, "n m"]:
