@@ -19,7 +19,6 @@ from jaxcompress.sweep._layout import SCRATCH
 from jaxcompress.sweep._store import Store
 from tests.sweep_child import LANES, PROGRAMS, do, files, small_plan
 
-pytestmark = pytest.mark.xdist_group("sweep")
 KILLS = 20
 RUNS = 99  # a cell: 33 blocks in each of two
 

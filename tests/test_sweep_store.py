@@ -20,8 +20,6 @@ from jaxcompress.sweep._store import open_store
 from jaxcompress.sweep.internal import run_block
 from tests.sweep_child import FEW, LANES, done_sweep, files, small_plan
 
-pytestmark = pytest.mark.xdist_group("sweep")
-
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
