@@ -25,10 +25,12 @@ RUNS = 99  # a cell: 33 blocks in each of two
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have read the package and started no thread yet."""
+    """Processes that have read the package, and what a sweep reads later, and started no thread
+    yet.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["tests.sweep_child", "jaxcompress.solvers", "jaxcompress.sweep"]
+        ["tests.sweep_child", "jaxcompress.solvers", "jaxcompress.sweep", "zarr", "scipy.linalg"]
     )
     return context
 
