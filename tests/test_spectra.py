@@ -240,7 +240,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     v, c = layer(7, 7, 9)
     given = {"bias_f": b, "bias_g": c}
     whole = gram(activations.tanh, w, activations.tanh, v, **given)
-    monkeypatch.setattr("jaxcompress.kernels.tables._gram._BLOCK", 3 * 7 * 9)
+    monkeypatch.setattr("jaxcompress.kernels.tables._gram._PAIRS", 3 * 7)
     jax.clear_caches()
     np.testing.assert_allclose(
         gram(activations.tanh, w, activations.tanh, v, **given), whole, atol=1e-14

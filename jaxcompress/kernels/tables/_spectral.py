@@ -17,11 +17,14 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels.moments._frames import Frames, frames
 from jaxcompress.kernels.moments._moments import Second
 from jaxcompress.kernels.moments._selection import formulas
+from jaxcompress.kernels.tables._blocks import in_blocks
 from jaxcompress.kernels.tables._completed import tables, truncated
 from jaxcompress.kernels.tables._correlations import product
 from jaxcompress.special.internal import divide
 
 _VALUE = ((0, 0),)
+# Numbers in the difference vectors of a block of pairs.
+_BLOCK = 2**24
 
 
 class Scalars(NamedTuple):
@@ -115,36 +118,51 @@ def _along(scalars: Scalars, primals, tangents) -> Float[Array, "n m"]:
 
 
 def _scalars_jvp(f, g, names, primals, tangents):
-    """Second derivatives, from the exact formulas."""
+    """Second derivatives, from the exact formulas, in blocks of rows."""
     scalars = _scalars(f, g, names, *primals)
     everything = _scalars(f, g, _names(tangents), *primals)
+    moved = [None if _is_zero(each) else each for each in tangents]
+    weights_x, mean_x, weights_y, mean_y = primals
+    rows = max(1, _BLOCK // max(1, weights_y.size))
+
+    def some(x):
+        (weights, mean), by = x
+        return _bent(f, g, (weights, mean, weights_y, mean_y), (*by, *moved[2:]))
+
+    known = in_blocks(some, ((weights_x, mean_x), tuple(moved[:2])), rows)
+    known["value"] = _along(everything, primals, tangents)
+    return scalars, Scalars(**{name: known[name] for name in names})
+
+
+def _bent(f, g, primals, tangents) -> dict[str, Float[Array, "n m"]]:
+    """The derivatives of the scalars but the value, along tangents of which some are `None`."""
     pairs = frames(*primals)
-    by_x, by_mean_x, by_y, by_mean_y = (None if _is_zero(each) else each for each in tangents)
+    by_x, by_mean_x, by_y, by_mean_y = tangents
     x = None if by_x is None else by_x[:, None], None if by_mean_x is None else by_mean_x[:, None]
     y = None if by_y is None else by_y[None], None if by_mean_y is None else by_mean_y[None]
-    forward, backward = formulas(f, g), formulas(g, f)
-    cross = forward.mixed_derivative(pairs.plane)
-    of_x = [(forward.second_derivative(pairs.plane), *x), (cross, *y)]
-    swapped = pairs.plane.swapped
+    forward, backward, swapped = formulas(f, g), formulas(g, f), pairs.plane.swapped
+    of_x = [
+        (forward.second_derivative(pairs.plane), *x),
+        (forward.mixed_derivative(pairs.plane), *y),
+    ]
     of_y = [(backward.second_derivative(swapped), *y), (backward.mixed_derivative(swapped), *x)]
     straight = [_moved(*each, pairs, swapped=False) for each in of_x]
     turned = [_moved(*each, pairs, swapped=True) for each in of_y]
     along_x, across_x, slope_x = (sum(parts) for parts in zip(*straight, strict=True))
     along_y, across_y, slope_y = (sum(parts) for parts in zip(*turned, strict=True))
-    plane, one = pairs.plane, jnp.ones_like(scalars.value)
+    plane = pairs.plane
+    one = jnp.ones((len(primals[0]), len(primals[2])), plane.sin.dtype)
     std_x, std_y = plane.std_x * one, plane.std_y * one
     # What lies across vanishes with the sine, and of a sine that is rounding nothing is left.
     sine = jnp.where(plane.sin > jnp.finfo(one.dtype).eps ** 0.75, plane.sin, 0) * one
     on_x, on_y = divide(across_x, sine), divide(across_y, sine)
-    known = {
-        "value": _along(everything, primals, tangents),
+    return {
         "bend_x": divide(along_x - plane.cos * on_x, std_x),
         "bend_y": divide(along_y - plane.cos * on_y, std_y),
         "both": divide(on_x, std_y),
         "slope_x": slope_x * one,
         "slope_y": slope_y * one,
     }
-    return scalars, Scalars(**{name: known[name] for name in names})
 
 
 def _moved(second: Second, vectors, shifts, pairs: Frames, swapped: bool):
