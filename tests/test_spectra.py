@@ -14,7 +14,7 @@ import jaxcompress as jc
 from jaxcompress import activations
 from jaxcompress.kernels import gram, gram_error
 from jaxcompress.kernels.spectra._spectrum import spectrum_of
-from jaxcompress.kernels.tables._completed import serves, tables
+from jaxcompress.kernels.tables._completed import open_tables, serves, tables
 
 _EXPIT, _CDF = scipy.special.expit, scipy.special.ndtr
 PLAIN = {
@@ -108,6 +108,15 @@ def test_coefficients_are_integrals_and_their_rests_are_bounded(name):
                 assert rest <= 50 * left, (name, mean, norm, k)
 
 
+@pytest.fixture
+def thresholds(monkeypatch):
+    """Patches constants that decide what is compiled, and forgets the programs made with them."""
+    jax.clear_caches()
+    yield monkeypatch
+    monkeypatch.undo()
+    jax.clear_caches()
+
+
 def layer(seed, count, dim, scale=1.0):
     rng = np.random.default_rng(seed)
     weights = scale * rng.normal(size=(count, dim)) / math.sqrt(dim)
@@ -148,10 +157,10 @@ def test_a_neuron_without_norm_has_the_derivative_of_its_function():
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("name", ["relu", "gelu", "tanh"])
-def test_series_have_the_values_and_derivatives_of_the_exact_formulas(name, bias, monkeypatch):
+def test_series_have_the_values_and_derivatives_of_the_exact_formulas(name, bias, thresholds):
     f = PLAIN[name][0]
-    monkeypatch.setattr("jaxcompress.kernels.tables._completed._WIDE", 0)
-    monkeypatch.setattr("jaxcompress.kernels.tables._completed._MANY", 0)
+    thresholds.setattr("jaxcompress.kernels.tables._completed._WIDE", 0)
+    thresholds.setattr("jaxcompress.kernels.tables._completed._MANY", 0)
     arguments = with_copies()
     weights = jnp.array(np.random.default_rng(2).normal(size=(5, 7)))
     along = jax.tree.map(
@@ -168,7 +177,6 @@ def test_series_have_the_values_and_derivatives_of_the_exact_formulas(name, bias
             forward = jax.jvp(jax.grad(total, (0, 1, 2, 3)), args, along)[1]
             return value, gradient, forward
 
-        jax.clear_caches()  # the thresholds are no part of a cache's key
         return jax.jit(of)(*arguments)
 
     assert serves(f, f, 5, 7, 9)
@@ -235,26 +243,83 @@ def test_single_precision_stays_single_and_keeps_its_digits():
     np.testing.assert_allclose(narrow, wide, atol=2e-6)
 
 
-def test_blocks_of_rows_change_nothing(monkeypatch):
+def test_blocks_of_rows_change_nothing(thresholds):
     w, b = layer(6, 11, 9)
     v, c = layer(7, 7, 9)
     given = {"bias_f": b, "bias_g": c}
     whole = gram(activations.tanh, w, activations.tanh, v, **given)
-    monkeypatch.setattr("jaxcompress.kernels.tables._gram._PAIRS", 3 * 7)
+    thresholds.setattr("jaxcompress.kernels.tables._gram._PAIRS", 3 * 7)
     jax.clear_caches()
     np.testing.assert_allclose(
         gram(activations.tanh, w, activations.tanh, v, **given), whole, atol=1e-14
     )
 
 
-def test_another_order_of_size_compiles_nothing():
-    """How many degrees are summed is a matter of the data."""
-    f = activations.softplus
-    table = jax.jit(lambda w, b, v, c: gram(f, w, f, v, bias_f=b, bias_g=c))
-    table(*layer(0, 5, 9), *layer(1, 7, 9))
-    small, large = layer(0, 5, 9, 0.01), layer(1, 7, 9, 3.0)
-    table(*small, *large)
-    assert table._cache_size() == 1
+def test_how_many_degrees_are_summed_is_a_matter_of_the_data():
+    f, orders = activations.softplus, ((0, 0),)
+    done = jax.jit(lambda *layers: open_tables(f, f, *layers, orders))
+    some = [done(*layer(0, 5, 9, scale), *layer(1, 7, 9, scale)) for scale in (0.01, 1.0, 3.0)]
+    degrees = [int(each.degrees) for each in some]
+    assert degrees[0] == 16 < degrees[1] < degrees[2]
+    assert not any(np.any(each.open) for each in some)
+    assert done._cache_size() == 1
+
+
+def test_a_bound_of_several_orders_knows_what_was_run_ahead():
+    """A term of degree 16, of which the tables of lower order have nothing after one chunk."""
+    f = activations.hermite(2) + activations.hermite(16) + 1e-9 * activations.tanh
+    w, v = jnp.array([[1.0, 0.0]]), jnp.array([[0.9, math.sqrt(0.19)]])
+    orders = ((0, 0), (2, 0), (0, 2), (1, 1))
+    done = jax.jit(lambda w, v: open_tables(f, f, w, None, v, None, orders))(w, v)
+    wanted = 0.9**2 + 0.9**16  # orthonormal
+    assert abs(done.tables[0, 0, 0] - wanted) <= done.bound[0, 0] + 1e-11
+
+
+def zero_norms():
+    """A layer with a neuron of zero norm, in a table that is made by series."""
+    w, b = layer(10, 16, 32)
+    v, c = layer(11, 32, 32)
+    return w.at[0].set(0.0), b, v, c
+
+
+@pytest.mark.parametrize("bias", [None, 0.0, -0.4])
+def test_a_kinked_neuron_without_norm_is_that_of_the_exact_formulas(bias):
+    f = activations.relu
+    w, b, v, c = zero_norms()
+    assert serves(f, f, 16, 32, 32)
+    shifts = {} if bias is None else {"bias_f": b.at[0].set(bias), "bias_g": c}
+    weights = jnp.cos(jnp.arange(16 * 32.0)).reshape(16, 32)
+
+    def everything(method):
+        def total(w):
+            return jnp.sum(weights * gram(f, w, f, v, method=method, **shifts))
+
+        def of(w):
+            value, gradient = jax.value_and_grad(total)(w)
+            return value, gradient, jax.jvp(jax.grad(total), (w,), (weights,))[1]
+
+        return jax.jit(of)(w)
+
+    for one, other, tolerance in zip(
+        everything("auto"), everything("exact"), (1e-13, 1e-13, 2e-11), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=0)
+
+
+def test_the_risk_of_tanh_has_a_gradient_by_the_target():
+    w, b = layer(12, 2, 3)
+    v, c = layer(13, 3, 3)
+    a, readout = jnp.array([0.5, -0.3]), jnp.array([1.0, 0.4, -0.6])
+    student = jc.TwoLayer(w, a, b, None, activations.tanh)
+    along = jnp.cos(jnp.arange(9.0)).reshape(3, 3)
+
+    def risk(v):
+        return jc.population_risk(student, jc.TwoLayer(v, readout, c, None, activations.tanh))
+
+    found = jnp.sum(along * jax.grad(risk)(v))
+    step = 1e-4
+    wanted = (risk(v + step * along) - risk(v - step * along)) / (2 * step)
+    assert abs(found - wanted) <= 1e-8
 
 
 @pytest.mark.parametrize(
@@ -266,6 +331,7 @@ def test_another_order_of_size_compiles_nothing():
         ),
         ({"order": 16}, 'expected it with "spectral" alone'),
         ({"method": "spectral", "order": 0}, "gram: given order=0"),
+        ({"method": "spectral", "order": 5000}, "gram: given order=5000"),
     ],
 )
 def test_unknown_methods_and_orders_are_refused(given, words):
@@ -322,7 +388,7 @@ def test_risk_and_hessian_of_tanh_are_differences_of_integrals():
 
 
 def test_the_hessian_of_kinked_neurons_in_many_dimensions_is_that_of_the_exact_formulas(
-    monkeypatch,
+    thresholds,
 ):
     rng = np.random.default_rng(9)
 
@@ -331,12 +397,19 @@ def test_the_hessian_of_kinked_neurons_in_many_dimensions_is_that_of_the_exact_f
         return jc.TwoLayer(weights, jnp.array(rng.normal(size=count)), bias, None, activations.relu)
 
     student, target = network(16), network(32)
+    student = jc.TwoLayer(
+        student.weights.at[2].set(0.0),
+        student.readout,
+        student.bias.at[2].set(0.0),
+        None,
+        activations.relu,
+    )
     copies = target.weights.at[0].set(student.weights[0]).at[1].set(student.weights[1] + 1e-6)
     bias = target.bias.at[:2].set(student.bias[:2])
     target = jc.TwoLayer(copies, target.readout, bias, None, activations.relu)
     assert serves(activations.relu, activations.relu, 16, 48, 32)
     found = jc.risk_hessian(student, target)
-    monkeypatch.setattr("jaxcompress.risk._meetings.serves", lambda *_: False)
-    monkeypatch.setattr("jaxcompress.kernels.tables._gram.serves", lambda *_: False)
+    thresholds.setattr("jaxcompress.risk._meetings.serves", lambda *_: False)
+    thresholds.setattr("jaxcompress.kernels.tables._gram.serves", lambda *_: False)
     jax.clear_caches()
     np.testing.assert_allclose(found, jc.risk_hessian(student, target), atol=2e-11)

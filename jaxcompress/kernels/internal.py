@@ -35,6 +35,7 @@ from jaxcompress.kernels.tables._completed import for_open, open_tables, serves,
 from jaxcompress.kernels.tables._diagonal import smoothed
 from jaxcompress.kernels.tables._gram import in_one_piece, table_in_blocks, table_times
 from jaxcompress.kernels.tables._pairwise import table_gradient
+from jaxcompress.kernels.tables._spectral import table_by_series
 from jaxcompress.kernels.zero_mean._forms import (
     AbstractCentred,
     CentredSecond,
@@ -86,6 +87,7 @@ __all__ = [
     "serves",
     "smoothed",
     "summed_blocks",
+    "table_by_series",
     "table_gradient",
     "table_in_blocks",
     "table_times",

@@ -26,6 +26,7 @@ from jaxcompress.kernels.internal import (
     frames_within,
     in_one_piece,
     serves,
+    table_by_series,
     tables,
 )
 from jaxcompress.networks.internal import ONE, Layer, Sized, still
@@ -117,7 +118,9 @@ def met_tables(x: Layer, met: Met, orders: Sequence[tuple[int, int]]) -> Float[A
 def met_table(x: Layer, met: Met) -> Float[Array, "n m"]:
     """`E f g` of all pairs."""
     if by_series(x, met):
-        return met_tables(x, met, ((0, 0),))[0]
+        y = met.layer
+        known = x.activation, y.activation, bool(met.itself)
+        return table_by_series(*known, x.weights, x.mean, y.weights, y.mean)
     ((table,),) = look(x, met, (VALUE,))[1]
     return table
 

@@ -75,14 +75,16 @@ def _by_series(x: Layer, some: Met, c: Array) -> PairBlocks:
     y, n = some.layer, some.itself
     w, v, right = x.weights, y.weights, y.readout
     done = open_tables(x.activation, y.activation, w, x.mean, v, y.mean, _FIRST, itself=bool(n))
-    closed = jnp.where(done.open[None], 0, done.tables)
+    # within the layer a pair is open both ways: its tables stand for those of the other order too
+    is_open = done.open.at[:, :n].set(done.open[:, :n] | done.open[:, :n].T) if n else done.open
+    closed = jnp.where(is_open[None], 0, done.tables)
     sums = PairBlocks(
         closed[0],
         _bend(closed, w, v, c),
         _residual(closed, w, v, right),
         *_within(closed, w, v, n),
     )
-    return for_open(_exactly(x, some, c), sums, done.open, (w, x.mean), (v, y.mean))
+    return for_open(_exactly(x, some, c), sums, is_open, (w, x.mean), (v, y.mean))
 
 
 def _bend(tables: Array, w: Array, v: Array, c: Array) -> Float[Array, "n r1 r1"]:

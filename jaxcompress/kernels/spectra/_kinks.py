@@ -32,7 +32,7 @@ from jaxcompress.kernels.activations._terms import (
     derivative,
     simplified,
 )
-from jaxcompress.kernels.spectra._part import AbstractPart
+from jaxcompress.kernels.spectra._part import AbstractPart, smallest
 from jaxcompress.special import normal_cdf, normal_pdf, sign_mean
 from jaxcompress.special.internal import divide, precision
 
@@ -92,7 +92,7 @@ class Kinks(AbstractPart):
         widths = jnp.asarray(self.mixture.widths, std.dtype)[:, None]
         tau = jnp.sqrt(std * std + widths * widths)
         # without norm and mean a sharp kink is nowhere positive
-        alive = (tau > 0) | (mean != 0)
+        alive = (tau > smallest(tau.dtype)) | (mean != 0)
         if central:
             height, one = None, jnp.where(alive, 1, 0).astype(tau.dtype)
             density, sign = one / math.sqrt(2 * math.pi), 0 * one
@@ -233,7 +233,8 @@ def _decline(piece: _Piece, tau: Array, widths: Array, k: Array) -> Array:
         return tail / tau
     grown = k + (s - 1)
     ratio = (1 - (widths / tau) ** 2) * (1 + 1 / grown) ** (s - 1)
-    sums = jnp.where(ratio < 1, 1 / (1 - jnp.minimum(ratio, 0.999999)), jnp.inf)
+    fine = ratio < 0.999999
+    sums = jnp.where(fine, 1 / (1 - jnp.where(fine, ratio, 0)), jnp.inf)
     return jnp.sqrt(grown ** (s - 1) * sums) / tau**s
 
 

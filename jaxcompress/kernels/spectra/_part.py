@@ -7,7 +7,15 @@ and `σ` the mean and the standard deviation of a pre-activation; `c_k = E[f(μ 
 import abc
 from typing import Any
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+
+def smallest(dtype) -> float:
+    """The norm that stands for none, whose fourth power is a number: coefficients are divided by
+    it.
+    """
+    return float(jnp.finfo(dtype).tiny) ** 0.2
 
 
 class AbstractPart(abc.ABC):

@@ -23,9 +23,12 @@ _REACH, _NODES = 9.0, 193
 
 @functools.cache
 def smoothed(f: AbstractActivation) -> bool:
-    """Whether every kink of an activation is smoothed."""
-    kinks = [term for term in f.terms or () if term.kink is not None]
-    return bool(kinks) and all(min(term.mixture.widths) > 0 for term in kinks)
+    """Whether a function is made of smoothed kinks, and beside them at most of a line: then the
+    rule resolves it, and its reach is enough. """
+    terms = f.terms or ()
+    kinks = [term for term in terms if term.kink is not None]
+    flat = all(term.power <= 1 and not term.rate for term in terms)
+    return bool(kinks) and flat and all(min(term.mixture.widths) > 0 for term in kinks)
 
 
 def diagonal(
@@ -53,7 +56,7 @@ def diagonal(
 
 
 def _left(f: AbstractActivation, mean: Array, std: Array, frequency: float, steep: int) -> Array:
-    """What the rule leaves of the integral, at most."""
+    """What the rule leaves of the integral, from the slowest of the products of two kinks."""
     left = jnp.zeros_like(std)
     for term in f.terms or ():
         for share, width in zip(*term.mixture, strict=True) if term.kink is not None else ():

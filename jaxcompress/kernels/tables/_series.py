@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxcompress.kernels.activations._activation import AbstractActivation
+from jaxcompress.kernels.spectra._part import smallest
 from jaxcompress.kernels.spectra._spectrum import Spectrum, spectrum_of
 from jaxcompress.kernels.tables._correlations import product
 
@@ -151,15 +152,19 @@ class _Job:
             for window, (_, some) in zip(at.windows, new, strict=True)
         ]
         states, k = tuple(state for state, _ in new), at.k + _CHUNK
-        pairs = zip(self.sides, states, strict=True)
-        rests = [jnp.log(side.spectrum.rest(state, k + self.ahead)) for side, state in pairs]
+        windows = tuple(row[_CHUNK:] for row in rows)
+        rests = []
+        for side, state, window in zip(self.sides, states, windows, strict=True):
+            # what was run ahead has not been summed in every table
+            later = side.spectrum.rest(state, k + self.ahead) ** 2
+            rests.append(0.5 * jnp.log(later + jnp.sum(window * window, 0)))
         bound = self._largest_weight(k) + _sums(*self.split(rests))
         bound = bound if known is None else jnp.where(known, -jnp.inf, bound)
         squares = [jnp.sum(row[:_CHUNK] ** 2, 0) for row in rows]
         return _Sum(
             k=k,
             states=states,
-            windows=tuple(row[_CHUNK:] for row in rows),
+            windows=windows,
             squares=tuple(map(jnp.add, at.squares, squares)),
             power=at.power * self.rho**_CHUNK,
             tables=at.tables + at.power[None] * self._chunk(at.k, rows),
@@ -248,11 +253,6 @@ def _outer(x: Float[Array, " n"], y: Float[Array, " m"]) -> Float[Array, "n m"]:
 
 def _sums(x: Float[Array, " n"], y: Float[Array, " m"]) -> Float[Array, "n m"]:
     return x[:, None] + y[None]
-
-
-def smallest(dtype) -> float:
-    """The norm in place of none, whose fourth power is a number."""
-    return float(jnp.finfo(dtype).tiny) ** 0.2
 
 
 def _raised(rows: Float[Array, "j n"], order: int, ks: Float[Array, " k"]) -> Float[Array, "k n"]:

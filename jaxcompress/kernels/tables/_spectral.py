@@ -41,15 +41,15 @@ class Scalars(NamedTuple):
 _ORDERS = dict(zip(Scalars._fields, ((0, 0), (2, 0), (0, 2), (1, 1), (1, 0), (0, 1)), strict=True))
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def table_by_series(f, g, weights_x, mean_x, weights_y, mean_y) -> Float[Array, "n m"]:
-    """`_pairwise.table`, by series."""
-    return tables(f, g, weights_x, mean_x, weights_y, mean_y, _VALUE)[0]
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def table_by_series(f, g, itself, weights_x, mean_x, weights_y, mean_y) -> Float[Array, "n m"]:
+    """`_pairwise.table`, by series; `itself` where the second family begins with the first."""
+    return tables(f, g, weights_x, mean_x, weights_y, mean_y, _VALUE, itself)[0]
 
 
-def _table_jvp(f, g, primals, tangents):
+def _table_jvp(f, g, itself, primals, tangents):
     names = _names(tangents)
-    scalars = _scalars(f, g, names, *primals)
+    scalars = _scalars(f, g, itself, names, *primals)
     return scalars.value, _along(scalars, primals, tangents)
 
 
@@ -86,10 +86,10 @@ def _names(tangents) -> tuple[str, ...]:
     return tuple(name for name, needed in needs.items() if needed)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _scalars(f, g, names, weights_x, mean_x, weights_y, mean_y) -> Scalars:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
+def _scalars(f, g, itself, names, weights_x, mean_x, weights_y, mean_y) -> Scalars:
     orders = tuple(_ORDERS[name] for name in names)
-    some = tables(f, g, weights_x, mean_x, weights_y, mean_y, orders)
+    some = tables(f, g, weights_x, mean_x, weights_y, mean_y, orders, itself)
     return Scalars(**dict(zip(names, some, strict=True)))
 
 
@@ -117,10 +117,10 @@ def _along(scalars: Scalars, primals, tangents) -> Float[Array, "n m"]:
     return out
 
 
-def _scalars_jvp(f, g, names, primals, tangents):
+def _scalars_jvp(f, g, itself, names, primals, tangents):
     """Second derivatives, from the exact formulas, in blocks of rows."""
-    scalars = _scalars(f, g, names, *primals)
-    everything = _scalars(f, g, _names(tangents), *primals)
+    scalars = _scalars(f, g, itself, names, *primals)
+    everything = _scalars(f, g, itself, _names(tangents), *primals)
     moved = [None if _is_zero(each) else each for each in tangents]
     weights_x, mean_x, weights_y, mean_y = primals
     rows = max(1, _BLOCK // max(1, weights_y.size))
