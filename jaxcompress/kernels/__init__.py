@@ -53,6 +53,7 @@ from jaxcompress.kernels.activations._activation import AbstractActivation
 from jaxcompress.kernels.activations._derivative import derivative_of
 from jaxcompress.kernels.moments._pair import GaussianPair, expectation
 from jaxcompress.kernels.tables._dual import dual_activation, hermite_coefficients, nngp, ntk
+from jaxcompress.kernels.tables._gated import gated_gram
 from jaxcompress.kernels.tables._gram import gram
 from jaxcompress.kernels.tables._gram_error import gram_error
 
@@ -66,6 +67,7 @@ __all__ = [
     "derivative_of",
     "dual_activation",
     "expectation",
+    "gated_gram",
     "gram",
     "gram_error",
     "hermite_coefficients",
