@@ -31,6 +31,8 @@ tanh, sigmoid, softplus, SiLU     `moments/             a logistic function is a
                                   _scale_mixtures`      kinks over their width: a sum of the above
 a user's function                 `moments/_quadrature` a rule in the plane; exact in one of the two
                                                         variables if the partner has a closed form
+gated neurons (SwiGLU, GeGLU,     `tables/              Stein's lemma: tables of derivatives of the
+ReGLU), any means                 _gated_tables`        above; two sharp kinks in `_gated_kinks`
 large tables of ReLU, erf,        `tables/_products`    matrix products instead of a plane for every
 affine, no means                                        pair: hundreds of times faster
 the solver's inner loop: ReLU or  `zero_mean/_forms`    three numbers a pair; absolute accuracy is
