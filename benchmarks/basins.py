@@ -6,8 +6,8 @@ order of neurons, signs or scales. The reference is our own flow at rtol 1e-10, 
 subsample SciPy's LSODA with the plain closed forms, at the same tolerances, checks the reference;
 and LSODA at rtol 1e-3 and 1e-6 is judged like ours.
 
-    python benchmarks/basins.py --core 1 # 1000 starts each of three sizes python
-    benchmarks/basins.py --core 1 --runs 100 --check 0 --fidelity 0 --seed 5000
+    python benchmarks/basins.py --core 1  # 1000 starts each of three sizes
+    python benchmarks/basins.py --core 1 --runs 100 --check 0 --fidelity 0 --seed 5000
 """
 
 import time

@@ -5,8 +5,8 @@ Trains scikit-learn's MLPClassifier (128 ReLU neurons) on 1200 of its 1797 bundl
 two layers and the training pixels' mean and covariance to the command line, and measures what comes
 back on the other 597 images.
 
-    python benchmarks/digits.py # 128 → 16 and 128 → 8 python benchmarks/digits.py --widths 2 4 8 16
-    --record # the table and figure of the README
+    python benchmarks/digits.py  # 128 → 16 and 128 → 8
+    python benchmarks/digits.py --widths 2 4 8 16 --record  # the table and figure of the README
 """
 
 import argparse

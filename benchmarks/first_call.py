@@ -1,9 +1,9 @@
 """What a first call costs before it computes: processor seconds of a fresh process, by its parts.
 
-python benchmarks/first_call.py --core 0 # all rows that are not stored yet python
-benchmarks/first_call.py --core 0 --again # all rows anew python benchmarks/first_call.py --core 0
---rows relu erf+b # these; +b has hidden and output biases python benchmarks/first_call.py --core 0
---minutes 5 # later rows are only counted
+    python benchmarks/first_call.py --core 0  # all rows that are not stored yet
+    python benchmarks/first_call.py --core 0 --again  # all rows anew
+    python benchmarks/first_call.py --core 0 --rows relu erf+b  # +b: with biases
+    python benchmarks/first_call.py --core 0 --minutes 5  # later rows are only counted
 
 A row is `solve_many` with 16 runs, n = 3, k = 6, d = 7, or `compress` on the digits, 128 → 16. Two
 processes each: one with an empty cache folder (it can read nothing there; what it writes took less

@@ -1,8 +1,8 @@
 """The gradient of the risk by the student's weights, against a target of a million neurons: time
 and peak memory.
 
-python benchmarks/million.py --core 0 # float64 and float32, a fresh process each python
-benchmarks/million.py --neurons 100000 --core 0 # a tenth of it
+    python benchmarks/million.py --core 0  # float64 and float32, a fresh process each
+    python benchmarks/million.py --neurons 100000 --core 0  # a tenth of it
 
 The yardstick is three bare products of matrices, played on the same arrays in the same process: the
 correlations `W Vᵀ`, and the two that a reverse pass over them makes, `C V` and `Cᵀ W`. Only the

@@ -1,8 +1,8 @@
 """Write the tables of benchmarks/README.md from results/*.json, between its markers, and say where
 we lose.
 
-python benchmarks/report.py # rewrite the README python benchmarks/report.py --check # fail if it is
-not what the results say, or if a program has grown
+    python benchmarks/report.py  # rewrite the README python benchmarks/report.py --check  # fail if
+    it is not what the results say, or a program has grown
 """
 
 import argparse

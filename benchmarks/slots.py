@@ -1,8 +1,8 @@
 """Slots with refill: time a run against their number, occupancy on a heavy-tailed workload, and
 equal answers.
 
-python benchmarks/slots.py --core 1 # work B with 1, 2, 4, …, 512 slots python benchmarks/slots.py
---core 1 --runs 2048 --slots 32 64
+    python benchmarks/slots.py --core 1  # work B with 1, 2, 4, …, 512 slots
+    python benchmarks/slots.py --core 1 --runs 2048 --slots 32 64
 """
 
 import heapq

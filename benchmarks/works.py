@@ -1,11 +1,10 @@
 """Works A to D of the design page: this package and its rivals on the same runs, in the same
 process, on the same core.
 
-python benchmarks/works.py --core 1 # all works, all rivals: about half an hour python
-benchmarks/works.py --core 1 --works B --runs 1024 --rivals lsoda lsoda-ours python
-benchmarks/works.py --works B --processes 2 # throughput of two processes, a core each python
-benchmarks/works.py --works B --runs 100000 --gpu-limit # on a GPU, with the ratio to the chip's
-limit
+    python benchmarks/works.py --core 1  # all works, all rivals: about half an hour
+    python benchmarks/works.py --core 1 --works B --runs 1024 --rivals lsoda lsoda-ours
+    python benchmarks/works.py --works B --processes 2  # two processes, a core each
+    python benchmarks/works.py --works B --runs 100000 --gpu-limit  # on a GPU, with its ceilings
 """
 
 import multiprocessing

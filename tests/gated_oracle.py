@@ -20,7 +20,7 @@ from mpmath import mp, mpf
 
 STORE = pathlib.Path(__file__).parent / "gated_values.json"
 DIM, DIGITS, BITS, REACH, STEP = 3, 75, 240, mpf(16), mpf(1) / 8
-# How many pairs of which activations, and which of them have derivatives: SwiGLU, and GeGLU with it.
+# How many pairs of which activations, and which have derivatives: SwiGLU, and GeGLU with it.
 PAIRS = {
     "silu silu": 60,
     "silu gelu": 40,

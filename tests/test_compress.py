@@ -23,8 +23,6 @@ RELU, ERF = jc.activations.relu, jc.activations.erf
 KEY = jax.random.key(0)
 CURVATURE, SHORTEST = jax.jit(curvature), jax.jit(shortest)
 
-pytestmark = pytest.mark.xdist_group("compress")  # what one compiles, the next uses
-
 
 @pytest.fixture(scope="session")
 def target():

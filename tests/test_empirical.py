@@ -63,7 +63,9 @@ def test_risk_gradient_and_hessian_are_those_of_the_sums_in_numpy(case):
     student, samples = case
     flat, unravel = ravel_pytree(student)
     vector, risk = np.asarray(flat), plain_risk(student, samples)
-    value, gradient = jax.value_and_grad(lambda v: jc.empirical_risk(unravel(v), samples))(flat)
+    value, gradient = jax.jit(jax.value_and_grad(lambda v: jc.empirical_risk(unravel(v), samples)))(
+        flat
+    )
     assert value == pytest.approx(risk(vector), rel=1e-14)
     np.testing.assert_allclose(gradient, complex_gradient(risk, vector), atol=2e-14)
     assert np.mean(squared_errors(student, samples)) == pytest.approx(risk(vector), rel=1e-14)
@@ -84,11 +86,15 @@ def test_risk_gradient_and_hessian_are_those_of_the_sums_in_numpy(case):
 
 def test_a_hessian_summed_in_pieces_is_the_whole_one(case, monkeypatch):
     student, samples = case
-    whole = EmpiricalProblem.of(samples).hessian(student)
+
+    def hessian():
+        return jax.jit(lambda student: EmpiricalProblem.of(samples).hessian(student))(student)
+
+    whole = hessian()
     monkeypatch.setattr(
         "jaxcompress.risk._empirical_terms._BLOCK", 7 * 16
     )  # seven samples at a time, the last piece short
-    np.testing.assert_allclose(EmpiricalProblem.of(samples).hessian(student), whole, atol=1e-14)
+    np.testing.assert_allclose(hessian(), whole, atol=1e-14)
 
 
 def test_the_floor_covers_what_float32_does_to_the_risk_and_falls_with_it():

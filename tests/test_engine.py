@@ -21,11 +21,6 @@ RELU, ERF, IDENTITY = jc.activations.relu, jc.activations.erf, jc.activations.id
 RUNS, LANES = 67, 8  # neither slots nor devices divide the runs
 RESULTS = jc.RESULTS
 
-# What shares a compiled program runs in one worker.
-base_group = pytest.mark.xdist_group("engine base")
-wide_group = pytest.mark.xdist_group("engine wide")
-relu_group = pytest.mark.xdist_group("engine relu")
-
 
 def _starts(activation, width, dim, runs, seed=0, **options):
     return jc.initialize.glorot_normal(
@@ -101,7 +96,6 @@ def base(problem):
     return jc.solve_many(*problem, slots=LANES)
 
 
-@base_group
 def test_every_run_ends_at_a_critical_point_of_the_exact_risk(problem, base):
     assert np.all(base.converged)
     assert np.all(_is(base, RESULTS.converged))
@@ -119,7 +113,6 @@ def listened(problem):
     return sols, heard
 
 
-@base_group
 def test_three_slots_and_a_listener_change_no_end(base, listened):
     sols, heard = listened
     assert _distance(sols.network, base.network) <= 1e-9  # worst case 1e-13
@@ -127,13 +120,11 @@ def test_three_slots_and_a_listener_change_no_end(base, listened):
     assert 0 < min(heard) <= max(heard) <= RUNS
 
 
-@base_group
 def test_the_listener_hears_ever_larger_numbers(listened):
     _, heard = listened
     assert heard == sorted(set(heard))
 
 
-@base_group
 def test_drawn_starts_in_more_slots_on_two_devices_end_where_the_batch_does(problem, base):
     drawn = jc.initialize.Starts(
         jax.random.key(0), RUNS, jc.initialize.glorot_normal, width=2, dim=4, activation=ERF
@@ -163,7 +154,6 @@ def test_drawn_starts_are_those_of_the_batch_and_fewer_than_one_is_refused():
         jc.solve_many(drawn, three)
 
 
-@base_group
 def test_one_run_in_more_slots_than_runs_ends_where_it_does_in_the_batch(problem, base):
     starts, target = problem
     one = jc.solve_many(run(starts, slice(4, 5)), target, slots=50)
@@ -173,7 +163,6 @@ def test_one_run_in_more_slots_than_runs_ends_where_it_does_in_the_batch(problem
     assert _distance(alone.network, run(one.network, 0)) <= 1e-12
 
 
-@base_group
 def test_the_order_of_the_queue_changes_no_bit_of_any_end(problem, base):
     starts, target = problem
     order = np.random.default_rng(0).permutation(RUNS)
@@ -194,7 +183,6 @@ def test_the_order_of_the_queue_changes_no_bit_of_any_end(problem, base):
         assert _identical(getattr(shuffled, name), getattr(expected, name)), name
 
 
-@base_group
 def test_changed_tolerances_rates_budgets_seeds_and_targets_compile_nothing(problem, base):
     starts, target = problem
     others = (
@@ -212,7 +200,6 @@ def test_changed_tolerances_rates_budgets_seeds_and_targets_compile_nothing(prob
     assert found == []
 
 
-@base_group
 def test_runs_that_overflow_say_so_and_disturb_no_other(problem, base):
     starts, target = problem
     broken = np.isin(np.arange(RUNS), (0, 3, 40))
@@ -226,7 +213,6 @@ def test_runs_that_overflow_say_so_and_disturb_no_other(problem, base):
     assert not np.isnan(sols.eigenvalues).any()
 
 
-@base_group
 def test_runs_whose_budget_is_spent_say_so_wherever_the_polish_ends(problem, base):
     starts, target = problem
     needed = np.asarray(base.stats["steps"])
@@ -245,7 +231,6 @@ def test_runs_whose_budget_is_spent_say_so_wherever_the_polish_ends(problem, bas
     )
 
 
-@base_group
 def test_a_tolerance_below_rounding_is_reported_as_such(problem):
     sols = jc.solve_many(*problem, slots=LANES, gradient_tolerance=1e-25)
     exact = np.asarray(sols.gradient_norm) <= 1e-25
@@ -294,7 +279,6 @@ def _twins(runs=10):
     )
 
 
-@wide_group
 @pytest.mark.parametrize("make", [_well_spanned, _in_the_span, _twins])
 def test_the_ends_in_many_dimensions_are_those_in_few_turned(make):
     starts, target = make()
@@ -307,7 +291,6 @@ def test_the_ends_in_many_dimensions_are_those_in_few_turned(make):
     assert np.array_equal(few.index, many.index)
 
 
-@wide_group
 def test_runs_with_targets_of_their_own_are_reduced_to_the_same_ends():
     starts, target = _well_spanned()
     kinds = [
@@ -392,7 +375,6 @@ def sliding():
     return starts, target, jc.solve_many(starts, target, slots=LANES)
 
 
-@relu_group
 def test_neurons_that_slide_to_zero_are_a_truthful_event(sliding):
     _, target, sols = sliding
     at_zero = np.asarray(sols.stats["neurons_at_zero"])
@@ -404,7 +386,6 @@ def test_neurons_that_slide_to_zero_are_a_truthful_event(sliding):
     assert _slopes(sols.network, target).max() <= 1e-10  # 2e-13
 
 
-@relu_group
 def test_the_risk_rises_wherever_a_neuron_could_leave_zero(sliding):
     _, target, sols = sliding
     slid = np.flatnonzero(_is(sols, RESULTS.neuron_at_zero))
@@ -427,7 +408,6 @@ def test_the_risk_rises_wherever_a_neuron_could_leave_zero(sliding):
     assert np.asarray(rises(run(sols.network, slid), zero)).min() > 0
 
 
-@relu_group
 def test_lsoda_sees_the_same_neuron_fall_to_zero(sliding):
     starts, target, sols = sliding
     i = int(np.flatnonzero(_is(sols, RESULTS.neuron_at_zero))[0])
@@ -456,7 +436,6 @@ def test_lsoda_sees_the_same_neuron_fall_to_zero(sliding):
     assert end[4 * other : 4 * other + 4] @ np.asarray(sols.network.weights[i, other]) > 0
 
 
-@relu_group
 def test_slots_are_busy_while_runs_of_very_different_lengths_wait(sliding):
     starts, target, _ = sliding
     factors = jnp.asarray(np.random.default_rng(0).permutation(np.geomspace(0.1, 10, MANY)))

@@ -1,4 +1,4 @@
-"""Gated neurons against mpmath, Monte Carlo and finite differences: tables, networks, risk, solvers."""
+"""Gated neurons against mpmath, Monte Carlo and differences: tables, networks, risk, solvers."""
 
 import json
 

@@ -140,6 +140,10 @@ REPEATED = {
         "kernels/activations/_logistic.py",
         "kernels/activations/_logistic.py",
     ): "a function and its derivative, by the same identity",
+    (
+        "kernels/tables/_gram.py",
+        "kernels/tables/_gram_error.py",
+    ): "a table and its error are asked for in the same words",
 }
 
 

@@ -90,9 +90,11 @@ def kept(tmp_path):
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have read the package and started no thread yet."""
+    """Processes that have read the package, and what a sweep reads later, and started no thread
+    yet.
+    """
     context = multiprocessing.get_context("forkserver")
-    rooms = ["jaxcompress.solvers", "jaxcompress.sweep"]
+    rooms = ["jaxcompress.solvers", "jaxcompress.sweep", "zarr", "scipy.linalg"]
     context.set_forkserver_preload(["tests.programs_child", *rooms, "rich.console"])
     return context
 

@@ -19,17 +19,18 @@ from jaxcompress.sweep._layout import SCRATCH
 from jaxcompress.sweep._store import Store
 from tests.sweep_child import LANES, PROGRAMS, do, files, small_plan
 
-pytestmark = pytest.mark.xdist_group("sweep")
 KILLS = 20
 RUNS = 99  # a cell: 33 blocks in each of two
 
 
 @pytest.fixture(scope="module")
 def processes():
-    """Processes that have read the package and started no thread yet."""
+    """Processes that have read the package, and what a sweep reads later, and started no thread
+    yet.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["tests.sweep_child", "jaxcompress.solvers", "jaxcompress.sweep"]
+        ["tests.sweep_child", "jaxcompress.solvers", "jaxcompress.sweep", "zarr", "scipy.linalg"]
     )
     return context
 

@@ -13,7 +13,6 @@ import pytest
 from jaxcompress import sweep
 from tests.sweep_child import LANES, PROGRAMS, do, files, small_plan
 
-pytestmark = pytest.mark.xdist_group("sweep")
 RUNS = 60  # a cell: 20 blocks in each of two
 
 

@@ -13,8 +13,6 @@ from jaxcompress.sweep._solving import arrays_of
 from jaxcompress.sweep._store import open_store
 from tests.sweep_child import FEW, LANES, done_sweep, small_plan
 
-pytestmark = pytest.mark.xdist_group("sweep")
-
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):

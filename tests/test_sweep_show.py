@@ -19,7 +19,6 @@ from jaxcompress.kernels import activations
 from jaxcompress.sweep._store import create
 from tests.sweep_child import LANES, PROGRAMS, files, small_plan
 
-pytestmark = pytest.mark.xdist_group("sweep")
 PLAN = """
 activation = "erf"
 n = 1

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import shutil
+import statistics
 
 import jax
 import numpy as np
@@ -19,8 +20,6 @@ from jaxcompress.sweep._compiling import compile_clock
 from jaxcompress.sweep._store import open_store
 from jaxcompress.sweep.internal import run_block
 from tests.sweep_child import FEW, LANES, done_sweep, files, small_plan
-
-pytestmark = pytest.mark.xdist_group("sweep")
 
 
 @pytest.fixture(scope="module")
@@ -354,10 +353,30 @@ def test_the_compile_clock_counts_every_second_once(monkeypatch):
 
 
 def test_what_compiling_took_is_noted(done, tmp_path):
+    """The first block compiles and the others do not. How long a trace takes is a matter of what
+    else the machine does, so a second sweep of this process is held against what JAX told of each
+    block: it has all programs, and notes its traces alone.
+    """
     notes = open_store(done[0]).notes()
     assert len(notes) == 8
     assert all(0 <= note["compile_seconds"] <= note["seconds"] for note in notes)
-    assert all(note["compile_seconds"] < 0.01 for note in notes[1:])
+    first, *later = (note["compile_seconds"] for note in notes)
+    assert statistics.median(later) < 0.01 * first
+    heard = [[]]
+
+    def hear(event, seconds, **_):
+        if event.startswith("/jax/core/compile/"):
+            heard[-1].append((event.rpartition("/")[2], seconds))
+
+    jax.monitoring.register_event_duration_secs_listener(hear)
+    try:
+        plan = small_plan(runs=FEW)
+        sweep.run(plan, tmp_path / "again", slots=LANES, progress=lambda _: heard.append([]))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(hear)
+    assert {name for block in heard for name, _ in block} <= {"jaxpr_trace_duration"}
+    for note, block in zip(open_store(tmp_path / "again").notes(), heard[:8], strict=True):
+        assert note["compile_seconds"] == pytest.approx(sum(length for _, length in block))
     with compile_clock() as clock:
         jax.jit(lambda x: x * 3 + 1)(np.ones(3))
     assert clock.seconds > 0

@@ -10,8 +10,9 @@ be used inside anybody's JAX function:
 >>> table = jax.jit(lambda W: gram(activations.relu, W, activations.erf, W))(W)    # (3, 3)
 >>> gradient = jax.grad(lambda W: gram(activations.relu, W, activations.relu, W).sum())(W)
 
-Four subfolders: `activations` says what a function is; `moments` knows one pair; `tables` many
-pairs; `zero_mean` the short forms for pairs without means. To add an activation with closed forms,
+Five subfolders: `activations` says what a function is; `moments` knows one pair; `spectra` one
+neuron, by its Hermite coefficients; `tables` many pairs; `zero_mean` the short forms for pairs
+without means. To add an activation with closed forms,
 write it as a sum of terms in `activations/_named.py`; nothing else changes: whether it is odd,
 homogeneous, kinked or a polynomial is read from its terms, in `activations/_traits.py` alone.
 
@@ -35,6 +36,9 @@ gated neurons (SwiGLU, GeGLU,     `tables/              Stein's lemma: tables of
 ReGLU), any means                 _gated_tables`        above; two sharp kinks in `_gated_kinks`
 large tables of ReLU, erf,        `tables/_products`    matrix products instead of a plane for every
 affine, no means                                        pair: hundreds of times faster
+tables of tanh, sigmoid,          `tables/_series`,     a multiply-add a degree and pair over the
+softplus, SiLU; large ones of     `spectra`             matrix of cosines; its bound says how many,
+ReLU, erf, GELU with biases                             and where the exact formulas are needed
 the solver's inner loop: ReLU or  `zero_mean/_forms`    three numbers a pair; absolute accuracy is
 erf with itself, no means                               all that a flow feels
 thousands of almost orthogonal    `zero_mean/           relative accuracy of what remains beyond

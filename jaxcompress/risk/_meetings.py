@@ -107,9 +107,7 @@ def by_series(x: Layer, met: Met) -> bool:
     return serves(x.activation, y.activation, n, y.weights.shape[0], dim)
 
 
-def met_tables(
-    x: Layer, met: Met, orders: Sequence[tuple[int, int]]
-) -> Float[Array, "orders n m"]:
+def met_tables(x: Layer, met: Met, orders: Sequence[tuple[int, int]]) -> Float[Array, "orders n m"]:
     """`E[f⁽ᵃ⁾(X_i) g⁽ᵇ⁾(Y_j)]` of all pairs, by series."""
     y = met.layer
     both = (x.activation, y.activation, x.weights, x.mean, y.weights, y.mean)

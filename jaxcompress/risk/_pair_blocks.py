@@ -33,8 +33,8 @@ from jaxcompress.risk._meetings import Met, by_series, look
 
 
 class PairBlocks(NamedTuple):
-    """`E f g`; `Σ_j c_ij E[f″g x̄x̄ᵀ]`; `Σ_j r_jo E[f′g x̄]`; and of the pairs within the layer, and
-    with the last neuron, `E[f′g x̄]`; within it also `E[f′f′ x̄x̄ᵀ]`.
+    """`E f g`; `Σ_j c_ij E[f″g x̄x̄ᵀ]`; `Σ_j r_jo E[f′g x̄]`; of the pairs within the layer, and
+    of those with the last neuron, `E[f′g x̄]`; within it also `E[f′f′ x̄x̄ᵀ]`.
     """
 
     table: Float[Array, "n m"]
@@ -74,61 +74,74 @@ _FIRST = ((0, 0), (1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (4, 0), (3, 1), (2, 2)
 def _by_series(x: Layer, some: Met, c: Array) -> PairBlocks:
     y, n = some.layer, some.itself
     w, v, right = x.weights, y.weights, y.readout
-    done = open_tables(
-        x.activation, y.activation, w, x.mean, v, y.mean, _FIRST, itself=bool(n)
-    )
+    done = open_tables(x.activation, y.activation, w, x.mean, v, y.mean, _FIRST, itself=bool(n))
     closed = jnp.where(done.open[None], 0, done.tables)
-    t00, t10, t20, t11, t30, t21, t40, t31, t22 = closed
-    dim = w.shape[1]
-    eye = jnp.eye(dim, dtype=w.dtype)
-    # sums over what is met
+    sums = PairBlocks(
+        closed[0],
+        _bend(closed, w, v, c),
+        _residual(closed, w, v, right),
+        *_within(closed, w, v, n),
+    )
+    return for_open(_exactly(x, some, c), sums, done.open, (w, x.mean), (v, y.mean))
+
+
+def _bend(tables: Array, w: Array, v: Array, c: Array) -> Float[Array, "n r1 r1"]:
+    """`Σ_j c_ij E[f″g x̄x̄ᵀ]`."""
+    _, _, t20, _, t30, t21, t40, t31, t22 = tables
     mean = jnp.sum(c * t20, 1)
     mixed = w[:, :, None] * ((c * t31) @ v)[:, None]
-    bend = mean[:, None, None] * eye[None] + mixed + jnp.swapaxes(mixed, 1, 2)
-    bend += jnp.sum(c * t40, 1)[:, None, None] * w[:, :, None] * w[:, None]
-    bend += jnp.einsum("ij,jd,je->ide", c * t22, v, v)
+    out = mean[:, None, None] * jnp.eye(w.shape[1], dtype=w.dtype)[None]
+    out += mixed + jnp.swapaxes(mixed, 1, 2)
+    out += jnp.sum(c * t40, 1)[:, None, None] * w[:, :, None] * w[:, None]
+    out += jnp.einsum("ij,jd,je->ide", c * t22, v, v)
     edge = jnp.sum(c * t30, 1)[:, None] * w + (c * t21) @ v
-    residual = w[:, :, None] * (t20 @ right)[:, None] + jnp.einsum("ij,jo,jd->ido", t11, right, v)
-    residual = jnp.concatenate([residual, (t10 @ right)[:, None]], axis=1)
-    # within the layer, where the tables of the second neuron are those of the first, turned
-    u = v[:n]
+    return _bordered(out, edge, mean)
+
+
+def _residual(tables: Array, w: Array, v: Array, right: Array) -> Float[Array, "n r1 o"]:
+    """`Σ_j r_jo E[f′g x̄]`."""
+    _, t10, t20, t11, *_ = tables
+    out = w[:, :, None] * (t20 @ right)[:, None] + jnp.einsum("ij,jo,jd->ido", t11, right, v)
+    return jnp.concatenate([out, (t10 @ right)[:, None]], axis=1)
+
+
+def _within(tables: Array, w: Array, v: Array, n: int) -> tuple[Array, Array, Array]:
+    """`E[f′g x̄]` within the layer and with the last neuron, `E[f′f′ x̄x̄ᵀ]` within it, where the
+    tables of the second neuron are those of the first, turned.
+    """
+    _, t10, t20, t11, _, t21, _, t31, t22 = tables
+    u, dim = v[:n], w.shape[1]
     slopes = t20[:, :n, None] * w[:, None] + t11[:, :n, None] * u[None]
     slopes = jnp.concatenate([slopes, t10[:, :n, None]], axis=-1)
     last = t20[:, -1:] * w + t11[:, -1:] * v[-1:]
     last = jnp.concatenate([last, t10[:, -1:]], axis=-1)
-    if n:
-        t13, t12 = t31[:, :n].T[..., None, None], t21[:, :n].T[..., None]
-        both, ww = w[:, None, :, None] * u[None, :, None], w[:, None, :, None] * w[:, None, None]
-        vv = u[None, :, :, None] * u[None, :, None]
-        square = t11[:, :n, None, None] * eye[None, None] + t31[:, :n, None, None] * ww + t13 * vv
-        square += t22[:, :n, None, None] * (both + jnp.swapaxes(both, 2, 3))
-        side = t21[:, :n, None] * w[:, None] + t12 * u[None]
-        inner = _bordered(square, side, t11[:, :n])
-    else:
-        inner = jnp.zeros((len(w), 0, dim + 1, dim + 1), c.dtype)
-    sums = PairBlocks(t00, _bordered(bend, edge, mean), residual, slopes, last, inner)
-    return for_open(_exactly(x, some, c), sums, done.open, (w, x.mean), (v, y.mean))
+    if not n:
+        return slopes, last, jnp.zeros((len(w), 0, dim + 1, dim + 1), w.dtype)
+    ww = w[:, None, :, None] * w[:, None, None]
+    uu = u[None, :, :, None] * u[None, :, None]
+    wu = w[:, None, :, None] * u[None, :, None]
+    t13, t12 = t31[:, :n].T[..., None, None], t21[:, :n].T[..., None]
+    square = t11[:, :n, None, None] * jnp.eye(dim, dtype=w.dtype)[None, None]
+    square += t31[:, :n, None, None] * ww + t13 * uu
+    square += t22[:, :n, None, None] * (wu + jnp.swapaxes(wu, 2, 3))
+    side = t21[:, :n, None] * w[:, None] + t12 * u[None]
+    return slopes, last, _bordered(square, side, t11[:, :n])
 
 
 def _exactly(x: Layer, some: Met, c: Array):
     """What puts open pairs into their places, from their own frames."""
     y, n, dim = some.layer, some.itself, x.weights.shape[1]
     moments = formulas(x.activation, y.activation)
-    parts = (VALUE, GRADIENT, SECOND_DERIVATIVE, MIXED_DERIVATIVE)
-    parts = parts if n else parts[:3]
     final = y.weights.shape[0] - 1
 
     def of_pair(w, mean_x, v, mean_y):
-        pair = frames(
-            w[None],
-            None if mean_x is None else mean_x[None],
-            v[None],
-            None if mean_y is None else mean_y[None],
-        )
-        ((table,), first, second, *cross) = moments.expect(pair.plane, parts)
+        shifts = (None if mean is None else mean[None] for mean in (mean_x, mean_y))
+        pair = frames(w[None], next(shifts), v[None], next(shifts))
+        parts = (VALUE, GRADIENT, SECOND_DERIVATIVE, MIXED_DERIVATIVE)
+        found = moments.expect(pair.plane, parts if n else parts[:3])
         shape = pair.plane.cos.shape
-        first, second, *cross = (
-            [jnp.broadcast_to(moment, shape) for moment in each] for each in (first, second, *cross)
+        (table,), first, second, *cross = (
+            tuple(jnp.broadcast_to(moment, shape) for moment in each) for each in found
         )
         bend = matrices(Second(*second), pair, dim)[0, 0]
         inner = matrices(Second(*cross[0]), pair, dim)[0, 0] if n else None

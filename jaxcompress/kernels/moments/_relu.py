@@ -42,7 +42,8 @@ class ReluRelu(AbstractMoments):
             case (1, 1):
                 return tuple(self.mixed_derivative(plane))[: len(part.powers)]
             case (i, j):
-                assert i == 0 and len(part.powers) == 1, part
+                assert i == 0, part
+                assert len(part.powers) == 1, part
                 return self._part(plane.swapped, Part((j, i), part.powers))
 
     def value(self, plane: Plane) -> Float[Array, "..."]:

@@ -14,8 +14,10 @@ class AbstractPart(abc.ABC):
     """A function whose coefficients come one after another, for many neurons at a time."""
 
     @abc.abstractmethod
-    def start(self, mean: Float[Array, " n"], std: Float[Array, " n"]) -> Any:
-        """What is known before the first coefficient: a PyTree of arrays."""
+    def start(self, mean: Float[Array, " n"] | None, std: Float[Array, " n"]) -> Any:
+        """What is known before the first coefficient: a PyTree of arrays. Means that are `None` are
+        exactly zero.
+        """
 
     @abc.abstractmethod
     def step(self, state: Any, k: Int[Array, ""]) -> tuple[Any, Float[Array, " n"]]:

@@ -1,8 +1,8 @@
 """Spectra of functions that are known by their values alone: sums over the nodes of a rule.
 
-The rule is that of the tables by quadrature (`moments/_quadrature`). It resolves what does not
-change within its steps: `missed` compares it with the same rule at half of the nodes.
-"""
+The rule is that of the tables by quadrature (`moments/_quadrature`) at four times the nodes, for
+the polynomials that it is multiplied by oscillate. It resolves what does not change within its
+steps: `missed` compares it with the same rule at half of the nodes."""
 
 from typing import NamedTuple
 
@@ -34,9 +34,10 @@ class Sampled(AbstractPart):
 
     def __init__(self, factor: float, f: AbstractActivation):
         self.factor, self.f = factor, f
-        self.nodes, self.weights = rule(nodes_of(f))
+        self.nodes, self.weights = rule(4 * nodes_of(f) - 3)
 
     def start(self, mean, std):
+        mean = jnp.zeros_like(std) if mean is None else mean
         z, weights = (jnp.asarray(part, std.dtype) for part in (self.nodes, self.weights))
         plain = self.factor * self.f(mean[:, None] + std[:, None] * z[None])
         square = jnp.sum(plain * plain * weights[None], 1)

@@ -24,6 +24,7 @@ class Polynomial(AbstractPart):
         self.degree = max(term.power for term in terms)
 
     def start(self, mean, std):
+        mean = jnp.zeros_like(std) if mean is None else mean
         rows = []
         for k in range(self.degree + 1):
             some = [
@@ -43,11 +44,12 @@ class Polynomial(AbstractPart):
 
 
 class _Wave(NamedTuple):
-    """Real and imaginary part of `c_k`, and the standard deviations."""
+    """Real and imaginary part of `c_k`; the standard deviations; `Σ |c_k|²` over all degrees."""
 
     real: Float[Array, " n"]
     imag: Float[Array, " n"]
     std: Float[Array, " n"]
+    total: Float[Array, " n"]
 
 
 class Exponential(AbstractPart):
@@ -57,21 +59,29 @@ class Exponential(AbstractPart):
         self.rate, self.coefficient = complex(term.rate), complex(term.coefficient)
 
     def start(self, mean, std):
+        mean = jnp.zeros_like(std) if mean is None else mean
         whole = Term(self.coefficient, rate=self.rate)
         turned = Term(-1j * self.coefficient, rate=self.rate)
         real = line_mean((whole,), mean, std)
         imag = line_mean((turned,), mean, std) if self.rate.imag else jnp.zeros_like(real)
-        return _Wave(real, imag, std)
+        growth = Term(abs(self.coefficient) ** 2, rate=2 * self.rate.real)
+        return _Wave(real, imag, std, line_mean((growth,), mean, std))
 
     def step(self, state, k):
         factor = state.std / jnp.sqrt(k.astype(state.std.dtype) + 1)
         p, q = factor * self.rate.real, factor * self.rate.imag
-        later = _Wave(p * state.real - q * state.imag, p * state.imag + q * state.real, state.std)
-        return later, state.real
+        real, imag = p * state.real - q * state.imag, p * state.imag + q * state.real
+        return state._replace(real=real, imag=imag), state.real
 
     def rest(self, state, k):
-        """`|c_k|² Σ_j r^{2j} k!/(k+j)!` with `r = |λσ|`: a geometric series, or `e^{r²}`."""
+        """`|c_k|² Σ_j r^{2j} k!/(k+j)!` with `r = |λσ|`: a geometric series, or all there is."""
         square = (abs(self.rate) * state.std) ** 2
         ratio = square / (k.astype(square.dtype) + 1)
-        series = jnp.where(ratio < 0.5, 1 / (1 - jnp.minimum(ratio, 0.5)), jnp.exp(square))
-        return jnp.sqrt((state.real**2 + state.imag**2) * series)
+        series = (state.real**2 + state.imag**2) / (1 - jnp.minimum(ratio, 0.5))
+        total = jnp.where(state.total < _most(square.dtype), state.total, jnp.inf)
+        return jnp.sqrt(jnp.where(ratio < 0.5, jnp.where(total < jnp.inf, series, total), total))
+
+
+def _most(dtype) -> float:
+    """What `line_mean` cuts exponentials at, less a little."""
+    return 0.5 * float(jnp.finfo(dtype).max) ** 0.4

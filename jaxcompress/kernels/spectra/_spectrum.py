@@ -20,8 +20,8 @@ class Spectrum(NamedTuple):
 
     parts: tuple[AbstractPart, ...]
 
-    def start(self, mean: Float[Array, " n"], std: Float[Array, " n"]) -> Any:
-        """What is known before the first coefficient."""
+    def start(self, mean: Float[Array, " n"] | None, std: Float[Array, " n"]) -> Any:
+        """What is known before the first coefficient; means that are `None` are exactly zero."""
         return [part.start(mean, std) for part in self.parts]
 
     def step(self, state: Any, k: Int[Array, ""]) -> tuple[Any, Float[Array, " n"]]:

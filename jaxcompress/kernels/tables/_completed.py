@@ -1,9 +1,8 @@
 """Tables by series, and by the exact formulas at the few pairs where a series does not end.
 
-Coincident neurons of functions with kinks, and long ones, have spectra that fall slowly. These pairs
-are gathered, so many at a time, and go through one evaluation of the exact formulas, as often as
-there are such pairs: many cost what they always did, few cost nothing.
-"""
+Coincident neurons of functions with kinks, and long ones, have spectra that fall slowly. These
+pairs are gathered, so many at a time, and go through one evaluation of the exact formulas, as often
+as there are such pairs: many cost what they always did, few cost nothing."""
 
 import functools
 import math
@@ -25,13 +24,14 @@ Orders = Sequence[tuple[int, int]]
 
 # The most degrees that are summed: what is not done then has norms of some tens.
 DEGREES = 512
-# What is left of a table relative to √(E f² E g²), in units of the roundoff, where it is a value, and
-# by how much more for one, two and three derivatives by `ρ`.
+# What is left of a table relative to √(E f² E g²), in units of the roundoff, where it is a value,
+# and by how much more for one, two and three derivatives by `ρ`.
 _TOLERANCE, _DERIVED = 30.0, (1.0, 30.0, 1000.0, 30000.0)
-# Nanoseconds a pair of the exact formulas over those of sixteen terms of a series (one core).
-_MIXED, _PLAIN = 3000.0, 25.0
+# Nanoseconds a pair of the exact formulas over those of sixteen terms of a series (one core): with
+# mixtures of widths, without means, and with neither.
+_MIXED, _CENTRAL, _PLAIN = 3000.0, 200.0, 25.0
 # One evaluation of the exact formulas takes so many pairs, or one in so many where that is more.
-_FEWEST, _SHARE, _MOST = 16, 64, 1024
+_FEWEST, _SHARE, _MOST = 4, 64, 1024
 
 
 @functools.lru_cache(maxsize=1024)
@@ -84,9 +84,8 @@ def tables(
     orders: Orders,
     itself: bool = False,
 ) -> Float[Array, "orders n m"]:
-    """`E[f⁽ᵃ⁾(X_i) g⁽ᵇ⁾(Y_j)]` for every pair of orders, to the accuracy of the dtype; `itself` where
-    the first family is what the second begins with.
-    """
+    """`E[f⁽ᵃ⁾(X_i) g⁽ᵇ⁾(Y_j)]` for every pair of orders, to the accuracy of the dtype; `itself`
+    where the first family is what the second begins with."""
     done = open_tables(f, g, weights_x, mean_x, weights_y, mean_y, orders, itself)
     parts = tuple(Part(pair, ((0, 0),)) for pair in orders)
 
@@ -104,7 +103,8 @@ def tables(
 def open_tables(f, g, weights_x, mean_x, weights_y, mean_y, orders, itself=False) -> Series:
     """What the series have, and which pairs they leave open."""
     x, y = family(weights_x, mean_x), family(weights_y, mean_y)
-    cost = _MIXED if is_mixed(f) or is_mixed(g) else _PLAIN
+    mixed, central = is_mixed(f) or is_mixed(g), mean_x is None and mean_y is None
+    cost = (_CENTRAL if central else _MIXED) if mixed else _PLAIN
     size = x.std.shape[0] * y.std.shape[0]
     limits = Limits(tolerance(x.std.dtype, orders), DEGREES, cost, at_once(size))
     if not (itself and smoothed(f)):
@@ -136,7 +136,8 @@ def at_once(pairs: int) -> int:
 
 
 def for_open(put, sums, is_open: Bool[Array, "n m"], x: tuple, y: tuple):
-    """`sums = put(sums, pairs, rows, columns)` for so many open pairs at a time, until none is left.
+    """`sums = put(sums, pairs, rows, columns)` for so many open pairs at a time, until none is
+    left.
 
     `pairs` are weights and means of both neurons, one pair a row; rows and columns beyond the table
     stand for no pair.

@@ -1,12 +1,10 @@
 """A neuron with itself, by one-dimensional integrals: `E[f⁽ᵃ⁾(X) f⁽ᵇ⁾(X)]`.
 
 A series is longest where neurons coincide; there it is a sum over the nodes of the trapezoidal rule
-`h Σ_m f⁽ᵃ⁾f⁽ᵇ⁾(μ + σ z_m) φ(z_m)`. The rule's error is what the Fourier transform of the integrand has
-at `ω = 2π/h` and beyond (Poisson's sum). A kink that Gaussians of widths `ν` have smoothed falls
-there as `exp(−ω²/2/(1 + 2σ²/ν²))`, with a power of `ω` for every derivative, so that what the rule
-leaves is known from the widths.
-Reference: Trefethen & Weideman 2014.
-"""
+`h Σ_m f⁽ᵃ⁾f⁽ᵇ⁾(μ + σ z_m) φ(z_m)`. The rule's error is what the Fourier transform of the integrand
+has at `ω = 2π/h` and beyond (Poisson's sum). A kink that Gaussians of widths `ν` have smoothed
+falls there as `exp(−ω²/2/(1 + 2σ²/ν²))`, with a power of `ω` for every derivative, so that what the
+rule leaves is known from the widths. Reference: Trefethen & Weideman 2014."""
 
 import functools
 import math
@@ -32,13 +30,14 @@ def smoothed(f: AbstractActivation) -> bool:
 
 def diagonal(
     f: AbstractActivation,
-    mean: Float[Array, " n"],
+    mean: Float[Array, " n"] | None,
     std: Float[Array, " n"],
     orders: Sequence[tuple[int, int]],
 ) -> tuple[Float[Array, "orders n"], Float[Array, " n"]]:
     """The expectations for every pair of orders, and what the rule leaves of them, relative to `E
     f²` and in units of `σ^{−a−b}`.
     """
+    mean = jnp.zeros_like(std) if mean is None else mean
     dtype, step = std.dtype, 2 * _REACH / (_NODES - 1)
     nodes = np.linspace(-_REACH, _REACH, _NODES)
     weights = np.exp(-0.5 * nodes**2) * step / math.sqrt(2 * math.pi)
@@ -47,17 +46,20 @@ def diagonal(
     values = {order: nth_derivative(f, order)(points) for order in used}
     weighted = {order: values[order] * jnp.asarray(weights, dtype)[None] for order in used}
     sums = jnp.stack([jnp.sum(weighted[a] * values[b], 1) for a, b in orders])
-    frequency = 2 * math.pi / step
     steep = max(a + b for a, b in orders)
+    left = _left(f, mean, std, 2 * math.pi / step, steep)
+    scale = jnp.sum(f(points) ** 2 * jnp.asarray(weights, dtype)[None], 1)
+    return sums, left / jnp.sqrt(jnp.where(scale > 0, scale, 1))
+
+
+def _left(f: AbstractActivation, mean: Array, std: Array, frequency: float, steep: int) -> Array:
+    """What the rule leaves of the integral, at most."""
     left = jnp.zeros_like(std)
     for term in f.terms or ():
-        if term.kink is None:
-            continue
-        for share, width in zip(*term.mixture, strict=True):
-            # a power beside the kink is one of the points at the end of the reach
-            size = abs(term.coefficient) * abs(share) * frequency**steep
+        for share, width in zip(*term.mixture, strict=True) if term.kink is not None else ():
+            # a power beside the kink is at most that at the end of the reach
             far = (jnp.abs(mean) + _REACH * std) ** term.power / width**term.order
-            square = 1 + 2 * (std / width) ** 2
-            left += size * far * jnp.exp(-0.5 * frequency**2 / square)
-    square = jnp.sum(values[0] ** 2 * jnp.asarray(weights, dtype)[None], 1) if 0 in used else 1.0
-    return sums, left / jnp.sqrt(jnp.where(square > 0, square, 1))
+            size = abs(term.coefficient) * abs(share) * frequency**steep
+            spread = 1 + 2 * (std / width) ** 2
+            left += size * far * jnp.exp(-0.5 * frequency**2 / spread)
+    return left

@@ -2,8 +2,6 @@
 the table is large.
 """
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -33,6 +31,8 @@ from jaxcompress.kernels.tables._spectral import table_by_series, truncated_tabl
 # Numbers in one block of pairwise difference vectors: 128 MiB in float64. Larger tables go row by
 # row in blocks.
 _BLOCK = 2**24
+# Pairs in one block of a table by series, which holds a few numbers for each of them.
+_PAIRS = 2**18
 # Numbers in the pairwise difference vectors (`n·k·d`) from which on tables without means are made
 # of matrix products. Here those vectors take 0.7 ms (one core, float64: 64 × 64 neurons, d = 64),
 # the products 0.03 ms; what is smaller keeps its last digits.
@@ -164,16 +164,16 @@ def table_in_blocks(
     k, d = weights_y.shape
     by_series = not exact and serves(f, g, weights_x.shape[0], k, d)
     entries = table_by_series if by_series else table
-    rows = max(1, _BLOCK // max(1, k * d))
+    rows = _PAIRS // max(1, k) if by_series else _BLOCK // max(1, k * d)
     return in_blocks(
-        lambda some: entries(f, g, *some, weights_y, mean_y), (weights_x, mean_x), rows
+        lambda some: entries(f, g, *some, weights_y, mean_y), (weights_x, mean_x), max(1, rows)
     )
 
 
 @eqx.filter_jit
 def table_of_series(f, g, degrees: int, weights_x, mean_x, weights_y, mean_y):
     """The table by series of at most so many degrees, in blocks of rows."""
-    rows = max(1, _BLOCK // max(1, math.prod(weights_y.shape)))
+    rows = max(1, _PAIRS // max(1, weights_y.shape[0]))
     return in_blocks(
         lambda some: truncated_table(f, g, degrees, (0, 0), *some, weights_y, mean_y),
         (weights_x, mean_x),

@@ -4,6 +4,7 @@ estimate elsewhere.
 
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -21,7 +22,8 @@ from jaxcompress.kernels.moments._frames import frames
 from jaxcompress.kernels.moments._pair import GaussianPair, expectation
 from jaxcompress.kernels.moments._plane import Plane
 from jaxcompress.kernels.moments._quadrature import exact_line, nodes_of, rule
-from jaxcompress.kernels.tables._gram import checked_layers
+from jaxcompress.kernels.tables._completed import truncated_series
+from jaxcompress.kernels.tables._gram import checked_layers, checked_method
 
 # What is left of an integrand by 16th differences along the grid is what the rule does not resolve.
 # The factors were chosen on 3524 pairs of 13 functions, smooth and kinked, standard deviations 0.1
@@ -45,6 +47,8 @@ def gram_error(
     bias_f: Float[Array, " n"] | None = None,
     bias_g: Float[Array, " k"] | None = None,
     inputs: AbstractInputs | None = None,
+    method: str = "auto",
+    order: int | None = None,
 ) -> Float[Array, "n k"]:
     """An estimate of `|gram − the exact table|`, entry by entry; arguments, shapes and errors as
     for `gram`.
@@ -53,17 +57,30 @@ def gram_error(
     f² E g²)`, term by term where they are sums. Otherwise it is made of high differences of the
     integrand on the nodes of the rule: not below the true error by more than a factor of 2, usually
     far above it for smooth functions. A function that is zero at every node, as a kink many
-    deviations out may be, escapes it.
+    deviations out may be, escapes it. With `method="spectral"` comes to this a bound of what the
+    series leaves, `|ρ|^K √(T_i T_j)` with `T = E f² − Σ_{k<K} c_k²` (Parseval), infinite where
+    nothing is known.
 
     >>> import jax.numpy as jnp
     >>> from jaxcompress.kernels import activations, gram_error
     >>> bool(jnp.max(gram_error(activations.erf, jnp.eye(2), activations.relu, jnp.eye(2))) < 1e-3)
     True
     """
-    layers = checked_layers("gram_error", W, bias_f, V, bias_g, inputs)
     check_activation("gram_error", f)
     check_activation("gram_error", g)
+    degrees = checked_method("gram_error", method, order)
+    layers = checked_layers("gram_error", W, bias_f, V, bias_g, inputs)
+    if method == "spectral":
+        return _of_series(f, g, degrees, *layers)
     return _estimate(f, g, frames(*layers).plane)
+
+
+@eqx.filter_jit
+def _of_series(f, g, degrees: int, weights_x, mean_x, weights_y, mean_y) -> Array:
+    """What the series leaves, and the rounding of its terms."""
+    layers = weights_x, mean_x, weights_y, mean_y
+    done = truncated_series(f, g, *layers, (0, 0), degrees)
+    return done.bound + _estimate(f, g, frames(*layers).plane)
 
 
 def _estimate(f: AbstractActivation, g: AbstractActivation, at: Plane) -> Array:

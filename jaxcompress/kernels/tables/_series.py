@@ -5,12 +5,11 @@ cosine of two weight vectors. By Stein's lemma `E[f⁽ᵃ⁾(X) g⁽ᵇ⁾(Y)]` 
 coefficients `√((k+1)⋯(k+a)) c_{k+a}/σᵃ`, so value, gradient and Hessian are sums over the same
 numbers, multiply-adds over the matrix `ρ` and nothing else.
 
-The series ends where its bound says so: what is left of a pair beyond degree `K` is at most
-`max_{k ≥ K} (k+a)^{a/2} (k+b)^{b/2} |ρ|^k · √(T_i T_j)`, with the rests `T = Σ_{k ≥ K} c_k²`
-(Cauchy & Schwarz). How many terms there are is a matter of the data; pairs that are not done when it
-would be cheaper to treat them alone are handed back as such.
-References: Mehler 1866; Daniely, Frostig & Singer 2016, section 2.
-"""
+The series ends where its bound says so: what is left of a pair beyond degree `K` is at most `max_{k
+≥ K} (k+a)^{a/2} (k+b)^{b/2} |ρ|^k · √(T_i T_j)`, with the rests `T = Σ_{k ≥ K} c_k²` (Cauchy &
+Schwarz). How many terms there are is a matter of the data; pairs that are not done when it would be
+cheaper to treat them alone are handed back as such. References: Mehler 1866; Daniely, Frostig &
+Singer 2016, section 2."""
 
 import functools
 import math
@@ -25,6 +24,8 @@ from jaxcompress.kernels.activations._activation import AbstractActivation
 from jaxcompress.kernels.spectra._spectrum import Spectrum, spectrum_of
 from jaxcompress.kernels.tables._correlations import product
 
+Orders = Sequence[tuple[int, int]]
+
 # Degrees at a time.
 _CHUNK = 16
 # The sum goes on while so many chunks more are worth their while.
@@ -38,13 +39,13 @@ class Family(NamedTuple):
 
     along: Float[Array, "n d"]
     std: Float[Array, " n"]
-    mean: Float[Array, " n"]
+    mean: Float[Array, " n"] | None
 
 
 class Limits(NamedTuple):
-    """When a series ends: what may be left relative to `√(E f² E g²)`; the most degrees; what a pair
-    costs by the exact formulas, in chunks of one pair, and how many of them are treated at once.
-    """
+    """When a series ends: what may be left relative to `√(E f² E g²)`; the most degrees; what a
+    pair costs by the exact formulas, in chunks of one pair, and how many of them are treated at
+    once."""
 
     tolerance: float
     degrees: int
@@ -53,9 +54,8 @@ class Limits(NamedTuple):
 
 
 class Series(NamedTuple):
-    """`E[f⁽ᵃ⁾ g⁽ᵇ⁾]` for the orders asked for; which pairs are not done; a bound of `σᵃ σᵇ` times the
-    error, relative to `√(E f² E g²)`; a lower bound of that; and how many degrees there are.
-    """
+    """`E[f⁽ᵃ⁾ g⁽ᵇ⁾]` for the orders asked for; which pairs are not done; a bound of `σᵃ σᵇ` times
+    the error; `√(E f² E g²)`, from below; and how many degrees there are."""
 
     tables: Float[Array, "orders n m"]
     open: Bool[Array, "n m"]
@@ -66,9 +66,8 @@ class Series(NamedTuple):
 
 class _Sum(NamedTuple):
     """A sum on its way: the degree that comes next; the states of both spectra; coefficients that
-    were run ahead; `Σ c_k²`; `ρ^k`; the sums; the logarithm of the relative bound, and by how much
-    the last chunk lowered it.
-    """
+    were run ahead; `Σ c_k²`; `ρ^k`; the sums; the logarithm of their bound, and by how much the
+    last chunk lowered it."""
 
     k: Int[Array, ""]
     states: tuple[Any, ...]
@@ -87,106 +86,120 @@ def family(weights: Float[Array, "n d"], mean: Float[Array, " n"] | None) -> Fam
     length = jnp.sqrt(jnp.sum(scaled * scaled, 1, keepdims=True))
     along = scaled / jnp.where(length > 0, length, 1)
     std = (largest * length)[:, 0]
-    return Family(along, std, jnp.zeros_like(std) if mean is None else mean)
+    return Family(along, std, mean)
 
 
 class _Side(NamedTuple):
-    """One activation on one or two families, and where in its coefficients these are."""
+    """One activation on one or two families."""
 
     spectrum: Spectrum
-    mean: Array
-    std: Array
+    mean: Float[Array, " n"] | None
+    std: Float[Array, " n"]
+
+    def begin(self, count: int) -> tuple[Any, Float[Array, "count n"]]:
+        """The lowest coefficients, and what the next ones need."""
+        state = self.spectrum.start(self.mean, jnp.maximum(self.std, smallest(self.std.dtype)))
+        return self.spectrum.run(state, jnp.zeros((), jnp.int32), count)
 
 
-def series(
-    f: AbstractActivation,
-    g: AbstractActivation,
-    x: Family,
-    y: Family,
-    orders: Sequence[tuple[int, int]],
-    limits: Limits,
-    itself: bool = False,
-    known: Bool[Array, "n m"] | None = None,
-) -> Series:
-    """The tables of two families; `itself` where `x` is what `y` begins with, of one activation.
-    Nobody waits for pairs that are `known`.
-    """
-    n = x.std.shape[0]
-    rho = jnp.clip(product(x.along, y.along.T), -1, 1)
-    ahead = max(max(pair) for pair in orders)
-    if itself or f == g:
-        first = () if itself else (x,)
-        both = Family(*(jnp.concatenate(part) for part in zip(*first, y, strict=True)))
-        sides: tuple[_Side, ...] = (_Side(spectrum_of(f), both.mean, both.std),)
-        cuts = slice(0, n), slice(None) if itself else slice(n, None)
-    else:
-        sides = _Side(spectrum_of(f), x.mean, x.std), _Side(spectrum_of(g), y.mean, y.std)
-        cuts = slice(None), slice(None)
-    steep = max(a + b for a, b in orders) / 2
-    logarithm = jnp.log(jnp.abs(rho))
+class _Job:
+    """What does not change while a table is summed."""
 
-    def left_right(rows: Sequence[Array]) -> tuple[Array, Array]:
+    def __init__(self, f, g, x: Family, y: Family, orders: Orders, limits: Limits, itself: bool):
+        n = x.std.shape[0]
+        self.x, self.y, self.orders, self.limits = x, y, orders, limits
+        self.rho = jnp.clip(product(x.along, y.along.T), -1, 1)
+        self.logarithm = jnp.log(jnp.abs(self.rho))
+        self.ahead = max(max(pair) for pair in orders)
+        self.steep = max(a + b for a, b in orders) / 2
+        if itself or f == g:
+            mean, std = y.mean, y.std
+            if not itself:
+                mean, std = _joined(x, y), jnp.concatenate([x.std, y.std])
+            self.sides: tuple[_Side, ...] = (_Side(spectrum_of(f), mean, std),)
+            self.cuts = slice(0, n), slice(None) if itself else slice(n, None)
+        else:
+            self.sides = _Side(spectrum_of(f), x.mean, x.std), _Side(spectrum_of(g), y.mean, y.std)
+            self.cuts = slice(None), slice(None)
+
+    def split(self, parts: Sequence[Array]) -> tuple[Array, Array]:
         """What belongs to `x` and to `y`, from what the sides have."""
-        return rows[0][..., cuts[0]], rows[-1][..., cuts[1]]
+        return parts[0][..., self.cuts[0]], parts[-1][..., self.cuts[1]]
 
-    def begin(side: _Side) -> tuple[Any, Array]:
-        state = side.spectrum.start(side.mean, jnp.maximum(side.std, smallest(side.std.dtype)))
-        return side.spectrum.run(state, jnp.zeros((), jnp.int32), ahead)
+    def start(self) -> _Sum:
+        states, windows = zip(*(side.begin(self.ahead) for side in self.sides), strict=True)
+        one = jnp.ones_like(self.rho)
+        return _Sum(
+            k=jnp.zeros((), jnp.int32),
+            states=tuple(states),
+            windows=tuple(windows),
+            squares=tuple(jnp.zeros_like(side.std) for side in self.sides),
+            power=one,
+            tables=jnp.zeros((len(self.orders), *one.shape), one.dtype),
+            bound=jnp.inf * one,
+            fall=one,
+        )
 
-    states, windows = zip(*map(begin, sides), strict=True)
-
-    def body(at: _Sum) -> _Sum:
+    def step(self, at: _Sum, known: Bool[Array, "n m"] | None) -> _Sum:
+        """A chunk more."""
         new = [
-            side.spectrum.run(state, at.k + ahead, _CHUNK)
-            for side, state in zip(sides, at.states, strict=True)
+            side.spectrum.run(state, at.k + self.ahead, _CHUNK)
+            for side, state in zip(self.sides, at.states, strict=True)
         ]
-        states = tuple(state for state, _ in new)
         rows = [
             jnp.concatenate([window, some])
             for window, (_, some) in zip(at.windows, new, strict=True)
         ]
-        left, right = left_right(rows)
-        ks = (at.k + jnp.arange(_CHUNK)).astype(rho.dtype)
-        p = jnp.stack([_raised(left, a, ks) for a, _ in orders])
-        q = jnp.stack([_raised(right, b, ks) for _, b in orders])
-        part = p[:, -1, :, None] * q[:, -1, None, :]
-        for i in reversed(range(_CHUNK - 1)):
-            part = part * rho[None] + p[:, i, :, None] * q[:, i, None, :]
-        tables = at.tables + at.power[None] * part
-        k = at.k + _CHUNK
-        rests = [
-            side.spectrum.rest(state, k + ahead)
-            for side, state in zip(sides, states, strict=True)
-        ]
-        squares = tuple(
-            old + jnp.sum(row[:_CHUNK] ** 2, 0)
-            for old, row in zip(at.squares, rows, strict=True)
-        )
-        shares = [
-            jnp.log(rest) - 0.5 * jnp.log(square)
-            for rest, square in zip(rests, squares, strict=True)
-        ]
-        bound = _largest_weight(k.astype(rho.dtype), ahead, steep, logarithm)
-        bound = bound + _sums(*left_right(shares))
+        states, k = tuple(state for state, _ in new), at.k + _CHUNK
+        pairs = zip(self.sides, states, strict=True)
+        rests = [jnp.log(side.spectrum.rest(state, k + self.ahead)) for side, state in pairs]
+        bound = self._largest_weight(k) + _sums(*self.split(rests))
         bound = bound if known is None else jnp.where(known, -jnp.inf, bound)
+        squares = [jnp.sum(row[:_CHUNK] ** 2, 0) for row in rows]
         return _Sum(
             k=k,
             states=states,
             windows=tuple(row[_CHUNK:] for row in rows),
-            squares=squares,
-            power=at.power * rho**_CHUNK,
-            tables=tables,
+            squares=tuple(map(jnp.add, at.squares, squares)),
+            power=at.power * self.rho**_CHUNK,
+            tables=at.tables + at.power[None] * self._chunk(at.k, rows),
             bound=bound,
             fall=at.bound - bound,
         )
 
-    enough = math.log(limits.tolerance)
+    def _chunk(self, k: Array, rows: Sequence[Array]) -> Float[Array, "orders n m"]:
+        """The terms of a chunk over `ρ^k`, by Horner's scheme."""
+        left, right = self.split(rows)
+        ks = (k + jnp.arange(_CHUNK)).astype(self.rho.dtype)
+        p = jnp.stack([_raised(left, a, ks) for a, _ in self.orders])
+        q = jnp.stack([_raised(right, b, ks) for _, b in self.orders])
+        out = p[:, -1, :, None] * q[:, -1, None, :]
+        for i in reversed(range(_CHUNK - 1)):
+            out = out * self.rho[None] + p[:, i, :, None] * q[:, i, None, :]
+        return out
 
-    def going(at: _Sum) -> Bool[Array, ""]:
+    def _largest_weight(self, degree: Array) -> Array:
+        """The logarithm of `max_{j ≥ k} (j + ahead)^steep |ρ|^j`."""
+        k = degree.astype(self.rho.dtype)
+        if not self.steep:
+            return k * self.logarithm
+        # beyond its maximum the function is taken at `k`, before it at the maximum
+        top = -self.steep / jnp.minimum(self.logarithm, -_FLATTEST) - self.ahead
+        j = jnp.maximum(k, top)
+        return self.steep * jnp.log(j + self.ahead) + j * self.logarithm
+
+    def excess(self, at: _Sum) -> Float[Array, "n m"]:
+        """The logarithm of what is left over what may be left; zero where it is no more."""
+        sizes = [0.5 * jnp.log(square) for square in at.squares]
+        enough = math.log(self.limits.tolerance) + _sums(*self.split(sizes))
+        return jnp.where(at.bound <= enough, 0, at.bound - enough)
+
+    def going(self, at: _Sum) -> Bool[Array, ""]:
         """Whether so many chunks more would finish pairs that cost more than these."""
+        limits, over = self.limits, self.excess(at)
         if math.isinf(limits.cost):
-            return (at.k < limits.degrees) & jnp.any(~(at.bound <= enough))
-        chunks = jnp.where(at.bound > enough, (at.bound - enough) / at.fall, jnp.inf)
+            return (at.k < limits.degrees) & ((at.k == 0) | jnp.any(over != 0))
+        chunks = jnp.where(over == 0, jnp.inf, over / at.fall)
         worth = []
         for more in _MORE:
             turns = -(-jnp.sum((chunks >= 0) & (chunks <= more)) // limits.at_once)
@@ -194,25 +207,39 @@ def series(
         worthwhile = functools.reduce(jnp.logical_or, worth)
         return (at.k < limits.degrees) & ((at.k == 0) | worthwhile)
 
-    start = _Sum(
-        k=jnp.zeros((), jnp.int32),
-        states=tuple(states),
-        windows=tuple(windows),
-        squares=tuple(jnp.zeros_like(side.std) for side in sides),
-        power=jnp.ones_like(rho),
-        tables=jnp.zeros((len(orders), *rho.shape), rho.dtype),
-        bound=jnp.full_like(rho, jnp.inf),
-        fall=jnp.ones_like(rho),
-    )
-    end = jax.lax.while_loop(going, body, start)
-    small = smallest(rho.dtype)
+
+def series(
+    f: AbstractActivation,
+    g: AbstractActivation,
+    x: Family,
+    y: Family,
+    orders: Orders,
+    limits: Limits,
+    itself: bool = False,
+    known: Bool[Array, "n m"] | None = None,
+) -> Series:
+    """The tables of two families.
+
+    `itself` where `x` is what `y` begins with, of one activation. Nobody waits for pairs that are
+    `known`.
+    """
+    job = _Job(f, g, x, y, orders, limits, itself)
+    end = jax.lax.while_loop(job.going, lambda at: job.step(at, known), job.start())
+    small = smallest(job.rho.dtype)
     inverse_x, inverse_y = 1 / jnp.maximum(x.std, small), 1 / jnp.maximum(y.std, small)
     factors = jnp.stack([_outer(inverse_x**a, inverse_y**b) for a, b in orders])
-    scale = jnp.sqrt(_outer(*left_right(end.squares)))
-    # where nothing is known, or not a number, the bound is not met
-    return Series(
-        end.tables * factors, ~(end.bound <= enough), jnp.exp(end.bound), scale, end.k
-    )
+    # a bound that is no number, of what overflows, is none
+    bound = jnp.where(jnp.isnan(end.bound), jnp.inf, jnp.exp(end.bound))
+    scale = jnp.sqrt(_outer(*job.split(end.squares)))
+    return Series(end.tables * factors, job.excess(end) != 0, bound, scale, end.k)
+
+
+def _joined(x: Family, y: Family) -> Array | None:
+    """The means of two families; `None` for none at all."""
+    if x.mean is None and y.mean is None:
+        return None
+    given = (jnp.zeros_like(some.std) if some.mean is None else some.mean for some in (x, y))
+    return jnp.concatenate(list(given))
 
 
 def _outer(x: Float[Array, " n"], y: Float[Array, " m"]) -> Float[Array, "n m"]:
@@ -234,13 +261,3 @@ def _raised(rows: Float[Array, "j n"], order: int, ks: Float[Array, " k"]) -> Fl
     for i in range(1, order + 1):
         some = some * jnp.sqrt(ks + i)[:, None]
     return some
-
-
-def _largest_weight(k: Array, ahead: int, steep: float, logarithm: Array) -> Array:
-    """The logarithm of `max_{j ≥ k} (j + ahead)^steep |ρ|^j`, that of `|ρ|` given."""
-    if not steep:
-        return k * logarithm
-    # beyond its maximum the function is taken at `k`, before it at the maximum
-    top = -steep / jnp.minimum(logarithm, -_FLATTEST) - ahead
-    j = jnp.maximum(k, top)
-    return steep * jnp.log(j + ahead) + j * logarithm
