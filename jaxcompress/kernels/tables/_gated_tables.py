@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from jaxcompress.kernels.activations._activation import AbstractActivation, Sum, summands_of
 from jaxcompress.kernels.moments._static_zeros import Number, plus, times
 from jaxcompress.kernels.tables._blocks import in_blocks
+from jaxcompress.kernels.tables._completed import is_mixed
 from jaxcompress.kernels.tables._correlations import product
 from jaxcompress.kernels.tables._derivative_tables import derivative_tables
 from jaxcompress.kernels.tables._gated_kinks import table_of_kinks
@@ -39,8 +40,8 @@ def gated_table(
     """The table of two families, in blocks of rows whose memory is given back; `itself` where the
     first family, of one activation with the second, is what that begins with.
     """
-    if any(isinstance(each, Sum) for each in (f, g)):
-        parts = [(p * q, a, b) for p, a in summands_of(f) for q, b in summands_of(g)]
+    parts = [(p * q, a, b) for p, a in summands_of(f) for q, b in summands_of(g)]
+    if len(parts) > 1 and any(_of_kinds(each) for each in (f, g)):
         each = [factor * gated_table(a, b, x, y, itself and bool(a == b)) for factor, a, b in parts]
         return sum(each[1:], each[0])
     k, d = y.gates.shape
@@ -54,6 +55,11 @@ def gated_table(
 def sharp(f: AbstractActivation) -> bool:
     """Whether an activation has a kink or a jump that nothing smooths."""
     return any(term.kink is not None and min(term.mixture.widths) == 0 for term in f.terms or ())
+
+
+def _of_kinds(f: AbstractActivation) -> bool:
+    """Whether an activation is a sum of parts that different formulas serve."""
+    return isinstance(f, Sum) or (sharp(f) and is_mixed(f))
 
 
 class _Factor(NamedTuple):
