@@ -21,7 +21,7 @@ from jaxcompress.kernels.moments._static_zeros import Number, plus, times
 from jaxcompress.kernels.tables._blocks import in_blocks
 from jaxcompress.kernels.tables._completed import is_mixed
 from jaxcompress.kernels.tables._correlations import product
-from jaxcompress.kernels.tables._derivative_tables import derivative_tables
+from jaxcompress.kernels.tables._derivative_tables import derivative_tables, sharp
 from jaxcompress.kernels.tables._gated_kinks import table_of_kinks
 from jaxcompress.kernels.tables._neurons import Neurons
 
@@ -50,11 +50,6 @@ def gated_table(
     if sharp(f) and sharp(g):
         return in_blocks(lambda some: table_of_kinks(f, g, some, y), x, rows)
     return in_blocks(lambda some: _of_derivatives(f, g, some, y, own), x, rows)
-
-
-def sharp(f: AbstractActivation) -> bool:
-    """Whether an activation has a kink or a jump that nothing smooths."""
-    return any(term.kink is not None and min(term.mixture.widths) == 0 for term in f.terms or ())
 
 
 def _of_kinds(f: AbstractActivation) -> bool:
