@@ -17,6 +17,7 @@ from .kernels import Gaussian as Gaussian
 from .kernels import GaussianPair as GaussianPair
 from .kernels import StandardNormal as StandardNormal
 from .kernels import activations as activations
+from .networks import GatedTwoLayer as GatedTwoLayer
 from .networks import TargetMoments as TargetMoments
 from .networks import TwoLayer as TwoLayer
 from .networks import ensembles as ensembles

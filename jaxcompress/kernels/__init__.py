@@ -32,6 +32,8 @@ tanh, sigmoid, softplus, SiLU     `moments/             a logistic function is a
                                   _scale_mixtures`      kinks over their width: a sum of the above
 a user's function                 `moments/_quadrature` a rule in the plane; exact in one of the two
                                                         variables if the partner has a closed form
+gated neurons (SwiGLU, GeGLU,     `tables/              Stein's lemma: tables of derivatives of the
+ReGLU), any means                 _gated_tables`        above; two sharp kinks in `_gated_kinks`
 large tables of ReLU, erf,        `tables/_products`    matrix products instead of a plane for every
 affine, no means                                        pair: hundreds of times faster
 tables of tanh, sigmoid,          `tables/_series`,     a multiply-add a degree and pair over the
@@ -57,6 +59,7 @@ from jaxcompress.kernels.activations._activation import AbstractActivation
 from jaxcompress.kernels.activations._derivative import derivative_of
 from jaxcompress.kernels.moments._pair import GaussianPair, expectation
 from jaxcompress.kernels.tables._dual import dual_activation, hermite_coefficients, nngp, ntk
+from jaxcompress.kernels.tables._gated import gated_gram
 from jaxcompress.kernels.tables._gram import gram
 from jaxcompress.kernels.tables._gram_error import gram_error
 
@@ -70,6 +73,7 @@ __all__ = [
     "derivative_of",
     "dual_activation",
     "expectation",
+    "gated_gram",
     "gram",
     "gram_error",
     "hermite_coefficients",

@@ -33,7 +33,9 @@ from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._blocks import summed_blocks
 from jaxcompress.kernels.tables._completed import for_open, open_tables, serves, tables
 from jaxcompress.kernels.tables._diagonal import smoothed
+from jaxcompress.kernels.tables._gated_tables import gated_table
 from jaxcompress.kernels.tables._gram import in_one_piece, table_in_blocks, table_times
+from jaxcompress.kernels.tables._neurons import Neurons
 from jaxcompress.kernels.tables._pairwise import table_gradient
 from jaxcompress.kernels.tables._spectral import table_by_series
 from jaxcompress.kernels.zero_mean._forms import (
@@ -61,6 +63,7 @@ __all__ = [
     "Erf",
     "First",
     "Frames",
+    "Neurons",
     "Part",
     "Plane",
     "Relu",
@@ -76,6 +79,7 @@ __all__ = [
     "formulas",
     "frames",
     "frames_within",
+    "gated_table",
     "has_closed_form",
     "hermite_remainder",
     "in_one_piece",

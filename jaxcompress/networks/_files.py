@@ -1,5 +1,5 @@
 """Networks on disk: one `.npz` with `weights`, `readout`, `[bias]`, `[output_bias]` and the name of
-the activation.
+the activation; gated ones have `gate_weights` and `[gate_bias]` too.
 """
 
 import os
@@ -13,10 +13,12 @@ import numpy as np
 from jaxcompress._internal.checks import check_finite
 from jaxcompress._internal.files import check_writable, write_whole
 from jaxcompress.kernels import AbstractActivation, activations
+from jaxcompress.networks._gated_two_layer import GatedTwoLayer
+from jaxcompress.networks._network import AbstractNetwork
 from jaxcompress.networks._two_layer import TwoLayer
 
 _REQUIRED = ("weights", "readout", "activation")
-_OPTIONAL = ("bias", "output_bias")
+_OPTIONAL = ("bias", "output_bias", "gate_weights", "gate_bias")
 # Activations that a file may name, and how: `relu`, `hermite(3)`, `0.5*relu`, and sums of these.
 _NAMES = tuple(name for name in activations.__all__ if name != "elementwise")
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -104,12 +106,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def load(path: str | os.PathLike) -> TwoLayer:
+def load(path: str | os.PathLike) -> TwoLayer | GatedTwoLayer:
     """Read a network from an `.npz` file in the dtype it was stored in.
 
     The file holds `weights (n, d)`, `readout (n,)` or `(n, o)`, optionally `bias (n,)` and
     `output_bias`, and `activation`, a string that names one of `jaxcompress.activations`, or a sum
-    of them. Float64 arrays stay float64 only when `jax_enable_x64` is on.
+    of them. With `gate_weights (n, d)`, and optionally `gate_bias`, it is a `GatedTwoLayer`.
+    Float64 arrays stay float64 only when `jax_enable_x64` is on.
     Raises `ValueError` when the file is missing, truncated, foreign or pickled, when shapes or
     dtypes do not fit, when an array holds NaN, or when the activation is unknown.
     Example: `jc.load("network.npz")`.
@@ -118,14 +121,15 @@ def load(path: str | os.PathLike) -> TwoLayer:
     activation = activation_named(path, arrays.pop("activation"))
     arrays = {name: real_array(path, name, array) for name, array in arrays.items()}
     try:
-        network = TwoLayer(**arrays, activation=activation)
+        kind = GatedTwoLayer if arrays.keys() & {"gate_weights", "gate_bias"} else TwoLayer
+        network: TwoLayer | GatedTwoLayer = kind(**arrays, activation=activation)
         _check_one("load", network)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return network
 
 
-def _check_one(where: str, network: TwoLayer) -> None:
+def _check_one(where: str, network: AbstractNetwork) -> None:
     """Raise `ValueError` unless this is one network, with finite parameters."""
     if network.weights.ndim != 2:
         raise ValueError(
@@ -187,7 +191,7 @@ def activation_name(activation: AbstractActivation) -> str:
     return name
 
 
-def save(path: str | os.PathLike, network: TwoLayer) -> None:
+def save(path: str | os.PathLike, network: TwoLayer | GatedTwoLayer) -> None:
     """Write a network as `.npz`: arrays by name and the activation's name, readable with plain
     NumPy.
 

@@ -23,6 +23,7 @@ from jaxcompress.networks import _moments
 from jaxcompress.networks._expected import expected_orders
 from jaxcompress.networks._layer import Layer
 from jaxcompress.networks._moments import as_moments, check_order, target_moments
+from jaxcompress.networks._network import output_axis
 from jaxcompress.networks._readout_distributions import (
     AbstractReadout,
     ConstantReadout,
@@ -31,7 +32,7 @@ from jaxcompress.networks._readout_distributions import (
     UniformReadout,
 )
 from jaxcompress.networks._target_moments import TargetMoments, orders_second_moment
-from jaxcompress.networks._two_layer import TwoLayer, output_axis
+from jaxcompress.networks._two_layer import TwoLayer
 from jaxcompress.networks._weight_distributions import (
     AbstractWeights,
     Correlated,

@@ -1,5 +1,6 @@
 """Starts: random students whose distributions are those of the literature."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Array
 
 from jaxcompress._internal.checks import check_integer, check_sizes
 from jaxcompress.kernels import AbstractActivation
+from jaxcompress.networks._gated_two_layer import GatedTwoLayer
 from jaxcompress.networks._two_layer import TwoLayer
 
 
@@ -111,13 +113,9 @@ def glorot_normal(
     Arguments, returns, raises and reference as for `glorot_uniform`.
     """
     dtype = dtype or jnp.result_type(float)
-
-    def draw(key: Array, shape: tuple[int, ...], fans: int) -> Array:
-        return jax.random.normal(key, shape, dtype) * (2 / fans) ** 0.5
-
     return _glorot(
         "initialize.glorot_normal",
-        draw,
+        functools.partial(_normal, dtype),
         key,
         width,
         dim,
@@ -130,13 +128,56 @@ def glorot_normal(
     )
 
 
+def gated_glorot_normal(
+    key: Array,
+    width: int,
+    dim: int,
+    *,
+    activation: AbstractActivation,
+    outputs: int | None = None,
+    gate_bias: bool = False,
+    bias: bool = False,
+    output_bias: bool = False,
+    runs: int | None = None,
+    dtype=None,
+) -> GatedTwoLayer:
+    """`glorot_normal` for gated neurons: gates and what they are multiplied by are drawn alike.
+
+    Arguments, raises and reference as for `glorot_uniform`; `gate_bias`: whether the gates have
+    biases, zero at the start. Returns a `GatedTwoLayer`; run `i` draws from `fold_in(key, i)`.
+    Example: `jc.initialize.gated_glorot_normal(key, 4, 7, activation=jc.activations.silu)`.
+    """
+    dtype = dtype or jnp.result_type(float)
+    sizes = width, dim, activation, outputs, bias, output_bias, runs, dtype
+    draw = functools.partial(_normal, dtype)
+    plain = _glorot("initialize.gated_glorot_normal", draw, key, *sizes)
+
+    def gates(key: Array) -> Array:
+        return draw(jax.random.fold_in(key, 2), (width, dim), width + dim)
+
+    keys = key if runs is None else jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(runs))
+    return GatedTwoLayer(
+        gates(keys) if runs is None else jax.vmap(gates)(keys),
+        plain.weights,
+        plain.readout,
+        jnp.zeros(plain.weights.shape[:-1], dtype) if gate_bias else None,
+        plain.bias,
+        plain.output_bias,
+        activation,
+    )
+
+
+def _normal(dtype, key: Array, shape: tuple[int, ...], fans: int) -> Array:
+    return jax.random.normal(key, shape, dtype) * (2 / fans) ** 0.5
+
+
 class Starts(eqx.Module):
     """Starts that are drawn where they are needed, one run at a time: what a batch of students is
     before it exists.
 
     `Starts(key, runs, law, **arguments)`: run `i` is `law(fold_in(key, i), **arguments)`, the same
     network that `law(key, **arguments, runs=runs)` has at `i`. `law` is `glorot_normal`,
-    `glorot_uniform` or any function of a key that returns one `TwoLayer`; its arguments and `runs`
+    `glorot_uniform` or any function of a key that returns one network; its arguments and `runs`
     are static, the key is traced.
     Raises `ValueError` for fewer than one run.
     Example: `jc.solve_many(jc.initialize.Starts(key, 64, law, width=3, dim=7, activation=erf),
@@ -145,10 +186,10 @@ class Starts(eqx.Module):
 
     key: Array
     runs: int = eqx.field(static=True)
-    law: Callable[..., TwoLayer] = eqx.field(static=True)
+    law: Callable[..., Any] = eqx.field(static=True)
     arguments: tuple[tuple[str, Any], ...] = eqx.field(static=True)
 
-    def __init__(self, key: Array, runs: int, law: Callable[..., TwoLayer], **arguments: Any):
+    def __init__(self, key: Array, runs: int, law: Callable[..., Any], **arguments: Any):
         self.key = key
         self.runs = check_integer(
             "initialize.Starts", "runs", runs, 1, remedy="ask for one run or more"
@@ -156,6 +197,6 @@ class Starts(eqx.Module):
         self.law = law
         self.arguments = tuple(sorted(arguments.items()))
 
-    def draw(self, run: Array | int) -> TwoLayer:
+    def draw(self, run: Array | int) -> Any:
         """The start of run number `run`."""
         return self.law(jax.random.fold_in(self.key, run), **dict(self.arguments))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 
 
 class WithOne(NamedTuple):
@@ -31,7 +32,7 @@ class Blocks(NamedTuple):
     one: WithOne | None
 
 
-def parameter_mask(network: TwoLayer, freeze: Sequence[str]) -> np.ndarray:
+def parameter_mask(network: AbstractNetwork, freeze: Sequence[str]) -> np.ndarray:
     """Which entries of the flattened network move: a static boolean array of length P."""
     return np.concatenate(
         [np.full(array.size, name not in freeze) for name, array in network.parameters().items()]

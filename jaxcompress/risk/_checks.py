@@ -8,7 +8,8 @@ from jaxtyping import Array
 
 from jaxcompress._internal.checks import check_finite, check_floating
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks import GatedTwoLayer, TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._target import AbstractTarget
 
@@ -33,9 +34,9 @@ def check_target(where: str, target: AbstractTarget, inputs: AbstractInputs) -> 
     check_floating(where, **_first_of(target), **{"inputs' mean": getattr(inputs, "mean", None)})
 
 
-def check_student(where: str, student: TwoLayer) -> None:
-    """Raise `ValueError` unless a student is one network and finite."""
-    check_network(where, "student", student)
+def check_student(where: str, student: AbstractNetwork, kind: type = TwoLayer) -> None:
+    """Raise `ValueError` unless a student is one network of this kind and finite."""
+    check_network(where, "student", student, kind)
     if student.weights.ndim != 2:
         raise ValueError(
             f"{where}: given a student with weights of shape {student.weights.shape}; expected (n, "
@@ -45,12 +46,12 @@ def check_student(where: str, student: TwoLayer) -> None:
 
 
 def check_pair(
-    where: str, student: TwoLayer, target: AbstractTarget, inputs: AbstractInputs
+    where: str, student: AbstractNetwork, target: AbstractTarget, inputs: AbstractInputs
 ) -> None:
     """Raise `ValueError` unless student, target and law are such, finite, and of the same inputs,
     outputs and dtype.
     """
-    check_student(where, student)
+    check_student(where, student, target.students)
     check_target(where, target, inputs)
     if student.dim != target.dim_under(inputs):
         law = "" if inputs.dim is None else f", inputs of dimension {inputs.dim}"
@@ -67,12 +68,17 @@ def check_pair(
     check_floating(where, **{"student's weights": student.weights}, **_first_of(target))
 
 
-def check_network(where: str, name: str, given: object) -> None:
-    """Raise `ValueError` unless this is a network."""
-    if not isinstance(given, TwoLayer):
+def check_network(where: str, name: str, given: object, kind: type = TwoLayer) -> None:
+    """Raise `ValueError` unless this is a network of this kind."""
+    if not isinstance(given, kind):
+        known = "a TwoLayer" if kind is TwoLayer else "a TwoLayer or a GatedTwoLayer"
+        remedy = (
+            "gated neurons are for population_risk, risk_hessian and the solvers against networks"
+            if isinstance(given, GatedTwoLayer)
+            else "build a network with TwoLayer(weights, readout)"
+        )
         raise ValueError(
-            f"{where}: given {name} of type {type(given).__name__}; expected a TwoLayer; build a "
-            "network with TwoLayer(weights, readout)"
+            f"{where}: given {name} of type {type(given).__name__}; expected {known}; {remedy}"
         )
 
 
@@ -86,7 +92,7 @@ def check_measured(where: str, problem: object, kind: type = AbstractProblem) ->
         )
 
 
-def check_freeze(where: str, network: TwoLayer, freeze: Sequence[str]) -> None:
+def check_freeze(where: str, network: AbstractNetwork, freeze: Sequence[str]) -> None:
     """Raise `ValueError` when `freeze` names something that is not a parameter of the network."""
     names = tuple(network.parameters())
     if isinstance(freeze, str) or any(name not in names for name in freeze):
@@ -102,5 +108,5 @@ def _first_of(target: AbstractTarget) -> dict[str, Array]:
     return {f"target's {name}": array for name, array in list(named)[:1]}
 
 
-def _outputs(network: TwoLayer | AbstractTarget) -> str:
+def _outputs(network: AbstractNetwork | AbstractTarget) -> str:
     return "a scalar output" if network.outputs is None else f"{network.outputs} outputs"

@@ -3,15 +3,13 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxcompress.kernels.internal import table_in_blocks, table_times
-from jaxcompress.networks import TwoLayer
-from jaxcompress.networks.internal import neuron_means
+from jaxcompress.networks.internal import AbstractNetwork, against, neuron_means, neuron_table
 from jaxcompress.risk._checks import check_measured, check_student
 from jaxcompress.risk._population import RiskProblem
 
 
 def normal_equations(
-    problem: RiskProblem, student: TwoLayer
+    problem: RiskProblem, student: AbstractNetwork
 ) -> tuple[Float[Array, "m m"], Float[Array, "m o"]]:
     """Matrix and right side whose solution is the readout of least risk for the student's hidden
     parameters.
@@ -25,12 +23,12 @@ def normal_equations(
     Raises `ValueError` for input that is no measured target and no network.
     """
     check_measured("normal_equations", problem, RiskProblem)
-    check_student("normal_equations", student)
-    x, f = problem.student_layer(student), student.activation
-    matrix = table_in_blocks(f, f, x.weights, x.mean, x.weights, x.mean)
+    check_student("normal_equations", student, AbstractNetwork)
+    x = problem.student_layer(student)
+    matrix = neuron_table(x, x)
     right = jnp.zeros((student.width, x.readout.shape[1]), matrix.dtype)
     for y in problem.layers:
-        right += table_times(f, y.activation, x.weights, x.mean, y.weights, y.mean, y.readout)[0]
+        right += against(x, y)[0]
     if student.output_bias is None and problem.offset is None:
         return matrix, right
     means = neuron_means(x)

@@ -6,7 +6,6 @@ the output biases. `R = aᵀG_WW a − 2aᵀG_WV b + bᵀG_VV b + 2c·(aᵀm_W �
 outputs, with `m` the means of the neurons: their table with a neuron that is always one.
 """
 
-import math
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -15,18 +14,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress._internal.deprecation import renamed_attribute
-from jaxcompress.kernels import AbstractInputs, StandardNormal, activations
-from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.kernels import AbstractInputs, StandardNormal
+from jaxcompress.networks import GatedTwoLayer, TargetMoments, TwoLayer
 from jaxcompress.networks.internal import (
+    AbstractNetwork,
+    GatedLayer,
     Layer,
     Sized,
-    as_layer,
+    layer_of,
     offset_of,
-    orders_second_moment,
 )
 from jaxcompress.risk._centred_target import CentredPolynomial, CentredTarget
 from jaxcompress.risk._checks import check_pair, check_target
 from jaxcompress.risk._curvature import population_hessian
+from jaxcompress.risk._polynomial import polynomial
 from jaxcompress.risk._problem import AbstractProblem
 from jaxcompress.risk._target import AbstractTarget
 from jaxcompress.risk._terms import measured, terms
@@ -47,7 +48,7 @@ class RiskProblem(AbstractProblem):
     >>> hessian = problem.hessian(student)
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer | GatedLayer, ...]
     offset: Float[Array, " o"] | None
     inputs: AbstractInputs
     second_moment: Float[Array, ""]
@@ -58,7 +59,9 @@ class RiskProblem(AbstractProblem):
 
     @classmethod
     def of(
-        cls, target: TwoLayer | TargetMoments, inputs: AbstractInputs | None = None
+        cls,
+        target: TwoLayer | GatedTwoLayer | TargetMoments,
+        inputs: AbstractInputs | None = None,
     ) -> "RiskProblem":
         """Measure a network, or the moments of one.
 
@@ -70,7 +73,7 @@ class RiskProblem(AbstractProblem):
         if not isinstance(known, NetworkTarget | MomentsTarget):
             raise ValueError(
                 f"RiskProblem.of: given a target of type {type(target).__name__}; expected a "
-                "TwoLayer or TargetMoments; call its own problem(inputs)"
+                "TwoLayer, a GatedTwoLayer or TargetMoments; call its own problem(inputs)"
             )
         check_target("RiskProblem.of", known, inputs)
         return known.problem(inputs)
@@ -83,11 +86,13 @@ class RiskProblem(AbstractProblem):
         return risk, jnp.finfo(value.dtype).eps * jax.lax.stop_gradient(size)
 
     def hessian(self, student, freeze=()):
+        if any(isinstance(x, GatedLayer) for x in (self.student_layer(student), *self.layers)):
+            return AbstractProblem.hessian(self, student, freeze)
         return population_hessian(self, self.inputs, student, freeze)
 
-    def student_layer(self, student: TwoLayer) -> Layer:
+    def student_layer(self, student: AbstractNetwork) -> Layer | GatedLayer:
         """The student on standard normal inputs."""
-        return as_layer(student, self.inputs)
+        return layer_of(student, self.inputs)
 
     def gap(self, offset: Float[Array, " o"] | None) -> Sized | None:
         """The student's offset less the target's, with the sum of their absolute values; `None`
@@ -106,7 +111,9 @@ class RiskProblem(AbstractProblem):
             constant, linear, quadratic = self.moments.with_outputs()
             return CentredPolynomial(constant=constant, linear=linear, quadratic=quadratic, **known)
         layer, *others = self.layers
-        if others or layer.mean is not None or self.offset is not None:
+        if others or isinstance(layer, GatedLayer):
+            return None
+        if layer.mean is not None or self.offset is not None:
             return None
         return CentredTarget(
             weights=layer.weights, readout=layer.readout, activation=layer.activation, **known
@@ -118,7 +125,7 @@ class NetworkTarget(AbstractTarget):
 
     kind: ClassVar[str] = "networks"
 
-    network: TwoLayer
+    network: TwoLayer | GatedTwoLayer
 
     @property
     def dim(self):
@@ -140,7 +147,7 @@ class NetworkTarget(AbstractTarget):
         return self.network.parameters()
 
     def problem(self, inputs) -> RiskProblem:
-        layer, offset = as_layer(self.network, inputs), offset_of(self.network)
+        layer, offset = layer_of(self.network, inputs), offset_of(self.network)
         second_moment, average = measured(layer, offset)
         return RiskProblem(
             layers=(layer,),
@@ -152,15 +159,17 @@ class NetworkTarget(AbstractTarget):
         )
 
     def span(self):
-        return self.network.weights
+        return self.network.input_rows()
 
     def in_span(self, rows):
-        return eqx.tree_at(lambda t: t.network.weights, self, rows)
+        return NetworkTarget(self.network.with_input_rows(rows))
 
     def short_form(self, activation):
         network = self.network
         plain = network.bias is None and network.output_bias is None
-        return CentredTarget.of(network) if plain and network.activation == activation else None
+        if not plain or isinstance(network, GatedTwoLayer) or network.activation != activation:
+            return None
+        return CentredTarget.of(network)
 
 
 class MomentsTarget(AbstractTarget):
@@ -234,28 +243,28 @@ def _lengths(linear: Float[Array, "*runs o r"]) -> Float[Array, "*runs o 1"]:
 
 
 def as_target(
-    where: str, given: TwoLayer | TargetMoments | AbstractTarget, name: str = "target"
+    where: str, given: AbstractNetwork | TargetMoments | AbstractTarget, name: str = "target"
 ) -> AbstractTarget:
     """Whatever a solver takes for a target, with the interface of a target. Raises `ValueError`, in
     the name of the function `where`, for everything else.
     """
     if isinstance(given, AbstractTarget):
         return given
-    if isinstance(given, TwoLayer):
+    if isinstance(given, TwoLayer | GatedTwoLayer):
         return NetworkTarget(given)
     if isinstance(given, TargetMoments):
         return MomentsTarget(given)
     raise ValueError(
         f"{where}: given {name} of type {type(given).__name__}; expected a TwoLayer, "
-        "TargetMoments, Samples or another AbstractTarget; build a network with TwoLayer(weights, "
-        "readout)"
+        "GatedTwoLayer, TargetMoments, Samples or another AbstractTarget; build a network with "
+        "TwoLayer(weights, readout)"
     )
 
 
 def check_compatible(
     where: str,
-    student: TwoLayer,
-    target: TwoLayer | TargetMoments | AbstractTarget,
+    student: AbstractNetwork,
+    target: AbstractNetwork | TargetMoments | AbstractTarget,
     inputs: AbstractInputs,
 ) -> AbstractTarget:
     """The target with the interface of one. Raises `ValueError`, in the name of the function
@@ -268,29 +277,11 @@ def check_compatible(
 
 
 def _of_moments(moments: TargetMoments, inputs: AbstractInputs) -> RiskProblem:
-    """The polynomial `C + T·z + ½⟨Q, zzᵀ − I⟩` as a target: its product with any student has the
-    target's own moments.
-
-    Linear neurons carry `T`, quadratic ones along the eigenvectors of `Q` the rest. Derivatives by
-    `Q` itself would have to pass through these.
-    """
-    constant, linear, quadratic = moments.with_outputs()
-    unit = jnp.eye(linear.shape[0], dtype=linear.dtype)
-    layers = [Layer(linear, None, unit, activations.identity)]
-    if quadratic is not None:
-        values, vectors = jnp.linalg.eigh(quadratic)
-        rows = jnp.swapaxes(vectors, 1, 2).reshape(-1, linear.shape[1])
-        # ½ λ ((u·z)² − 1) is λ/√2 times the orthonormal polynomial of degree 2
-        readout = (unit[:, None] * values[:, :, None] / math.sqrt(2)).reshape(-1, linear.shape[0])
-        layers.append(Layer(rows, None, readout, activations.hermite(2)))
-    # A target has at least the second moment of its orders; an estimate below it, of a wide target,
-    # would clip many risks to one zero.
-    second_moment = jnp.maximum(
-        moments.second_moment, orders_second_moment(constant, linear, quadratic)
-    )
+    """The projection of a target on polynomials as a target (`_polynomial`)."""
+    constant, layers, second_moment = polynomial(moments)
     average = Sized(constant, jnp.abs(constant))
     return RiskProblem(
-        layers=tuple(layers),
+        layers=layers,
         offset=constant,
         inputs=inputs,
         second_moment=second_moment,

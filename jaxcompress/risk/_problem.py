@@ -9,7 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk._assembly import parameter_mask
 from jaxcompress.risk._centred_target import AbstractCentredTarget
 
@@ -27,20 +27,20 @@ class AbstractProblem(eqx.Module):
     second_moment: eqx.AbstractVar[Float[Array, ""]]
 
     @abc.abstractmethod
-    def risk_and_floor(self, student: TwoLayer) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    def risk_and_floor(self, student: AbstractNetwork) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Risk and rounding-error bound of a student, for the price of one evaluation."""
 
-    def risk(self, student: TwoLayer) -> Float[Array, ""]:
+    def risk(self, student: AbstractNetwork) -> Float[Array, ""]:
         """The risk of a student, never negative; safe to differentiate."""
         return self.risk_and_floor(student)[0]
 
-    def floor(self, student: TwoLayer) -> Float[Array, ""]:
+    def floor(self, student: AbstractNetwork) -> Float[Array, ""]:
         """What rounding alone may have done to the risk: `ε` times the sum of the absolute values
         of all its terms.
         """
         return self.risk_and_floor(student)[1]
 
-    def hessian(self, student: TwoLayer, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:
+    def hessian(self, student: AbstractNetwork, freeze: Sequence[str] = ()) -> Float[Array, "P P"]:
         """The Hessian of the risk in the parameters that `freeze` does not name, in the order of
         `jax.flatten_util.ravel_pytree(student)`.
         """

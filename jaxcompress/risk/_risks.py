@@ -6,17 +6,21 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.networks import TargetMoments, TwoLayer
+from jaxcompress.networks import GatedTwoLayer, TargetMoments, TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk._checks import check_freeze, check_pair
 from jaxcompress.risk._population import as_target, check_compatible
 from jaxcompress.risk._target import AbstractTarget
 
 # What a solver takes for a target.
-Target = TwoLayer | TargetMoments | AbstractTarget
+Target = TwoLayer | GatedTwoLayer | TargetMoments | AbstractTarget
 
 
 def population_risk(
-    student: TwoLayer, target: TwoLayer | AbstractTarget, *, inputs: AbstractInputs | None = None
+    student: TwoLayer | GatedTwoLayer,
+    target: TwoLayer | GatedTwoLayer | AbstractTarget,
+    *,
+    inputs: AbstractInputs | None = None,
 ) -> Float[Array, ""]:
     """`E‖f_student(x) − f_target(x)‖²` over Gaussian inputs, summed over outputs, without a factor
     ½.
@@ -28,18 +32,18 @@ def population_risk(
     >>> student = jc.initialize.glorot_normal(key, 3, 7, activation=erf)
     >>> risk = jc.population_risk(student, target)
 
-    Arguments: two networks of the same input dimension, outputs and dtype (activations may differ),
-    and the distribution of the inputs (`StandardNormal()` when left out); or an `AbstractTarget` of
-    your own in the place of the second. Use `jax.vmap` for batches. Returns a scalar ≥ 0 in that
-    dtype. `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and exact, also where neurons
-    coincide; a homogeneous neuron of zero norm has derivative zero. Raises `ValueError` when the
-    networks or the law do not fit together. Memory: against a wide target of neurons without biases
-    (ReLU, erf or affine) no table is held, only blocks. The target's table with itself is a
-    constant of the student: `jax.jit(jax.grad(population_risk))` leaves it out, while the value
-    (and `jax.grad` outside of `jit`) costs its `k²` pairs; `RiskProblem.of` pays them once. Where
-    it fails: below `RiskProblem.of(target).floor(student)` (about ε times the squared norms) a
-    value is rounding noise. References: Saad & Solla 1995 (erf); Cho & Saul 2009, Safran & Shamir
-    2018 (ReLU).
+    Arguments: two networks of the same input dimension, outputs and dtype (activations may differ,
+    and either may be gated), and the distribution of the inputs (`StandardNormal()` when left out);
+    or an `AbstractTarget` of your own in the place of the second. Use `jax.vmap` for batches.
+    Returns a scalar ≥ 0 in that dtype. `jax.grad`, `jvp`, `hessian`, `jit` and `vmap` are safe and
+    exact, also where neurons coincide; a homogeneous neuron of zero norm has derivative zero.
+    Raises `ValueError` when the networks or the law do not fit together. Memory: against a wide
+    target of neurons without biases (ReLU, erf or affine) no table is held, only blocks. The
+    target's table with itself is a constant of the student: `jax.jit(jax.grad(population_risk))`
+    leaves it out, while the value (and `jax.grad` outside of `jit`) costs its `k²` pairs;
+    `RiskProblem.of` pays them once. Where it fails: below `RiskProblem.of(target).floor(student)`
+    (about ε times the squared norms) a value is rounding noise. References: Saad & Solla 1995
+    (erf); Cho & Saul 2009, Safran & Shamir 2018 (ReLU).
     """
     inputs = StandardNormal() if inputs is None else inputs
     known = as_target("population_risk", target)
@@ -54,14 +58,14 @@ def population_risk(
 
 @eqx.filter_jit
 def risk_once(
-    student: TwoLayer, target: AbstractTarget, inputs: AbstractInputs
+    student: AbstractNetwork, target: AbstractTarget, inputs: AbstractInputs
 ) -> Float[Array, ""]:
     """The risk against a target that is measured for it alone."""
     return target.problem(inputs).risk(student)
 
 
 def risk_hessian(
-    student: TwoLayer,
+    student: TwoLayer | GatedTwoLayer,
     target: Target,
     *,
     inputs: AbstractInputs | None = None,
@@ -80,7 +84,7 @@ def risk_hessian(
     - `target`: a network, moments, samples or an `AbstractTarget`;
     - `inputs`: the distribution of the inputs, `StandardNormal()` when left out;
     - `freeze`: names of parameters to leave out (static), any of "weights", "readout", "bias",
-      "output_bias".
+      "output_bias", and of gated students "gate_weights" and "gate_bias".
 
     Rows and columns follow
     `jax.flatten_util.ravel_pytree(student)`.
@@ -99,6 +103,9 @@ def risk_hessian(
 
 @eqx.filter_jit
 def _hessian_once(
-    student: TwoLayer, target: AbstractTarget, inputs: AbstractInputs, freeze: tuple[str, ...]
+    student: AbstractNetwork,
+    target: AbstractTarget,
+    inputs: AbstractInputs,
+    freeze: tuple[str, ...],
 ) -> Array:
     return target.problem(inputs).hessian(student, freeze)

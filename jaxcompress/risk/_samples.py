@@ -32,6 +32,7 @@ class Samples(AbstractTarget):
 
     kind: ClassVar[str] = "samples"
     measured_by: ClassVar[str] = "empirical_risk"
+    students: ClassVar[type] = TwoLayer
 
     inputs: Float[Array, "*runs samples d"]
     targets: Float[Array, "*runs samples"] | Float[Array, "*runs samples o"]

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation, AbstractInputs
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk._centred_target import AbstractCentredTarget
 from jaxcompress.risk._problem import AbstractProblem
 
@@ -59,6 +60,8 @@ class AbstractTarget(eqx.Module):
     # In messages: what such targets are called, and the function that measures a risk against one.
     kind: ClassVar[str] = "such targets"
     measured_by: ClassVar[str] = "population_risk"
+    # The networks that may be students of such a target.
+    students: ClassVar[type] = AbstractNetwork
 
     @property
     @abc.abstractmethod

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxcompress.kernels.internal import GRADIENT, VALUE
-from jaxcompress.networks.internal import Layer, Sized, form, layer_mean, mean_of
+from jaxcompress.networks.internal import GatedLayer, Layer, Sized, form, forms, layer_mean, mean_of
 from jaxcompress.risk._meetings import (
     Met,
     by_series,
@@ -33,7 +33,7 @@ _EXACT = jax.lax.Precision.HIGHEST  # accelerators would round float32 to fewer 
 class Measured(Protocol):
     """A target with what of it is constant in the risk, as `RiskProblem` has it."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Any, ...]  # `Layer`; for `terms` and what it makes of tables `GatedLayer` too
     second_moment: Float[Array, ""]
     magnitude: Float[Array, ""]
     average: Sized
@@ -66,11 +66,17 @@ class Slopes(NamedTuple):
     gradient: Unknowns
 
 
-def terms(problem: Measured, x: Layer, offset: Float[Array, " o"] | None) -> Sized:
+def terms(problem: Measured, x: Layer | GatedLayer, offset: Float[Array, " o"] | None) -> Sized:
     """The risk before it is clipped, and the size of its terms."""
-    if in_small_tables(x, problem.layers):
+    if _at_once(x, problem.layers):
         return Sized(*_terms(problem, x, offset))
     return _of_tables(problem, x, offset)
+
+
+def _at_once(x: Layer | GatedLayer, target: Sequence[Layer | GatedLayer]) -> bool:
+    """Whether one look at all pairs is enough: none is gated, and their tables are small."""
+    plain = [layer for layer in (x, *target) if isinstance(layer, Layer)]
+    return len(plain) == 1 + len(target) and in_small_tables(plain[0], plain[1:])
 
 
 @eqx.filter_custom_jvp
@@ -169,12 +175,11 @@ def _summed(x: Layer, some: Met, table: Float[Array, "n m"]) -> Sized:
     return Sized(jnp.sum(x.readout * products), jnp.sum(shares[None] * sizes * jnp.abs(table)))
 
 
-def _of_tables(problem: Measured, x: Layer, offset: Array | None) -> Sized:
+def _of_tables(problem: Measured, x: Layer | GatedLayer, offset: Array | None) -> Sized:
     """`terms`, table by table."""
-    value, size = form(x, x)
+    (value, size), *crosses = forms(x, (x, *problem.layers))
     value, size = value + problem.second_moment, size + problem.magnitude
-    for y in problem.layers:
-        cross = form(x, y)
+    for cross in crosses:
         value, size = value - 2 * cross.value, size + 2 * cross.size
     gap = problem.gap(offset)
     if gap is not None:
@@ -200,11 +205,11 @@ def _slopes_of_tables(problem: Measured, x: Layer, offset: Array | None) -> Slop
 
 
 @eqx.filter_jit
-def measured(layer: Layer, offset: Float[Array, " o"] | None) -> tuple[Sized, Sized]:
+def measured(layer: Layer | GatedLayer, offset: Float[Array, " o"] | None) -> tuple[Sized, Sized]:
     """`E‖f‖²` and `E f` of a layer and its offset; what is not used costs nothing under `jit`."""
     constant = jnp.zeros_like(layer.readout[0]) if offset is None else offset
     away = Sized(constant, jnp.abs(constant))
-    if in_small_tables(layer, ()):
+    if isinstance(layer, Layer) and in_small_tables(layer, ()):
         each, means = [], None
         for some in meetings(layer, (), away):
             table = met_table(layer, some)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.networks import Starts
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk import AbstractTarget
 from jaxcompress.solvers._engine import Batch, flow_runs, search_runs, solve_runs
 from jaxcompress.solvers._method import MATRIX_MOST, FlowSolver, Method, choose, for_runs
@@ -41,7 +42,7 @@ class Runs(eqx.Module):
     all.
     """
 
-    students: TwoLayer | Starts
+    students: AbstractNetwork | Starts
     targets: AbstractTarget
     inputs: AbstractInputs
     first: Array  # the number of the first run, where these are part of a larger batch
@@ -56,7 +57,7 @@ class Runs(eqx.Module):
         return not self.targets.runs
 
     @property
-    def form(self) -> TwoLayer:
+    def form(self) -> AbstractNetwork:
         """The shapes of one student."""
         return jax.eval_shape(lambda: self.student(jnp.zeros((), jnp.int32)))
 
@@ -65,9 +66,9 @@ class Runs(eqx.Module):
         """Parameters of one student that move."""
         return sum(p.size for name, p in self.form.parameters().items() if name not in self.freeze)
 
-    def all_students(self) -> TwoLayer:
+    def all_students(self) -> AbstractNetwork:
         """Every start at once."""
-        if isinstance(self.students, TwoLayer):
+        if isinstance(self.students, AbstractNetwork):
             return self.students
         return jax.lax.map(
             self.student,
@@ -75,7 +76,7 @@ class Runs(eqx.Module):
             batch_size=min(self.count, _BLOCK),
         )
 
-    def student(self, run: Array) -> TwoLayer:
+    def student(self, run: Array) -> AbstractNetwork:
         """The start of one run."""
         if isinstance(self.students, Starts):
             return self.students.draw(self.first + run)
@@ -198,15 +199,17 @@ def in_span(
     students = runs.all_students()
     rows = runs.targets.span()
     assert rows is not None  # a target without span is not reduced
-    reduced = reduce_weights(rows, students.weights)
+    starts = students.input_rows()
+    reduced = reduce_weights(rows, starts)
     small = dataclasses.replace(
         runs,
-        students=eqx.tree_at(lambda s: s.weights, students, reduced.students),
+        students=students.with_input_rows(reduced.students),
         targets=runs.targets.in_span(reduced.target),
     )
     solution = solver(small, options, slots, progress)
-    lifted = lift_weights(reduced, rows, students.weights, solution.network.weights)
-    return eqx.tree_at(lambda s: s.network.weights, solution, lifted)
+    lifted = lift_weights(reduced, rows, starts, solution.network.input_rows())
+    network = solution.network.with_input_rows(lifted)
+    return dataclasses.replace(solution, network=network)
 
 
 def reduces(runs: Runs) -> bool:
@@ -214,7 +217,8 @@ def reduces(runs: Runs) -> bool:
     span = jax.eval_shape(runs.targets.span)
     if span is None or not isinstance(runs.inputs, StandardNormal):
         return False
-    return runs.form.dim > runs.form.width + span.shape[-2] + 1
+    own = jax.eval_shape(lambda form: form.input_rows(), runs.form).shape[-2]
+    return runs.form.dim > own + span.shape[-2] + 1
 
 
 def as_solution(

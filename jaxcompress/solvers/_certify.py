@@ -11,14 +11,15 @@ step does not do what it should, `μ` grows; where it does, `μ` falls back. A s
 bound that it can no longer tell.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks import GatedTwoLayer, TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk import AbstractProblem
 from jaxcompress.risk.internal import check_measured, check_student
 from jaxcompress.solvers._batch import or_infinite
@@ -56,7 +57,7 @@ class _State(NamedTuple):
 
 def certify(
     problem: AbstractProblem,
-    student: TwoLayer,
+    student: TwoLayer | GatedTwoLayer,
     *,
     polish: bool = True,
     gradient_tolerance: float | None = None,
@@ -80,13 +81,13 @@ def certify(
     Raises `ValueError` for what is no measured target or no network.
     """
     check_measured("certify", problem)
-    check_student("certify", student)
+    check_student("certify", student, AbstractNetwork)
     return _certify_once(problem, student, polish, gradient_tolerance)
 
 
 @eqx.filter_jit
 def _certify_once(
-    problem: AbstractProblem, student: TwoLayer, polish: bool, gradient_tolerance: float | None
+    problem: AbstractProblem, student: Any, polish: bool, gradient_tolerance: float | None
 ) -> Solution:
     if gradient_tolerance is None:
         gradient_tolerance = precision(problem.second_moment.dtype).critical

@@ -10,7 +10,8 @@ from jaxtyping import Array
 
 from jaxcompress._internal.checks import is_concrete
 from jaxcompress.kernels import AbstractInputs
-from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.networks import Starts
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk import AbstractTarget
 from jaxcompress.risk.internal import check_freeze, check_network, check_pair, parameter_mask
 from jaxcompress.solvers._solution import Solution, SolveError
@@ -18,7 +19,7 @@ from jaxcompress.solvers._solution import Solution, SolveError
 
 def check_start(
     where: str,
-    student: TwoLayer,
+    student: AbstractNetwork,
     target: AbstractTarget,
     inputs: AbstractInputs,
     freeze: Sequence[str],
@@ -47,12 +48,12 @@ def check_start(
 class Pair(NamedTuple):
     """A student and its target."""
 
-    student: TwoLayer
+    student: AbstractNetwork
     target: AbstractTarget
 
 
 def without_runs(
-    where: str, students: TwoLayer | Starts, targets: AbstractTarget
+    where: str, students: AbstractNetwork | Starts, targets: AbstractTarget
 ) -> tuple[Pair, int]:
     """The first student with its target, and the number of runs. Raises `ValueError`, in the name
     of the function `where`, unless the leading axes fit.
@@ -70,7 +71,7 @@ def without_runs(
         shapes = jax.eval_shape(students.draw, 0)
         student = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         return Pair(student, target), students.runs
-    check_network(where, "students", students)
+    check_network(where, "students", students, targets.students)
     given = f"students' weights {students.weights.shape} and {given_targets}"
     if students.weights.ndim != 3 or len(axes) > 1:
         raise ValueError(
@@ -91,12 +92,12 @@ def _first_of(batch: Any) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[0] if is_concrete(leaf) else leaf[0], batch)
 
 
-def unknowns_of(student: TwoLayer, freeze: Sequence[str]) -> int:
+def unknowns_of(student: AbstractNetwork, freeze: Sequence[str]) -> int:
     """Parameters that move."""
     return sum(p.size for name, p in student.parameters().items() if name not in freeze)
 
 
-def checked_rates(student: TwoLayer, rates: Mapping[str, float] | None) -> dict[str, Array]:
+def checked_rates(student: AbstractNetwork, rates: Mapping[str, float] | None) -> dict[str, Array]:
     """The rate of every parameter by name; all of them, whichever were given: another set compiles
     nothing.
     """

@@ -13,7 +13,8 @@ import numpy as np
 from jaxcompress._compiling import compiler_options
 from jaxcompress._internal.checks import check_finite, is_concrete
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.networks import Starts
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk.internal import Target, as_target
 from jaxcompress.solvers._batch import BatchSolver, Options, Runs, critical_batch, in_span
 from jaxcompress.solvers._checks import check_start, checked_rates, unknowns_of, without_runs
@@ -38,7 +39,7 @@ class Numbers(NamedTuple):
     atol: float = 1e-4
     max_steps: int = 4096
 
-    def options(self, student: TwoLayer, rates: Mapping[str, float] | None) -> Options:
+    def options(self, student: AbstractNetwork, rates: Mapping[str, float] | None) -> Options:
         """As arrays, all traced; a flow without an end time."""
         dtype = student.weights.dtype
         known = precision(dtype)
@@ -60,7 +61,7 @@ class Numbers(NamedTuple):
 def run_many(
     where: str,
     entry: BatchSolver,
-    students: TwoLayer | Starts,
+    students: AbstractNetwork | Starts,
     targets: Target,
     numbers: Numbers,
     *,
@@ -77,7 +78,7 @@ def run_many(
     known = as_target(where, targets, "targets")
     first, count = without_runs(where, students, known)
     check_start(where, first.student, first.target, inputs, freeze, rates)
-    if isinstance(students, TwoLayer):
+    if isinstance(students, AbstractNetwork):
         check_finite(f"{where}: students", **students.parameters())
     check_finite(f"{where}: targets", **known.parameters())
     if slots is not None and not slots >= 1:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress._internal.checks import as_array, is_concrete
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks import GatedTwoLayer, TwoLayer
 from jaxcompress.risk.internal import Target, as_target
 from jaxcompress.solvers._checks import check_start, checked_rates, raise_unless, unknowns_of
 from jaxcompress.solvers._method import IMPLICIT_MOST, FlowSolver, check_solver
@@ -26,7 +26,7 @@ from jaxcompress.special.internal import precision
 
 
 def gradient_flow(
-    student: TwoLayer,
+    student: TwoLayer | GatedTwoLayer,
     target: Target,
     *,
     inputs: AbstractInputs | None = None,
@@ -54,12 +54,13 @@ def gradient_flow(
 
     Arguments:
 
-    - `student`: one network, weights `(n, d)`; the flow starts here;
+    - `student`: one network, weights `(n, d)`, plain or gated; the flow starts here;
     - `target`: a network, weights `(k, d)`; `TargetMoments` (the risk is then `simplified_risk`);
       `Samples` (`empirical_risk`, and no `inputs`); or an `AbstractTarget` of your own;
     - `save_at (times,)`: ascending times at which to keep the network;
     - `inputs`: the distribution of the inputs, `StandardNormal()` when left out;
-    - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias";
+    - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias",
+      "gate_weights", "gate_bias";
     - `rates`: a positive factor on the velocity by name, 1 each when left out;
     - `t1`: the end time;
     - `gradient_tolerance`: 1e-8 in float64 and 1e-4 in float32 when left out;

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.solvers._objective import NARROW
 
 # Unknowns beyond which a factorisation a step is out of question, and beyond which one Hessian is.
@@ -70,7 +70,7 @@ def check_solver(where: str, solver: FlowSolver | None, unknowns: int) -> None:
         )
 
 
-def choose(unknowns: int, student: TwoLayer, target_width: int, slots: int) -> Method:
+def choose(unknowns: int, student: AbstractNetwork, target_width: int, slots: int) -> Method:
     """Compare the operations of one implicit step with those of one gradient.
 
     An implicit step factors `P³/3`, solves sixteen triangles of `P²` (at the speed of memory, a

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.kernels.internal import traits
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk import AbstractProblem
 from jaxcompress.risk.internal import AbstractCentredTarget, centred_hessian, centred_risk
 from jaxcompress.solvers._vector_risk import VectorRisk
@@ -43,14 +43,16 @@ class AbstractObjective(eqx.Module):
     root: eqx.AbstractVar[Float[Array, " P"]]
 
     @abc.abstractmethod
-    def load(self, student: TwoLayer, problem: Measured | None) -> tuple[Float[Array, " P"], Any]:
+    def load(
+        self, student: AbstractNetwork, problem: Measured | None
+    ) -> tuple[Float[Array, " P"], Any]:
         """The unknowns of one student and what is its own; `problem` where every run has its
         target.
         """
 
     @abc.abstractmethod
-    def network(self, y: Float[Array, " P"], own: Any) -> TwoLayer:
-        """One student with these values of its unknowns."""
+    def network(self, y: Float[Array, " P"], own: Any) -> Any:
+        """A student, of the kind of the start, with these values of its unknowns."""
 
     @abc.abstractmethod
     def measure(
@@ -88,7 +90,7 @@ class GeneralObjective(AbstractObjective):
     """
 
     problem: AbstractProblem | None
-    template: TwoLayer
+    template: AbstractNetwork
     freeze: tuple[str, ...] = eqx.field(static=True)
     root: Float[Array, " P"]
 
@@ -130,7 +132,7 @@ class CentredObjective(AbstractObjective):
 
     target: AbstractCentredTarget | None
     root: Float[Array, " P"]
-    template: TwoLayer
+    template: AbstractNetwork
     f: AbstractActivation = eqx.field(static=True)
     move_readout: bool = eqx.field(static=True)
 

@@ -8,6 +8,7 @@ from jaxtyping import Array
 from jaxcompress.kernels import AbstractInputs, StandardNormal
 from jaxcompress.kernels.internal import centred
 from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk import AbstractProblem, AbstractTarget
 from jaxcompress.solvers._objective import (
     AbstractObjective,
@@ -19,7 +20,10 @@ from jaxcompress.solvers._vector_risk import VectorRisk
 
 
 def measured(
-    target: AbstractTarget, inputs: AbstractInputs, student: TwoLayer, freeze: tuple[str, ...]
+    target: AbstractTarget,
+    inputs: AbstractInputs,
+    student: AbstractNetwork,
+    freeze: tuple[str, ...],
 ) -> Measured:
     """A target as its students will meet it: by the short formulas where these serve."""
     f = student.activation
@@ -35,7 +39,7 @@ def measured(
 def objective_of(
     problem: Measured,
     shared: bool,
-    student: TwoLayer,
+    student: AbstractNetwork,
     freeze: tuple[str, ...],
     rates: dict[str, Array],
 ) -> AbstractObjective:
@@ -65,6 +69,7 @@ def objective_of(
     )
 
 
-def _is_plain(student: TwoLayer, freeze: tuple[str, ...]) -> bool:
+def _is_plain(student: AbstractNetwork, freeze: tuple[str, ...]) -> bool:
     """Whether a network is one that the short formulas know."""
-    return student.bias is None and student.output_bias is None and "weights" not in freeze
+    plain = isinstance(student, TwoLayer) and student.bias is None and student.output_bias is None
+    return plain and "weights" not in freeze

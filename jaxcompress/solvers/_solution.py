@@ -80,7 +80,7 @@ class Solution(eqx.Module):
     >>> solutions = jc.solve_many(students, target)
     >>> message, first = solutions.best.message, solutions[0].network
 
-    - `network`: the end point.
+    - `network`: the end point, a `GatedTwoLayer` where the student was one.
     - `risk`, `risk_floor`: its risk, and a bound of what rounding may have done to it.
     - `gradient_norm`: `max|∂R/∂θ|` over the parameters that move.
     - `converged`: whether that is within the tolerance, at an end that the flow had arrived at.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxcompress._internal.deprecation import renamed_arguments
 from jaxcompress.kernels import AbstractInputs, StandardNormal
-from jaxcompress.networks import Starts, TwoLayer
+from jaxcompress.networks import GatedTwoLayer, Starts, TwoLayer
 from jaxcompress.risk.internal import Target, as_target
 from jaxcompress.solvers._batch import Runs, critical_batch, flow_batch, solve_batch
 from jaxcompress.solvers._checks import check_start, raise_unless, unknowns_of
@@ -20,7 +20,7 @@ from jaxcompress.solvers._solution import Solution
 
 
 def solve(
-    student: TwoLayer,
+    student: TwoLayer | GatedTwoLayer,
     target: Target,
     *,
     inputs: AbstractInputs | None = None,
@@ -46,12 +46,12 @@ def solve(
 
     Arguments:
 
-    - `student`: one network, weights `(n, d)`; the flow starts here;
+    - `student`: one network, weights `(n, d)`, plain or gated; the flow starts here;
     - `target`: a network, weights `(k, d)`; `TargetMoments` (the risk is then `simplified_risk`);
       `Samples` (`empirical_risk`); or an `AbstractTarget` of your own;
     - `inputs`: the distribution of the inputs, `StandardNormal()` when left out;
-    - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias"
-      (static);
+    - `freeze`: names of parameters that stay, any of "weights", "readout", "bias", "output_bias",
+      "gate_weights", "gate_bias" (static);
     - `rates`: a positive factor on the velocity by name, 1 each when left out;
     - `gradient_tolerance`: the run has converged when `max|∂R/∂θ|` is at most this; 1e-10 in
       float64 and 1e-5 in float32 when left out;
@@ -95,7 +95,7 @@ def solve(
 
 @renamed_arguments(lanes="slots")
 def solve_many(
-    students: TwoLayer | Starts,
+    students: TwoLayer | GatedTwoLayer | Starts,
     targets: Target,
     *,
     inputs: AbstractInputs | None = None,
@@ -156,7 +156,7 @@ def solve_many(
 
 @renamed_arguments(lanes="slots")
 def flow_many(
-    students: TwoLayer | Starts,
+    students: TwoLayer | GatedTwoLayer | Starts,
     targets: Target,
     *,
     inputs: AbstractInputs | None = None,
@@ -201,7 +201,7 @@ def flow_many(
 
 
 def critical_points(
-    students: TwoLayer | Starts,
+    students: TwoLayer | GatedTwoLayer | Starts,
     targets: Target,
     *,
     inputs: AbstractInputs | None = None,

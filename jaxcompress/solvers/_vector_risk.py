@@ -1,6 +1,7 @@
 """The moving parameters of one student as a flat vector, with the risk's derivatives in it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from jaxcompress.networks import TwoLayer
+from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk import AbstractProblem
 from jaxcompress.risk.internal import parameter_mask
 
@@ -21,11 +22,13 @@ class VectorRisk(eqx.Module):
 
     problem: AbstractProblem
     frozen: Float[Array, " all"]
-    template: TwoLayer
+    template: AbstractNetwork
     freeze: tuple[str, ...] = eqx.field(static=True)
 
     @classmethod
-    def of(cls, problem: AbstractProblem, student: TwoLayer, freeze: Sequence[str]) -> "VectorRisk":
+    def of(
+        cls, problem: AbstractProblem, student: AbstractNetwork, freeze: Sequence[str]
+    ) -> "VectorRisk":
         """Split a student into what moves and what does not."""
         flat, _ = ravel_pytree(student)
         return cls(problem, flat, student, tuple(freeze))
@@ -39,7 +42,7 @@ class VectorRisk(eqx.Module):
         """The moving parameters of the student that this was made of."""
         return self.frozen[self.moving]
 
-    def network(self, vector: Float[Array, " P"]) -> TwoLayer:
+    def network(self, vector: Float[Array, " P"]) -> Any:
         """The student with these values of its moving parameters."""
         _, unravel = ravel_pytree(self.template)
         return unravel(self.frozen.at[self.moving].set(vector))

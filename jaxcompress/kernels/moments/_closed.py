@@ -72,8 +72,8 @@ class _Stein:
         return self._known[i, j]
 
     def expect(self, orders: tuple[int, int], powers: tuple[int, int]) -> Number:
-        """`E[q z₁^a z₂^b]` for the product `q` of these derivatives and a total power up to 2:
-        Stein's lemma.
+        """`E[q z₁^a z₂^b]` for the product `q` of these derivatives: Stein's lemma, written out up
+        to a total power of 2.
         """
         at, (i, j) = self.at, orders
         x, y, c, s = at.std_x, at.std_y, at.cos, at.sin
@@ -97,8 +97,18 @@ class _Stein:
                 return plus(mixed(0, 0), *squares)
             case 1, 1:
                 return plus(times(x, y, s, mixed(1, 1)), times(y, y, c, s, mixed(0, 2)))
-            case _:
+            case 0, 2:
                 return plus(mixed(0, 0), times(y, y, s, s, mixed(0, 2)))
+            case 0, b:
+                below = times(b - 1.0, self.expect(orders, (0, b - 2)))
+                return plus(below, times(y, s, self.expect((i, j + 1), (0, b - 1))))
+            case a, b:
+                below = times(a - 1.0, self.expect(orders, (a - 2, b))) if a > 1 else 0.0
+                return plus(
+                    below,
+                    times(x, self.expect((i + 1, j), (a - 1, b))),
+                    times(y, c, self.expect((i, j + 1), (a - 1, b))),
+                )
 
 
 def _smooth(at: Plane, p: Term, q: Term) -> Number:

@@ -25,8 +25,8 @@ Orders = Sequence[tuple[int, int]]
 # The most degrees that are summed: what is not done then has norms of some tens.
 DEGREES = 512
 # What is left of a table relative to √(E f² E g²), in units of the roundoff, where it is a value,
-# and by how much more for one and two derivatives by `ρ`.
-_TOLERANCE, _DERIVED = 30.0, (1.0, 10.0, 100.0)
+# and by how much more for one, two and three derivatives by `ρ`.
+_TOLERANCE, _DERIVED = 30.0, (1.0, 10.0, 100.0, 3000.0)
 # Nanoseconds a pair of the exact formulas over those of sixteen terms of a series (one core): with
 # mixtures of widths, without means, and with neither.
 _MIXED, _CENTRAL, _PLAIN = 3000.0, 200.0, 25.0

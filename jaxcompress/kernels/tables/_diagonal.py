@@ -24,7 +24,7 @@ _REACH, _NODES = 9.0, 193
 @functools.cache
 def smoothed(f: AbstractActivation) -> bool:
     """Whether a function is made of smoothed kinks, and beside them at most of a line: then the
-    rule resolves it, and its reach is enough. """
+    rule resolves it, and its reach is enough."""
     terms = f.terms or ()
     kinks = [term for term in terms if term.kink is not None]
     flat = all(term.power <= 1 and not term.rate for term in terms)

@@ -232,11 +232,12 @@ def series(
     end = jax.lax.while_loop(job.going, lambda at: job.step(at, known), job.start())
     small = smallest(job.rho.dtype)
     inverse_x, inverse_y = 1 / jnp.maximum(x.std, small), 1 / jnp.maximum(y.std, small)
-    factors = jnp.stack([_outer(inverse_x**a, inverse_y**b) for a, b in orders])
+    most = float(jnp.finfo(job.rho.dtype).max)  # nothing over no norm is nothing
+    factors = [jnp.minimum(_outer(inverse_x**a, inverse_y**b), most) for a, b in orders]
     # a bound that is no number, of what overflows, is none
     bound = jnp.where(jnp.isnan(end.bound), jnp.inf, jnp.exp(end.bound))
     scale = jnp.sqrt(_outer(*job.split(end.squares)))
-    return Series(end.tables * factors, job.excess(end) != 0, bound, scale, end.k)
+    return Series(end.tables * jnp.stack(factors), job.excess(end) != 0, bound, scale, end.k)
 
 
 def _joined(x: Family, y: Family) -> Array | None:
