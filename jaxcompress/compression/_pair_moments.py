@@ -42,14 +42,6 @@ class Alone(NamedTuple):
     xx: Float[Array, " n"]
 
 
-def polar(weights: Float[Array, "n r"]) -> tuple[Float[Array, " n"], Float[Array, "n r"]]:
-    """Norms and directions; a neuron of norm zero has none."""
-    largest = jnp.max(jnp.abs(weights), axis=1, keepdims=True)
-    scaled = weights / jnp.where(largest > 0, largest, 1)
-    length = jnp.sqrt(jnp.sum(scaled * scaled, 1, keepdims=True))
-    return (largest * length)[:, 0], scaled / jnp.where(length > 0, length, 1)
-
-
 def angles(
     units: Float[Array, "nk r"], n: int
 ) -> tuple[Float[Array, "n nk"], Float[Array, "n nk"]]:

@@ -15,10 +15,10 @@ from jaxcompress.compression._pair_moments import (
     Vectors,
     angles,
     planes,
-    polar,
 )
 from jaxcompress.kernels.internal import (
     GRADIENT,
+    HESSIAN_ORDERS,
     MIXED_DERIVATIVE,
     SECOND_DERIVATIVE,
     VALUE,
@@ -29,9 +29,7 @@ from jaxcompress.kernels.internal import (
     tables,
 )
 from jaxcompress.networks.internal import Layer
-
-# The orders of the tables that a model is made of.
-_ORDERS = ((0, 0), (1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (4, 0), (3, 1), (2, 2))
+from jaxcompress.special.internal import polar
 
 
 class Pairs(NamedTuple):
@@ -62,7 +60,7 @@ def _pairs_by_series(x: Layer, target: Layer) -> Pairs:
     means = (
         None if x.mean is None or target.mean is None else jnp.concatenate([x.mean, target.mean])
     )
-    some = tables(f, f, x.weights, x.mean, weights, means, _ORDERS, itself=True)
+    some = tables(f, f, x.weights, x.mean, weights, means, HESSIAN_ORDERS, itself=True)
     t00, t10, t20, t11, t30, t21, t40, t31, t22 = some
     norms, units = polar(weights)
     s, t = norms[:n, None], norms[None]

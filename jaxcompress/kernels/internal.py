@@ -17,7 +17,7 @@ from jaxcompress.kernels.activations._traits import (
     kinked,
     traits,
 )
-from jaxcompress.kernels.moments._frames import Frames, frames, frames_within
+from jaxcompress.kernels.moments._frames import Frames, frames, frames_within, one_pair
 from jaxcompress.kernels.moments._moments import (
     GRADIENT,
     MIXED_DERIVATIVE,
@@ -31,7 +31,13 @@ from jaxcompress.kernels.moments._moments import (
 from jaxcompress.kernels.moments._plane import Angle, Plane, plane
 from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._blocks import summed_blocks
-from jaxcompress.kernels.tables._completed import for_open, open_tables, serves, tables
+from jaxcompress.kernels.tables._completed import (
+    HESSIAN_ORDERS,
+    for_open,
+    open_tables,
+    serves,
+    tables,
+)
 from jaxcompress.kernels.tables._diagonal import smoothed
 from jaxcompress.kernels.tables._gated_tables import gated_table
 from jaxcompress.kernels.tables._gram import in_one_piece, table_in_blocks, table_times
@@ -51,6 +57,7 @@ from jaxcompress.kernels.zero_mean._hermite_remainder import (
 
 __all__ = [
     "GRADIENT",
+    "HESSIAN_ORDERS",
     "MIXED_DERIVATIVE",
     "SECOND_DERIVATIVE",
     "VALUE",
@@ -85,6 +92,7 @@ __all__ = [
     "in_one_piece",
     "kink_order",
     "kinked",
+    "one_pair",
     "open_tables",
     "plane",
     "second_derivative",

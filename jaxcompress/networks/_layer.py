@@ -91,7 +91,7 @@ def forms(x: Layer | GatedLayer, others: Sequence[Layer | GatedLayer]) -> list[S
     alike = [y for y in others if isinstance(y, GatedLayer) and y.activation == f]
     if not isinstance(x, GatedLayer) or len(alike) < 2:
         return [form(x, y) for y in others]
-    table = _gated_table(f, f, x.neurons, _joined([y.neurons for y in alike]), alike[0] is x)
+    table = gated_table(f, f, x.neurons, _joined([y.neurons for y in alike]), alike[0] is x)
     cuts = np.cumsum([y.readout.shape[0] for y in alike])[:-1]
     tables = iter(jnp.split(table, cuts.tolist(), axis=1))
     return [
@@ -149,10 +149,7 @@ def neuron_table(x: Layer | GatedLayer, y: Layer | GatedLayer) -> Float[Array, "
     f, g = x.activation, y.activation
     if isinstance(x, Layer) and isinstance(y, Layer):
         return table_in_blocks(f, g, x.weights, x.mean, y.weights, y.mean)
-    return _gated_table(f, g, _neurons(x), _neurons(y), x is y)
-
-
-_gated_table = eqx.filter_jit(gated_table)
+    return gated_table(f, g, _neurons(x), _neurons(y), x is y)
 
 
 def _neurons(x: Layer | GatedLayer) -> Neurons:
@@ -164,7 +161,7 @@ def neuron_means(x: Layer | GatedLayer) -> Float[Array, " n"]:
     """The expectation of every neuron."""
     if isinstance(x, GatedLayer):
         one = Neurons(jnp.zeros_like(x.neurons.gates[:1]), None)
-        return _gated_table(x.activation, ONE, x.neurons, one)[:, 0]
+        return gated_table(x.activation, ONE, x.neurons, one)[:, 0]
     return table_in_blocks(x.activation, ONE, x.weights, x.mean, still(x), None)[:, 0]
 
 

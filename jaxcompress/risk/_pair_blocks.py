@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from jaxcompress.kernels.internal import (
     GRADIENT,
+    HESSIAN_ORDERS,
     MIXED_DERIVATIVE,
     SECOND_DERIVATIVE,
     VALUE,
@@ -25,7 +26,7 @@ from jaxcompress.kernels.internal import (
     Second,
     for_open,
     formulas,
-    frames,
+    one_pair,
     open_tables,
 )
 from jaxcompress.networks.internal import Layer
@@ -68,13 +69,12 @@ def _by_frames(x: Layer, some: Met, c: Array) -> PairBlocks:
     )
 
 
-_FIRST = ((0, 0), (1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (4, 0), (3, 1), (2, 2))
-
-
 def _by_series(x: Layer, some: Met, c: Array) -> PairBlocks:
     y, n = some.layer, some.itself
     w, v, right = x.weights, y.weights, y.readout
-    done = open_tables(x.activation, y.activation, w, x.mean, v, y.mean, _FIRST, itself=bool(n))
+    done = open_tables(
+        x.activation, y.activation, w, x.mean, v, y.mean, HESSIAN_ORDERS, itself=bool(n)
+    )
     # within the layer a pair is open both ways: its tables stand for those of the other order too
     is_open = done.open.at[:, :n].set(done.open[:, :n] | done.open[:, :n].T) if n else done.open
     closed = jnp.where(is_open[None], 0, done.tables)
@@ -137,8 +137,7 @@ def _exactly(x: Layer, some: Met, c: Array):
     final = y.weights.shape[0] - 1
 
     def of_pair(w, mean_x, v, mean_y):
-        shifts = (None if mean is None else mean[None] for mean in (mean_x, mean_y))
-        pair = frames(w[None], next(shifts), v[None], next(shifts))
+        pair = one_pair(w, mean_x, v, mean_y)
         parts = (VALUE, GRADIENT, SECOND_DERIVATIVE, MIXED_DERIVATIVE)
         found = moments.expect(pair.plane, parts if n else parts[:3])
         shape = pair.plane.cos.shape

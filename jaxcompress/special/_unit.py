@@ -58,3 +58,11 @@ def unit(x: Float[Array, "*rows d"]) -> Unit:
     )
     tail = tail - jnp.where(alive, 0.5 * excess, 0) * head
     return Unit(head, tail, (power * length)[..., 0])
+
+
+def polar(weights: Float[Array, "n d"]) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:
+    """Norms and directions; a neuron of norm zero has none."""
+    largest = jnp.max(jnp.abs(weights), axis=1, keepdims=True)
+    scaled = weights / jnp.where(largest > 0, largest, 1)
+    length = jnp.sqrt(jnp.sum(scaled * scaled, 1, keepdims=True))
+    return (largest * length)[:, 0], scaled / jnp.where(length > 0, length, 1)

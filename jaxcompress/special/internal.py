@@ -5,7 +5,7 @@ from jaxcompress.special._normal import Sides, from_tail, wedge_between
 from jaxcompress.special._precision import Precision, precision
 from jaxcompress.special._safe import divide, sqrt
 from jaxcompress.special._sine import sine_minus_arc_cosine
-from jaxcompress.special._unit import Unit, unit
+from jaxcompress.special._unit import Unit, polar, unit
 
 __all__ = [
     "Precision",
@@ -13,6 +13,7 @@ __all__ = [
     "Unit",
     "divide",
     "from_tail",
+    "polar",
     "precision",
     "scaled_normal_pdf",
     "scaled_sign_mean",

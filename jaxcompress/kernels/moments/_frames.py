@@ -49,6 +49,14 @@ def frames_within(
     return _frames(x, None if mean is None else mean[:rows], y, mean)
 
 
+def one_pair(
+    w: Float[Array, " d"], mean_x: Array | None, v: Float[Array, " d"], mean_y: Array | None
+) -> Frames:
+    """`frames` of two neurons alone, to be mapped over pairs: `n` and `k` are one."""
+    shifts = (None if mean is None else mean[None] for mean in (mean_x, mean_y))
+    return frames(w[None], next(shifts), v[None], next(shifts))
+
+
 def _frames(x: Unit, mean_x: Array | None, y: Unit, mean_y: Array | None) -> Frames:
     along_x, along_y = x.direction[:, None, :], y.direction[None, :, :]
     gap = (x.head[:, None] - y.head[None]) + (x.tail[:, None] - y.tail[None])

@@ -6,21 +6,21 @@ as there are such pairs: many cost what they always did, few cost nothing."""
 
 import functools
 import math
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels.activations._activation import AbstractActivation
-from jaxcompress.kernels.moments._frames import frames
+from jaxcompress.kernels.moments._frames import one_pair
 from jaxcompress.kernels.moments._moments import Part
 from jaxcompress.kernels.moments._plane import Plane
 from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._diagonal import diagonal, smoothed
-from jaxcompress.kernels.tables._series import Limits, Series, family, series
+from jaxcompress.kernels.tables._series import Limits, Orders, Series, family, series
 
-Orders = Sequence[tuple[int, int]]
+# What a Hessian is made of; tables of the second neuron are those of the first, turned.
+HESSIAN_ORDERS = ((0, 0), (1, 0), (2, 0), (1, 1), (3, 0), (2, 1), (4, 0), (3, 1), (2, 2))
 
 # The most degrees that are summed: what is not done then has norms of some tens.
 DEGREES = 512
@@ -94,7 +94,7 @@ def tables(
         return jnp.stack([jnp.broadcast_to(moment, plane.cos.shape) for (moment,) in moments])
 
     def put(sums: Array, pairs: tuple[Array, ...], rows: Array, columns: Array) -> Array:
-        exact = jax.vmap(lambda *pair: exactly(_one_plane(*pair)))(*pairs)[:, :, 0, 0]
+        exact = jax.vmap(lambda *pair: exactly(one_pair(*pair).plane))(*pairs)[:, :, 0, 0]
         return sums.at[:, rows, columns].set(exact.T, mode="drop")
 
     return for_open(put, done.tables, done.open, (weights_x, mean_x), (weights_y, mean_y))
@@ -181,12 +181,3 @@ def for_open(put, sums, is_open: Bool[Array, "n m"], x: tuple, y: tuple):
 
 def _at(layer: tuple, rows: Array) -> tuple:
     return tuple(None if part is None else part[rows] for part in layer)
-
-
-def _one_plane(w: Array, mean_x: Array | None, v: Array, mean_y: Array | None) -> Plane:
-    return frames(
-        w[None],
-        None if mean_x is None else mean_x[None],
-        v[None],
-        None if mean_y is None else mean_y[None],
-    ).plane

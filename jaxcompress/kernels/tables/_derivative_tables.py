@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxcompress.kernels.activations._activation import AbstractActivation
 from jaxcompress.kernels.moments._frames import frames
@@ -18,7 +18,6 @@ from jaxcompress.kernels.moments._moments import Part
 from jaxcompress.kernels.moments._selection import formulas
 from jaxcompress.kernels.tables._completed import serves, tables
 from jaxcompress.kernels.tables._correlations import product
-from jaxcompress.kernels.tables._series import smallest
 
 Orders = tuple[tuple[int, int], ...]
 
@@ -42,8 +41,7 @@ def derivative_tables(
     families = weights_x, mean_x, weights_y, mean_y
     (n, d), k = weights_x.shape, weights_y.shape[0]
     if serves(f, g, n, k, d):
-        some = tables(f, g, *families, orders, itself)
-        return _stated(f, g, orders, some, _short(weights_x)[:, None], _short(weights_y)[None])
+        return tables(f, g, *families, orders, itself)
     plane = frames(*families).plane
     parts = tuple(Part(pair, ((0, 0),)) for pair in orders)
     moments = formulas(f, g).expect(plane, parts)
@@ -53,23 +51,6 @@ def derivative_tables(
 def sharp(f: AbstractActivation) -> bool:
     """Whether an activation has a kink or a jump that nothing smooths."""
     return any(term.kink is not None and min(term.mixture.widths) == 0 for term in f.terms or ())
-
-
-def _short(weights: Float[Array, "n d"]) -> Bool[Array, " n"]:
-    """Which neurons have no norm that the series know."""
-    return jnp.sum(weights * weights, 1) <= smallest(weights.dtype) ** 2
-
-
-def _stated(f, g, orders: Orders, some: Array, short_x: Array, short_y: Array) -> Array:
-    """Zero for what is infinite at norm zero: derivatives of sharp kinks from the second on. Beyond
-    the fourth order in all, what is divided by the powers of no norm is not a number.
-    """
-    out = []
-    for (a, b), entries in zip(orders, some, strict=True):
-        infinite = (short_x & (a > 1 and sharp(f))) | (short_y & (b > 1 and sharp(g)))
-        infinite |= (short_x | short_y) & ~jnp.isfinite(entries)
-        out.append(jnp.where(infinite, 0, entries))
-    return jnp.stack(out)
 
 
 def _jvp(f, g, orders, itself, primals, tangents):

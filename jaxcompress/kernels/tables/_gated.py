@@ -1,6 +1,5 @@
 """The public table of gated neurons: checks, and the distribution of the inputs."""
 
-import equinox as eqx
 from jaxtyping import Array, Float
 
 from jaxcompress._internal.checks import as_array, check_finite, check_floating, check_layer
@@ -71,10 +70,7 @@ def gated_gram(
             "transposed if need be"
         )
     check_floating("gated_gram", G=x.gates, H=y.gates, mean=getattr(inputs, "mean", None))
-    return _compiled(f, g, _standardized(inputs, x), _standardized(inputs, y))
-
-
-_compiled = eqx.filter_jit(gated_table)
+    return gated_table(f, g, _standardized(inputs, x), _standardized(inputs, y))
 
 
 def _checked_neurons(inputs: AbstractInputs, given: dict[str, Array | None]) -> Neurons:

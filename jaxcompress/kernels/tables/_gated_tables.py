@@ -13,6 +13,7 @@ Where both activations have sharp kinks, `_gated_kinks` serves. Reference: Stein
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -30,6 +31,7 @@ from jaxcompress.kernels.tables._neurons import Neurons
 _BLOCK, _TABLES = 2**24, 32
 
 
+@eqx.filter_jit
 def gated_table(
     f: AbstractActivation,
     g: AbstractActivation,

@@ -24,6 +24,7 @@ from jaxcompress.kernels.activations._activation import AbstractActivation
 from jaxcompress.kernels.spectra._part import smallest
 from jaxcompress.kernels.spectra._spectrum import Spectrum, spectrum_of
 from jaxcompress.kernels.tables._correlations import product
+from jaxcompress.special.internal import polar
 
 Orders = Sequence[tuple[int, int]]
 
@@ -82,11 +83,7 @@ class _Sum(NamedTuple):
 
 def family(weights: Float[Array, "n d"], mean: Float[Array, " n"] | None) -> Family:
     """Norms and directions; a neuron without norm has a tiny one and no direction."""
-    largest = jnp.max(jnp.abs(weights), axis=1, keepdims=True, initial=0)
-    scaled = weights / jnp.where(largest > 0, largest, 1)
-    length = jnp.sqrt(jnp.sum(scaled * scaled, 1, keepdims=True))
-    along = scaled / jnp.where(length > 0, length, 1)
-    std = (largest * length)[:, 0]
+    std, along = polar(weights)
     return Family(along, std, mean)
 
 

@@ -119,8 +119,10 @@ def _along(scalars: Scalars, primals, tangents) -> Float[Array, "n m"]:
 
 def _scalars_jvp(f, g, itself, names, primals, tangents):
     """Second derivatives, from the exact formulas, in blocks of rows."""
-    scalars = _scalars(f, g, itself, names, *primals)
-    everything = _scalars(f, g, itself, _names(tangents), *primals)
+    needed = {*names, *_names(tangents)}
+    union = tuple(name for name in Scalars._fields if name in needed)
+    everything = _scalars(f, g, itself, union, *primals)
+    scalars = Scalars(**{name: getattr(everything, name) for name in names})
     moved = [None if _is_zero(each) else each for each in tangents]
     weights_x, mean_x, weights_y, mean_y = primals
     rows = max(1, _BLOCK // max(1, weights_y.size))
