@@ -89,6 +89,10 @@ def closed_form(f: str, g: str, s: mpf, t: mpf, c: mpf) -> mpf:
             return c / mp.sqrt(2 * mp.pi * (1 + t))
         case "erf", "erf":
             return 2 / mp.pi * mp.asin(c / mp.sqrt((1 + s) * (1 + t)))
+        case "gelu", "gelu":  # Stein's lemma twice
+            density = 1 / (2 * mp.pi * mp.sqrt((1 + s) * (1 + t) - c * c))
+            level = mpf(1) / 4 + mp.asin(c / mp.sqrt((1 + s) * (1 + t))) / (2 * mp.pi)
+            return c * level + density * (s * t + c * c * (1 / (1 + s) + 1 / (1 + t) - 1))
         case "relu", "identity":
             return c / 2
         case "erf", "identity":

@@ -19,8 +19,9 @@ from tests import oracles
 from tests.compiling import usual_jit
 from tests.problems import network
 
-RELU, ERF = jc.activations.relu, jc.activations.erf
-ACTIVATIONS = {"erf": ERF, "relu": RELU}
+RELU, ERF, TANH = jc.activations.relu, jc.activations.erf, jc.activations.tanh
+SOFTPLUS, SILU, GELU = jc.activations.softplus, jc.activations.silu, jc.activations.gelu
+ACTIVATIONS = {"erf": ERF, "relu": RELU, "gelu": GELU}
 
 
 # The arctangent.
@@ -80,7 +81,7 @@ def _corners(name):
     return [(corner, oracles.centred(name, name, corner.w, corner.v)) for corner in kept]
 
 
-@pytest.mark.parametrize("name", ["erf", "relu"])
+@pytest.mark.parametrize("name", ["erf", "relu", "gelu"])
 def test_the_formulas_of_a_pair_are_those_of_mpmath_at_every_corner(name):
     """Worst cases: slopes 6e-17, second derivatives 5e-15, although `√Δ` is off by 1e-8 at an angle
     of 1e-9.
@@ -98,7 +99,7 @@ def test_the_formulas_of_a_pair_are_those_of_mpmath_at_every_corner(name):
         )
         smooth = float(s) + formulas.smoothing
         p = v - (float(q) / smooth if smooth else 0) * w
-        parts = formulas.second(s, t, q, jnp.asarray(p @ p))
+        _, *parts = formulas.both(s, t, q, jnp.asarray(p @ p))
         blocks = (
             oracle.hessian[: oracles.DIM, : oracles.DIM],
             oracle.hessian[: oracles.DIM, oracles.DIM :],
@@ -116,8 +117,38 @@ def test_the_formulas_of_a_pair_are_those_of_mpmath_at_every_corner(name):
 
 def test_pairs_without_short_formulas_have_none():
     identity = jc.activations.identity
-    for f, g in ((RELU, ERF), (ERF, RELU), (identity, identity), (identity, ERF)):
+    without = (identity, jc.activations.abs, jc.activations.sin, TANH + 0.5 * identity)
+    without += (SILU + jc.activations.monomial(0),)
+    others = [(f, f) for f in without]
+    for f, g in ((RELU, ERF), (ERF, RELU), (TANH, SILU), (identity, ERF), *others):
         assert centred(f, g) is None
+
+
+@pytest.mark.parametrize("activation", [TANH, SOFTPLUS, SILU], ids=str)
+def test_the_rough_form_is_off_by_a_millionth_and_is_taken_only_when_asked_for(activation):
+    s, t, q = (jnp.asarray(x) for x in ([0.1, 1.0, 4.0], [2.0, 1.0, 9.0], [0.3, 1.0, -5.0]))
+    formulas = centred(activation, activation)
+    plain, exact, rough = (formulas.first(s, t, q, *how) for how in ((), (True,), (False,)))
+    for a, b, c in zip(plain, exact, rough, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert 1e-12 < np.max(np.abs(c - a)) < 1e-5
+
+
+def test_a_solve_that_flows_by_the_rough_form_ends_at_an_exact_critical_point():
+    target = network(2, K, D, TANH, 1)
+    starts = jc.initialize.glorot_normal(
+        jax.random.key(0), N, D, activation=TANH, outputs=1, runs=4
+    )
+    found = jc.solve_many(starts, target)
+    exactly = jc.solve_many(starts, target, rtol=9e-5)  # below what the rough form is good for
+    assert np.all(found.converged & exactly.converged)
+    np.testing.assert_allclose(found.risk, exactly.risk, rtol=0, atol=1e-14)
+    for end in (found, exactly):
+        risk, slopes = jax.vmap(jax.value_and_grad(lambda s: jc.population_risk(s, target)))(
+            end.network
+        )
+        np.testing.assert_allclose(end.risk, risk, rtol=0, atol=1e-14)
+        assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slopes)) < 2e-10
 
 
 # Risk and Hessian.
@@ -183,7 +214,7 @@ def _by_neurons(outputs, move_readout):
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("activation", [ERF, RELU], ids=["erf", "relu"])
+@pytest.mark.parametrize("activation", [ERF, RELU, TANH, SOFTPLUS, SILU], ids=str)
 def test_short_risk_and_hessian_are_the_exact_ones_with_and_without_an_axis_of_runs(
     activation, outputs
 ):

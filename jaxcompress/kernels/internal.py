@@ -44,12 +44,8 @@ from jaxcompress.kernels.tables._gram import in_one_piece, table_in_blocks, tabl
 from jaxcompress.kernels.tables._neurons import Neurons
 from jaxcompress.kernels.tables._pairwise import table_gradient
 from jaxcompress.kernels.tables._spectral import table_by_series
-from jaxcompress.kernels.zero_mean._forms import (
-    AbstractCentred,
-    CentredSecond,
-    centred,
-    centred_means,
-)
+from jaxcompress.kernels.zero_mean._choice import centred, centred_means, has_rough_form
+from jaxcompress.kernels.zero_mean._forms import AbstractCentred, CentredFirst, CentredSecond
 from jaxcompress.kernels.zero_mean._hermite_remainder import (
     AbstractHermiteRemainder,
     hermite_remainder,
@@ -66,6 +62,7 @@ __all__ = [
     "AbstractMoments",
     "Affine",
     "Angle",
+    "CentredFirst",
     "CentredSecond",
     "Erf",
     "First",
@@ -88,6 +85,7 @@ __all__ = [
     "frames_within",
     "gated_table",
     "has_closed_form",
+    "has_rough_form",
     "hermite_remainder",
     "in_one_piece",
     "kink_order",

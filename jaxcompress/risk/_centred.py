@@ -9,12 +9,12 @@ another.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import AbstractActivation
+from jaxcompress.kernels.internal import CentredFirst
 from jaxcompress.risk._centred_pairs import (
     Border,
-    Pairs,
     across,
     apply,
     blocks,
@@ -32,12 +32,13 @@ def centred_risk(
     target: AbstractCentredTarget,
     weights: Float[Array, "n d *runs"],
     readout: Float[Array, "n o *runs"],
+    exact: Bool[Array, ""] | None = None,
 ):
     """Risk and its magnitude `(*runs)`, and its gradient by weights and readout; what is not used
-    is not computed.
+    is not computed. `exact` as in `kernels.zero_mean._forms`.
     """
-    own, cross = pairs(weights, None), target.cross(f, weights, readout)
-    inner = formulas(f, f).first(own.s, own.t, own.q)
+    own, cross = pairs(weights, None), target.cross(f, weights, readout, exact)
+    inner = formulas(f, f).first(own.s, own.t, own.q, exact)
     c, size = table(readout, readout), jnp.abs(readout)
     by_weights = (
         jnp.sum(c * inner.own, 1)[:, None] * weights
@@ -56,21 +57,23 @@ def centred_hessian(
     weights: Float[Array, "n d *runs"],
     readout: Float[Array, "n o *runs"],
     move_readout: bool,
+    exact: Bool[Array, ""] | None = None,
 ) -> Float[Array, "P P *runs"]:
     """The Hessian in `(w_1, a_1, w_2, a_2, …)`, or in `(w_1, w_2, …)` where the readout stays."""
-    own, cross = pairs(weights, None), target.cross_second(f, weights, readout)
+    own, cross = pairs(weights, None), target.cross_second(f, weights, readout, exact)
     c, p = table(readout, readout), across(own, weights, weights, f)
-    in_bend, in_cross = formulas(f, f).second(own.s, own.t, own.q, jnp.sum(p * p, 2))
+    inner, in_bend, in_cross = formulas(f, f).both(own.s, own.t, own.q, jnp.sum(p * p, 2), exact)
     bend = summed(in_bend, c, p, weights) - cross.bend
-    border = _border(f, own, cross.residual, weights, readout) if move_readout else None
+    border = None
+    if move_readout:
+        border = _border(inner, cross.residual, weights, readout)
     out = blocks(in_cross, c, p, weights, bend, border)
     unknowns = out.shape[0] * out.shape[1]
     return 2 * out.reshape(unknowns, unknowns, *weights.shape[2:])
 
 
 def _border(
-    f: AbstractActivation,
-    own: Pairs,
+    inner: CentredFirst,
     residual: Float[Array, "n d o *runs"],
     weights: Float[Array, "n d *runs"],
     readout: Float[Array, "n o *runs"],
@@ -81,7 +84,6 @@ def _border(
     n, o, *runs = readout.shape
     one = [1] * len(runs)
     itself = jnp.eye(n, dtype=weights.dtype).reshape(n, 1, n, 1, *one)
-    inner = formulas(f, f).first(own.s, own.t, own.q)
     slope = (
         inner.own[:, None] * weights[:, :, None]
         + inner.other[:, None] * jnp.swapaxes(weights, 0, 1)[None]

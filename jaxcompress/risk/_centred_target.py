@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import AbstractActivation
 from jaxcompress.kernels.internal import centred, centred_means
@@ -55,8 +55,9 @@ class AbstractCentredTarget(eqx.Module):
         f: AbstractActivation,
         weights: Float[Array, "n d *runs"],
         readout: Float[Array, "n o *runs"],
+        exact: Bool[Array, ""] | None = None,
     ) -> Cross:
-        """The product with a student, and its gradient."""
+        """The product with a student, and its gradient; `exact` as in `kernels.zero_mean`."""
 
     @abc.abstractmethod
     def cross_second(
@@ -64,6 +65,7 @@ class AbstractCentredTarget(eqx.Module):
         f: AbstractActivation,
         weights: Float[Array, "n d *runs"],
         readout: Float[Array, "n o *runs"],
+        exact: Bool[Array, ""] | None = None,
     ) -> CrossSecond:
         """What the Hessian of the product is made of."""
 
@@ -107,9 +109,9 @@ class CentredTarget(AbstractCentredTarget):
     def serves(self, f):
         return centred(f, f) is not None and centred(f, self.activation) is not None
 
-    def cross(self, f, weights, readout):
+    def cross(self, f, weights, readout, exact=None):
         pair = pairs(weights, self.weights)
-        first = formulas(f, self.activation).first(pair.s, pair.t, pair.q)
+        first = formulas(f, self.activation).first(pair.s, pair.t, pair.q, exact)
         b = table(readout, self.readout)
         by_weights = jnp.sum(b * first.own, 1)[:, None] * weights + apply(
             b * first.other, self.weights
@@ -119,12 +121,11 @@ class CentredTarget(AbstractCentredTarget):
         )
         return Cross(apply(first.value, self.readout), by_weights, size)
 
-    def cross_second(self, f, weights, readout):
+    def cross_second(self, f, weights, readout, exact=None):
         pair, b = pairs(weights, self.weights), table(readout, self.readout)
         p = across(pair, weights, self.weights, f)
-        known = formulas(f, self.activation)
-        bend, _ = known.second(pair.s, pair.t, pair.q, jnp.sum(p * p, 2))
-        first = known.first(pair.s, pair.t, pair.q)
+        known = formulas(f, self.activation).both
+        first, bend, _ = known(pair.s, pair.t, pair.q, jnp.sum(p * p, 2), exact)
         residual = apply(first.own, self.readout)[:, None] * weights[:, :, None]
         residual += mixed(first.other, self.readout, self.weights)
         return CrossSecond(summed(bend, b, p, weights), residual)
@@ -165,7 +166,7 @@ class CentredPolynomial(AbstractCentredTarget):
         turned = jnp.sum(self.quadratic[None] * weights[:, None, None], 3)
         return tilt, turned, jnp.sum(turned * weights[:, None], 2)
 
-    def cross(self, f, weights, readout):
+    def cross(self, f, weights, readout, exact=None):
         m0, m1, m2, m3, m4, *_ = self._means(f, weights)
         tilt, turned, form = self._along(weights)
         parts = m0 * self.constant[None], m1 * tilt, 0.5 * m2 * form
@@ -186,7 +187,7 @@ class CentredPolynomial(AbstractCentredTarget):
             + m2[:, :, None] * turned
         )
 
-    def cross_second(self, f, weights, readout):
+    def cross_second(self, f, weights, readout, exact=None):
         _, m1, m2, m3, m4, m5, m6 = self._means(f, weights)
         tilt, turned, form = self._along(weights)
         residual = jnp.swapaxes(self._slopes(m1, m2, m3, m4, tilt, turned, form, weights), 1, 2)

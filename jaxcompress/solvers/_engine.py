@@ -24,7 +24,9 @@ from jaxcompress.solvers._polish import Polish, Spectrum
 from jaxcompress.solvers._rounds import (
     DONE,
     FLOW,
+    NEWTON,
     POLISH,
+    ROUGH_FROM,
     TOP,
     Batch,
     Round,
@@ -77,7 +79,8 @@ def solve_runs(
         )
 
     top = jnp.maximum(jnp.asarray(TOP, batch.y.dtype), options.gradient_tolerance)
-    return _in_rounds(objective, method, batch, top, phases, after, True, True)
+    rough = options.rtol >= ROUGH_FROM
+    return _in_rounds(objective, method, batch, top, phases, after, True, True, rough)
 
 
 def flow_runs(
@@ -134,13 +137,16 @@ def _in_rounds(
     after: Callable[[AbstractObjective, Round], Round],
     matrix: bool,
     factors: bool,
+    rough: Array | None = None,
 ) -> tuple[Slot, Occupancy]:
     """Queue after queue until the phases are done, all real runs in the first; with a `matrix` that
-    some phase `factors`, or without."""
+    some phase `factors`, or without; `rough` where flow and hand-over may take the rough form."""
     kept = blank_matrices(batch.y.shape[1], batch.slots, batch.y.dtype, matrix, factors)
 
     def one(now: Round) -> Round:
         here = eqx.tree_at(lambda m: m.root, objective, now.root)
+        if rough is not None:
+            here = here.with_accuracy(~rough | (now.phase > NEWTON))
         known = phases(here, now.level)
         store, used = run_in_slots(
             lambda slot, own, kept: one_pass(known, now.phase, slot, own, kept, factors),

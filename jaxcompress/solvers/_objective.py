@@ -10,17 +10,18 @@ serves every other problem by mapping one `VectorRisk`. The rates of the flow ar
 """
 
 import abc
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxcompress.kernels import AbstractActivation
-from jaxcompress.kernels.internal import traits
+from jaxcompress.kernels.internal import has_rough_form, traits
 from jaxcompress.networks.internal import AbstractNetwork
 from jaxcompress.risk import AbstractProblem
 from jaxcompress.risk.internal import AbstractCentredTarget, centred_hessian, centred_risk
@@ -63,6 +64,15 @@ class AbstractObjective(eqx.Module):
     @abc.abstractmethod
     def hessian(self, y: Float[Array, "P slots"], own: Any) -> Float[Array, "slots P P"]:
         """The Hessian by `y`."""
+
+    @property
+    def has_rough_form(self) -> bool:
+        """Whether there is a form that is good to 2e-6 and much cheaper."""
+        return False
+
+    def with_accuracy(self, exact: Bool[Array, ""]) -> Self:
+        """The exact form or, not `exact`, the rough one; the exact one where there is no other."""
+        return self
 
     def symmetries(self, y: Float[Array, "P slots"], own: Any) -> Float[Array, "slots m P"] | None:
         """Orthonormal directions along which exact symmetries keep the risk constant; `None` for
@@ -135,6 +145,14 @@ class CentredObjective(AbstractObjective):
     template: AbstractNetwork
     f: AbstractActivation = eqx.field(static=True)
     move_readout: bool = eqx.field(static=True)
+    exact: Bool[Array, ""] | None = None
+
+    @property
+    def has_rough_form(self):
+        return has_rough_form(self.f)
+
+    def with_accuracy(self, exact):
+        return dataclasses.replace(self, exact=exact) if self.has_rough_form else self
 
     @property
     def neuron(self) -> int:
@@ -165,7 +183,7 @@ class CentredObjective(AbstractObjective):
     def measure(self, y, own):
         def one(y, own, target):
             weights, readout = self.parts(y, own)
-            value, magnitude, *slopes = centred_risk(self.f, target, weights, readout)
+            value, magnitude, *slopes = centred_risk(self.f, target, weights, readout, self.exact)
             floor = jnp.finfo(value.dtype).eps * magnitude
             return jnp.maximum(value, 0), floor, self._joined(y, slopes)
 
@@ -175,7 +193,7 @@ class CentredObjective(AbstractObjective):
         def one(y, own, target):
             weights, readout = self.parts(y, own)
             root = _column(self.root, y)
-            out = centred_hessian(self.f, target, weights, readout, self.move_readout)
+            out = centred_hessian(self.f, target, weights, readout, self.move_readout, self.exact)
             return out * root[:, None] * root[None]
 
         return jnp.moveaxis(self._wide(one, y, own), -1, 0)

@@ -16,6 +16,9 @@ from jaxcompress.solvers._state import Slot, slots_last
 from jaxcompress.solvers._stepping import FlowOptions
 from jaxcompress.solvers._vanishing import frozen_unknowns, release, released_norm
 
+# Flows whose steps may be off by less than this are computed exactly, others by the rough form
+# where there is one.
+ROUGH_FROM = 1e-4
 # The highest rung of the ladder and the ratio of one rung to the next.
 TOP, _RUNG = 1e-3, 0.1
 # The phases of a solve, by number; and of a flow alone.
@@ -82,7 +85,8 @@ def after_newton(
         store,
         batch,
         waiting,
-        lambda left: taken & (left <= tolerance),
+        # what was measured roughly has not arrived
+        lambda left: taken & (left <= tolerance) & (not objective.has_rough_form),
         (FLOW, SPECTRUM),
     )
     level = jnp.maximum(_RUNG * now.level, options.gradient_tolerance)
@@ -129,6 +133,8 @@ def _to_parameters(
     store = _set_to_rest(objective, store, over & batch.real)
     point, root = store.point, jnp.where(over, objective.root, 1)
     point = point._replace(y=root[None] * point.y, gradient=point.gradient / root[None])
+    if objective.has_rough_form:
+        point = point._replace(known=point.known & ~over)
     left = jnp.max(jnp.abs(point.gradient), axis=1)
     waiting = jnp.where(over, batch.real & settled(left), waiting)
     phase = jnp.where(over, number(phases[1]), number(phases[0]))

@@ -15,15 +15,12 @@ it (their derivative by the angle is the angle itself); the second derivatives o
 """
 
 import abc
-import functools
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxcompress.kernels.activations._activation import AbstractActivation, Erf, Relu
 from jaxcompress.special import arctangent
 from jaxcompress.special.internal import divide, sqrt
 
@@ -53,20 +50,23 @@ class AbstractCentred(abc.ABC):
     """The formulas of one pair of activations; all arrays broadcast against `q`, whose shape the
     results have.
 
-    `smoothing` is `ν²` of the first activation, which the frame `p` needs.
+    `smoothing` is the `ν²` that the frame `p` needs. `exact` says whether what has a rougher form
+    takes the full one, as it does without an answer.
     """
 
     smoothing: float
 
     @abc.abstractmethod
-    def first(self, s: Array, t: Array, q: Array) -> CentredFirst:
+    def first(
+        self, s: Array, t: Array, q: Array, exact: Bool[Array, ""] | None = None
+    ) -> CentredFirst:
         """Value and gradient."""
 
     @abc.abstractmethod
-    def second(
-        self, s: Array, t: Array, q: Array, rest: Array
-    ) -> tuple[CentredSecond, CentredSecond]:
-        """Coefficients of `E[f″ g xxᵀ]` and of `E[f′ g′ xxᵀ]`; `rest = |p|²`."""
+    def both(
+        self, s: Array, t: Array, q: Array, rest: Array, exact: Bool[Array, ""] | None = None
+    ) -> tuple[CentredFirst, CentredSecond, CentredSecond]:
+        """`first`, and the coefficients of `E[f″ g xxᵀ]` and of `E[f′ g′ xxᵀ]`; `rest = |p|²`."""
 
 
 class CentredErf(AbstractCentred):
@@ -74,20 +74,22 @@ class CentredErf(AbstractCentred):
 
     smoothing = 1.0
 
-    def first(self, s, t, q):
+    def first(self, s, t, q, exact=None):
         s, t = s + 1, t + 1
         gap = s * t - q * q
         root = jnp.sqrt(gap)
         first = _TWO_OVER_PI / root
         return CentredFirst(_TWO_OVER_PI * arctangent(q, root), -first * q / s, first)
 
-    def second(self, s, t, q, rest):
+    def both(self, s, t, q, rest, exact=None):
+        first = self.first(s, t, q)
         s, t = s + 1, t + 1
         gap = s * t - q * q
         inverse = _TWO_OVER_PI / jnp.sqrt(gap)
         third, share = inverse / gap, inverse / s
         second = CentredSecond(-q * share, q * third, -share, q * share / s)
-        return second, CentredSecond(inverse, -s * third, jnp.zeros_like(inverse), -share)
+        cross = CentredSecond(inverse, -s * third, jnp.zeros_like(inverse), -share)
+        return first, second, cross
 
 
 class CentredRelu(AbstractCentred):
@@ -97,14 +99,14 @@ class CentredRelu(AbstractCentred):
 
     smoothing = 0.0
 
-    def first(self, s, t, q):
+    def first(self, s, t, q, exact=None):
         root = sqrt(s * t - q * q)
         open_angle = _open_angle(s, t, q, root)
         return CentredFirst(
             (root + open_angle * q) / _CIRCLE, divide(root, s) / _CIRCLE, open_angle / _CIRCLE
         )
 
-    def second(self, s, t, q, rest):
+    def both(self, s, t, q, rest, exact=None):
         root = sqrt(s * rest)
         inverse, share, cos = (
             divide(jnp.ones_like(root), root) / _CIRCLE,
@@ -113,9 +115,9 @@ class CentredRelu(AbstractCentred):
         )
         second = CentredSecond(share, inverse, jnp.zeros_like(share), -divide(share, s))
         tilt = divide(share, t)
-        return second, CentredSecond(
-            _open_angle(s, t, q, root) / _CIRCLE, -inverse * divide(q, t), tilt, cos * tilt
-        )
+        angle = _open_angle(s, t, q, root) / _CIRCLE
+        cross = CentredSecond(angle, -inverse * divide(q, t), tilt, cos * tilt)
+        return self.first(s, t, q), second, cross
 
 
 def _open_angle(s: Array, t: Array, q: Array, root: Array) -> Array:
@@ -123,38 +125,13 @@ def _open_angle(s: Array, t: Array, q: Array, root: Array) -> Array:
     return jnp.where((s > 0) & (t > 0), math.pi / 2 + arctangent(q, root), 0)
 
 
-@functools.cache
-def centred(f: AbstractActivation, g: AbstractActivation) -> AbstractCentred | None:
-    """The short formulas of a pair of activations, or `None` for a pair that has none."""
-    match f, g:
-        case Erf(), Erf():
-            return CentredErf()
-        case Relu(), Relu():
-            return CentredRelu()
-        case _:
-            return None
-
-
-@functools.cache
-def centred_means(f: AbstractActivation) -> Callable[[Array], tuple[Array, ...]] | None:
-    """For activations that have short formulas: from `s = |w|²` to `E f⁽ᵖ⁾(w·x)`, `p = 0 … 6`; of
-    ReLU they are zero at `s = 0`, as all its derivatives there."""
-    match f:
-        case Erf():
-            return _erf_means
-        case Relu():
-            return _relu_means
-        case _:
-            return None
-
-
-def _erf_means(s: Array) -> tuple[Array, ...]:
+def erf_means(s: Array) -> tuple[Array, ...]:
     none, inverse = jnp.zeros_like(s), 1 / (s + 1)
     first = 2 * _DENSITY * jnp.sqrt(inverse)
     return none, first, none, -first * inverse, none, 3 * first * inverse**2, none
 
 
-def _relu_means(s: Array) -> tuple[Array, ...]:
+def relu_means(s: Array) -> tuple[Array, ...]:
     none, norm = jnp.zeros_like(s), sqrt(s)
     open_half = jnp.where(s > 0, jnp.full_like(s, 0.5), 0)
     second = divide(jnp.full_like(s, _DENSITY), norm)
