@@ -15,20 +15,8 @@ import numpy as np
 
 import jaxcompress as jc
 
-NAMES = [
-    "relu",
-    "erf",
-    "abs",
-    "normal_cdf",
-    "gelu",
-    "tanh",
-    "sigmoid",
-    "softplus",
-    "silu",
-    "identity",
-    "sin",
-    "cos",
-]
+NAMES = ["relu", "erf", "abs", "normal_cdf", "gelu", "tanh", "sigmoid", "softplus", "silu"]
+NAMES += ["identity", "sin", "cos"]
 SIDE, DIM, DEGREES = 32, 6, (16, 64, 256)
 
 
