@@ -91,7 +91,7 @@ def smoothed_kinks(terms: Terms) -> Smoothed | None:
     kept = {m: row for m, row in shares.items() if np.any(abs(row) > _NOTHING * sizes[m])}
     if (slope and 1 in kept) or (constant and not kept.keys().isdisjoint((0, 2))):
         return None
-    return Smoothed(constant, slope, widths**2, kept)
+    return Smoothed(float(constant), float(slope), widths**2, kept)
 
 
 def _widths(term: Term) -> tuple[float, ...]:
@@ -161,8 +161,10 @@ class CentredSmoothed(AbstractCentred):
             return [old + total(*pair) for old, pair in zip(sums, orders, strict=True)]
 
         zero = jnp.zeros(jnp.broadcast_shapes(s.shape, t.shape, q.shape), q.dtype)
-        begin, end, sums = self.first_exact, len(self.places), [zero] * len(orders)
-        if exact is not None and begin:
+        begin: Array | int = self.first_exact
+        end: Array | int = len(self.places)
+        sums = [zero] * len(orders)
+        if exact is not None and self.first_exact:
             begin, end = jnp.where(exact, begin, 0), jnp.where(exact, end, begin)
 
         def turn(i: Array, sums: list[Array]) -> list[Array]:
