@@ -1,4 +1,4 @@
-"""Whether the bound of a series holds, and how sharp it is: 20 tables of 32 × 32 pairs.
+"""Whether the bound of a series holds, and how sharp it is: 18 tables of 32 × 32 pairs.
 
     python benchmarks/series_bounds.py
 

@@ -107,7 +107,7 @@ class CentredTarget(AbstractCentredTarget):
         )
 
     def serves(self, f):
-        return centred(f, f) is not None and centred(f, self.activation) is not None
+        return centred(f, self.activation) is not None  # which is `f`, or there is none
 
     def cross(self, f, weights, readout, exact=None):
         pair = pairs(weights, self.weights)
