@@ -161,6 +161,8 @@ class CentredSmoothed(AbstractCentred):
             return [old + total(*pair) for old, pair in zip(sums, orders, strict=True)]
 
         zero = jnp.zeros(jnp.broadcast_shapes(s.shape, t.shape, q.shape), q.dtype)
+        if len(self.places) == 1:
+            return add(0, [zero] * len(orders))
         begin: Array | int = self.first_exact
         end: Array | int = len(self.places)
         sums = [zero] * len(orders)
@@ -179,11 +181,11 @@ def _rows(
     parts: Smoothed, kinds: list[tuple[int, int]], before: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The places of two widths, after so many others, and the products of their coefficients: a row
-    for each pair, and rows of nothing up to a whole number of turns."""
+    for each pair, and rows of nothing up to a whole number of turns where there is a loop."""
     count = len(parts.squares)
     places = before + np.indices((count, count)).reshape(2, -1).T
     products = [np.outer(parts.shares[m], parts.shares[n]).ravel() for m, n in kinds]
-    missing = (0, -len(places) % _ROWS_A_TURN), (0, 0)
+    missing = (0, -len(places) % _ROWS_A_TURN if count > 1 else 0), (0, 0)
     return np.pad(places, missing, mode="edge"), np.pad(np.stack(products, 1), missing)
 
 
